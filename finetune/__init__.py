@@ -1,0 +1,1 @@
+"""Training the judge: scenes, examples, the embedded nano model, adapters."""

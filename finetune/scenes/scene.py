@@ -1,0 +1,403 @@
+"""One scene: what is in it, how it is broken, how it is drawn, and everything that is true of it.
+
+The rule of the score. Let a be the share of asked elements that are there, and
+q = max(0, 1 - sum over defects (0.22 + 1.5 * box area / picture area) - 0.17 * degradation level).
+Then alignment = 1 + 4 a, structure = 1 + 4 q and score = 1 + 4 a (0.45 + 0.55 q), each 1 to 5.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune.scenes import defects as broken
+from finetune.scenes.degrade import degrade
+from finetune.scenes.figures import BUILDERS, Part
+from finetune.scenes.paint import RGB, Canvas, Style, background, paint_part, pick_style
+from finetune.scenes.vocabulary import BACKGROUNDS, COLORS, COUNTS, DEFECTS, DEGRADATIONS, FIGURES, KINDS, RELATIONS, SEVERITIES, SHAPES, named
+from judge.types import Box, DefectLabel, ElementLabel, LabelledSample, Labels, Severity
+
+SIZE = 224
+CLEAR = 22
+"""Least distance of centres (pixels at 224) from which one object counts as left of or above another."""
+
+MOST_HIDDEN = (0.85, 0.55)
+"""Largest share of an object that one defect may cover, and that it may erase."""
+
+
+@dataclass
+class Thing:
+    """One object of a scene; positions and sizes in pixels."""
+
+    color: str
+    kind: str
+    x: float
+    y: float
+    radius: float
+    box: tuple[float, float, float, float] = (0, 0, 0, 0)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.color, self.kind
+
+    @property
+    def name(self) -> str:
+        return named(1, self.color, self.kind)
+
+
+@dataclass
+class Flaw:
+    """One structure defect."""
+
+    kind: str
+    box: tuple[int, int, int, int]
+    explanation: str
+
+
+@dataclass
+class Facts:
+    """Everything true of a picture but the pixels: enough to ask any question about it again."""
+
+    size: int
+    background: str
+    style: str
+    things: list[Thing]
+    flaws: list[Flaw] = field(default_factory=list)
+    degradation: str = "none"
+    level: int = 0
+
+    def count(self, color: str, kind: str) -> int:
+        """How many objects of this colour (any, when empty) and kind there are."""
+        return sum(t.kind == kind and color in ("", t.color) for t in self.things)
+
+    @property
+    def quality(self) -> float:
+        area = self.size * self.size
+        loss = sum(0.22 + 1.5 * (f.box[2] - f.box[0]) * (f.box[3] - f.box[1]) / area for f in self.flaws)
+        return max(0.0, 1 - loss - 0.17 * self.level)
+
+
+@dataclass
+class Scene:
+    """A drawn scene: `image` (size, size, 3) uint8, its labelled sample, and one mask (size, size) per defect."""
+
+    image: NDArray[np.uint8]
+    sample: LabelledSample
+    masks: list[broken.Mask]
+    facts: Facts
+    things: NDArray[np.uint8]
+    """(size, size): index + 1 of the object at each pixel, 0 for background."""
+
+
+def severity_of(box: tuple[float, float, float, float], size: int) -> Severity:
+    """By the share of the picture that the box covers: under 1.5 %, under 4 %, more."""
+    share = (box[2] - box[0]) * (box[3] - box[1]) / (size * size)
+    return "negligible" if share < 0.015 else "moderate" if share < 0.04 else "critical"
+
+
+def score_of(alignment: float, quality: float) -> float:
+    """The score 1..5 from the share of elements present and the quality, both 0..1."""
+    return 1 + 4 * alignment * (0.45 + 0.55 * quality)
+
+
+def _places(r: Random, n: int, size: int) -> list[tuple[float, float, float]]:
+    low, high = {1: (30, 72), 2: (25, 56), 3: (21, 44)}.get(n, (17, 33))
+    scale, out = size / SIZE, []
+    for _ in range(400):
+        if len(out) == n:
+            break
+        s = r.uniform(low, high) * scale
+        x, y = r.uniform(s + 2, size - s - 2), r.uniform(s + 2, size - s - 2)
+        if all(math.hypot(x - a, y - b) > s + c + 3 * scale for a, b, c in out):
+            out.append((x, y, s))
+    return out
+
+
+def _colors_at(canvas: Canvas, x: float, y: float, reach: float) -> list[str]:
+    """Colours that stand out from the background about one place."""
+    patch = canvas[int(max(0, y - reach)) : int(y + reach) + 1, int(max(0, x - reach)) : int(x + reach) + 1]
+    ground = patch.reshape(-1, 3).mean(0)
+    return [c for c, v in COLORS.items() if math.dist(v, ground) > (95 if c != "white" else 75)] or ["black"]
+
+
+def _choose_things(r: Random, canvas: Canvas) -> list[Thing]:
+    kinds = SHAPES if r.random() < 0.4 else FIGURES if r.random() < 0.5 else KINDS
+    things: list[Thing] = []
+    again = r.choice([0.15, 0.3, 0.7])
+    for x, y, s in _places(r, r.choice([1, 2, 2, 3, 3, 4, 4, 5]), canvas.shape[0]):
+        usable = _colors_at(canvas, x, y, s)
+        color, kind = r.choice(usable), r.choice(kinds)
+        twin = r.choice(things) if things and r.random() < again else None
+        if twin and twin.color in usable and sum(t.key == twin.key for t in things) < max(COUNTS):
+            color, kind = twin.key
+        elif things and r.random() < 0.2:  # same kind in another colour, or the other way round
+            other = things[0]
+            color, kind = (color, other.kind) if r.random() < 0.5 or other.color not in usable else (other.color, kind)
+        things.append(Thing(color, kind, x, y, s))
+    # a twin by chance may make a group larger than the words for counts
+    return [t for n, t in enumerate(things) if sum(u.key == t.key for u in things[:n]) < max(COUNTS)]
+
+
+@dataclass
+class _Pose:
+    """How one object stands: parts in unit coordinates and the map to pixels."""
+
+    parts: list[Part]
+    matrix: NDArray[np.float32]
+    offset: NDArray[np.float32]
+    color: RGB
+    seed: int
+
+    def contours(self, part: Part) -> list[NDArray[np.float32]]:
+        return [(c @ self.matrix.T + self.offset).astype(np.float32) for c in part.contours]
+
+
+def _pose(r: Random, thing: Thing) -> _Pose:
+    parts = BUILDERS[thing.kind](r)
+    lean = 0.08 if thing.kind == "diamond" else 0.35 if thing.kind in SHAPES else 0.18
+    turn, flip = r.uniform(-lean, lean), -1.0 if r.random() < 0.5 and thing.kind not in SHAPES else 1.0
+    squeeze = r.uniform(0.9, 1.1)
+    spin = np.float32([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
+    grow = thing.radius * 0.95
+    matrix = spin @ np.diag(np.float32([flip * grow * squeeze, grow / squeeze]))
+    base = COLORS[thing.color]
+    color = tuple(float(min(255, max(0, v + r.randint(-16, 16)))) for v in base)
+    return _Pose(parts, matrix.astype(np.float32), np.float32([thing.x, thing.y]), (color[0], color[1], color[2]), r.getrandbits(31))
+
+
+def _paint(canvas: Canvas, pose: _Pose, parts: list[Part], style: Style) -> None:
+    for n, part in enumerate(parts):
+        paint_part(canvas, part, pose.contours(part), pose.color, style, pose.seed + n)
+
+
+class _Drawing:
+    """A scene while it is being drawn: the intact truth grows beside the broken picture."""
+
+    def __init__(self, r: Random, size: int) -> None:
+        self.r, self.size = r, size
+        kind = r.choice(BACKGROUNDS)
+        self.canvas = background(r, kind, size)
+        self.bare = self.canvas.copy()
+        self.style = pick_style(r)
+        self.facts = Facts(size, kind, self.style.name, _choose_things(r, self.canvas))
+        self.poses = [_pose(r, t) for t in self.facts.things]
+        self.map = np.zeros((size, size), np.uint8)
+        self.masks: list[broken.Mask] = []
+
+    def _keep(self, before: Canvas, after: Canvas, kind: str, explanation: str) -> bool:
+        mask = broken.changed(before, after, self.size)
+        if mask is None:
+            return False
+        x0, y0, x1, y1 = broken.bounds(mask)
+        for n in range(len(self.facts.things)):  # what is asked for must still be there to be seen
+            if (mask & (self.map == n + 1)).sum() > MOST_HIDDEN[kind == "erased"] * (self.map == n + 1).sum():
+                return False
+        for f in self.facts.flaws:  # one region, one defect
+            if min(x1, f.box[2]) > max(x0, f.box[0]) and min(y1, f.box[3]) > max(y0, f.box[1]):
+                return False
+        self.canvas = after
+        self.facts.flaws.append(Flaw(kind, (x0, y0, x1, y1), explanation))
+        self.masks.append(mask)
+        return True
+
+    def place(self, plan: dict[int, str]) -> None:
+        """Paint every object; `plan` says which one loses, gains or shifts a part."""
+        for n, (thing, pose) in enumerate(zip(self.facts.things, self.poses, strict=True)):
+            before = self.canvas.copy()
+            _paint(self.canvas, pose, pose.parts, self.style)
+            shown = broken.difference(before, self.canvas) > 2
+            self.map[shown] = n + 1
+            x0, y0, x1, y1 = broken.bounds(shown)
+            thing.box = (x0, y0, x1, y1)
+            if n not in plan:
+                continue
+            for _ in range(4):
+                result = broken.break_parts(self.r, plan[n], pose.parts)
+                if result is None:
+                    break
+                parts, part = result
+                after = before.copy()
+                _paint(after, pose, parts, self.style)
+                if self._keep(self.canvas, after, plan[n], _said(plan[n], thing.name, part)):
+                    break
+
+    def damage(self, kind: str) -> bool:
+        """Break the finished canvas at one place; False when nothing visible came of it."""
+        r, n = self.r, self.r.randrange(len(self.facts.things))
+        thing = self.facts.things[n]
+        if kind == "fused":
+            others = [m for m in range(len(self.poses)) if m != n]
+            if not others:
+                return False
+            m = min(others, key=lambda j: math.hypot(self.facts.things[j].x - thing.x, self.facts.things[j].y - thing.y))
+            other = self.facts.things[m]
+            colors = (np.float32(self.poses[n].color), np.float32(self.poses[m].color))
+            after = broken.fuse(r, self.canvas, (thing.x, thing.y, thing.radius), (other.x, other.y, other.radius), colors)
+            return self._keep(self.canvas, after, kind, f"the {thing.name} and the {other.name} are fused")
+        after = broken.break_pixels(r, kind, self.canvas, self.bare, (thing.x, thing.y), thing.radius)
+        return self._keep(self.canvas, after, kind, _said(kind, thing.name, ""))
+
+
+def _said(kind: str, name: str, part: str) -> str:
+    return {
+        "missing part": f"the {part} of the {name} is missing",
+        "extra part": f"the {name} has an extra {part}",
+        "displaced part": f"the {part} of the {name} is out of place",
+        "smeared": f"the {name} is smeared",
+        "warped": f"the {name} is warped",
+        "cut": f"the {name} is cut and shifted",
+        "erased": f"the {name} is partly erased",
+        "noise": f"there is noise on the {name}",
+        "tint": f"there is a tint on the {name}",
+    }[kind]
+
+
+_OF_PARTS = DEFECTS[:3]
+
+
+def draw(seed: int, size: int = SIZE) -> Scene:
+    """Draw the scene of a seed. The same seed and size give the same pixels and labels.
+
+    Args:
+        seed: any non-negative integer.
+        size: side of the square picture in pixels, at least 64.
+
+    Returns:
+        The picture with its labels. `sample.image` is None: `write` sets it to a path.
+    """
+    r = Random(seed)
+    d = _Drawing(r, size)
+    wanted = r.choices([0, 1, 2, 3], (45, 28, 18, 9))[0]
+    kinds = [r.choice(DEFECTS) for _ in range(wanted)]
+    figures = [n for n, t in enumerate(d.facts.things) if t.kind in FIGURES]
+    r.shuffle(figures)
+    plan = dict(zip(figures, [k for k in kinds if k in _OF_PARTS], strict=False))
+    d.place(plan)
+    for _ in range(10):
+        if len(d.facts.flaws) >= wanted:
+            break
+        later = [k for k in kinds if k not in _OF_PARTS] or DEFECTS[3:]
+        d.damage(r.choice(later))
+    order = sorted(range(len(d.masks)), key=lambda i: (d.facts.flaws[i].box[1], d.facts.flaws[i].box[0]))
+    d.facts.flaws, d.masks = [d.facts.flaws[i] for i in order], [d.masks[i] for i in order]
+    if r.random() < 0.3:
+        d.facts.degradation, d.facts.level = r.choice(DEGRADATIONS[1:]), r.randint(1, 3)
+    image = degrade(np.clip(d.canvas, 0, 255).astype(np.uint8), d.facts.degradation, d.facts.level, seed)
+    elements = ask(r, d.facts, r.choice([2, 3, 3, 4, 5]))
+    return Scene(image, sample_of(r, d.facts, elements), d.masks, d.facts, d.map)
+
+
+def ask(r: Random, facts: Facts, count: int, plain: float = 0.0) -> list[ElementLabel]:
+    """Statements about a scene, some true and some false, without doubles.
+
+    Args:
+        facts: the scene.
+        count: how many statements; fewer when the scene gives no more.
+        plain: probability 0..1 that a statement is restricted to objects (an easier start for training).
+    """
+    asked: dict[str, ElementLabel] = {}
+    for _ in range(count * 12):
+        if len(asked) >= count:
+            break
+        u = r.random() * (0.52 if r.random() < plain else 1)
+        label = _object(r, facts) if u < 0.52 else _count(r, facts) if u < 0.7 else _relation(r, facts) if u < 0.88 else _background(r, facts)
+        if label and label.name not in asked:
+            asked[label.name] = label
+    return list(asked.values())
+
+
+def _object(r: Random, facts: Facts) -> ElementLabel | None:
+    thing = r.choice(facts.things)
+    if r.random() < 0.12:  # a kind without its colour
+        kind = thing.kind if r.random() < 0.5 else r.choice(KINDS)
+        return ElementLabel(name=kind, present=facts.count("", kind) > 0, kind="object")
+    if r.random() < 0.5:
+        return ElementLabel(name=thing.name, present=True, kind="object")
+    u = r.random()
+    color = r.choice(list(COLORS)) if u < 0.4 or u >= 0.8 else thing.color
+    kind = r.choice(KINDS) if u >= 0.4 else thing.kind
+    return None if facts.count(color, kind) else ElementLabel(name=named(1, color, kind), present=False, kind="object")
+
+
+def _count(r: Random, facts: Facts) -> ElementLabel | None:
+    color, kind = r.choice(facts.things).key
+    n = facts.count(color, kind)
+    if n > 1 and r.random() < 0.6:
+        return ElementLabel(name=named(n, color, kind), present=True, kind="count")
+    m = r.choice([2, 3, 4] if n > 1 else [2, 2, 3])
+    if m == n or (n == 1 and r.random() < 0.4):
+        return None
+    return ElementLabel(name=named(m, color, kind), present=False, kind="count")
+
+
+def _relation(r: Random, facts: Facts) -> ElementLabel | None:
+    single = [t for t in facts.things if facts.count(*t.key) == 1]
+    if len(single) < 2:
+        return None
+    a, b = r.sample(single, 2)
+    relation = r.choice(RELATIONS)
+    gap = {"left of": b.x - a.x, "right of": a.x - b.x, "above": b.y - a.y, "below": a.y - b.y}[relation]
+    if abs(gap) < CLEAR * facts.size / SIZE:
+        return None
+    return ElementLabel(name=f"{a.name} {relation} {b.name}", present=gap > 0, kind="relation")
+
+
+def _background(r: Random, facts: Facts) -> ElementLabel:
+    kind = facts.background if r.random() < 0.5 else r.choice([b for b in BACKGROUNDS if b != facts.background])
+    return ElementLabel(name=f"{kind} background", present=kind == facts.background, kind="background")
+
+
+def _article(text: str) -> str:
+    first = text.split()[0]
+    if first in COUNTS.values():
+        return text
+    return f"an {text}" if first[0] in "aeiou" else f"a {text}"
+
+
+_OPENINGS = ("a picture of {}", "{}", "an image of {}", "a drawing of {}", "an image showing {}", "an illustration of {}", "a scene with {}", "please draw {}")
+
+
+def phrase(r: Random, elements: list[ElementLabel]) -> str:
+    """A prompt that asks for the elements, in one of several wordings."""
+    dress = _article if r.random() < 0.75 else str
+    ground = [e.name for e in elements if e.kind == "background"]
+    named_things = [e.name for e in elements if e.kind != "background"]
+    tail = ""
+    if ground and named_things and r.random() < 0.6:
+        tail, ground = f" {r.choice(['on', 'with', 'in front of'])} {dress(ground[0])}", ground[1:]
+    items = [_dress_relation(dress, n) for n in named_things + ground]
+    glue = r.choice([" and ", ", ", " and "])
+    body = glue.join(items) if glue == " and " or len(items) < 2 else ", ".join(items[:-1]) + " and " + items[-1]
+    return r.choice(_OPENINGS).format(body) + tail
+
+
+def _dress_relation(dress, name: str) -> str:  # type: ignore[no-untyped-def]
+    for relation in RELATIONS:
+        a, found, b = name.partition(f" {relation} ")
+        if found:
+            return f"{dress(a)} {relation} {dress(b)}"
+    return dress(name)
+
+
+def sample_of(r: Random, facts: Facts, elements: list[ElementLabel]) -> LabelledSample:
+    """The labelled sample of a scene for these elements, scored by the rule at the top of this file."""
+    share = sum(e.present for e in elements) / len(elements) if elements else 1.0
+    labels = Labels(
+        score=score_of(share, facts.quality),
+        dimensions={"alignment": 1 + 4 * share, "structure": 1 + 4 * facts.quality},
+        elements=elements,
+        defects=[
+            DefectLabel(kind=f.kind, box=_as_box(f.box), severity=severity_of(f.box, facts.size), explanation=f.explanation) for f in facts.flaws
+        ],
+        attributes={"degradation": facts.degradation, "severity": SEVERITIES[facts.level]},
+    )
+    prompt = phrase(r, elements) if elements else "a picture"
+    return LabelledSample(prompt=prompt, elements=[e.name for e in elements], labels=labels)
+
+
+def _as_box(box: tuple[int, int, int, int]) -> Box:
+    return float(box[0]), float(box[1]), float(box[2]), float(box[3])
