@@ -16,13 +16,13 @@ piece of it is tokenised on its own, in training as in decoding.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 from typing import Literal as OneOf
 
-from judge.errors import InputError, ReplyError
+from judge.errors import ReplyError, RubricError
 from judge.types import Depth
 
 Role = OneOf["literal", "choice", "branch", "text"]
@@ -58,6 +58,8 @@ class Choice:
     """The labels stand between quotes, which belong to the literals around the blank."""
     above: str = ""
     """Name of an earlier blank of the same item whose number the label must exceed."""
+    then: str = field(default="", compare=False)
+    """The literal that follows, for readers of labels that begin alike ("10", "100"); set by the walk."""
 
     @property
     def reported(self) -> tuple[str, ...]:
@@ -65,8 +67,8 @@ class Choice:
         return self.labels
 
     def pieces(self) -> Iterator[Part]:
-        quote = [Literal('"')] if self.quoted else []
-        yield from (*quote, self, *quote)
+        quote: list[Part] = [Literal('"')] if self.quoted else []
+        yield from [*quote, self, *quote]
 
     def schema(self) -> dict[str, Any]:
         if self.labels == ("true", "false"):
@@ -178,13 +180,14 @@ class Object:
         keys = [key for key, _ in self.members]
         for key in keys:
             if keys.count(key) > 1:
-                raise InputError("form", key, "keys that differ", "give each element or dimension once")
+                raise RubricError("form", key, "keys that differ", "give each element or dimension once")
 
     def pieces(self) -> Iterator[Part]:
         yield Literal("{")
         for index, (key, node) in enumerate(self.members):
+            value: Iterator[Part] = node.pieces()
             yield Literal(f"{',' if index else ''}{dumps(key)}:")
-            yield from node.pieces()
+            yield from value
         yield Literal("}")
 
     def schema(self) -> dict[str, Any]:
@@ -343,9 +346,9 @@ class Form:
         return Form(self.root.where(lambda node: isinstance(node, Object | Choice)))
 
 
-def _walk(parts: Iterable[Part], prefix: str) -> Generator[Piece, str, None]:
+def _walk(parts: Sequence[Part], prefix: str) -> Generator[Piece, str, None]:
     told: dict[str, str] = {}
-    for part in parts:
+    for index, part in enumerate(parts):
         match part:
             case Literal():
                 yield part
@@ -357,7 +360,10 @@ def _walk(parts: Iterable[Part], prefix: str) -> Generator[Piece, str, None]:
                 labels = part.labels
                 if part.above:
                     labels = tuple(label for label in labels if int(label) > int(told[part.above]))
-                told[part.name] = yield from _ask(replace(part, name=prefix + part.name, labels=labels))
+                after = parts[index + 1]
+                then = after.text if isinstance(after, Literal) else ""
+                blank = replace(part, name=prefix + part.name, labels=labels, then=then)
+                told[part.name] = yield from _ask(blank)
 
 
 def _walk_items(repeat: Repeat, path: str) -> Generator[Piece, str, None]:
