@@ -1,0 +1,1 @@
+"""Measuring judges: metrics, benchmark suites, and the numbers of the README."""
