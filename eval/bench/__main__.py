@@ -1,0 +1,302 @@
+"""`python -m eval.bench PART`: a table on the terminal; with `--json`, one JSON object on standard output.
+
+    python -m eval.bench scenes --seed 7 --count 500 --json
+    python -m eval.bench scenes --rows other/rows.jsonl
+    python -m eval.bench all --labels prompt_t2i.json     # every part, into bench.json
+
+Exit codes: 0 measured (or skipped, and said so), 1 a part of `all` failed, 2 unusable input.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from judge.errors import InputError, JudgeError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="The numbers of this project, each by one command.",
+)
+
+Seed = Annotated[int, typer.Option(min=0, help="Seed of what is drawn; the same seed, the same pictures.")]
+Count = Annotated[int, typer.Option(min=1, help="How many are drawn.")]
+Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object.")]
+Model = Annotated[str, typer.Option(help="Model name or folder; `embedded` is the one in the package.")]
+Adapter = Annotated[str | None, typer.Option(help="LoRA adapter to put on the model.")]
+Batch = Annotated[int, typer.Option(min=1, help="Pictures judged at once.")]
+LabelFile = Annotated[Path | None, typer.Option(help="EvalMuse-40K's prompt_t2i.json.")]
+RowFile = Annotated[Path | None, typer.Option(help="JSONL of labelled samples, instead of drawn scenes.")]
+
+
+# ------------------------------------------------------------------------------------------ the parts
+
+
+def measure_scenes(
+    seed: int, count: int | None, rows: Path | None, model: str, adapter: str | None, batch: int
+) -> dict[str, Any]:
+    """Drawn scenes, or those of `rows` (all of them, when `count` is None)."""
+    from eval.bench import scenes as part
+
+    found = part.read_scenes(rows, count) if rows else part.draw_scenes(count or 500, seed)
+    judge = open_judge(model, adapter)
+    with progress("scenes", 2 * len(found)) as tick:
+        result = part.run(judge, found, batch=batch, tick=tick)
+    return {**result, **({"rows": str(rows)} if rows else {"seed": seed}), **named(model, adapter)}
+
+
+def measure_forms(seed: int, count: int, model: str, adapter: str | None, batch: int) -> dict[str, Any]:
+    """Random form shapes on pictures of drawn scenes."""
+    from eval.bench import forms as part
+    from judge.rubric import Rubric
+
+    backend = open_judge(model, adapter).backend
+    pictures = [model_picture(scene.sample.image, backend.size) for scene in drawn(8, seed)]
+    result = part.run(backend, Rubric.load("default"), pictures, count, seed, batch=batch)
+    return {**result, **named(model, adapter)}
+
+
+def measure_elements(labels: Path | None) -> dict[str, Any]:
+    """The splitter against EvalMuse's lists."""
+    from eval.bench import elements as part
+    from judge.elements import split
+
+    if labels is None or not labels.is_file():
+        where = "no file was given" if labels is None else f"{labels} is not there"
+        return {"skipped": f"{where}; give --labels FILE, EvalMuse-40K's prompt_t2i.json"}
+    return part.run(part.read_labels(labels), split)
+
+
+def measure_draw(seed: int, count: int, processes: int) -> dict[str, Any]:
+    """Speed of the generator."""
+    from eval.bench import draw as part
+
+    return part.run(count, seed, processes)
+
+
+def measure_backend(seed: int, rounds: int, model: str, adapter: str | None) -> dict[str, Any]:
+    """Speed of the judge."""
+    from eval.bench import backend as part
+
+    judge = open_judge(model, adapter)
+    samples = [scene.asked() for scene in drawn(16, seed)]
+    list(judge.many(samples[:1]))  # loads the model
+    return {**part.run(judge, samples, judge.backend, rounds=rounds), **named(model, adapter)}
+
+
+def open_judge(model: str, adapter: str | None) -> Any:
+    from judge import Judge
+
+    return Judge(model, adapter=adapter)
+
+
+def drawn(count: int, seed: int) -> Any:
+    from eval.bench.scenes import draw_scenes
+
+    return draw_scenes(count, seed)
+
+
+def model_picture(pixels: Any, side: int | None) -> Any:
+    """An array as the picture the model sees, squashed to its fixed side where it has one."""
+    from PIL import Image
+
+    picture = Image.fromarray(pixels).convert("RGB")
+    return picture.resize((side, side)) if side and picture.size != (side, side) else picture
+
+
+def named(model: str, adapter: str | None) -> dict[str, Any]:
+    return {"model": model, "adapter": adapter}
+
+
+# --------------------------------------------------------------------------------------- the commands
+
+
+@app.command()
+def scenes(
+    seed: Seed = 0,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="How many scenes; default 500 drawn, or all of --rows.")
+    ] = None,
+    rows: RowFile = None,
+    model: Model = "embedded",
+    adapter: Adapter = None,
+    batch: Batch = 16,
+    as_json: Json = False,
+) -> None:
+    """Accuracy on fresh scenes with exact truth."""
+    show("scenes", lambda: measure_scenes(seed, count, rows, model, adapter, batch), as_json)
+
+
+@app.command()
+def forms(
+    seed: Seed = 0,
+    count: Count = 500,
+    model: Model = "embedded",
+    adapter: Adapter = None,
+    batch: Batch = 16,
+    as_json: Json = False,
+) -> None:
+    """Random form shapes: how many are filled validly."""
+    show("forms", lambda: measure_forms(seed, count, model, adapter, batch), as_json)
+
+
+@app.command()
+def elements(labels: LabelFile = None, as_json: Json = False) -> None:
+    """Precision and recall of the elements read from prompts."""
+    show("elements", lambda: measure_elements(labels), as_json)
+
+
+@app.command()
+def draw(
+    seed: Seed = 0,
+    count: Count = 1000,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that draw.")] = 2,
+    as_json: Json = False,
+) -> None:
+    """Scenes drawn per second."""
+    show("draw", lambda: measure_draw(seed, count, processes), as_json)
+
+
+@app.command()
+def backend(
+    seed: Seed = 0,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each call is timed.")] = 5,
+    model: Model = "embedded",
+    adapter: Adapter = None,
+    as_json: Json = False,
+) -> None:
+    """Seconds a verdict and a score, and the score's cost beside one bare forward pass."""
+    show("backend", lambda: measure_backend(seed, rounds, model, adapter), as_json)
+
+
+@app.command(name="all")
+def every(
+    seed: Seed = 0,
+    count: Count = 500,
+    labels: LabelFile = None,
+    model: Model = "embedded",
+    adapter: Adapter = None,
+    out: Annotated[Path, typer.Option(help="Where the numbers go.")] = Path("bench.json"),
+    as_json: Json = False,
+) -> None:
+    """Every part; one JSON object per part in bench.json. A part that fails does not stop the others."""
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "draw": lambda: measure_draw(seed, 2 * count, 2),
+        "elements": lambda: measure_elements(labels),
+        "backend": lambda: measure_backend(seed, 5, model, adapter),
+        "forms": lambda: measure_forms(seed, count, model, adapter, 16),
+        "scenes": lambda: measure_scenes(seed, count, None, model, adapter, 16),
+    }
+    if not out.parent.is_dir():
+        fail(InputError("out", str(out), "a file in a folder that exists", "make the folder first"))
+    results: dict[str, dict[str, Any]] = {}
+    for name, part in parts.items():
+        try:
+            results[name] = measured(name, part)
+        except JudgeError as error:
+            results[name] = {"part": name, "error": str(error)}
+        except Exception as error:  # a bug in one part must not cost the hours of the others
+            traceback.print_exc()
+            results[name] = {"part": name, "error": f"{type(error).__name__}: {error}"}
+        write(out, results)
+        if not as_json:
+            table(results[name])
+    if as_json:
+        print(dumps(results))
+    raise typer.Exit(1 if any("error" in result for result in results.values()) else 0)
+
+
+# ---------------------------------------------------------------------------------------- the showing
+
+
+def measured(name: str, part: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    # What libraries print must not mix with the one JSON object.
+    with redirect_stdout(sys.stderr):
+        return {"part": name, **part()}
+
+
+def show(name: str, part: Callable[[], dict[str, Any]], as_json: bool) -> None:
+    try:
+        result = measured(name, part)
+    except JudgeError as error:
+        fail(error)
+    if as_json:
+        print(dumps(result))
+    else:
+        table(result)
+
+
+def fail(error: JudgeError) -> None:
+    print(f"error: {error}", file=sys.stderr)
+    raise typer.Exit(2)
+
+
+def dumps(result: dict[str, Any]) -> str:
+    """JSON text; a NaN that slipped through is an error here rather than a file nobody can read."""
+    return json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def write(out: Path, results: dict[str, dict[str, Any]]) -> None:
+    """Whole or not at all: a reader never meets half a file."""
+    fresh = out.with_name(out.name + ".part")
+    fresh.write_text(dumps(results) + "\n", encoding="utf-8")
+    fresh.replace(out)
+
+
+def table(result: dict[str, Any]) -> None:
+    """One part as a table: name, value, 95 % interval, what must be said about it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(title=result["part"], title_justify="left", show_edge=False)
+    intervals, notes = result.get("interval_95", {}), result.get("notes", {})
+    for column in ("", "value", "95 % interval", "note"):
+        grid.add_column(column, justify="right" if column == "value" else "left", overflow="fold")
+    for name, value in lines(result):
+        low, high = intervals.get(name, (None, None))
+        span = "" if low is None else f"{low:.3f} .. {high:.3f}"
+        grid.add_row(name, shown(value), span, notes.get(name, ""))
+    Console().print(grid)
+
+
+def lines(result: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in result.items():
+        if not prefix and name in ("part", "interval_95", "notes"):
+            continue
+        if isinstance(value, dict):
+            yield from lines(value, f"{prefix}{name}.")
+        elif value not in ([], {}):
+            yield prefix + name, value
+
+
+def shown(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.3f}" if abs(value) >= 0.1 or value == 0 else f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+@contextmanager
+def progress(name: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar on standard error that goes away when done; silent where that is no terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(name, total=total)
+        yield lambda: bar.advance(task)
+
+
+if __name__ == "__main__":
+    app()
