@@ -261,7 +261,7 @@ def test_boxes_that_stand_in_for_masks_are_owned_up_to(tmp_path: Path) -> None:
         ('{"id": "1", "image": "1.png", "labels": {"score": 9}}', "labels.score"),
         ('{"id": "1", "image": "gone.png"}', "line 1: image"),
         ('{"id": "1"}', "line 1: image"),
-        ('{"id": "1", "image": "rows.jsonl"}', "a picture that opens"),
+        ('{"id": "1", "image": "rows.jsonl"}', "line 1: image"),
         (
             '{"image": "1.png", "labels": {"defects": [{"kind": "cut", "box": [0,0,9,9], "mask": "m"}]}}',
             "defects.0.mask",

@@ -107,10 +107,9 @@ def drawn(count: int, seed: int) -> Any:
 
 def model_picture(pixels: Any, side: int | None) -> Any:
     """An array as the picture the model sees, squashed to its fixed side where it has one."""
-    from PIL import Image
+    from judge import media
 
-    picture = Image.fromarray(pixels).convert("RGB")
-    return picture.resize((side, side)) if side and picture.size != (side, side) else picture
+    return media.fit(media.load(pixels), side=side)[0]
 
 
 def named(model: str, adapter: str | None) -> dict[str, Any]:

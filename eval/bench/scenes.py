@@ -112,7 +112,11 @@ def read_scenes(file: Path, count: int | None = None) -> list[Scene]:
     if not file.is_file():
         raise InputError("rows", str(file), "a JSONL file of labelled samples", "check the path")
     scenes: list[Scene] = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = file.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError:
+        raise InputError("rows", str(file), "UTF-8 text", "write the file again") from None
+    for number, line in enumerate(lines, start=1):
         if line.strip() and (count is None or len(scenes) < count):
             scenes.append(_read_row(line, f"{file.name} line {number}", file.parent))
     if not scenes:
@@ -121,8 +125,9 @@ def read_scenes(file: Path, count: int | None = None) -> list[Scene]:
 
 
 def _read_row(line: str, where: str, root: Path) -> Scene:
-    from PIL import Image
     from pydantic import ValidationError
+
+    from judge import media
 
     try:
         sample = LabelledSample.model_validate_json(line)
@@ -135,13 +140,10 @@ def _read_row(line: str, where: str, root: Path) -> Scene:
             f"{where}: image", sample.image, "a picture's path, relative to the file", "mend the path"
         )
     path = root / sample.image
-    try:
-        with Image.open(path) as picture:
-            width, height = picture.size
-    except OSError:
-        raise InputError(f"{where}: image", str(path), "a picture that opens", "write it again") from None
-    mask, note = _true_mask(sample, root, width, height, where)
-    return Scene(sample.model_copy(update={"image": str(path)}), mask, note)
+    picture = media.load(path, field=f"{where}: image")
+    mask, note = _true_mask(sample, root, picture.width, picture.height, where)
+    given = {"image": str(path), "id": sample.id or where}
+    return Scene(sample.model_copy(update=given), mask, note)
 
 
 def _true_mask(
@@ -157,10 +159,11 @@ def _true_mask(
             continue
         field = f"{where}: defects.{at}.mask"
         path = root / defect.mask
-        if not path.is_file():
-            raise InputError(field, str(defect.mask), "a PNG, relative to the file", "mend the path")
-        with Image.open(path) as picture:
-            region = np.asarray(picture.convert("L")) > 127
+        try:
+            with Image.open(path) as picture:
+                region = np.asarray(picture.convert("L")) > 127
+        except OSError:
+            raise InputError(field, str(path), "a PNG, relative to the file", "mend the path") from None
         if region.shape != union.shape:
             raise InputError(field, region.shape, f"the picture's shape, {union.shape}", "write it again")
         union |= region
