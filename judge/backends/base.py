@@ -1,0 +1,72 @@
+"""The one seam to a model: what a backend is asked, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from judge.errors import ReplyError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from judge.form import Form
+
+
+@dataclass
+class Ask:
+    """One form to fill."""
+
+    images: list[Image]
+    """RGB pictures as the model shall see them, in the order of the image parts of `messages`."""
+    messages: list[dict[str, Any]]
+    """Chat messages; their text is content, whatever it looks like."""
+    form: Form
+    seed: int = 0
+    """For backends that sample; one that decides by argmax ignores it."""
+
+
+@dataclass
+class Reply:
+    """A filled form."""
+
+    text: str
+    """The JSON text; `form.parse` reads it."""
+    probabilities: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Path of a choice or branch blank -> label -> probability; each blank's sum to 1.
+    The labels of a branch blank are `open` and `close`."""
+    exact: bool = True
+    """Whether the probabilities are the model's own; false: estimated, for example from top logprobs."""
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A model that fills forms. Rows are independent: one that fails comes back as a `ReplyError` in its
+    place, and no row's answer depends on the others. `BackendError` is raised when the model cannot run.
+    """
+
+    name: str
+    version: str
+    """Version of the library that runs the model."""
+    model: str
+    revision: str
+    adapter: str | None
+    domain: str
+    """What the model was trained on, for the reader; empty when unknown."""
+    brief: bool
+    """The model was tuned on the rubric and takes the brief template."""
+    size: int | None
+    """Side in pixels of the square the model sees; None: any shape up to its own pixel limit."""
+
+    def choose(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
+        """Read the labels' probabilities at every blank in one forward pass, generating nothing.
+
+        Forms must hold choice blanks only (`form.at_depth("score")`). Each blank is read with the first
+        label standing in every blank before it; the text holds the likeliest labels.
+        """
+        ...
+
+    def complete(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
+        """Fill the whole form from left to right under its grammar, the likeliest label at each choice."""
+        ...

@@ -1,0 +1,187 @@
+"""Text to tokens: chats that content cannot break out of, and label sets as little trees of tokens."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+TIP = -1
+"""Parent of a token that follows directly on what the row has read so far."""
+
+
+class Wording:
+    """Encodes chats and forms for one processor (a tokenizer with a chat template).
+
+    Content is encoded as plain text: `<|im_end|>` in a prompt becomes the tokens of its characters, never
+    the token that closes a turn. Training encodes the segments of a form with the same `plain`.
+    """
+
+    def __init__(self, processor: Any) -> None:
+        self.processor = processor
+        self.tokenizer = processor.tokenizer
+        self.image_token: int = processor.image_token_id
+        self.merge: int = processor.image_processor.merge_size
+        self._control = frozenset(
+            number for number, token in self.tokenizer.added_tokens_decoder.items() if token.special
+        ) | {processor.image_token_id, processor.video_token_id}
+        self._marked = _unpadded(self.tokenizer.backend_tokenizer)
+        self._unmarked = _unpadded(self.tokenizer.backend_tokenizer)
+        self._unmarked.encode_special_tokens = True
+        self.plain = lru_cache(maxsize=65536)(self._plain)
+        self.menu = lru_cache(maxsize=4096)(self._menu)
+        self._outline = lru_cache(maxsize=64)(self._outline_of)
+
+    def chat(self, messages: Sequence[dict[str, Any]], image_tokens: Sequence[int]) -> list[int]:
+        """Tokens of a chat up to where the answer starts; each image takes as many tokens as stated."""
+        shape = tuple(
+            (message["role"], tuple(part["type"] for part in _parts(message["content"])))
+            for message in messages
+        )
+        texts = [p["text"] for m in messages for p in _parts(m["content"]) if p["type"] == "text"]
+        images = iter(image_tokens)
+        tokens: list[int] = []
+        for piece in self._outline(shape):
+            tokens += self.plain(texts[piece]) if isinstance(piece, int) else piece
+        return [t for token in tokens for t in [token] * (next(images) if token == self.image_token else 1)]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return str(self._marked.decode(list(tokens), skip_special_tokens=False))
+
+    def _plain(self, text: str) -> tuple[int, ...]:
+        """Tokens of content, none of them a control token."""
+        tokens = self._unmarked.encode(text, add_special_tokens=False).ids
+        if not self._control.isdisjoint(tokens):  # a tokenizer that keeps some mark: no mark is one character
+            tokens = [t for c in text for t in self._unmarked.encode(c, add_special_tokens=False).ids]
+        return tuple(tokens)
+
+    def _outline_of(self, shape: tuple[tuple[str, tuple[str, ...]], ...]) -> list[tuple[int, ...] | int]:
+        """The chat template around its content: tokens, and the index of the text that goes between."""
+        slot, messages = 0, []
+        for role, kinds in shape:
+            parts: list[dict[str, str]] = []
+            for kind in kinds:
+                text = {"text": f"\ue000{slot}\ue001"} if kind == "text" else {}
+                parts.append({"type": kind, **text})
+                slot += kind == "text"
+            messages.append({"role": role, "content": parts})
+        chat = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        pieces = re.split("\ue000(\\d+)\ue001", chat)
+        return [
+            int(piece) if odd else tuple(self._marked.encode(piece, add_special_tokens=False).ids)
+            for index, piece in enumerate(pieces)
+            for odd in [index % 2]
+        ]
+
+    def _menu(self, labels: tuple[str, ...], then: str = "") -> Menu:
+        paths = [self.plain(label) for label in labels]
+        if _one_begins_another(paths):
+            after = self.plain(then)[:1]
+            paths = [(*path, *after) for path in paths]
+            return Menu.of(paths, ended=len(after))
+        return Menu.of(paths)
+
+
+@dataclass
+class Growth:
+    """Tokens to feed to one row in one go: a tree that grows from the row's tip."""
+
+    tokens: list[int] = field(default_factory=list)
+    parents: list[int] = field(default_factory=list)
+    """For each token, the index of the one before it in this growth, or `TIP`."""
+
+    def chain(self, tokens: Sequence[int], after: int) -> int:
+        """Append tokens one after the other; returns the index of the last (`after` when there is none)."""
+        for token in tokens:
+            self.tokens.append(token)
+            self.parents.append(after)
+            after = len(self.tokens) - 1
+        return after
+
+    def graft(self, menu: Menu, after: int) -> int:
+        """Append a menu's inner tokens; returns the index of its first."""
+        start = len(self.tokens)
+        self.tokens += menu.tokens
+        self.parents += [after if parent == TIP else start + parent for parent in menu.parents]
+        return start
+
+
+@dataclass
+class Menu:
+    """A set of labels as a tree of tokens, so that one forward pass reads the probability of each.
+
+    Inner tokens, those that some label goes on from, are fed side by side; no attention runs between
+    branches. An edge is a token whose probability is read at the node before it. A label's probability is
+    the product along the tokens that spell it the tokenizer's way.
+    """
+
+    tokens: list[int]
+    """Inner tokens; none when every label is one token."""
+    parents: list[int]
+    """For each inner token, the inner token before it, or `TIP`."""
+    edges: list[tuple[int, int]]
+    """(inner token or `TIP`, token read after it)."""
+    paths: np.ndarray[Any, Any]
+    """(labels, longest path) indexes into `edges`; `len(edges)` fills up."""
+    fed: list[list[int]]
+    """For each label, the inner tokens that spell its beginning."""
+    rest: list[tuple[int, ...]]
+    """For each label, the tokens of it that are still to be fed once it is chosen."""
+
+    @classmethod
+    def of(cls, paths: Sequence[tuple[int, ...]], ended: int = 0) -> Menu:
+        """Build from the labels' tokens; the last `ended` of each belong to what follows the label."""
+        import numpy as np
+
+        inner: dict[tuple[int, ...], int] = {}
+        for path in paths:
+            for length in range(1, len(path)):
+                inner.setdefault(path[:length], len(inner))
+        edges: dict[tuple[int, int], int] = {}
+        table = np.zeros((len(paths), max(map(len, paths))), dtype=np.int64)
+        walked = []
+        for path in paths:
+            steps = [(inner.get(path[:i], TIP), token) for i, token in enumerate(path)]
+            walked.append([edges.setdefault(step, len(edges)) for step in steps])
+        table[:] = len(edges)
+        for row, steps_of in zip(table, walked, strict=True):
+            row[: len(steps_of)] = steps_of
+        fed = [[inner[path[:i]] for i in range(1, len(path))] for path in paths]
+        return cls(
+            tokens=[prefix[-1] for prefix in inner],
+            parents=[inner.get(prefix[:-1], TIP) for prefix in inner],
+            edges=list(edges),
+            paths=table,
+            fed=fed,
+            rest=[() if ended else path[-1:] for path in paths],
+        )
+
+    def probabilities(self, scores: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Probabilities of the labels, summing to 1, from the edges' log-probabilities."""
+        import numpy as np
+
+        logs = np.append(scores, 0.0)[self.paths].sum(axis=1, dtype=np.float64)
+        weights = np.exp(logs - logs.max())
+        return weights / weights.sum()
+
+
+def _one_begins_another(paths: Sequence[tuple[int, ...]]) -> bool:
+    ordered = sorted(paths)
+    return any(b[: len(a)] == a for a, b in zip(ordered, ordered[1:], strict=False))
+
+
+def _parts(content: str | Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _unpadded(tokenizer: Any) -> Any:
+    copied = copy.deepcopy(tokenizer)
+    copied.no_padding()
+    copied.no_truncation()
+    return copied

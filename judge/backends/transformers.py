@@ -1,0 +1,272 @@
+"""Runs a Qwen2-VL, Qwen2.5-VL or Qwen3-VL checkpoint in this process with Hugging Face transformers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from judge.backends import _torchvision, walker
+from judge.backends.base import Ask, Reply
+from judge.backends.tokens import Wording
+from judge.errors import BackendError, InputError, ReplyError
+
+EMBEDDED = Path(str(files("judge"))) / "assets" / "nano"
+ATTENTION = 1 << 26
+"""Most attention cells (rows x longest prompt squared) of one prefill: 256 MiB of mask in float32."""
+SLIMMEST = 200
+"""Greatest ratio of an image's sides that Qwen-VL processors take."""
+
+
+class Transformers:
+    """A vision-language model in this process; see `judge.backends.base.Backend`.
+
+    Args:
+        model: `embedded`; a checkpoint by hub name or folder; or a folder laid out as the embedded judge is:
+            `judge.json` ({"domain", "brief", "size"}) beside `base/` and, if there is one, `adapter/`.
+        adapter: LoRA adapter to load on the checkpoint, hub name or folder.
+        revision: hub revision of the checkpoint.
+        device: `auto` (a GPU if there is one), a torch device, or an accelerate device map
+            (`balanced`, `sequential`, or a dict).
+        dtype: `auto` (float32 on a CPU, else the checkpoint's own), or the name of a torch dtype.
+        bits: 4 or 8 to quantise the language model with bitsandbytes; needs a GPU.
+        brief: whether the model was tuned on the rubric; None: as `judge.json` says, else no.
+        batch: most rows in one forward pass.
+
+    Raises:
+        InputError: an argument is off its menu.
+        BackendError: the checkpoint cannot be found or loaded.
+    """
+
+    name = "transformers"
+
+    def __init__(
+        self,
+        model: str | Path = "embedded",
+        adapter: str | Path | None = None,
+        *,
+        revision: str | None = None,
+        device: str | dict[str, Any] = "auto",
+        dtype: str = "auto",
+        bits: int | None = None,
+        brief: bool | None = None,
+        batch: int = 16,
+    ) -> None:
+        if bits not in (None, 4, 8):
+            raise InputError("bits", bits, "4, 8 or None", "leave it out to load the weights as they are")
+        if batch < 1:
+            raise InputError("batch", batch, "1 or more", "give the rows of one forward pass")
+        self.version, self.batch, self.model = version("transformers"), batch, str(model)
+        folder = EMBEDDED if model == "embedded" else Path(model)
+        card: dict[str, Any] = {}
+        source = str(model)
+        if (folder / "judge.json").is_file():
+            card = json.loads((folder / "judge.json").read_text("utf-8"))
+            source = str(folder / "base")
+            if adapter is None and (folder / "adapter").is_dir():
+                adapter = folder / "adapter"
+        elif model == "embedded":
+            raise BackendError("embedded: this installation holds no weights; name a model instead")
+        self.domain: str = card.get("domain", "")
+        self.size: int | None = card.get("size")
+        self.brief: bool = card.get("brief", False) if brief is None else brief
+        self.adapter = None if adapter is None else _shown(adapter, folder)
+        self._model, self._processor = _load(source, adapter, revision, device, dtype, bits)
+        self.revision = _revision(source, adapter, self._model, revision)
+        self.wording = Wording(self._processor)
+
+    def choose(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
+        return self._run(asks, lambda ask: walker.read(ask.form, self.wording))
+
+    def complete(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
+        return self._run(asks, lambda ask: walker.fill(ask.form, self.wording, self._grammar))
+
+    def _run(self, asks: Sequence[Ask], program: Callable[[Ask], walker.Program]) -> list[Reply | ReplyError]:
+        replies: list[Reply | ReplyError] = []
+        for start in range(0, len(asks), self.batch):
+            some = asks[start : start + self.batch]
+            rows = self._rows(some, program)
+            runnable = [row for row in rows if isinstance(row, walker.Row)]
+            filled = (
+                reply
+                for part in _within_memory(runnable)
+                for reply in walker.run(self._model, part, self.wording.image_token)
+            )
+            replies += [next(filled) if isinstance(row, walker.Row) else row for row in rows]
+        return replies
+
+    def _rows(
+        self, asks: Sequence[Ask], program: Callable[[Ask], walker.Program]
+    ) -> list[walker.Row | ReplyError]:
+        """Encode prompts and pictures; a row that the model cannot take becomes a `ReplyError`."""
+        faults = [_fault(ask) for ask in asks]
+        pictures = [picture for ask, f in zip(asks, faults, strict=True) if not f for picture in ask.images]
+        pixels, grid = self._patches(pictures)
+        counts = grid.prod(dim=1).tolist() if pictures else []
+        rows: list[walker.Row | ReplyError] = []
+        image = patch = 0
+        for ask, fault in zip(asks, faults, strict=True):
+            if fault:
+                rows.append(ReplyError(fault))
+                continue
+            own = counts[image : image + len(ask.images)]
+            prompt = self.wording.chat(ask.messages, [count // self.wording.merge**2 for count in own])
+            row = walker.Row(program(ask), prompt)
+            if own:
+                row.pixels, row.grid = pixels[patch : patch + sum(own)], grid[image : image + len(own)]
+            image, patch = image + len(own), patch + sum(own)
+            limit = self._model.config.get_text_config().max_position_embeddings
+            long = f"prompt: {len(prompt)} tokens, the model reads {limit}; shorten it"
+            rows.append(row if len(prompt) < limit else ReplyError(long))
+        return rows
+
+    def _patches(self, pictures: Sequence[Any]) -> tuple[Any, Any]:
+        """Patches (patches, values) of all pictures and their grids (pictures, 3)."""
+        if not pictures:
+            return None, None
+        processor = self._processor.image_processor
+        if self.size is None:
+            from qwen_vl_utils import process_vision_info
+
+            limits = {"min_pixels": processor.size["shortest_edge"], "max_pixels": processor.size["longest_edge"]}
+            chat = [{"role": "user", "content": [{"type": "image", "image": p, **limits} for p in pictures]}]
+            pictures, _ = process_vision_info(chat, image_patch_size=processor.patch_size)
+        encoded = processor(images=list(pictures), do_resize=False, return_tensors="pt")
+        return encoded["pixel_values"], encoded["image_grid_thw"]
+
+    def _grammar(self, max_chars: int) -> walker.Mask:
+        """The grammar of one free text: no quote, backslash or control character; then the closing quote."""
+        import numpy as np
+
+        processor = self._outlines.get_regex_logits_processor(rf'[^"\\\x00-\x1f]{{0,{max_chars}}}"')
+
+        def mask(written: Sequence[int], logits: Any) -> Any:
+            return processor(np.array([list(written) or [0]]), logits[None])[0]
+
+        return mask
+
+    @cached_property
+    def _outlines(self) -> Any:
+        import outlines
+        from outlines.backends.llguidance import LLGuidanceBackend
+
+        backend = LLGuidanceBackend(outlines.from_transformers(self._model, self._processor))
+        backend.tensor_library_name = "numpy"  # its torch masks are compiled at first use, which takes seconds
+        return backend
+
+
+def _fault(ask: Ask) -> str:
+    """Why the model cannot take this row's pictures; empty when it can."""
+    wanted = sum(part["type"] == "image" for m in ask.messages for part in m["content"] if isinstance(part, dict))
+    if wanted != len(ask.images):
+        return f"images: {len(ask.images)} given, the messages show {wanted}"
+    for picture in ask.images:
+        if max(picture.size) > SLIMMEST * min(picture.size):
+            return f"image: {picture.width}x{picture.height} is slimmer than {SLIMMEST}:1"
+    return ""
+
+
+def _within_memory(rows: Sequence[walker.Row]) -> Iterator[list[walker.Row]]:
+    """Split a batch so that no prefill's attention mask outgrows `ATTENTION`."""
+    part: list[walker.Row] = []
+    longest = 0
+    for row in rows:
+        longest = max(longest, len(row.prompt))
+        if part and (len(part) + 1) * longest**2 > ATTENTION:
+            yield part
+            part, longest = [], len(row.prompt)
+        part.append(row)
+    if part:
+        yield part
+
+
+def _load(
+    source: str,
+    adapter: str | Path | None,
+    revision: str | None,
+    device: str | dict[str, Any],
+    dtype: str,
+    bits: int | None,
+) -> tuple[Any, Any]:
+    """The model in evaluation mode, adapter applied, and its processor."""
+    import torch
+
+    gpu = torch.cuda.is_available()
+    if bits and not gpu:
+        raise InputError("bits", bits, "None without a GPU", "leave it out, or run where CUDA is")
+    if dtype != "auto" and not isinstance(getattr(torch, dtype, None), torch.dtype):
+        raise InputError("dtype", dtype, "auto, float32, bfloat16 or float16", "name a torch dtype")
+    if device == "auto":
+        device = "auto" if gpu else "cpu"
+    options: dict[str, Any] = {
+        "dtype": "float32" if dtype == "auto" and device == "cpu" else dtype,
+        "device_map": device,
+        "attn_implementation": "sdpa",  # takes the mask of ragged rows; flash attention does not
+    }
+    _torchvision.mend()
+    from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
+
+    if bits:
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=bits == 4,
+            load_in_8bit=bits == 8,
+            bnb_4bit_compute_dtype=torch.bfloat16,
+            llm_int8_skip_modules=["lm_head", "model.visual"],
+        )
+    try:
+        processor = AutoProcessor.from_pretrained(source, revision=revision)
+        model = AutoModelForImageTextToText.from_pretrained(source, revision=revision, **options).eval()
+        if adapter is not None:
+            model = _adapted(model, adapter, merge=not bits and model.dtype == torch.float32)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise BackendError(f"{source}: cannot be loaded ({_line(error)})") from error
+    if not hasattr(model.model, "get_rope_index") or not hasattr(processor, "image_token_id"):
+        raise BackendError(f"{source}: {type(model).__name__} is no Qwen2-VL, Qwen2.5-VL or Qwen3-VL")
+    return model, processor
+
+
+def _adapted(model: Any, adapter: str | Path, *, merge: bool) -> Any:
+    """Apply a LoRA adapter: into the weights where that is exact, else beside them."""
+    from peft import PeftModel
+
+    tuned = PeftModel.from_pretrained(model, str(adapter)).eval()
+    return tuned.merge_and_unload() if merge else tuned.get_base_model()
+
+
+def _revision(source: str, adapter: str | Path | None, model: Any, asked: str | None) -> str:
+    """Hub commit of the checkpoint, or the first 16 hex digits of the SHA-256 of local weights."""
+    if not Path(source).is_dir():
+        return str(getattr(model.config, "_commit_hash", None) or asked or "")
+    digest = hashlib.sha256()
+    for folder in (Path(source), Path(adapter) if adapter else None):
+        if folder is None or not folder.is_dir():
+            continue
+        for path in sorted(folder.glob("*.safetensors")):
+            digest.update(path.name.encode())
+            _sample(path, digest.update)
+    return digest.hexdigest()[:16]
+
+
+def _sample(path: Path, take: Callable[[bytes], None], block: int = 1 << 20, blocks: int = 256) -> None:
+    """Feed a file: whole up to 256 MiB, else its size and 256 evenly spaced blocks of 1 MiB."""
+    size = path.stat().st_size
+    stride = max(block, size // blocks)
+    take(size.to_bytes(8, "big"))
+    with path.open("rb") as file:
+        for start in range(0, size, stride):
+            file.seek(start)
+            take(file.read(block))
+
+
+def _shown(adapter: str | Path, folder: Path) -> str:
+    path = Path(adapter)
+    return path.name if path.parent == folder else str(adapter)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,370 @@
+"""Fills forms with a model, many rows at once.
+
+Each row is a coroutine (`fill`, `read`) that knows nothing of the others: it follows its form's walk, yields
+a `Chunk` of tokens to feed and is sent what it asked to read. `Walker` runs the coroutines of a batch in
+rounds. In a round every row feeds what it has, literals and all, as one left-padded chunk; rows are ragged,
+so the slots that a row does not use are holes that its attention mask leaves out, and every token carries
+its own rope position. A row's numbers therefore do not depend on the batch it is in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from judge.backends.base import Reply
+from judge.backends.tokens import TIP, Growth, Menu, Wording
+from judge.errors import InputError, ReplyError
+from judge.form import Branch, Choice, Form, Literal, Text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Floats = "NDArray[np.float32]"
+Mask = Callable[[Sequence[int], Any], Any]
+"""One text blank's grammar: the tokens written so far and logits (V,) -> the logits, -inf where forbidden."""
+
+
+@dataclass
+class Chunk(Growth):
+    """What a row feeds in a round, and what it wants to read there."""
+
+    edges: list[tuple[int, int]] = field(default_factory=list)
+    """(token of this chunk, a token that may follow it): the log-probability of each is read."""
+    logits: bool = False
+    """Read the logits of every token of the vocabulary after the last token of the chunk instead."""
+    dropped: list[int] = field(default_factory=list)
+    """Tokens of the row's previous chunk on branches that were not taken."""
+
+
+Program = Generator[Chunk, Any, Reply]
+"""A row: yields chunks and is sent (edges,) log-probabilities, or (V,) logits, in float32."""
+
+
+def fill(form: Form, wording: Wording, grammar: Callable[[int], Mask]) -> Program:
+    """Fill a form from left to right, the likeliest label at each choice, argmax in free text."""
+    walk = form.walk()
+    pieces: list[str] = []
+    reply = Reply("")
+    pending: list[int] = []
+    dropped: list[int] = []
+    try:
+        piece = next(walk)
+        while True:
+            if isinstance(piece, Literal):
+                pending += wording.plain(piece.text)
+                answer, written = "", piece.text
+            elif isinstance(piece, Text):
+                answer, pending = yield from _write(piece, pending, dropped, wording, grammar)
+                written, dropped = f'{answer}"', []
+            else:
+                menu = wording.menu(piece.labels, _then(piece))
+                chunk = Chunk(dropped=dropped)
+                tip = chunk.chain(pending, TIP)
+                start = chunk.graft(menu, tip)
+                chunk.edges = [(tip if node == TIP else start + node, token) for node, token in menu.edges]
+                chances = menu.probabilities(_finite((yield chunk), piece.name))
+                chosen = int(chances.argmax())
+                reply.probabilities[piece.name] = _report(piece, chances)
+                taken = {start + node for node in menu.fed[chosen]}
+                dropped = [node for node in range(start, len(chunk.tokens)) if node not in taken]
+                pending = list(menu.rest[chosen])
+                answer = written = piece.labels[chosen]
+            pieces.append(written)
+            piece = walk.send(answer)
+    except StopIteration:
+        reply.text = "".join(pieces)
+        return reply
+
+
+def _write(
+    blank: Text, pending: list[int], dropped: list[int], wording: Wording, grammar: Callable[[int], Mask]
+) -> Generator[Chunk, Any, tuple[str, list[int]]]:
+    """Write free text up to its closing quote; returns it and the last token, which is yet to be fed."""
+    mask = grammar(blank.max_chars)
+    written: list[int] = []
+    while not written or not wording.decode(written[-1:]).endswith('"'):
+        chunk = Chunk(logits=True, dropped=dropped)
+        chunk.chain(written[-1:] or pending, TIP)
+        logits = mask(written, _finite((yield chunk), blank.name))
+        written.append(int(logits.argmax()))
+        dropped = []
+    return wording.decode(written)[:-1], written[-1:]
+
+
+def read(form: Form, wording: Wording) -> Program:
+    """Read every choice of a form in one chunk; each blank's first label stands in for its answer."""
+    walk, chunk, tip = form.walk(), Chunk(), TIP
+    blanks: list[tuple[Choice, Menu, slice]] = []
+    pieces: list[str | Choice] = []
+    try:
+        piece = next(walk)
+        while True:
+            match piece:
+                case Literal(text):
+                    tip = chunk.chain(wording.plain(text), tip)
+                    pieces.append(text)
+                    piece = walk.send("")
+                case Choice():
+                    menu = wording.menu(piece.labels, _then(piece))
+                    start = chunk.graft(menu, tip)
+                    edges = [(tip if node == TIP else start + node, token) for node, token in menu.edges]
+                    blanks.append((piece, menu, slice(len(chunk.edges), len(chunk.edges) + len(edges))))
+                    chunk.edges += edges
+                    spelled = start + menu.fed[0][-1] if menu.fed[0] else tip
+                    tip = chunk.chain(menu.rest[0], spelled)
+                    pieces.append(piece)
+                    piece = walk.send(piece.labels[0])
+                case _:
+                    raise InputError("form", piece.name, "choice blanks", 'use form.at_depth("score")')
+    except StopIteration:
+        scores = _finite((yield chunk), "reply")
+    reply, likeliest = Reply(""), {}
+    for blank, menu, part in blanks:
+        chances = menu.probabilities(scores[part])
+        reply.probabilities[blank.name] = _report(blank, chances)
+        likeliest[blank.name] = blank.labels[int(chances.argmax())]
+    reply.text = "".join(piece if isinstance(piece, str) else likeliest[piece.name] for piece in pieces)
+    return reply
+
+
+def _then(blank: Choice | Branch) -> str:
+    return blank.then if isinstance(blank, Choice) else ""
+
+
+def _report(blank: Choice | Branch, chances: Any) -> dict[str, float]:
+    return dict(zip(blank.reported, chances.tolist(), strict=True))
+
+
+def _finite(scores: Any, blank: str) -> Any:
+    if np.isnan(scores).any():
+        raise ReplyError(f"{blank}: the model answered NaN")
+    return scores
+
+
+@dataclass
+class Row:
+    """One form being filled."""
+
+    program: Program
+    prompt: list[int]
+    """Tokens before the answer, image tokens included."""
+    pixels: Any = None
+    """(patches, values) patches of the row's images; None without images."""
+    grid: Any = None
+    """(images, 3) how many patches each image has in time, height and width; None without images."""
+    chunk: Chunk = field(default_factory=Chunk)
+    """What the row feeds next."""
+    position: int = 0
+    """Rope position of the next token."""
+    reply: Reply | ReplyError | None = None
+
+    def advance(self, answer: Any) -> int:
+        """Hand the program what it asked for; returns how many tokens the chunk just read had."""
+        fed = len(self.chunk.tokens)
+        try:
+            self.chunk = self.program.send(answer)
+            self.position += fed - len(self.chunk.dropped)
+        except StopIteration as done:
+            self.reply = done.value
+        except ReplyError as error:
+            self.reply = error
+        return fed
+
+
+@torch.inference_mode()
+def run(model: Any, rows: Sequence[Row], image_token: int) -> list[Reply | ReplyError]:
+    """Fill every row; one whose program raises `ReplyError` gets that in its place.
+
+    Args:
+        model: a Qwen2-VL, Qwen2.5-VL or Qwen3-VL for conditional generation, in evaluation mode.
+        rows: programs that have not started.
+        image_token: the model's image token.
+    """
+    for row in rows:
+        row.advance(None)
+    live = [row for row in rows if row.reply is None]
+    if live:
+        batch = _Batch(model, live)
+        batch.prefill(image_token)
+        while batch.rows:
+            batch.step()
+    return [row.reply for row in rows if row.reply is not None]
+
+
+class _Batch:
+    """The rows still running and their key-value cache; slot t counts for row b where `kept[b, t]`."""
+
+    def __init__(self, model: Any, rows: list[Row]) -> None:
+        from transformers import DynamicCache
+
+        self.model, self.rows = model, rows
+        self.cache = DynamicCache(config=model.config.get_text_config())
+        self.kept: NDArray[np.bool_] = np.zeros((len(rows), 0), dtype=bool)
+
+    def prefill(self, image_token: int) -> None:
+        """Feed the prompts with their images and, in the same pass, each row's first chunk."""
+        chunks = [_prefixed(row.prompt, row.chunk) for row in self.rows]
+        feed = _Feed.of(chunks, self.kept, [0] * len(chunks))
+        grids = [row.grid for row in self.rows if row.grid is not None]
+        vision = {}
+        if grids:
+            pixels = torch.cat([row.pixels for row in self.rows if row.pixels is not None])
+            vision = {
+                "pixel_values": pixels.to(self.model.device, self.model.dtype),
+                "image_grid_thw": torch.cat(grids).to(self.model.device),
+            }
+        self._place_prompts(feed, vision.get("image_grid_thw"), image_token)
+        self._forward(feed, chunks, vision)
+
+    def step(self) -> None:
+        """Feed each row's chunk and hand it what it asked for."""
+        chunks = [row.chunk for row in self.rows]
+        self._forward(_Feed.of(chunks, self.kept, [row.position for row in self.rows]), chunks, {})
+
+    def _place_prompts(self, feed: _Feed, grid: Any, image_token: int) -> None:
+        """Give the prompts the model's own 3-D rope positions and move what follows them along."""
+        prompts = np.zeros_like(feed.tokens)
+        for index, row in enumerate(self.rows):
+            start = feed.tokens.shape[1] - len(row.prompt) - len(row.chunk.tokens)
+            prompts[index, start : start + len(row.prompt)] = 1
+        tokens = torch.from_numpy(feed.tokens)
+        rope, _ = self.model.model.get_rope_index(
+            input_ids=tokens,
+            mm_token_type_ids=(tokens == image_token).int(),
+            image_grid_thw=None if grid is None else grid.cpu(),
+            attention_mask=torch.from_numpy(prompts),
+        )
+        where = prompts.astype(bool)
+        for index, row in enumerate(self.rows):
+            own = rope[:, index, where[index]].numpy()
+            row.position += int(own.max()) + 1
+            feed.positions[:, index] += row.position - len(row.prompt)
+            feed.positions[:, index, where[index]] = own
+
+    def _forward(self, feed: _Feed, chunks: list[Chunk], vision: dict[str, Any]) -> None:
+        device = self.model.device
+        blocked = torch.from_numpy(~feed.seen).to(device)
+        mask = torch.zeros(blocked.shape, dtype=self.model.dtype, device=device)
+        hidden = self.model.model(
+            input_ids=torch.from_numpy(feed.tokens).to(device),
+            position_ids=torch.from_numpy(feed.positions).to(device),
+            attention_mask=mask.masked_fill_(blocked, torch.finfo(mask.dtype).min)[:, None],
+            past_key_values=self.cache,
+            use_cache=True,
+            **vision,
+        ).last_hidden_state
+        self.kept = feed.kept
+        answers = _answers(self.model.get_output_embeddings(), hidden, chunks)
+        for index, (row, answer) in enumerate(zip(self.rows, answers, strict=True)):
+            fed = row.advance(answer)
+            self.kept[index, [node - fed for node in row.chunk.dropped]] = False
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Let go of rows that are done, and of holes once they outnumber what is kept."""
+        live = [index for index, row in enumerate(self.rows) if row.reply is None]
+        if len(live) < len(self.rows):
+            self.rows, self.kept = [self.rows[index] for index in live], self.kept[live]
+            if not live:
+                return
+            self.cache.batch_select_indices(torch.tensor(live, device=self.model.device))
+        longest = int(self.kept.sum(axis=1).max())
+        if self.kept.shape[1] > 2 * longest:
+            slots = np.argsort(self.kept, axis=1, kind="stable")[:, -longest:]  # kept ones last, in order
+            self.kept = np.take_along_axis(self.kept, slots, axis=1)
+            index = torch.from_numpy(slots).to(self.model.device)[:, None, :, None]
+            for layer in self.cache.layers:
+                keys, values = layer.keys, layer.values
+                layer.keys = keys.gather(2, index.expand(-1, keys.shape[1], -1, keys.shape[3]))
+                layer.values = values.gather(2, index.expand(-1, values.shape[1], -1, values.shape[3]))
+
+
+@dataclass
+class _Feed:
+    """One round's input: B rows of n tokens, right-aligned, on top of T cached slots."""
+
+    tokens: NDArray[np.int64]
+    """(B, n); 0 in holes."""
+    positions: NDArray[np.int64]
+    """(3, B, n) rope positions in time, height and width."""
+    seen: NDArray[np.bool_]
+    """(B, n, T + n) what each token attends to."""
+    kept: NDArray[np.bool_]
+    """(B, T + n) slots that hold a token."""
+
+    @classmethod
+    def of(cls, chunks: Sequence[Chunk], kept: NDArray[np.bool_], positions: Sequence[int]) -> _Feed:
+        rows, past = kept.shape
+        width = max(len(chunk.tokens) for chunk in chunks)
+        tokens = np.zeros((rows, width), dtype=np.int64)
+        depths = np.zeros((rows, width), dtype=np.int64)
+        seen = np.zeros((rows, width, past + width), dtype=bool)
+        slots = np.arange(width)
+        seen[:, slots, past + slots] = True  # a hole that saw nothing would turn into NaN and spread
+        now = np.zeros((rows, width), dtype=bool)
+        for index, chunk in enumerate(chunks):
+            start = width - len(chunk.tokens)
+            tokens[index, start:] = chunk.tokens
+            lineage, depth = _lineage(chunk.parents)
+            depths[index, start:] = positions[index] + depth
+            seen[index, start:, :past] = kept[index]
+            seen[index, start:, past + start :] = lineage
+            now[index, start:] = True
+        return cls(tokens, np.repeat(depths[None], 3, axis=0), seen, np.concatenate([kept, now], axis=1))
+
+
+def _lineage(parents: Sequence[int]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Which tokens of a tree (m, m) each token follows, itself included, and how deep (m,) it lies."""
+    count = len(parents)
+    follows, depth = np.tri(count, dtype=bool), np.arange(count)
+    forked = next((index for index, parent in enumerate(parents) if parent != index - 1), count)
+    for index in range(forked, count):
+        parent = parents[index]
+        follows[index] = False if parent == TIP else follows[parent]
+        follows[index, index] = True
+        depth[index] = 0 if parent == TIP else depth[parent] + 1
+    return follows, depth
+
+
+def _prefixed(prompt: Sequence[int], chunk: Chunk) -> Chunk:
+    """The chunk with the prompt before it."""
+    shift = len(prompt)
+    return Chunk(
+        tokens=[*prompt, *chunk.tokens],
+        parents=[*range(-1, shift - 1), *(shift - 1 if p == TIP else shift + p for p in chunk.parents)],
+        edges=[(shift + node, token) for node, token in chunk.edges],
+        logits=chunk.logits,
+    )
+
+
+def _answers(head: Any, hidden: Any, chunks: Sequence[Chunk]) -> list[Any]:
+    """What each chunk asked to read, from the last hidden states (B, n, H): log-probabilities or logits."""
+    width = hidden.shape[1]
+    places: dict[tuple[int, int], int] = {}
+    edges: list[tuple[int, int]] = []
+    for row, chunk in enumerate(chunks):
+        start = width - len(chunk.tokens)
+        for node, token in chunk.edges:
+            edges.append((places.setdefault((row, start + node), len(places)), token))
+        if chunk.logits:
+            places.setdefault((row, width - 1), len(places))
+    row_of, slot_of = torch.tensor(list(places), device=hidden.device).T
+    states = hidden[row_of, slot_of]
+    answers: list[Any] = []
+    logits = head(states).float()
+    if edges:
+        place, token = torch.tensor(edges, device=hidden.device).T
+        scores = (logits[place, token] - logits.logsumexp(dim=1)[place]).cpu().numpy()
+    read = 0
+    for row, chunk in enumerate(chunks):
+        if chunk.logits:
+            answers.append(logits[places[row, width - 1]].cpu().numpy())
+        else:
+            answers.append(scores[read : read + len(chunk.edges)])
+            read += len(chunk.edges)
+    return answers
