@@ -219,6 +219,52 @@ def test_drawing_seeds_repeat_and_differ_from_set_to_set() -> None:
     assert min(first) > 10**12  # far from every seed that a training set is drawn with
 
 
+def truth_on_the_form(labels: Labels, depth: str) -> dict[str, Any]:
+    """What the form holds when everything is answered as well as it can be."""
+
+    def box(pixels: tuple[float, float, float, float]) -> list[int]:
+        x1, y1, x2, y2 = (10 * round(v / 224 * 100) for v in pixels)
+        return [x1, y1, max(x2, x1 + 10), max(y2, y1 + 10)]
+
+    values: dict[str, Any] = {"elements": {e.name: e.present for e in labels.elements}}
+    values["degradation"] = labels.attributes["degradation"]
+    if depth == "verdict":
+        values["defects"] = [
+            {"kind": d.kind, "box": box(d.box), "severity": d.severity, "explanation": d.explanation}
+            for d in labels.defects
+        ]
+        values["explanation"] = ""
+    values |= {name: round(score) for name, score in labels.dimensions.items()}
+    return values | {"score": round(labels.score or 3)}
+
+
+def test_the_true_answers_go_through_judge_and_back_to_pixels() -> None:
+    """From the form's 0..1000 grid to the picture's pixels and the measures: nothing is lost on the way."""
+    from eval.bench.scenes import draw_scenes
+    from judge import Judge
+    from judge.backends.scripted import Scripted
+
+    scenes = draw_scenes(40, 5)
+    replies = [
+        truth_on_the_form(s.sample.labels, depth)
+        for depth in ("verdict", "score")
+        for s in [scenes[0], *scenes]  # the first is asked once more before the clock starts
+    ]
+    result = run(Judge(backend=Scripted(replies, size=224)), scenes)
+    assert (result["unscored"], result["unscored_score_depth"], result["unscored_reasons"]) == (0, 0, [])
+    for name in (
+        "element_accuracy",
+        "defect_image_accuracy",
+        "kind_accuracy_on_matched",
+        "degradation_accuracy",
+    ):
+        assert result[name] == 1.0, name
+    assert result["box_f1_50"] > 0.95
+    assert result["region_f1"] == pytest.approx(result["region_f1_of_true_boxes"], abs=0.03)
+    assert result["score_srcc"] > 0.9
+    assert result["score_srcc_score_depth"] > 0.9
+
+
 # ------------------------------------------------------------------------------------------ rows files
 
 
@@ -395,18 +441,22 @@ def test_a_failed_row_and_loose_json_are_faults(rubric: Any) -> None:
 def test_the_bare_pass_is_the_judges_own_forward_again() -> None:
     import torch
 
-    class Net(torch.nn.Module):
-        calls: list[int] = []
+    class Body(torch.nn.Module):
+        calls: list[tuple[int, object]] = []
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(3, 3)
 
         def forward(self, *, x: torch.Tensor, past_key_values: object = None) -> torch.Tensor:
-            self.calls.append(len(x))
-            return x
+            self.calls.append((len(x), past_key_values))
+            return self.layer(x)
 
-    net = Net()
+    net = torch.nn.ModuleDict({"body": Body(), "head": torch.nn.Linear(3, 2)})
 
     class Judge:
         def many(self, samples, *, depth: str = "verdict", batch: int = 1) -> Iterator[Sample]:
-            net(x=torch.zeros(len(samples)), past_key_values="a cache")
+            net["head"](net["body"](x=torch.zeros(len(samples), 3), past_key_values="a cache"))
             yield from samples
 
     samples = [Sample(id=str(i)) for i in range(4)]
@@ -415,8 +465,10 @@ def test_the_bare_pass_is_the_judges_own_forward_again() -> None:
     for size in (1, 4):
         assert result[f"score_to_forward_batch_{size}"] > 0
         assert result[f"seconds_per_verdict_batch_{size}"] > 0
-    assert set(net.calls) == {1, 4}
-    assert not net._forward_pre_hooks  # the model is left as it was
+    assert set(net["body"].calls) == {(1, "a cache"), (4, "a cache"), (1, None), (4, None)}
+    passes = backend.recorded(net, lambda: list(Judge().many(samples)))
+    assert [one.module for one in passes] == [net["body"], net["head"]]  # not the layer inside the body
+    assert not any(module._forward_pre_hooks for module in net.modules())  # the model is left as it was
     bare = backend.run(Judge(), samples, object(), batches=(1,), rounds=1)
     assert bare["seconds_per_forward_batch_1"] is None
     assert "no torch model" in bare["notes"]["score_to_forward_batch_1"]

@@ -1,13 +1,15 @@
 """How fast a judge answers, alone and in a batch, and what its score depth costs beside a bare forward pass.
 
-The bare pass is the model's own `forward` run again on exactly the tensors that a call of score depth fed
-to it: what remains of the ratio above 1 is reading the picture, preparing tokens, and reading the answer.
+The bare pass is the model run again on exactly the tensors that a call of score depth fed to it: what remains
+of the ratio above 1 is reading the picture, preparing tokens, and reading the answer.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from statistics import median
 from typing import Any
@@ -49,8 +51,9 @@ def run(
             notes |= dict.fromkeys(names, "this backend keeps no torch model in this process")
             continue
         passes = recorded(module, partial(_judge, judge, group, "score"))
-        bare = seconds(partial(replay, module, passes), rounds) / size
-        result |= {names[0]: bare, names[1]: score / bare, f"forward_passes_batch_{size}": len(passes)}
+        count = max(Counter(id(one.module) for one in passes).values(), default=0)
+        bare = seconds(partial(replay, passes), rounds) / size
+        result |= {names[0]: bare, names[1]: score / bare, f"forward_passes_batch_{size}": count}
     return {**result, "notes": notes}
 
 
@@ -80,28 +83,50 @@ def torch_module(backend: Any) -> Any:
     return next((value for value in kept if isinstance(value, torch.nn.Module)), None)
 
 
-def recorded(module: Any, call: Callable[[], None]) -> list[dict[str, Any]]:
-    """Keyword arguments of every forward pass of the module during the call."""
-    passes: list[dict[str, Any]] = []
+@dataclass(frozen=True)
+class Pass:
+    """One call of a module: the whole model's, or that of a part which the backend calls itself."""
 
-    def keep(_: Any, __: Any, kwargs: dict[str, Any]) -> None:
-        # A cache is filled by the pass itself: replaying with it would append to it.
-        passes.append({name: value for name, value in kwargs.items() if name != "past_key_values"})
+    module: Any
+    positional: tuple[Any, ...]
+    named: dict[str, Any]
 
-    handle = module.register_forward_pre_hook(keep, with_kwargs=True)
+
+def recorded(model: Any, call: Callable[[], None]) -> list[Pass]:
+    """The outermost calls of the model's modules during the call, in order."""
+    passes: list[Pass] = []
+    running = 0
+
+    def enter(module: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
+        nonlocal running
+        if not running:
+            # A cache is filled by the pass itself: replaying with it would append to it.
+            fresh = {"past_key_values": None, "use_cache": False}
+            passes.append(Pass(module, positional, named | {k: v for k, v in fresh.items() if k in named}))
+        running += 1
+
+    def leave(*_: Any) -> None:
+        nonlocal running
+        running -= 1
+
+    handles = []
+    for module in model.modules():
+        handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
+        handles.append(module.register_forward_hook(leave, always_call=True))
     try:
         call()
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
     return passes
 
 
-def replay(module: Any, passes: Sequence[dict[str, Any]]) -> None:
+def replay(passes: Sequence[Pass]) -> None:
     """Run the recorded passes again, and wait for the accelerator to finish them."""
     import torch
 
     with torch.inference_mode():
-        for kwargs in passes:
-            module(**kwargs)
+        for one in passes:
+            one.module(*one.positional, **one.named)
     if torch.cuda.is_available():
         torch.cuda.synchronize()

@@ -6,6 +6,7 @@ same code. What counts:
 - Elements are pooled over all pictures; an unscored verdict answers all its elements wrongly.
 - Defects are those of the family `artifact` on both sides: structure, not disagreement with the prompt.
 - True regions are the exact masks, predicted ones the boxes drawn filled, by the structure track's rule.
+  `region_f1_of_true_boxes` is what the true boxes would get: more than boxes can say is not asked of a judge.
 - An unscored verdict is wrong about its picture's defects and attributes and has found no box. It has no
   score, so it is left out of the correlations; `unscored` says how often that happened.
 """
@@ -251,12 +252,12 @@ def _elements(scenes: Sequence[Scene], verdicts: Sequence[Verdict]) -> tuple[Mea
     truth: list[bool] = []
     tally = np.zeros((len(scenes), 2))
     for at, (scene, verdict) in enumerate(zip(scenes, verdicts, strict=True)):
-        found = {e.name: e.probability for e in verdict.elements}
+        found = {" ".join(e.name.split()): e.probability for e in verdict.elements}
         for label in scene.sample.labels.elements:
+            p = found.get(" ".join(label.name.split()))
             kinds.append(label.kind or "unknown")
-            probabilities.append(found.get(label.name))
+            probabilities.append(p)
             truth.append(label.present)
-            p = found.get(label.name)
             tally[at] += (p is not None and (p >= 0.5) == label.present, 1)
     by_kind = accuracy_by_kind(kinds, probabilities, truth)
     absent = {kind: Measure(None, f"no element of the kind {kind}") for kind in KINDS if kind not in by_kind}
@@ -330,6 +331,13 @@ def _defects(scenes: Sequence[Scene], verdicts: Sequence[Verdict]) -> tuple[Meas
             )
         masks.append(boxes_mask([d.box for d in defects], width, height))
     regions = region_f1(masks, [scene.mask for scene in scenes])
+    most = region_f1(
+        [
+            boxes_mask([d.box for d in t], *scene.mask.shape[::-1])
+            for t, scene in zip(truth, scenes, strict=True)
+        ],
+        [scene.mask for scene in scenes],
+    )
     named = [(found[at][i].kind, truth[at][j].kind) for at, i, j, _ in boxes.matches]
     kinds = accuracy([a for a, _ in named], [b for _, b in named])
     measures: Measures = {
@@ -341,6 +349,7 @@ def _defects(scenes: Sequence[Scene], verdicts: Sequence[Verdict]) -> tuple[Meas
         "region_f1": regions.f1,
         "region_precision": regions.precision,
         "region_recall": regions.recall,
+        "region_f1_of_true_boxes": most.f1,
         "pixel_f1": pixel_f1(masks, [scene.mask for scene in scenes]),
         "kind_accuracy_on_matched": kinds if named else Measure(None, "no box was matched"),
     }
