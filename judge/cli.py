@@ -1,0 +1,343 @@
+"""The command line. Heavy imports stand inside the commands, so that `judge --help` is quick.
+
+Exit codes: 0 done; 1 the model could not be run, or gave a verdict without a score; 2 bad input.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from judge.errors import InputError, JudgeError
+
+if TYPE_CHECKING:
+    from judge.judge import Judge
+    from judge.types import Depth, Verdict
+
+app = typer.Typer(
+    help="Judge generated images: a score, what is there, what is broken and where.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+OVERLAYS = (".png", ".jpg", ".jpeg", ".webp")
+
+
+class DepthName(StrEnum):
+    score = "score"
+    verdict = "verdict"
+
+
+Prompt = Annotated[str, typer.Option("--prompt", "-p", help="Text the picture was made from.")]
+Elements = Annotated[
+    str | None, typer.Option(help="Statements to check, separated by commas. Default: taken from the prompt.")
+]
+RubricName = Annotated[str, typer.Option("--rubric", help="default, quality, or a .toml file.")]
+Model = Annotated[str, typer.Option(help="embedded, or the name or folder of a Qwen-VL checkpoint.")]
+Adapter = Annotated[str | None, typer.Option(help="Name or folder of a LoRA adapter.")]
+BackendName = Annotated[str, typer.Option("--backend", help="auto, transformers, vllm or openai.")]
+BaseUrl = Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+
+
+def main() -> None:
+    """Entry point of the `judge` command."""
+    for stream in (sys.stdout, sys.stderr):
+        # Prompts may hold what the terminal's encoding lacks; "?" is better than a crash.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    app(prog_name="judge")
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from judge import __version__
+
+        typer.echo(f"judge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def verdict(
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGE...", help="Pictures, all of the same prompt.")
+    ],
+    prompt: Prompt = "",
+    elements: Elements = None,
+    rubric: RubricName = "default",
+    model: Model = "embedded",
+    adapter: Adapter = None,
+    backend: BackendName = "auto",
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+    overlay: Annotated[
+        Path | None,
+        typer.Option(help="Draw the verdict into this file; with several images NAME-1.png, NAME-2.png, ..."),
+    ] = None,
+) -> None:
+    """Judge pictures of one prompt."""
+    code = 0
+    with _one_line_errors():
+        drawings = _overlay_files(overlay, len(images))
+        judge = _judge(model, adapter, backend, rubric, base_url)
+        for source, drawing in zip(images, drawings, strict=True):
+            try:
+                found = judge(source, prompt=prompt, elements=_listed(elements), id=source)
+                if drawing is not None:
+                    _save(found, drawing)
+            except InputError as error:
+                if error.field != "image" or len(images) == 1:
+                    raise
+                _complain(error)  # one bad picture does not cost the others their verdicts
+                code = 2
+                continue
+            _show(found, as_json)
+            code = max(code, int(found.status == "unscored"))
+    raise typer.Exit(code)
+
+
+@app.command()
+def score(
+    rows: Annotated[
+        Path, typer.Argument(metavar="ROWS", help="JSONL or CSV with id, image, prompt, elements.")
+    ],
+    out: Annotated[Path, typer.Option(help="JSONL file to write: one verdict per row, in order.")],
+    depth: Annotated[DepthName, typer.Option(help="score: numbers only, faster.")] = DepthName.verdict,
+    rubric: RubricName = "default",
+    model: Model = "embedded",
+    adapter: Adapter = None,
+    backend: BackendName = "auto",
+    base_url: BaseUrl = None,
+    batch: Annotated[int, typer.Option(help="Rows judged together.")] = 16,
+) -> None:
+    """Judge every row of a file. A bad row gives an unscored verdict with the reason."""
+    with _one_line_errors():
+        from judge.rows import read
+
+        given = read(rows)
+        if out.is_dir() or out.resolve() == rows.resolve():
+            raise InputError("out", str(out), "a file other than ROWS, and no folder", "name another file")
+        judge = _judge(model, adapter, backend, rubric, base_url)
+        total, unscored = len(given), 0
+        with _replaced(out) as file, _progress(total) as advance:
+            for found in _verdicts(judge, given, depth, batch):
+                file.write(found.model_dump_json() + "\n")
+                unscored += found.status == "unscored"
+                advance()
+    scored = total - unscored
+    typer.echo(f"{out}: {total} rows, {scored} scored, {unscored} unscored", err=True)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="One picture.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another picture of the same prompt.")],
+    prompt: Prompt = "",
+    elements: Elements = None,
+    rubric: RubricName = "default",
+    model: Model = "embedded",
+    adapter: Adapter = None,
+    backend: BackendName = "auto",
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say which of two pictures is better."""
+    with _one_line_errors():
+        judge = _judge(model, adapter, backend, rubric, base_url)
+        found = judge.compare(a, b, prompt=prompt, elements=_listed(elements))
+    if as_json:
+        typer.echo(found.model_dump_json())
+    else:
+        from judge.render import terminal_comparison
+
+        _print(terminal_comparison(found, a, b))
+    raise typer.Exit(int(found.preferred is None))
+
+
+@app.command()
+def scenes(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
+    count: Annotated[int, typer.Option(help="How many scenes.")] = 100,
+    seed: Annotated[int, typer.Option(help="Same seed, same scenes.")] = 0,
+    sheet: Annotated[bool, typer.Option("--sheet", help="Also write sheet.png, a contact sheet.")] = False,
+) -> None:
+    """Draw labelled scenes: pictures, masks and rows.jsonl."""
+    with _one_line_errors():
+        try:
+            from finetune import scenes as drawn
+            from finetune.scenes.write import seeds
+        except ImportError as error:
+            raise JudgeError(f"scenes: the package finetune is not installed ({error})") from None
+        chosen = seeds(seed, count)
+        if sheet and count < 1:
+            raise InputError("count", count, "1 or more with --sheet", "draw some scenes")
+        try:
+            with _progress(count) as advance:
+                for _ in drawn.write(out, count, seed):
+                    advance()
+            if sheet:
+                drawn.sheet(drawn.draw(one) for one in chosen[:SHEET]).save(out / "sheet.png")
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise InputError("out", str(out), "a folder that can be written", reason) from None
+    typer.echo(f"{out}: {count} scenes", err=True)
+
+
+SHEET = 36
+"""Scenes on a contact sheet at most."""
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is installed, which backend would run, and why the others would not."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from judge.doctor import findings
+
+    table = Table.grid(padding=(0, 2))
+    fine = True
+    for finding in findings():
+        mark, style = {True: ("ok", "green"), False: ("no", "red"), None: ("--", "dim")}[finding.fine]
+        table.add_row(Text(mark, style=style), Text(finding.name), Text(finding.said, style="dim"))
+        fine = fine and not (finding.fine is False and finding.name == "backend transformers")
+    _print(table)
+    raise typer.Exit(int(not fine))
+
+
+def _judge(model: str, adapter: str | None, backend: str, rubric: str, base_url: str | None) -> Judge:
+    """The judge that the options ask for. Tests put a scripted one in its place."""
+    from judge.judge import Judge
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    return Judge(model, adapter=adapter, backend=backend, rubric=rubric, base_url=base_url)
+
+
+def _listed(elements: str | None) -> list[str] | None:
+    return None if elements is None else [part.strip() for part in elements.split(",")]
+
+
+def _verdicts(judge: Judge, given: list[Any], depth: DepthName, batch: int) -> Iterator[Verdict]:
+    from judge.rows import BadRow
+
+    name: Depth = depth.value
+    judged = judge.many((row for row in given if not isinstance(row, BadRow)), depth=name, batch=batch)
+    for row in given:
+        yield judge.unscored(row.reason, id=row.id, depth=name) if isinstance(row, BadRow) else next(judged)
+
+
+def _show(found: Verdict, as_json: bool) -> None:
+    if as_json:
+        typer.echo(found.model_dump_json())
+    else:
+        from judge.render import terminal
+
+        _print(terminal(found))
+
+
+def _print(renderable: Any) -> None:
+    from rich.console import Console
+
+    Console().print(renderable)
+
+
+# -- Files ---------------------------------------------------------------------------------------------
+
+
+def _overlay_files(overlay: Path | None, count: int) -> list[Path | None]:
+    """FILE for one image; FILE's stem with -1, -2, ... for several. Checked before the model is run."""
+    if overlay is None:
+        return [None] * count
+    if overlay.suffix.lower() not in OVERLAYS:
+        raise InputError("overlay", str(overlay), f"files that end in {', '.join(OVERLAYS)}", "rename it")
+    if not overlay.parent.is_dir():
+        raise InputError("overlay", str(overlay), "a file in an existing folder", "make the folder first")
+    if count == 1:
+        return [overlay]
+    return [overlay.with_stem(f"{overlay.stem}-{number}") for number in range(1, count + 1)]
+
+
+def _save(found: Verdict, file: Path) -> None:
+    try:
+        found.overlay().save(file)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError("overlay", str(file), "a file that can be written", reason) from None
+
+
+@contextmanager
+def _replaced(out: Path) -> Iterator[Any]:
+    """A file that takes `out`'s place when all is written, so that a broken run leaves no half file."""
+    draft = out.with_name(f".{out.name}.part")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        file = draft.open("w", encoding="utf-8")
+    except OSError as error:
+        raise _unwritable(out, error) from None
+    try:
+        with file:
+            yield file
+        draft.replace(out)
+    except OSError as error:
+        raise _unwritable(out, error) from None
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _unwritable(out: Path, error: OSError) -> InputError:
+    return InputError("out", str(out), "a file that can be written", error.strerror or str(error))
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Any]:
+    """A bar on the terminal's error stream; nothing where that is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda: bar.advance(task)
+
+
+# -- Errors --------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        _complain(error)
+        _exit(2)
+    except JudgeError as error:
+        _complain(error)
+        _exit(1)
+
+
+def _complain(error: JudgeError) -> None:
+    from judge.render import plain
+
+    typer.echo(f"error: {plain(str(error))}", err=True)
+
+
+def _exit(code: int) -> NoReturn:
+    raise typer.Exit(code) from None

@@ -1,0 +1,80 @@
+"""Two plain tests that say when the embedded judge is asked about something it never learnt.
+
+They change no number; they add notes to the verdict's provenance.
+
+1. Words: the prompt or an element names something that is not among the words of its training
+   (`judge/assets/nano/judge.json`, key `words`), counts, articles and relations aside.
+2. Picture: it has the many colours and fine changes of a photograph. Reduced to 224 x 224 and freed of
+   noise by a median, less than `FLAT_COLORS` of it has one of its ten commonest colours (4 bits a channel),
+   and less than `FLAT_STEPS` of its neighbouring 4 x 4 blocks are nearly equal. Measured: 2 % of drawn
+   scenes, degraded ones included, and 80 % of photographs and of pictures of large generators.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+ASSETS = Path(__file__).parent / "assets" / "nano"
+FLAT_COLORS = 0.6
+FLAT_STEPS = 0.6
+
+_COMMON = frozenset(
+    "a an the of and or with on in at to is are one two three four no there background picture image drawing "
+    "illustration scene showing please draw photo left right above below under over front side".split()
+)
+
+
+@cache
+def words() -> frozenset[str]:
+    """The words of the embedded judge's training, lower case; empty when the asset has no list."""
+    try:
+        listed = json.loads((ASSETS / "judge.json").read_text("utf-8")).get("words", [])
+    except (OSError, ValueError):
+        return frozenset()
+    return frozenset(part for word in listed for part in str(word).lower().split())
+
+
+def notes(prompt: str, elements: Sequence[str], image: Image.Image) -> list[str]:
+    """What lies outside the embedded judge's training, in sentences; empty when nothing does."""
+    found = []
+    strange = unknown(prompt, elements, words())
+    if strange:
+        shown = ", ".join(strange[:5]) + (", ..." if len(strange) > 5 else "")
+        found.append(f"outside the embedded judge's domain: it never learnt {shown}")
+    if is_photographic(image):
+        found.append(
+            "outside the embedded judge's domain: the picture is not like the scenes it was trained on"
+        )
+    return found
+
+
+def unknown(prompt: str, elements: Sequence[str], known: Collection[str]) -> list[str]:
+    """Words of the prompt and the elements that are not known, nor the plural of a known one."""
+    if not known:
+        return []
+    told = re.findall(r"[^\W\d_]+(?:[-'][^\W\d_]+)*", " ".join([prompt, *elements]).lower())
+    return [word for word in dict.fromkeys(told) if not _is_known(word, known)]
+
+
+def is_photographic(image: Image.Image) -> bool:
+    """The picture test of this module's docstring; `image` is RGB of any size."""
+    small = image.resize((224, 224), Image.Resampling.BICUBIC).filter(ImageFilter.MedianFilter(5))
+    fine = np.asarray(small.resize((112, 112), Image.Resampling.BOX)).astype(np.int64) >> 4
+    counts = np.bincount((fine * (256, 16, 1)).sum(-1).ravel(), minlength=4096)
+    colors = np.sort(counts)[-10:].sum() / counts.sum()
+    coarse = np.asarray(small.resize((56, 56), Image.Resampling.BOX)).astype(np.float64)
+    steps = [np.abs(np.diff(coarse, axis=axis)).max(-1).ravel() for axis in (0, 1)]
+    return bool(colors < FLAT_COLORS and (np.concatenate(steps) < 5).mean() < FLAT_STEPS)
+
+
+def _is_known(word: str, known: Collection[str]) -> bool:
+    stems = [word, word.removesuffix("s"), word.removesuffix("es")]
+    stems += [word.removesuffix("ies") + "y"] if word.endswith("ies") else []
+    return any(stem in known or stem in _COMMON for stem in stems)
