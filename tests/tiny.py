@@ -38,7 +38,10 @@ def tokenizer(numbers: bool):
     if numbers:
         bpe.add_tokens([AddedToken(str(n), normalized=False) for n in range(10, 1001, 10)])
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>", extra_special_tokens=MARKS[1:]
+        tokenizer_object=bpe,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        extra_special_tokens=MARKS[1:],
     )
     fast.chat_template = TEMPLATE
     return fast
@@ -114,7 +117,13 @@ def _config(family: str, words, patch: int, side: int) -> dict:
         "pad_token_id": number("<|endoftext|>"),
         "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 2, 2]},
     }
-    vision = {"depth": 2, "num_heads": 2, "patch_size": patch, "spatial_merge_size": 2, "temporal_patch_size": 2}
+    vision = {
+        "depth": 2,
+        "num_heads": 2,
+        "patch_size": patch,
+        "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
+    }
     if family == "qwen2_vl":
         vision |= {"embed_dim": 32, "mlp_ratio": 2, "hidden_size": 64}
     else:

@@ -20,11 +20,12 @@ _declared: list[Any] = []  # torch drops a schema together with the Library obje
 
 @cache
 def mend() -> None:
-    """Make both importable, or invisible, where their compiled parts do not load; call before transformers."""
+    """Make both importable, or hidden, where their compiled parts do not load; call before transformers."""
     if "torchvision" not in sys.modules and not _loads("torchvision", "_C*.so"):
         import torch
 
-        library = torch.library.Library("torchvision", "FRAGMENT")
+        declare: Any = torch.library.Library
+        library = declare("torchvision", "FRAGMENT")
         for operator in ("nms", "qnms"):
             library.define(operator + _SCHEMA)
         _declared.append(library)
@@ -39,9 +40,10 @@ def _loads(package: str, libraries: str) -> bool:
         return True
     import torch
 
+    operators: Any = torch.ops
     try:
         for path in Path(spec.origin).parent.glob(libraries):
-            torch.ops.load_library(str(path))
+            operators.load_library(str(path))
     except OSError:
         return False
     return True

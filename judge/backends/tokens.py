@@ -72,11 +72,9 @@ class Wording:
                 slot += kind == "text"
             messages.append({"role": role, "content": parts})
         chat = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        pieces = re.split("\ue000(\\d+)\ue001", chat)
         return [
-            int(piece) if odd else tuple(self._marked.encode(piece, add_special_tokens=False).ids)
-            for index, piece in enumerate(pieces)
-            for odd in [index % 2]
+            int(piece) if index % 2 else tuple(self._marked.encode(piece, add_special_tokens=False).ids)
+            for index, piece in enumerate(re.split("\ue000(\\d+)\ue001", chat))
         ]
 
     def _menu(self, labels: tuple[str, ...], then: str = "") -> Menu:
@@ -168,7 +166,8 @@ class Menu:
 
         logs = np.append(scores, 0.0)[self.paths].sum(axis=1, dtype=np.float64)
         weights = np.exp(logs - logs.max())
-        return weights / weights.sum()
+        shares: np.ndarray[Any, Any] = weights / weights.sum()
+        return shares
 
 
 def _one_begins_another(paths: Sequence[tuple[int, ...]]) -> bool:

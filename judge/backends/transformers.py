@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from importlib.metadata import version
 from importlib.resources import files
@@ -91,14 +92,19 @@ class Transformers:
         for start in range(0, len(asks), self.batch):
             some = asks[start : start + self.batch]
             rows = self._rows(some, program)
-            runnable = [row for row in rows if isinstance(row, walker.Row)]
-            filled = (
-                reply
-                for part in _within_memory(runnable)
-                for reply in walker.run(self._model, part, self.wording.image_token)
-            )
+            filled = iter(self._filled([row for row in rows if isinstance(row, walker.Row)]))
             replies += [next(filled) if isinstance(row, walker.Row) else row for row in rows]
         return replies
+
+    def _filled(self, rows: Sequence[walker.Row]) -> list[Reply | ReplyError]:
+        try:
+            return [
+                reply
+                for part in _within_memory(rows)
+                for reply in walker.run(self._model, part, self.wording.image_token)
+            ]
+        except RuntimeError as error:  # out of memory is one
+            raise BackendError(f"{self.model}: {' '.join(str(error).split())[:300]}") from error
 
     def _rows(
         self, asks: Sequence[Ask], program: Callable[[Ask], walker.Program]
@@ -133,8 +139,9 @@ class Transformers:
         if self.size is None:
             from qwen_vl_utils import process_vision_info
 
-            limits = {"min_pixels": processor.size["shortest_edge"], "max_pixels": processor.size["longest_edge"]}
-            chat = [{"role": "user", "content": [{"type": "image", "image": p, **limits} for p in pictures]}]
+            least, most = processor.size["shortest_edge"], processor.size["longest_edge"]
+            limits = {"type": "image", "min_pixels": least, "max_pixels": most}
+            chat = [{"role": "user", "content": [{**limits, "image": picture} for picture in pictures]}]
             pictures, _ = process_vision_info(chat, image_patch_size=processor.patch_size)
         encoded = processor(images=list(pictures), do_resize=False, return_tensors="pt")
         return encoded["pixel_values"], encoded["image_grid_thw"]
@@ -156,13 +163,14 @@ class Transformers:
         from outlines.backends.llguidance import LLGuidanceBackend
 
         backend = LLGuidanceBackend(outlines.from_transformers(self._model, self._processor))
-        backend.tensor_library_name = "numpy"  # its torch masks are compiled at first use, which takes seconds
+        backend.tensor_library_name = "numpy"  # torch masks are compiled at first use, which takes seconds
         return backend
 
 
 def _fault(ask: Ask) -> str:
     """Why the model cannot take this row's pictures; empty when it can."""
-    wanted = sum(part["type"] == "image" for m in ask.messages for part in m["content"] if isinstance(part, dict))
+    parts = [part for m in ask.messages if not isinstance(m["content"], str) for part in m["content"]]
+    wanted = sum(part["type"] == "image" for part in parts)
     if wanted != len(ask.images):
         return f"images: {len(ask.images)} given, the messages show {wanted}"
     for picture in ask.images:
@@ -209,25 +217,61 @@ def _load(
         "attn_implementation": "sdpa",  # takes the mask of ragged rows; flash attention does not
     }
     _torchvision.mend()
-    from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
+    import transformers
 
+    library: Any = transformers
     if bits:
-        options["quantization_config"] = BitsAndBytesConfig(
+        options["quantization_config"] = library.BitsAndBytesConfig(
             load_in_4bit=bits == 4,
             load_in_8bit=bits == 8,
             bnb_4bit_compute_dtype=torch.bfloat16,
             llm_int8_skip_modules=["lm_head", "model.visual"],
         )
     try:
-        processor = AutoProcessor.from_pretrained(source, revision=revision)
-        model = AutoModelForImageTextToText.from_pretrained(source, revision=revision, **options).eval()
-        if adapter is not None:
-            model = _adapted(model, adapter, merge=not bits and model.dtype == torch.float32)
+        with _no_bars():
+            processor = library.AutoProcessor.from_pretrained(source, revision=revision)
+            loader = library.AutoModelForImageTextToText
+            model = loader.from_pretrained(source, revision=revision, **options).eval()
+            if adapter is not None:
+                model = _adapted(model, adapter, merge=not bits and model.dtype == torch.float32)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise BackendError(f"{source}: cannot be loaded ({_line(error)})") from error
+        raise BackendError(f"{source}: cannot be loaded ({' '.join(str(error).split())[:300]})") from error
     if not hasattr(model.model, "get_rope_index") or not hasattr(processor, "image_token_id"):
         raise BackendError(f"{source}: {type(model).__name__} is no Qwen2-VL, Qwen2.5-VL or Qwen3-VL")
+    _linear_patches(model.model.visual.patch_embed)
     return model, processor
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Silence transformers' progress bars; those of downloads from the hub stay."""
+    from transformers.utils import logging as module
+
+    logging: Any = module
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _linear_patches(embedding: Any) -> None:
+    """Turn the convolution that embeds patches into the matrix product it is: kernel and stride are equal,
+    so each patch is seen once, and a convolution of that shape takes several times as long."""
+    import torch
+
+    class Patches(torch.nn.Module):
+        def __init__(self, convolution: Any) -> None:
+            super().__init__()
+            self.weight, self.bias = convolution.weight, convolution.bias
+
+        def forward(self, patches: Any) -> Any:
+            return torch.nn.functional.linear(patches.flatten(1), self.weight.flatten(1), self.bias)
+
+    if not hasattr(embedding.proj, "_hf_hook"):  # accelerate moves these weights itself; leave them to it
+        embedding.proj = Patches(embedding.proj)
 
 
 def _adapted(model: Any, adapter: str | Path, *, merge: bool) -> Any:
@@ -266,7 +310,3 @@ def _sample(path: Path, take: Callable[[bytes], None], block: int = 1 << 20, blo
 def _shown(adapter: str | Path, folder: Path) -> str:
     path = Path(adapter)
     return path.name if path.parent == folder else str(adapter)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

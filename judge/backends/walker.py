@@ -24,7 +24,6 @@ from judge.form import Branch, Choice, Form, Literal, Text
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Floats = "NDArray[np.float32]"
 Mask = Callable[[Sequence[int], Any], Any]
 """One text blank's grammar: the tokens written so far and logits (V,) -> the logits, -inf where forbidden."""
 
@@ -203,7 +202,7 @@ class _Batch:
         from transformers import DynamicCache
 
         self.model, self.rows = model, rows
-        self.cache = DynamicCache(config=model.config.get_text_config())
+        self.cache: Any = DynamicCache(config=model.config.get_text_config())
         self.kept: NDArray[np.bool_] = np.zeros((len(rows), 0), dtype=bool)
 
     def prefill(self, image_token: int) -> None:
