@@ -55,7 +55,7 @@ def pretty(verdict: Verdict) -> str:
     """The verdict's JSON for reading: numbers rounded, short lists on one line. The file has all digits."""
     rounded = json.loads(verdict.model_dump_json(), parse_float=lambda text: round(float(text), 3))
     text = json.dumps(rounded, indent=2, ensure_ascii=False)
-    return re.sub(r"[\[{][^\[\]{}]{0,110}[\]}]", lambda match: " ".join(match.group().split()), text)
+    return re.sub(r"[\[{][^\[\]{}]{0,140}[\]}]", lambda match: " ".join(match.group().split()), text)
 
 
 def told(truth: Labels) -> str:

@@ -86,15 +86,23 @@ class Judge:
         self.model, self.adapter, self.seed = model, adapter, seed
         self.max_defects, self.max_pixels = max_defects, max_pixels
         self._given, self._options = backend, options
+        self._loading = 0.0
 
     @cached_property
     def backend(self) -> Backend:
         """The loaded model. Raises `BackendError` when it cannot be loaded."""
         if not isinstance(self._given, str):
             return self._given
+        start = time.perf_counter()
         from judge.backends.transformers import Transformers
 
-        return Transformers(self.model, adapter=self.adapter, **self._options)
+        loaded = Transformers(self.model, adapter=self.adapter, **self._options)
+        self._loading += time.perf_counter() - start
+        return loaded
+
+    def _clock(self) -> float:
+        """Seconds, but standing still while the model loads: a verdict's time is not its model's."""
+        return time.perf_counter() - self._loading
 
     def __call__(
         self,
@@ -126,7 +134,7 @@ class Judge:
         sample = _sample(
             {"id": id, "image": image, "prompt": prompt, "elements": elements, "reference": reference}
         )
-        start = time.perf_counter()
+        start = self._clock()
         return self._judge([self._case(sample, _depth(depth))], depth, start)[0]
 
     def many(
@@ -160,7 +168,7 @@ class Judge:
         Raises:
             InputError, BackendError: as for a single verdict; the field is `a` or `b` for a bad picture.
         """
-        start = time.perf_counter()
+        start = self._clock()
         cases = []
         for name, image in (("a", a), ("b", b)):
             sample = _sample({"id": name, "image": image, "prompt": prompt, "elements": elements})
@@ -178,7 +186,7 @@ class Judge:
     ) -> Iterator[Verdict]:
         self.backend  # noqa: B018 - a model that cannot be loaded ends the run here, not row by row
         while group := list(islice(samples, batch)):
-            start = time.perf_counter()
+            start = self._clock()
             drafts: list[_Case | Verdict] = [self._case_or_reason(sample, depth) for sample in group]
             cases = [draft for draft in drafts if isinstance(draft, _Case)]
             verdicts = iter(self._judge(cases, depth, start, forgiving=True) if cases else [])
@@ -232,7 +240,7 @@ class Judge:
     ) -> list[Verdict]:
         asks = [case.ask for case in cases]
         replies = self._replies(asks, depth, forgiving)
-        spent = (time.perf_counter() - start) * 1000 / len(cases)
+        spent = (self._clock() - start) * 1000 / len(cases)
         return [self._verdict(case, reply, depth, spent) for case, reply in zip(cases, replies, strict=True)]
 
     def _replies(self, asks: list[Ask], depth: Depth, forgiving: bool) -> Sequence[Reply | ReplyError]:
