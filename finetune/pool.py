@@ -50,7 +50,7 @@ def _draw_one(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Facts]:
     return scene.image, patches_of(scene), scene.facts
 
 
-def build(out: Path, count: int, seed: int, workers: int | None = None) -> None:
+def build(out: Path, *, count: int = 40_000, seed: int = 1, workers: int | None = None) -> None:
     """Draw a pool of `count` scenes; the facts file is written last, so a pool that has one is whole."""
     out.mkdir(parents=True, exist_ok=True)
     images = np.lib.format.open_memmap(out / "images.npy", "w+", np.uint8, (count, GRID * PATCH, GRID * PATCH, 3))

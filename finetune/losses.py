@@ -1,0 +1,129 @@
+"""What training minimises: weighted cross-entropy of the answers, and helps that are dropped afterwards.
+
+The helps make a vision tower learn from nothing in minutes rather than days: each patch says what it shows,
+each image token lies near the words for its colour and kind and knows its row and column, and attention is
+told where the objects are that a question names.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from finetune.batches import COORDINATE, GRADED, TAGS, Batch
+from finetune.network import BOX_LAYER, CELLS, IMAGE_TOKENS, SLOT_LAYER, Seen, Trunk
+from finetune.scenes.vocabulary import BACKGROUNDS, COLORS, DEFECTS, DEGRADATIONS, KINDS, SEVERITIES, STYLES
+
+_PATCH_HEADS = (len(KINDS) + 1, len(COLORS) + 1, len(DEFECTS) + 1, len(DEGRADATIONS), len(SEVERITIES), len(BACKGROUNDS), len(STYLES), 8)
+
+
+class Helps(nn.Module):
+    """Heads on the vision tower that exist in training only."""
+
+    def __init__(self, vision_width: int, width: int, tokenizer: Any) -> None:
+        super().__init__()
+        self.patch = nn.Linear(vision_width, sum(_PATCH_HEADS))
+        self.place = nn.Linear(width, 2 * CELLS + 1)
+        self.none = nn.Parameter(torch.randn(2, width) * 0.02)
+        self.scale = nn.Parameter(torch.full((2,), 2.3))
+        word = lambda w: tokenizer.encode(w)[0]  # noqa: E731
+        self.words = [torch.tensor([[word(w), word(f" {w}")] for w in group]) for group in (KINDS, COLORS)]
+
+    def forward(self, batch: Batch, seen: Seen, order: Tensor, embedding: Tensor) -> dict[str, Tensor]:
+        """The losses by name, each a scalar."""
+        b = len(batch.pictures)
+        heads = self.patch(seen.patches.float()).split(_PATCH_HEADS, -1)
+        truth = batch.patches.flatten(2)[:, :, order]
+        rare = lambda n: torch.tensor([0.25] + [1.0] * n)  # noqa: E731
+        out = {}
+        for i, name in enumerate(("kind", "color", "defect")):
+            out[name] = F.cross_entropy(heads[i].flatten(0, 1), truth[:, i].flatten(), weight=rare(_PATCH_HEADS[i] - 1))
+        every = batch.globals[:, None].expand(-1, heads[0].shape[1], -1)
+        out["globals"] = sum((F.cross_entropy(heads[3 + i].flatten(0, 1), every[..., i].flatten()) for i in range(4)), torch.zeros(()))
+        edges = batch.edges.flatten(2, 3)[:, :, order]
+        known = ~edges.isnan()
+        guess = heads[7].view(b, -1, 2, 4).transpose(1, 2)
+        out["edges"] = 4 * F.smooth_l1_loss(guess[known], edges[known], beta=0.05) if known.any() else guess.sum() * 0
+        place = self.place(seen.tokens.float())
+        cell = torch.arange(IMAGE_TOKENS).repeat(b)
+        out["place"] = 0.5 * (F.cross_entropy(place[..., :CELLS].flatten(0, 1), cell // CELLS) + F.cross_entropy(place[..., CELLS:-1].flatten(0, 1), cell % CELLS))
+        out["centre"] = F.binary_cross_entropy_with_logits(place[..., -1], batch.centres, pos_weight=torch.tensor(4.0))
+        merged = truth.view(b, 3, IMAGE_TOKENS, -1).amax(-1)
+        z = F.normalize(seen.tokens.float(), dim=-1)
+        for i, name in enumerate(("kind word", "color word")):
+            table = F.normalize(torch.cat([self.none[i : i + 1], embedding[self.words[i]].float().mean(1)]), dim=-1)
+            out[name] = F.cross_entropy((z @ table.T * self.scale[i].exp()).flatten(0, 1), merged[:, i].flatten(), weight=rare(len(self.words[i])))
+        return out
+
+
+class Answers:
+    """Weighted cross-entropy of the answers, with soft targets for numbers."""
+
+    def __init__(self, tokenizer: Any, vocabulary: int, spread: float = 1.2) -> None:
+        number = [tokenizer.encode(str(n))[0] for n in range(0, 1001, 10)]
+        place = torch.arange(len(number)).float()
+        bell = torch.softmax(-((place[:, None] - place[None]) ** 2) / (2 * spread**2), -1)
+        self.bell = torch.zeros(vocabulary, vocabulary)
+        self.bell[torch.tensor(number)[:, None], torch.tensor(number)[None]] = bell
+        self.grade = torch.tensor([tokenizer.encode(str(n))[0] for n in range(1, 6)])
+        self.vocabulary = vocabulary
+
+    def __call__(self, logits: Tensor, batch: Batch, asked: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean loss, and whether each asked token was the likeliest.
+
+        Args:
+            logits: (n, vocabulary) at the places before the asked tokens, in row-major order.
+            batch: the batch.
+            asked: (B, L - 1) True where the next token is asked for.
+        """
+        pick = lambda t: t[:, 1:][asked]  # noqa: E731
+        target, how, weight, grades = pick(batch.targets), pick(batch.how), pick(batch.weights), pick(batch.grades)
+        log = logits.float().log_softmax(-1)
+        loss = -log.gather(-1, target[:, None])[:, 0]
+        if (c := how == COORDINATE).any():
+            loss = loss.masked_scatter(c, -(log[c] * self.bell[target[c]]).sum(-1))
+        if (g := how == GRADED).any():
+            share = (1 - (grades[g][:, None] - torch.arange(1, 6)).abs()).clamp(min=0)
+            loss = loss.masked_scatter(g, -(log[g][:, self.grade] * share).sum(-1))
+        return (loss * weight).sum() / weight.sum(), log.argmax(-1) == target
+
+
+def attention_losses(logits: dict[int, Tensor], batch: Batch) -> tuple[Tensor, Tensor]:
+    """How far attention is from the named objects, and from the place of the box being written.
+
+    A named object's head shares itself equally among the instances and a sink (the first token), so that an
+    object that is not there leaves all of it on the sink, and more instances leave less.
+    """
+    named = boxed = torch.zeros(())
+    if SLOT_LAYER in logits:
+        groups = batch.named[2]
+        log = logits[SLOT_LAYER][:, 0].log_softmax(-1)
+        mass = log[:, None].masked_fill(~groups, -1e9).logsumexp(-1)
+        used = groups.any(-1)
+        named = -(mass.masked_fill(~used, 0).sum(-1) / used.sum(-1)).mean()
+    if BOX_LAYER in logits:
+        log = logits[BOX_LAYER][:, 1].log_softmax(-1)
+        boxed = -log[:, 1:].masked_fill(~batch.boxed[2], -1e9).logsumexp(-1).mean()
+    return named, boxed
+
+
+def tallies(hits: Tensor, tags: Tensor) -> dict[str, tuple[int, int]]:
+    """Per tag: how many tokens were right, of how many."""
+    out = {}
+    for i, name in enumerate(TAGS[1:], 1):
+        at = tags == i
+        if at.any():
+            out[name] = int(hits[at].sum()), int(at.sum())
+    return out
+
+
+def forward(trunk: Trunk, batch: Batch, seen: Seen, answers: Answers, *, probe: bool) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
+    """Answer loss, hits, tags of the asked tokens, and the two attention losses."""
+    probes = {SLOT_LAYER: batch.named[:2], BOX_LAYER: batch.boxed[:2]} if probe else None
+    h, logits = trunk.read(batch.ids, seen, batch.positions, batch.mask(), probes)
+    asked = batch.weights[:, 1:] > 0
+    loss, hits = answers(trunk.head(h[:, :-1][asked]), batch, asked)
+    return loss, hits, batch.tags[:, 1:][asked], attention_losses(logits, batch)
