@@ -102,12 +102,12 @@ class Growth:
             after = len(self.tokens) - 1
         return after
 
-    def graft(self, menu: Menu, after: int) -> int:
-        """Append a menu's inner tokens; returns the index of its first."""
+    def graft(self, menu: Menu, after: int) -> tuple[int, list[tuple[int, int]]]:
+        """Append a menu's inner tokens; returns the index of the first, and the menu's edges from here."""
         start = len(self.tokens)
         self.tokens += menu.tokens
         self.parents += [after if parent == TIP else start + parent for parent in menu.parents]
-        return start
+        return start, [(after if node == TIP else start + node, token) for node, token in menu.edges]
 
 
 @dataclass

@@ -110,7 +110,7 @@ class Transformers:
         self, asks: Sequence[Ask], program: Callable[[Ask], walker.Program]
     ) -> list[walker.Row | ReplyError]:
         """Encode prompts and pictures; a row that the model cannot take becomes a `ReplyError`."""
-        faults = [_fault(ask) for ask in asks]
+        faults = [_fault(ask, self.size) for ask in asks]
         pictures = [picture for ask, f in zip(asks, faults, strict=True) if not f for picture in ask.images]
         pixels, grid = self._patches(pictures)
         counts = grid.prod(dim=1).tolist() if pictures else []
@@ -167,13 +167,15 @@ class Transformers:
         return backend
 
 
-def _fault(ask: Ask) -> str:
+def _fault(ask: Ask, side: int | None) -> str:
     """Why the model cannot take this row's pictures; empty when it can."""
     parts = [part for m in ask.messages if not isinstance(m["content"], str) for part in m["content"]]
     wanted = sum(part["type"] == "image" for part in parts)
     if wanted != len(ask.images):
         return f"images: {len(ask.images)} given, the messages show {wanted}"
     for picture in ask.images:
+        if side and picture.size != (side, side):
+            return f"image: {picture.width}x{picture.height}, the model sees {side}x{side}"
         if max(picture.size) > SLIMMEST * min(picture.size):
             return f"image: {picture.width}x{picture.height} is slimmer than {SLIMMEST}:1"
     return ""

@@ -24,6 +24,8 @@ from judge.form import Branch, Choice, Form, Literal, Text
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+READS = 256
+"""Most positions whose whole vocabulary (V float32 each) is held at once."""
 Mask = Callable[[Sequence[int], Any], Any]
 """One text blank's grammar: the tokens written so far and logits (V,) -> the logits, -inf where forbidden."""
 
@@ -46,53 +48,59 @@ Program = Generator[Chunk, Any, Reply]
 
 def fill(form: Form, wording: Wording, grammar: Callable[[int], Mask]) -> Program:
     """Fill a form from left to right, the likeliest label at each choice, argmax in free text."""
-    walk = form.walk()
-    pieces: list[str] = []
-    reply = Reply("")
-    pending: list[int] = []
-    dropped: list[int] = []
+    walk, pen, reply = form.walk(), _Pen(wording), Reply("")
     try:
         piece = next(walk)
         while True:
-            if isinstance(piece, Literal):
-                pending += wording.plain(piece.text)
-                answer, written = "", piece.text
-            elif isinstance(piece, Text):
-                answer, pending = yield from _write(piece, pending, dropped, wording, grammar)
-                written, dropped = f'{answer}"', []
-            else:
-                menu = wording.menu(piece.labels, _then(piece))
-                chunk = Chunk(dropped=dropped)
-                tip = chunk.chain(pending, TIP)
-                start = chunk.graft(menu, tip)
-                chunk.edges = [(tip if node == TIP else start + node, token) for node, token in menu.edges]
-                chances = menu.probabilities(_finite((yield chunk), piece.name))
-                chosen = int(chances.argmax())
-                reply.probabilities[piece.name] = _report(piece, chances)
-                taken = {start + node for node in menu.fed[chosen]}
-                dropped = [node for node in range(start, len(chunk.tokens)) if node not in taken]
-                pending = list(menu.rest[chosen])
-                answer = written = piece.labels[chosen]
-            pieces.append(written)
+            match piece:
+                case Literal(text):
+                    pen.pending += wording.plain(text)
+                    answer, written = "", text
+                case Text():
+                    answer = yield from pen.write(piece, grammar(piece.max_chars))
+                    written = f'{answer}"'
+                case _:
+                    chances = yield from pen.choose(piece)
+                    reply.probabilities[piece.name] = _report(piece, chances)
+                    answer = written = piece.labels[int(chances.argmax())]
+            reply.text += written
             piece = walk.send(answer)
     except StopIteration:
-        reply.text = "".join(pieces)
         return reply
 
 
-def _write(
-    blank: Text, pending: list[int], dropped: list[int], wording: Wording, grammar: Callable[[int], Mask]
-) -> Generator[Chunk, Any, tuple[str, list[int]]]:
-    """Write free text up to its closing quote; returns it and the last token, which is yet to be fed."""
-    mask = grammar(blank.max_chars)
-    written: list[int] = []
-    while not written or not wording.decode(written[-1:]).endswith('"'):
-        chunk = Chunk(logits=True, dropped=dropped)
-        chunk.chain(written[-1:] or pending, TIP)
-        logits = mask(written, _finite((yield chunk), blank.name))
-        written.append(int(logits.argmax()))
-        dropped = []
-    return wording.decode(written)[:-1], written[-1:]
+@dataclass
+class _Pen:
+    """Where a row that is being filled stands."""
+
+    wording: Wording
+    pending: list[int] = field(default_factory=list)
+    """Tokens decided but not yet fed."""
+    dropped: list[int] = field(default_factory=list)
+    """Tokens of the last chunk that were fed only to be compared."""
+
+    def choose(self, blank: Choice | Branch) -> Generator[Chunk, Any, Any]:
+        """Feed what is pending and the labels' tree, and take the likeliest; returns all probabilities."""
+        menu = self.wording.menu(blank.labels, _then(blank))
+        chunk = Chunk(dropped=self.dropped)
+        start, chunk.edges = chunk.graft(menu, chunk.chain(self.pending, TIP))
+        chances = menu.probabilities(_finite((yield chunk), blank.name))
+        chosen = int(chances.argmax())
+        taken = {start + node for node in menu.fed[chosen]}
+        self.dropped = [node for node in range(start, len(chunk.tokens)) if node not in taken]
+        self.pending = list(menu.rest[chosen])
+        return chances
+
+    def write(self, blank: Text, mask: Mask) -> Generator[Chunk, Any, str]:
+        """Write free text token by token up to its closing quote, which is left pending."""
+        written: list[int] = []
+        while not written or not self.wording.decode(written[-1:]).endswith('"'):
+            chunk = Chunk(logits=True, dropped=self.dropped)
+            chunk.chain(self.pending, TIP)
+            logits = mask(written, _finite((yield chunk), blank.name))
+            self.pending, self.dropped = [int(logits.argmax())], []
+            written += self.pending
+        return self.wording.decode(written)[:-1]
 
 
 def read(form: Form, wording: Wording) -> Program:
@@ -110,8 +118,7 @@ def read(form: Form, wording: Wording) -> Program:
                     piece = walk.send("")
                 case Choice():
                     menu = wording.menu(piece.labels, _then(piece))
-                    start = chunk.graft(menu, tip)
-                    edges = [(tip if node == TIP else start + node, token) for node, token in menu.edges]
+                    start, edges = chunk.graft(menu, tip)
                     blanks.append((piece, menu, slice(len(chunk.edges), len(chunk.edges) + len(edges))))
                     chunk.edges += edges
                     spelled = start + menu.fed[0][-1] if menu.fed[0] else tip
@@ -271,16 +278,15 @@ class _Batch:
             self.rows, self.kept = [self.rows[index] for index in live], self.kept[live]
             if not live:
                 return
-            self.cache.batch_select_indices(torch.tensor(live, device=self.model.device))
+            self.cache.batch_select_indices(torch.tensor(live))
         longest = int(self.kept.sum(axis=1).max())
         if self.kept.shape[1] > 2 * longest:
             slots = np.argsort(self.kept, axis=1, kind="stable")[:, -longest:]  # kept ones last, in order
             self.kept = np.take_along_axis(self.kept, slots, axis=1)
-            index = torch.from_numpy(slots).to(self.model.device)[:, None, :, None]
-            for layer in self.cache.layers:
-                keys, values = layer.keys, layer.values
-                layer.keys = keys.gather(2, index.expand(-1, keys.shape[1], -1, keys.shape[3]))
-                layer.values = values.gather(2, index.expand(-1, values.shape[1], -1, values.shape[3]))
+            rows = torch.arange(len(slots))[:, None]
+            for layer in self.cache.layers:  # (B, heads, T, width)
+                layer.keys = layer.keys.transpose(1, 2)[rows, slots].transpose(1, 2)
+                layer.values = layer.values.transpose(1, 2)[rows, slots].transpose(1, 2)
 
 
 @dataclass
@@ -345,25 +351,23 @@ def _answers(head: Any, hidden: Any, chunks: Sequence[Chunk]) -> list[Any]:
     """What each chunk asked to read, from the last hidden states (B, n, H): log-probabilities or logits."""
     width = hidden.shape[1]
     places: dict[tuple[int, int], int] = {}
-    edges: list[tuple[int, int]] = []
+    whole: dict[int, int] = {}
+    pairs: list[tuple[int, int]] = []
     for row, chunk in enumerate(chunks):
         start = width - len(chunk.tokens)
-        for node, token in chunk.edges:
-            edges.append((places.setdefault((row, start + node), len(places)), token))
+        pairs += [(places.setdefault((row, start + node), len(places)), token) for node, token in chunk.edges]
         if chunk.logits:
-            places.setdefault((row, width - 1), len(places))
-    row_of, slot_of = torch.tensor(list(places), device=hidden.device).T
-    states = hidden[row_of, slot_of]
-    answers: list[Any] = []
-    logits = head(states).float()
-    if edges:
-        place, token = torch.tensor(edges, device=hidden.device).T
-        scores = (logits[place, token] - logits.logsumexp(dim=1)[place]).cpu().numpy()
-    read = 0
-    for row, chunk in enumerate(chunks):
-        if chunk.logits:
-            answers.append(logits[places[row, width - 1]].cpu().numpy())
-        else:
-            answers.append(scores[read : read + len(chunk.edges)])
-            read += len(chunk.edges)
-    return answers
+            whole[row] = places.setdefault((row, width - 1), len(places))
+    states = hidden[tuple(torch.tensor(list(places)).T)]
+    edges = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    scores = np.empty(len(edges), dtype=np.float32)
+    logits: dict[int, Any] = {}
+    for start in range(0, len(places), READS):
+        some = head(states[start : start + READS]).float()
+        here = (start <= edges[:, 0]) & (edges[:, 0] < start + READS)
+        place, token = torch.from_numpy(edges[here] - [start, 0]).T
+        scores[here] = (some[place, token] - some.logsumexp(dim=1)[place]).cpu().numpy()
+        within = {row: place - start for row, place in whole.items() if start <= place < start + READS}
+        logits |= {row: some[place].cpu().numpy() for row, place in within.items()}
+    ends = np.cumsum([len(chunk.edges) for chunk in chunks])[:-1]
+    return [logits.get(row, own) for row, own in enumerate(np.split(scores, ends))]
