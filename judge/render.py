@@ -2,7 +2,7 @@
 
 The overlay never covers the picture with text panels: boxes and their tags are drawn on it, the score,
 the elements and the explanations stand on a strip of their own below, so that they can be read on any
-picture. Small pictures are enlarged first (sharp pixels, no smoothing), very long ones reduced.
+picture. Small pictures are enlarged first, very large ones reduced.
 Only Pillow's own font is used; its glyphs are ASCII, so accents are dropped and other scripts become "?".
 """
 
@@ -91,7 +91,9 @@ def _resized(source: Image.Image) -> tuple[Image.Image, tuple[float, float]]:
     longer = max(source.size)
     if longer < SMALL:
         times = -(-SMALL // longer)
-        shown = source.resize((source.width * times, source.height * times), Image.Resampling.NEAREST)
+        # The pixels of an icon are what there is to see; a larger picture only looks blocky.
+        how = Image.Resampling.NEAREST if longer < SMALL // 4 else Image.Resampling.BICUBIC
+        shown = source.resize((source.width * times, source.height * times), how)
     elif longer > LARGE:
         size = [max(1, round(side * LARGE / longer)) for side in source.size]
         shown = source.resize((size[0], size[1]), Image.Resampling.BICUBIC)
