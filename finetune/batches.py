@@ -31,8 +31,11 @@ HARD, COORDINATE, GRADED = 0, 1, 2
 TAGS = ("literal", "object", "count", "relation", "background", "counts", "color", "kind", "corner", "open",
         "defect", "attribute", "severity", "score", "text")  # fmt: skip
 """What a target token is about; weights of the loss and measurements go by these."""
-WEIGHTS = {"literal": 0.03, "object": 4.0, "count": 4.0, "relation": 4.0, "background": 3.0, "counts": 3.0, "color": 2.0, "kind": 2.0,
-           "corner": 1.0, "open": 2.5, "defect": 1.5, "attribute": 1.5, "severity": 0.7, "score": 3.0, "text": 0.35}  # fmt: skip
+STATEMENTS = TAGS[1:5]
+"""The kinds of elements."""
+WEIGHTS = {"literal": 0.03, "object": 4.0, "count": 4.0, "relation": 4.0, "background": 3.0, "counts": 3.0,
+           "color": 2.0, "kind": 2.0, "corner": 1.0, "open": 2.5, "defect": 1.5, "attribute": 1.5,
+           "severity": 0.7, "score": 3.0, "text": 0.35}  # fmt: skip
 
 
 class Pool:
@@ -70,15 +73,19 @@ class Batch:
     blocks: Tensor
     """(B, L) 0 for the shared picture, 1.. for questions, -1 for padding."""
     named: tuple[Tensor, Tensor, Tensor]
-    """Named objects: row, column (n,) and wanted attention shares: groups (n, GROUPS, 1 + IMAGE_TOKENS) of bools."""
+    """Named objects: row, column (n,) and where to attend: (n, GROUPS, 1 + IMAGE_TOKENS) of bools."""
     boxed: tuple[Tensor, Tensor, Tensor]
     """Coordinates about to be written: row, column (n,) and cells (n, IMAGE_TOKENS) of bools."""
+    linked: tuple[Tensor, Tensor, Tensor]
+    """Statements: row, column (n,) before the blank, and columns (n, 2) of the first and last object named."""
+    instances: Tensor
+    """(n, 3) of each named object: how many there are, and the centre 0..1 of a single one, else NaN."""
     patches: Tensor
     """(B, 3, GRID, GRID) kind, colour, defect of each patch."""
     globals: Tensor
     """(B, 4) degradation, level, background, style."""
     edges: Tensor
-    """(B, 2, GRID, GRID, 4) distances to the box of the object, of the defect at each patch; NaN where none."""
+    """(B, 2, GRID, GRID, 4) distances to the edges of the object, of the defect there; NaN where none."""
     centres: Tensor
     """(B, IMAGE_TOKENS) 1 where an object has its centre."""
 
@@ -94,7 +101,7 @@ GROUPS = 6
 
 
 def cells_of(area: Area) -> NDArray[np.bool_]:
-    """Image tokens (IMAGE_TOKENS,) that a box in pixels covers by 30 %, or at least the one it covers most."""
+    """Image tokens (IMAGE_TOKENS,) that a box in pixels covers by 30 %, or at least the most covered."""
     edge = np.arange(CELLS + 1) * PIXELS / CELLS
     across = np.clip(np.minimum(area[2], edge[1:]) - np.maximum(area[0], edge[:-1]), 0, None)
     down = np.clip(np.minimum(area[3], edge[1:]) - np.maximum(area[1], edge[:-1]), 0, None)
@@ -113,6 +120,7 @@ class _Row:
     """column -> target, weight, how, grade, tag"""
     named: list[tuple[int, list[Area]]] = field(default_factory=list)
     boxed: list[tuple[int, Area]] = field(default_factory=list)
+    linked: list[tuple[int, int, int]] = field(default_factory=list)
 
 
 class Writer:
@@ -152,27 +160,35 @@ class Writer:
         user, ends = self._cached(f"{task.user}<|im_end|>\n<|im_start|>assistant\n")
         segments = task.form.segments(task.values)
         pieces = [self._cached(s.text) for s in segments]
-        begin = len(row.ids)
+        begin, names = len(row.ids), list[int]()
         if begin + len(user) + sum(len(ids) for ids, _ in pieces) + 1 > limit:
             return
         self._mention(row, task.user, begin, ends, facts, task)
         row.ids += user
         for segment, (ids, ends) in zip(segments, pieces, strict=True):
             if segment.role == "literal":
-                self._mention(row, segment.text, len(row.ids), ends, facts, task)
+                names = self._mention(row, segment.text, len(row.ids), ends, facts, task)
+            elif names and segment.blank.startswith("elements."):
+                row.linked.append((len(row.ids) - 1, names[0], names[-1]))
             self._answer(row, segment, ids, task)
         self._target(row, self.end, WEIGHTS["literal"], HARD, 0.0, 0)
         row.ids.append(self.end)
         row.positions += range(len(row.ids) - begin)
         row.blocks += [block] * (len(row.ids) - begin)
 
-    def _mention(self, row: _Row, text: str, begin: int, ends: list[int], facts: Facts, task: Task) -> None:
+    def _mention(
+        self, row: _Row, text: str, begin: int, ends: list[int], facts: Facts, task: Task
+    ) -> list[int]:
+        """Note the objects that a text names; returns the columns of their last tokens."""
         if not (self.ground and task.grounded):
-            return
+            return []
+        columns = []
         for last, areas in mentions(text, facts):
             column = next((i for i, end in enumerate(ends) if end > last), None)
             if column is not None:
                 row.named.append((begin + column, areas))
+                columns.append(begin + column)
+        return columns
 
     def _answer(self, row: _Row, segment: Segment, ids: list[int], task: Task) -> None:
         tag = _tag(segment, task)
@@ -191,10 +207,18 @@ class Writer:
         row.ids += read
 
     @staticmethod
-    def _target(row: _Row, token: int, weight: float, how: int, grade: float, tag: int, ahead: int = 0) -> None:
+    def _target(
+        row: _Row, token: int, weight: float, how: int, grade: float, tag: int, ahead: int = 0
+    ) -> None:
         row.targets[len(row.ids) + ahead] = (token, weight, how, grade, tag)
 
-    def pack(self, rows: Sequence[_Row], pictures: NDArray[np.uint8], patches: NDArray[np.uint8], facts: Sequence[Facts]) -> Batch:
+    def pack(
+        self,
+        rows: Sequence[_Row],
+        pictures: NDArray[np.uint8],
+        patches: NDArray[np.uint8],
+        facts: Sequence[Facts],
+    ) -> Batch:
         """Pad rows to one length, a multiple of 16, and gather everything the losses want."""
         b, length = len(rows), -(-max(len(r.ids) for r in rows) // 16) * 16
         ids = np.full((b, length), self.padding)
@@ -203,6 +227,7 @@ class Writer:
         shared = self._shared_positions()
         target = np.zeros((5, b, length), np.float32)
         named, boxed = list[tuple[int, int, list[Area]]](), list[tuple[int, int, Area]]()
+        linked = [(i, *link) for i, row in enumerate(rows) for link in row.linked]
         for i, row in enumerate(rows):
             n, s = len(row.ids), len(self.shared)
             ids[i, :n], blocks[i, :n] = row.ids, row.blocks
@@ -212,11 +237,26 @@ class Writer:
                 target[:, i, column] = values
             named += [(i, c, a) for c, a in row.named if len(a) < GROUPS]
             boxed += [(i, c, a) for c, a in row.boxed]
-        t = torch.from_numpy
+        tensor = torch.from_numpy
         return Batch(
-            t(pictures), t(ids), t(target[0].astype(np.int64)), t(target[1]), t(target[2].astype(np.int64)), t(target[3]), t(target[4].astype(np.int64)),
-            t(positions), t(blocks), _named(named), _boxed(boxed), t(patches.astype(np.int64)), t(_globals(facts)), t(_edges(facts, patches)), t(_centres(facts)),
-        )  # fmt: skip
+            pictures=tensor(pictures),
+            ids=tensor(ids),
+            targets=tensor(target[0].astype(np.int64)),
+            weights=tensor(target[1]),
+            how=tensor(target[2].astype(np.int64)),
+            grades=tensor(target[3]),
+            tags=tensor(target[4].astype(np.int64)),
+            positions=tensor(positions),
+            blocks=tensor(blocks),
+            named=_named(named),
+            boxed=_boxed(boxed),
+            linked=_linked(linked),
+            instances=tensor(_instances([areas for _, _, areas in named])),
+            patches=tensor(patches.astype(np.int64)),
+            globals=tensor(_globals(facts)),
+            edges=tensor(_edges(facts, patches)),
+            centres=tensor(_centres(facts)),
+        )
 
     def _shared_positions(self) -> NDArray[np.int64]:
         p, cell = self.prefix, np.arange(IMAGE_TOKENS)
@@ -255,16 +295,49 @@ def _named(found: list[tuple[int, int, list[Area]]]) -> tuple[Tensor, Tensor, Te
         groups[n, 0, 0] = True
         for k, area in enumerate(areas, 1):
             groups[n, k, 1:] = torch.from_numpy(cells_of(area))
-    return torch.tensor([f[0] for f in found], dtype=torch.long), torch.tensor([f[1] for f in found], dtype=torch.long), groups
+    return (
+        torch.tensor([f[0] for f in found], dtype=torch.long),
+        torch.tensor([f[1] for f in found], dtype=torch.long),
+        groups,
+    )
 
 
 def _boxed(found: list[tuple[int, int, Area]]) -> tuple[Tensor, Tensor, Tensor]:
     cells = np.stack([cells_of(area) for _, _, area in found]) if found else np.zeros((0, IMAGE_TOKENS), bool)
-    return torch.tensor([f[0] for f in found], dtype=torch.long), torch.tensor([f[1] for f in found], dtype=torch.long), torch.from_numpy(cells)
+    return (
+        torch.tensor([f[0] for f in found], dtype=torch.long),
+        torch.tensor([f[1] for f in found], dtype=torch.long),
+        torch.from_numpy(cells),
+    )
+
+
+def _linked(found: list[tuple[int, int, int, int]]) -> tuple[Tensor, Tensor, Tensor]:
+    table = torch.tensor(found, dtype=torch.long).view(-1, 4)
+    return table[:, 0], table[:, 1], table[:, 2:]
+
+
+def _instances(areas: list[list[Area]]) -> NDArray[np.float32]:
+    out = np.full((len(areas), 3), np.nan, np.float32)
+    for n, found in enumerate(areas):
+        out[n, 0] = len(found)
+        if len(found) == 1:
+            x1, y1, x2, y2 = found[0]
+            out[n, 1:] = (x1 + x2) / 2 / PIXELS, (y1 + y2) / 2 / PIXELS
+    return out
 
 
 def _globals(facts: Sequence[Facts]) -> NDArray[np.int64]:
-    return np.array([(DEGRADATIONS.index(f.degradation), f.level, BACKGROUNDS.index(f.background), STYLES.index(f.style)) for f in facts])
+    return np.array(
+        [
+            (
+                DEGRADATIONS.index(f.degradation),
+                f.level,
+                BACKGROUNDS.index(f.background),
+                STYLES.index(f.style),
+            )
+            for f in facts
+        ]
+    )
 
 
 def _edges(facts: Sequence[Facts], patches: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -277,7 +350,9 @@ def _edges(facts: Sequence[Facts], patches: NDArray[np.uint8]) -> NDArray[np.flo
                 for y in ys:
                     for x in xs:
                         if patches[n, 2 * which, y, x]:
-                            out[n, which, y, x] = np.array([at[x] - x1, at[y] - y1, x2 - at[x], y2 - at[y]]) / PIXELS
+                            out[n, which, y, x] = (
+                                np.array([at[x] - x1, at[y] - y1, x2 - at[x], y2 - at[y]]) / PIXELS
+                            )
     return out
 
 
@@ -286,7 +361,9 @@ def _centres(facts: Sequence[Facts]) -> NDArray[np.float32]:
     for n, f in enumerate(facts):
         for t in f.things:
             x, y = ((t.box[0] + t.box[2]) / 2, (t.box[1] + t.box[3]) / 2)
-            out[n, min(CELLS - 1, int(y * CELLS / PIXELS)) * CELLS + min(CELLS - 1, int(x * CELLS / PIXELS))] = 1
+            out[
+                n, min(CELLS - 1, int(y * CELLS / PIXELS)) * CELLS + min(CELLS - 1, int(x * CELLS / PIXELS))
+            ] = 1
     return out
 
 
@@ -297,7 +374,17 @@ Plan = Callable[[Random, Facts, float], list[Task]]
 class Visits:
     """An endless stream of batches over some pools, each epoch in a new order."""
 
-    def __init__(self, pools: Sequence[Path], tokenizer: Any, plan: Plan, *, size: int, longest: int, seed: int, ground: bool = True) -> None:
+    def __init__(
+        self,
+        pools: Sequence[Path],
+        tokenizer: Any,
+        plan: Plan,
+        *,
+        size: int,
+        longest: int,
+        seed: int,
+        ground: bool = True,
+    ) -> None:
         self.folders, self.writer, self.plan = list(pools), Writer(tokenizer, ground=ground), plan
         self.progress = 0.0
         """Set by the trainer: how far training has come, 0..1."""
@@ -316,5 +403,8 @@ class Visits:
         """The batch of these pictures with fresh questions."""
         facts = [pool.facts[i] for pool, i in chosen]
         rows = [self.writer.row(self.plan(r, f, progress), f, self.longest) for f in facts]
-        pictures, patches = np.stack([pool.images[i] for pool, i in chosen]), np.stack([pool.patches[i] for pool, i in chosen])
+        pictures, patches = (
+            np.stack([pool.images[i] for pool, i in chosen]),
+            np.stack([pool.patches[i] for pool, i in chosen]),
+        )
         return self.writer.pack(rows, pictures, patches, facts)

@@ -7,6 +7,7 @@ told where the objects are that a question names.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,10 +15,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from finetune.batches import COORDINATE, GRADED, TAGS, Batch
-from finetune.network import BOX_LAYER, CELLS, IMAGE_TOKENS, SLOT_LAYER, Seen, Trunk
+from finetune.network import CELLS, IMAGE_TOKENS, Probed, Probes, Seen, Trunk
 from finetune.scenes.vocabulary import BACKGROUNDS, COLORS, DEFECTS, DEGRADATIONS, KINDS, SEVERITIES, STYLES
 
-_PATCH_HEADS = (len(KINDS) + 1, len(COLORS) + 1, len(DEFECTS) + 1, len(DEGRADATIONS), len(SEVERITIES), len(BACKGROUNDS), len(STYLES), 8)
+_PATCH_HEADS = (
+    len(KINDS) + 1,
+    len(COLORS) + 1,
+    len(DEFECTS) + 1,
+    len(DEGRADATIONS),
+    len(SEVERITIES),
+    len(BACKGROUNDS),
+    len(STYLES),
+    8,
+)
+
+MOST = 6
+"""Counts that a named object's state is asked to tell apart: 0 to 4, and more."""
 
 
 class Helps(nn.Module):
@@ -27,12 +40,15 @@ class Helps(nn.Module):
         super().__init__()
         self.patch = nn.Linear(vision_width, sum(_PATCH_HEADS))
         self.place = nn.Linear(width, 2 * CELLS + 1)
+        self.noun = nn.Linear(width, 2 + MOST)
         self.none = nn.Parameter(torch.randn(2, width) * 0.02)
         self.scale = nn.Parameter(torch.full((2,), 2.3))
         word = lambda w: tokenizer.encode(w)[0]  # noqa: E731
         self.words = [torch.tensor([[word(w), word(f" {w}")] for w in group]) for group in (KINDS, COLORS)]
 
-    def forward(self, batch: Batch, seen: Seen, order: Tensor, embedding: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, batch: Batch, seen: Seen, states: Tensor, order: Tensor, embedding: Tensor
+    ) -> dict[str, Tensor]:
         """The losses by name, each a scalar."""
         b = len(batch.pictures)
         heads = self.patch(seen.patches.float()).split(_PATCH_HEADS, -1)
@@ -40,22 +56,48 @@ class Helps(nn.Module):
         rare = lambda n: torch.tensor([0.25] + [1.0] * n)  # noqa: E731
         out = {}
         for i, name in enumerate(("kind", "color", "defect")):
-            out[name] = F.cross_entropy(heads[i].flatten(0, 1), truth[:, i].flatten(), weight=rare(_PATCH_HEADS[i] - 1))
+            out[name] = F.cross_entropy(
+                heads[i].flatten(0, 1), truth[:, i].flatten(), weight=rare(_PATCH_HEADS[i] - 1)
+            )
         every = batch.globals[:, None].expand(-1, heads[0].shape[1], -1)
-        out["globals"] = sum((F.cross_entropy(heads[3 + i].flatten(0, 1), every[..., i].flatten()) for i in range(4)), torch.zeros(()))
+        out["globals"] = sum(
+            (F.cross_entropy(heads[3 + i].flatten(0, 1), every[..., i].flatten()) for i in range(4)),
+            torch.zeros(()),
+        )
         edges = batch.edges.flatten(2, 3)[:, :, order]
         known = ~edges.isnan()
         guess = heads[7].view(b, -1, 2, 4).transpose(1, 2)
-        out["edges"] = 4 * F.smooth_l1_loss(guess[known], edges[known], beta=0.05) if known.any() else guess.sum() * 0
+        out["edges"] = (
+            4 * F.smooth_l1_loss(guess[known], edges[known], beta=0.05) if known.any() else guess.sum() * 0
+        )
         place = self.place(seen.tokens.float())
         cell = torch.arange(IMAGE_TOKENS).repeat(b)
-        out["place"] = 0.5 * (F.cross_entropy(place[..., :CELLS].flatten(0, 1), cell // CELLS) + F.cross_entropy(place[..., CELLS:-1].flatten(0, 1), cell % CELLS))
-        out["centre"] = F.binary_cross_entropy_with_logits(place[..., -1], batch.centres, pos_weight=torch.tensor(4.0))
+        out["place"] = 0.5 * (
+            F.cross_entropy(place[..., :CELLS].flatten(0, 1), cell // CELLS)
+            + F.cross_entropy(place[..., CELLS:-1].flatten(0, 1), cell % CELLS)
+        )
+        out["centre"] = F.binary_cross_entropy_with_logits(
+            place[..., -1], batch.centres, pos_weight=torch.tensor(4.0)
+        )
+        noun, known = self.noun(states.float()), batch.instances
+        one, zero = known[:, 0] == 1, 0 * noun.sum()
+        out["noun place"] = (
+            4 * F.smooth_l1_loss(noun[one, :2], known[one, 1:], beta=0.05) if one.any() else zero
+        )
+        out["noun count"] = (
+            F.cross_entropy(noun[:, 2:], known[:, 0].long().clamp(max=MOST - 1)) if len(noun) else zero
+        )
         merged = truth.view(b, 3, IMAGE_TOKENS, -1).amax(-1)
         z = F.normalize(seen.tokens.float(), dim=-1)
         for i, name in enumerate(("kind word", "color word")):
-            table = F.normalize(torch.cat([self.none[i : i + 1], embedding[self.words[i]].float().mean(1)]), dim=-1)
-            out[name] = F.cross_entropy((z @ table.T * self.scale[i].exp()).flatten(0, 1), merged[:, i].flatten(), weight=rare(len(self.words[i])))
+            table = F.normalize(
+                torch.cat([self.none[i : i + 1], embedding[self.words[i]].float().mean(1)]), dim=-1
+            )
+            out[name] = F.cross_entropy(
+                (z @ table.T * self.scale[i].exp()).flatten(0, 1),
+                merged[:, i].flatten(),
+                weight=rare(len(self.words[i])),
+            )
         return out
 
 
@@ -80,7 +122,12 @@ class Answers:
             asked: (B, L - 1) True where the next token is asked for.
         """
         pick = lambda t: t[:, 1:][asked]  # noqa: E731
-        target, how, weight, grades = pick(batch.targets), pick(batch.how), pick(batch.weights), pick(batch.grades)
+        target, how, weight, grades = (
+            pick(batch.targets),
+            pick(batch.how),
+            pick(batch.weights),
+            pick(batch.grades),
+        )
         log = logits.float().log_softmax(-1)
         loss = -log.gather(-1, target[:, None])[:, 0]
         if (c := how == COORDINATE).any():
@@ -91,23 +138,27 @@ class Answers:
         return (loss * weight).sum() / weight.sum(), log.argmax(-1) == target
 
 
-def attention_losses(logits: dict[int, Tensor], batch: Batch) -> tuple[Tensor, Tensor]:
-    """How far attention is from the named objects, and from the place of the box being written.
+def attention_losses(probed: Probed, batch: Batch) -> dict[str, Tensor]:
+    """How far attention is from the named objects, from the place of the box being written, and from the
+    objects that a statement names.
 
     A named object's head shares itself equally among the instances and a sink (the first token), so that an
     object that is not there leaves all of it on the sink, and more instances leave less.
     """
-    named = boxed = torch.zeros(())
-    if SLOT_LAYER in logits:
-        groups = batch.named[2]
-        log = logits[SLOT_LAYER][:, 0].log_softmax(-1)
+    nothing = torch.zeros(())
+    out = {"named": nothing, "boxed": nothing, "linked": nothing}
+    if len(groups := batch.named[2]):
+        log = probed.named[:, 0].log_softmax(-1)
         mass = log[:, None].masked_fill(~groups, -1e9).logsumexp(-1)
         used = groups.any(-1)
-        named = -(mass.masked_fill(~used, 0).sum(-1) / used.sum(-1)).mean()
-    if BOX_LAYER in logits:
-        log = logits[BOX_LAYER][:, 1].log_softmax(-1)
-        boxed = -log[:, 1:].masked_fill(~batch.boxed[2], -1e9).logsumexp(-1).mean()
-    return named, boxed
+        out["named"] = -(mass.masked_fill(~used, 0).sum(-1) / used.sum(-1)).mean()
+    if len(cells := batch.boxed[2]):
+        log = probed.boxed[:, 1].log_softmax(-1)
+        out["boxed"] = -log[:, 1:].masked_fill(~cells, -1e9).logsumexp(-1).mean()
+    if len(names := batch.linked[2]):
+        log = probed.linked[:, :2].log_softmax(-1)
+        out["linked"] = -log.gather(-1, names[:, :, None]).mean()
+    return out
 
 
 def tallies(hits: Tensor, tags: Tensor) -> dict[str, tuple[int, int]]:
@@ -120,10 +171,22 @@ def tallies(hits: Tensor, tags: Tensor) -> dict[str, tuple[int, int]]:
     return out
 
 
-def forward(trunk: Trunk, batch: Batch, seen: Seen, answers: Answers, *, probe: bool) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
-    """Answer loss, hits, tags of the asked tokens, and the two attention losses."""
-    probes = {SLOT_LAYER: batch.named[:2], BOX_LAYER: batch.boxed[:2]} if probe else None
-    h, logits = trunk.read(batch.ids, seen, batch.positions, batch.mask(), probes)
+@dataclass
+class Pass:
+    """One forward pass over a batch."""
+
+    loss: Tensor
+    hits: Tensor
+    """(n,) whether each asked token was the likeliest."""
+    tags: Tensor
+    """(n,) what each asked token is about."""
+    probed: Probed | None
+
+
+def forward(trunk: Trunk, batch: Batch, seen: Seen, answers: Answers, *, probe: bool) -> Pass:
+    """Loss of the answers, and with `probe` the attention that `attention_losses` and `Helps` want."""
+    probes = Probes(batch.named[:2], batch.boxed[:2], batch.linked[:2]) if probe else None
+    h, probed = trunk.read(batch.ids, seen, batch.positions, batch.mask(), probes)
     asked = batch.weights[:, 1:] > 0
     loss, hits = answers(trunk.head(h[:, :-1][asked]), batch, asked)
-    return loss, hits, batch.tags[:, 1:][asked], attention_losses(logits, batch)
+    return Pass(loss, hits, batch.tags[:, 1:][asked], probed)

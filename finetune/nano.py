@@ -2,46 +2,63 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
 
-from judge.backends import _torchvision
+from finetune import pool as pools_of_scenes
+from finetune.network import Size
 
-_torchvision.mend()
 app = typer.Typer(help="Train the embedded judge.", no_args_is_help=True, add_completion=False)
-
-_Given = typer.Option(show_default=False)
+Pools = Annotated[list[Path], typer.Argument(help="Folders written by `pool`.")]
+Init = Annotated[Path, typer.Option(show_default=False, help="Model folder to start from.")]
+Held = Annotated[Path, typer.Option(show_default=False, help="Pool that is measured on, never trained on.")]
+Out = Annotated[Path, typer.Option(show_default=False, help="Folder of checkpoints, log and result.")]
+Steps = Annotated[int, typer.Option(help="Length of the schedule in steps; 0: by --minutes.")]
 
 
 @app.command()
-def init(pool: Path, out: Path, *, seed: int = 0) -> None:
+def pool(out: Path, count: int = 40_000, seed: int = 1, workers: int = 0) -> None:
+    """Draw a pool of scenes."""
+    pools_of_scenes.build(out, count=count, seed=seed, workers=workers or None)
+
+
+@app.command()
+def init(pool: Path, out: Path, seed: int = 0) -> None:
     """Train the tokenizer on texts about a pool's scenes and write a random model beside it."""
-    from finetune.network import Size, build_model, save_processor
+    model = _init(pool, out, Size(), seed)
+    vision = sum(p.numel() for p in model.model.visual.parameters())
+    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {vision / 1e6:.2f} M vision")
+
+
+def _init(pool: Path, out: Path, size: Size, seed: int) -> Any:
+    from finetune.network import build_model, save_processor
     from finetune.tasks import corpus
     from finetune.tokenizer import build_tokenizer
 
-    facts = pickle.loads((pool / "facts.pkl").read_bytes())
-    size = Size()
-    tokenizer = build_tokenizer(corpus(facts[:1500]), size.vocabulary)
+    tokenizer = build_tokenizer(
+        corpus(pickle.loads((pool / "facts.pkl").read_bytes())[:1500]), size.vocabulary
+    )
     model = build_model(tokenizer, size, seed)
     out.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(out)
     save_processor(tokenizer, out)
-    n = sum(p.numel() for p in model.parameters())
-    print(f"{n / 1e6:.2f} M parameters, {sum(p.numel() for p in model.model.visual.parameters()) / 1e6:.2f} M of them vision")
+    return model
 
 
 @app.command()
 def pretrain(
-    pools: list[Path],
-    init: Annotated[Path, _Given],
-    held: Annotated[Path, _Given],
-    out: Annotated[Path, _Given],
+    pools: Pools,
+    init: Init,
+    held: Held,
+    out: Out,
     minutes: float = 60,
+    steps: Steps = 0,
     lr: float = 2e-3,
     batch: int = 24,
     seed: int = 0,
@@ -49,11 +66,85 @@ def pretrain(
     workers: int = 2,
 ) -> None:
     """Describe, locate, count, check and find damage, from random weights or those of an earlier leg."""
-    from finetune.pretrain import Settings
     from finetune.pretrain import pretrain as run
+    from finetune.trainer import Settings
 
-    out.mkdir(parents=True, exist_ok=True)
-    torch.multiprocessing.spawn(run, (workers, Settings(pools, init, held, out, minutes, lr, batch, seed, measure_every)), workers)
+    settings = Settings(pools, init, held, out, minutes, lr, batch, seed, measure_every, steps=steps)
+    _spawn(run, workers, settings)
+
+
+@app.command()
+def adapt(
+    pools: Pools,
+    init: Init,
+    held: Held,
+    out: Out,
+    minutes: float = 15,
+    steps: Steps = 0,
+    lr: float = 2e-3,
+    batch: int = 24,
+    seed: int = 0,
+    measure_every: float = 3.0,
+    workers: int = 2,
+    rank: int = 32,
+) -> None:
+    """LoRA for judging on a pre-trained base: the rubrics' forms, both depths."""
+    from finetune.adapt import adapt as run
+    from finetune.trainer import Settings
+
+    settings = Settings(
+        pools, init, held, out, minutes, lr, batch, seed, measure_every, longest=420, steps=steps
+    )
+    _spawn(run, workers, settings, rank)
+
+
+def _spawn(run: Any, workers: int, settings: Any, *more: Any) -> None:
+    settings.out.mkdir(parents=True, exist_ok=True)
+    if workers == 1:
+        run(0, 1, settings, *more)
+    else:
+        torch.multiprocessing.spawn(run, (workers, settings, *more), workers)
+
+
+@app.command()
+def export(state: Path, init: Path, out: Path) -> None:
+    """Write the model of a pre-training state (`RUN/state0.pt`), finished or not."""
+    from transformers import AutoModelForImageTextToText
+
+    from finetune.pretrain import tokenizer_files
+
+    model = AutoModelForImageTextToText.from_pretrained(init, dtype=torch.float32)
+    masters = torch.load(state, weights_only=True)["team"]["masters"]
+    with torch.no_grad():
+        for p, value in zip(model.parameters(), masters, strict=False):  # the training heads follow the model
+            p.copy_(value)
+    model.save_pretrained(out)
+    tokenizer_files(init, out)
+
+
+@app.command()
+def ship(base: Path, adapter: Path, out: Annotated[Path, typer.Option()] = Path("judge/assets/nano")) -> None:
+    """Put base (bfloat16) and adapter where the package looks for the embedded judge."""
+    from finetune.ship import ship as run
+
+    run(base, adapter, out)
+
+
+@app.command()
+def smoke(out: Path, seed: int = 0) -> None:
+    """The whole chain in small: a pool, a base, an adapter, and whether it beats the constant answer."""
+    from finetune.ship import ship as run
+
+    begun = time.monotonic()
+    for name, count, number in (("pool", 1600, 1), ("held", 200, 2)):
+        pools_of_scenes.build(out / name, count=count, seed=1000 * seed + number)
+    _init(out / "pool", out / "init", Size(vision_depth=4, depth=4), seed)
+    common = {"held": out / "held", "seed": seed, "measure_every": 60.0}
+    pretrain([out / "pool"], out / "init", out=out / "base", steps=260, **common)
+    adapt([out / "pool"], out / "base/model", out=out / "judge", steps=60, **common)
+    run(out / "base/model", out / "judge/adapter", out / "nano")
+    last = json.loads((out / "judge/log.jsonl").read_text().splitlines()[-1])["held_out"]
+    print(json.dumps({**last, "seconds": round(time.monotonic() - begun)}))
 
 
 if __name__ == "__main__":

@@ -15,14 +15,41 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from judge.backends import _torchvision
+
+_torchvision.mend()  # before anything imports a Qwen-VL from transformers
 PIXELS, PATCH, MERGE = 224, 16, 2
 GRID = PIXELS // PATCH
 CELLS = GRID // MERGE
 IMAGE_TOKENS = CELLS * CELLS
-SLOT_LAYER, BOX_LAYER = 1, 2
-"""Language layers whose first head looks for named objects, and whose second head looks at a box's place."""
+NAME_LAYER, BOX_LAYER, LINK_LAYER = 1, 2, 3
+"""Language layers taught where to look: where a named object is (head 0); where the box being written is
+(head 1); and, from a statement's blank, back at the first and the last object it names (heads 0 and 1)."""
+
+
+@dataclass
+class Probes:
+    """Queries whose attention is wanted, each as rows and columns (n,)."""
+
+    named: tuple[Tensor, Tensor]
+    boxed: tuple[Tensor, Tensor]
+    linked: tuple[Tensor, Tensor]
+
+
+@dataclass
+class Probed:
+    """What the probes read."""
+
+    named: Tensor
+    """(n, heads, 1 + IMAGE_TOKENS) attention logits on the first token of the row and on the picture."""
+    states: Tensor
+    """(n, width) states of the named objects' tokens after that layer."""
+    boxed: Tensor
+    """(n, heads, 1 + IMAGE_TOKENS)."""
+    linked: Tensor
+    """(n, heads, L) attention logits on the whole row, -inf where a query may not look."""
 
 
 @dataclass(frozen=True)
@@ -43,40 +70,84 @@ def build_model(tokenizer: Any, size: Size, seed: int = 0) -> Any:
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
     token = {name: tokenizer.convert_tokens_to_ids(name) for name in tokenizer.all_special_tokens}
+    side = 3 * size.head // 16  # rotary frequencies of a row and of a column; the rest tell time
     text = {
-        "vocab_size": size.vocabulary, "hidden_size": size.width, "intermediate_size": size.inner, "num_hidden_layers": size.depth,
-        "num_attention_heads": size.width // size.head, "num_key_value_heads": 1, "head_dim": size.head, "max_position_embeddings": 8192,
-        "tie_word_embeddings": True, "bos_token_id": token["<|endoftext|>"], "eos_token_id": token["<|im_end|>"], "pad_token_id": token["<|endoftext|>"],
-        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [size.head // 2 - 2 * (3 * size.head // 16), 3 * size.head // 16, 3 * size.head // 16], "mrope_interleaved": True},
-    }  # fmt: skip
+        "vocab_size": size.vocabulary,
+        "hidden_size": size.width,
+        "intermediate_size": size.inner,
+        "num_hidden_layers": size.depth,
+        "num_attention_heads": size.width // size.head,
+        "num_key_value_heads": 1,
+        "head_dim": size.head,
+        "max_position_embeddings": 8192,
+        "tie_word_embeddings": True,
+        "bos_token_id": token["<|endoftext|>"],
+        "eos_token_id": token["<|im_end|>"],
+        "pad_token_id": token["<|endoftext|>"],
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": 10000.0,
+            "mrope_section": [size.head // 2 - 2 * side, side, side],
+            "mrope_interleaved": True,
+        },
+    }
     vision = {
-        "depth": size.vision_depth, "hidden_size": size.vision_width, "intermediate_size": 4 * size.vision_width, "num_heads": size.vision_width // size.head,
-        "patch_size": PATCH, "spatial_merge_size": MERGE, "temporal_patch_size": 2, "out_hidden_size": size.width,
-        "num_position_embeddings": GRID * GRID, "deepstack_visual_indexes": [size.vision_depth // 2 - 1], "hidden_act": "gelu_pytorch_tanh",
-    }  # fmt: skip
+        "depth": size.vision_depth,
+        "hidden_size": size.vision_width,
+        "intermediate_size": 4 * size.vision_width,
+        "num_heads": size.vision_width // size.head,
+        "patch_size": PATCH,
+        "spatial_merge_size": MERGE,
+        "temporal_patch_size": 2,
+        "out_hidden_size": size.width,
+        "num_position_embeddings": GRID * GRID,
+        "deepstack_visual_indexes": [max(0, size.vision_depth // 2 - 1)],
+        "hidden_act": "gelu_pytorch_tanh",
+    }
     ids = {f"{n}_token_id": token[f"<|{n}|>"] for n in ("vision_start", "vision_end")}
     ids |= {f"{n}_token_id": token[f"<|{n}_pad|>"] for n in ("image", "video")}
     torch.manual_seed(seed)
-    model = Qwen3VLForConditionalGeneration(Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **ids))
+    model = Qwen3VLForConditionalGeneration(
+        Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **ids)
+    )
     model.model.visual.pos_embed.weight.data.copy_(0.45 * _sine_grid(size.vision_width))
     return model
 
 
 def _sine_grid(width: int) -> Tensor:
-    """2-D sine and cosine position embedding (GRID * GRID, width): a start from which places are soon told apart."""
+    """2-D sine and cosine position embedding (GRID * GRID, width), from which places are soon told apart."""
     rate = 1 / (100 ** (torch.arange(width // 4).float() / (width // 4)))
     line = torch.arange(GRID).float()[:, None] * rate
     axis = torch.cat([line.sin(), line.cos()], 1)
-    return torch.cat([axis[:, None].expand(GRID, GRID, -1), axis[None].expand(GRID, GRID, -1)], -1).reshape(GRID * GRID, width)
+    return torch.cat([axis[:, None].expand(GRID, GRID, -1), axis[None].expand(GRID, GRID, -1)], -1).reshape(
+        GRID * GRID, width
+    )
 
 
 def save_processor(tokenizer: Any, out: Path) -> None:
     """Write the tokenizer and the image and video processor settings that go with the nano."""
     tokenizer.save_pretrained(out)
-    common = {"patch_size": PATCH, "temporal_patch_size": 2, "merge_size": MERGE, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "processor_class": "Qwen3VLProcessor"}
+    common = {
+        "patch_size": PATCH,
+        "temporal_patch_size": 2,
+        "merge_size": MERGE,
+        "image_mean": [0.5] * 3,
+        "image_std": [0.5] * 3,
+        "processor_class": "Qwen3VLProcessor",
+    }
     least, most = (PATCH * MERGE) ** 2, PIXELS * PIXELS
-    image = {**common, "image_processor_type": "Qwen2VLImageProcessor", "min_pixels": least, "max_pixels": most, "size": {"shortest_edge": least, "longest_edge": most}}
-    video = {**common, "video_processor_type": "Qwen3VLVideoProcessor", "size": {"shortest_edge": least, "longest_edge": most * 4}}
+    image = {
+        **common,
+        "image_processor_type": "Qwen2VLImageProcessor",
+        "min_pixels": least,
+        "max_pixels": most,
+        "size": {"shortest_edge": least, "longest_edge": most},
+    }
+    video = {
+        **common,
+        "video_processor_type": "Qwen3VLVideoProcessor",
+        "size": {"shortest_edge": least, "longest_edge": most * 4},
+    }
     for name, settings in (("preprocessor_config.json", image), ("video_preprocessor_config.json", video)):
         (out / name).write_text(json.dumps(settings, indent=1) + "\n")
 
@@ -138,8 +209,13 @@ class Trunk:
         return attention.proj(out.transpose(1, 2).reshape(b, n, -1))
 
     def read(
-        self, ids: Tensor, seen: Seen, positions: Tensor, mask: Tensor, probes: dict[int, tuple[Tensor, Tensor]] | None = None
-    ) -> tuple[Tensor, dict[int, Tensor]]:
+        self,
+        ids: Tensor,
+        seen: Seen,
+        positions: Tensor,
+        mask: Tensor,
+        probes: Probes | None = None,
+    ) -> tuple[Tensor, Probed | None]:
         """Run the language model.
 
         Args:
@@ -147,36 +223,42 @@ class Trunk:
             seen: the pictures.
             positions: (3, B, L) rotary positions.
             mask: (B, 1, L, L), True where a query may look.
-            probes: per layer, rows and columns (n,) of queries whose attention logits are wanted.
+            probes: queries whose attention is wanted; the layers of their own are `NAME_LAYER` and so on.
 
         Returns:
-            Last hidden states (B, L, width), and per probed layer the attention logits (n, heads, 1 + IMAGE_TOKENS)
-            on the first token of the sequence and on the picture's tokens.
+            Last hidden states (B, L, width), and what was probed.
         """
         first, last = self.prefix, self.prefix + IMAGE_TOKENS
+        picture = torch.tensor([0, *range(first, last)])
         e = self.language.embed_tokens(ids)
         h = torch.cat([e[:, :first], seen.tokens.to(e.dtype), e[:, last:]], 1)
         rotary = self.language.rotary_emb(h, positions)
-        logits = {}
+        read: dict[str, Tensor] = {}
         for i, layer in enumerate(self.language.layers):
-            if probes and i in probes and len(probes[i][0]):
-                logits[i] = self._probe(layer, h, rotary, *probes[i])
+            if probes and i == NAME_LAYER:
+                read["named"] = self._probe(layer, h, rotary, *probes.named, picture)
+            if probes and i == BOX_LAYER:
+                read["boxed"] = self._probe(layer, h, rotary, *probes.boxed, picture)
+            if probes and i == LINK_LAYER:
+                row, column = probes.linked
+                whole = self._probe(layer, h, rotary, row, column, torch.arange(ids.shape[1]))
+                read["linked"] = whole.masked_fill(~mask[row, 0, column][:, None], -torch.inf)
             h = layer(h, attention_mask=mask, position_embeddings=rotary)
             if i < len(seen.deep):
                 h = torch.cat([h[:, :first], h[:, first:last] + seen.deep[i].to(h.dtype), h[:, last:]], 1)
-        return self.language.norm(h), logits
+            if probes and i == NAME_LAYER:
+                read["states"] = h[probes.named]
+        return self.language.norm(h), Probed(**read) if probes else None
 
-    def _probe(self, layer: Any, h: Tensor, rotary: tuple[Tensor, Tensor], row: Tensor, column: Tensor) -> Tensor:
+    def _probe(
+        self, layer: Any, h: Tensor, rotary: tuple[Tensor, Tensor], row: Tensor, column: Tensor, keys: Tensor
+    ) -> Tensor:
+        """Attention logits (n, heads, keys) of some queries in a layer, before it runs."""
         attention, n = layer.self_attn, layer.input_layernorm(h)
-        dim, where = attention.head_dim, [0, *range(self.prefix, self.prefix + IMAGE_TOKENS)]
+        dim = attention.head_dim
         q = attention.q_norm(attention.q_proj(n[row, column]).view(len(row), -1, dim))
-        k = attention.k_norm(attention.k_proj(n[:, where]).view(h.shape[0], len(where), -1, dim))[:, :, 0]
+        k = attention.k_norm(attention.k_proj(n[:, keys]).view(h.shape[0], len(keys), -1, dim))[:, :, 0]
         cos, sin = rotary
         q = q * cos[row, column][:, None] + _rotate(q) * sin[row, column][:, None]
-        k = k * cos[:, where] + _rotate(k) * sin[:, where]
+        k = k * cos[:, keys] + _rotate(k) * sin[:, keys]
         return torch.einsum("shd,snd->shn", q.float(), k.float()[row]) * dim**-0.5
-
-
-def freeze(module: nn.Module) -> None:
-    for p in module.parameters():
-        p.requires_grad_(False)

@@ -1,6 +1,6 @@
-"""A pool of drawn scenes for training: pictures memory-mapped, facts beside them, texts drawn afresh each visit.
+"""A pool of drawn scenes for training: pictures memory-mapped, facts beside them.
 
-    python -m finetune.pool OUT --count 40000 --seed 1
+    python -m finetune.nano pool OUT --count 40000 --seed 1
 
 Writes OUT/images.npy (n, 224, 224, 3) uint8, OUT/patches.npy (n, 3, 14, 14) uint8 (kind, colour and
 defect of each 16-pixel patch, 0 for none) and OUT/facts.pkl (a list of `finetune.scenes.Facts`).
@@ -18,7 +18,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import typer
 from numpy.typing import NDArray
 
 from finetune.scenes import Facts, Scene, draw
@@ -53,12 +52,16 @@ def _draw_one(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Facts]:
 def build(out: Path, *, count: int = 40_000, seed: int = 1, workers: int | None = None) -> None:
     """Draw a pool of `count` scenes; the facts file is written last, so a pool that has one is whole."""
     out.mkdir(parents=True, exist_ok=True)
-    images = np.lib.format.open_memmap(out / "images.npy", "w+", np.uint8, (count, GRID * PATCH, GRID * PATCH, 3))
+    images = np.lib.format.open_memmap(
+        out / "images.npy", "w+", np.uint8, (count, GRID * PATCH, GRID * PATCH, 3)
+    )
     patches = np.lib.format.open_memmap(out / "patches.npy", "w+", np.uint8, (count, 3, GRID, GRID))
     facts: list[Facts] = []
     begun = said = time.monotonic()
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
-        for n, (image, patch, fact) in enumerate(pool.map(partial(_draw_one), seeds(seed, count), chunksize=32)):
+        for n, (image, patch, fact) in enumerate(
+            pool.map(partial(_draw_one), seeds(seed, count), chunksize=32)
+        ):
             images[n], patches[n] = image, patch
             facts.append(fact)
             if time.monotonic() - said > 30:
@@ -70,7 +73,3 @@ def build(out: Path, *, count: int = 40_000, seed: int = 1, workers: int | None 
     draft.write_bytes(pickle.dumps(facts))
     draft.rename(out / "facts.pkl")
     print(f"{count} scenes in {time.monotonic() - begun:.0f} s", flush=True)
-
-
-if __name__ == "__main__":
-    typer.run(build)

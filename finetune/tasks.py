@@ -10,14 +10,25 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, get_args
 
 from finetune.scenes import Facts, ask, sample_of
-from finetune.scenes.scene import Thing, severity_of
-from finetune.scenes.vocabulary import BACKGROUNDS, COLORS, COUNTS, DEFECTS, DEGRADATIONS, KINDS, SEVERITIES, STYLES, named, plural
+from finetune.scenes.facts import Thing, severity_of
+from finetune.scenes.vocabulary import (
+    BACKGROUNDS,
+    COLORS,
+    COUNTS,
+    DEFECTS,
+    DEGRADATIONS,
+    KINDS,
+    SEVERITIES,
+    STYLES,
+    named,
+    plural,
+)
 from judge.form import Box, Choice, Form, Object, Repeat, Text
 from judge.rubric import Rubric
-from judge.types import ElementLabel
+from judge.types import ElementLabel, Severity
 
 Area = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels."""
@@ -39,7 +50,7 @@ class Task:
     tags: dict[str, str] = field(default_factory=dict)
     """Kind of statement behind each element's blank."""
     placeholders: bool = False
-    """The answer's choices are fed as each blank's first label, as a one-pass read does; targets stay true."""
+    """Choices are fed as each blank's first label, as a one-pass read does; the targets stay true."""
 
 
 def _choice(name: str, labels: Any) -> Choice:
@@ -48,7 +59,9 @@ def _choice(name: str, labels: Any) -> Choice:
 
 _DESCRIBE = Form(
     Object((
-        ("objects", Repeat("objects", Object((("box", Box("box")), ("color", _choice("color", COLORS)), ("kind", _choice("kind", KINDS)))), 0, 6)),
+        ("objects", Repeat("objects", Object((
+            ("box", Box("box")), ("color", _choice("color", COLORS)), ("kind", _choice("kind", KINDS)),
+        )), 0, 6)),
         ("background", _choice("background", BACKGROUNDS)),
         ("style", _choice("style", STYLES)),
     ))
@@ -59,8 +72,8 @@ _DAMAGE = Form(
         ("degradation", _choice("attributes.degradation", DEGRADATIONS)),
         ("severity", _choice("attributes.severity", SEVERITIES)),
         ("defects", Repeat("defects", Object((
-            ("kind", _choice("kind", DEFECTS)), ("box", Box("box")), ("severity", _choice("severity", ("negligible", "moderate", "critical"))),
-            ("explanation", Text("explanation", 120)),
+            ("kind", _choice("kind", DEFECTS)), ("box", Box("box")),
+            ("severity", _choice("severity", get_args(Severity))), ("explanation", Text("explanation", 120)),
         )), 0, 3)),
     ))
 )  # fmt: skip
@@ -82,14 +95,18 @@ def describe(r: Random, facts: Facts) -> Task:
     things = _reading_order(facts.things)
     objects = [{"box": relative(t.box, facts.size), "color": t.color, "kind": t.kind} for t in things]
     values = {"objects": objects, "background": facts.background, "style": facts.style}
-    return Task("Describe the picture.", _DESCRIBE, values, {f"objects.{i}.box": t.box for i, t in enumerate(things)})
+    return Task(
+        "Describe the picture.", _DESCRIBE, values, {f"objects.{i}.box": t.box for i, t in enumerate(things)}
+    )
 
 
 def _a_kind(r: Random, facts: Facts) -> tuple[str, str]:
     thing = r.choice(facts.things)
     if r.random() < 0.65:
         return ("" if r.random() < 0.15 else thing.color), thing.kind
-    return r.choice(list(COLORS)) if r.random() < 0.5 else thing.color, r.choice(KINDS) if r.random() < 0.6 else thing.kind
+    return r.choice(list(COLORS)) if r.random() < 0.5 else thing.color, r.choice(
+        KINDS
+    ) if r.random() < 0.6 else thing.kind
 
 
 def locate(r: Random, facts: Facts) -> Task:
@@ -97,7 +114,13 @@ def locate(r: Random, facts: Facts) -> Task:
     color, kind = _a_kind(r, facts)
     things = [t for t in _reading_order(facts.things) if t.kind == kind and color in ("", t.color)]
     values = {"boxes": [{"box": relative(t.box, facts.size)} for t in things]}
-    return Task(f"Locate: {named(1, color, kind)}", _LOCATE, values, {f"boxes.{i}.box": t.box for i, t in enumerate(things)}, grounded=True)
+    return Task(
+        f"Locate: {named(1, color, kind)}",
+        _LOCATE,
+        values,
+        {f"boxes.{i}.box": t.box for i, t in enumerate(things)},
+        grounded=True,
+    )
 
 
 def count(r: Random, facts: Facts) -> Task:
@@ -107,25 +130,49 @@ def count(r: Random, facts: Facts) -> Task:
         color, kind = _a_kind(r, facts)
         asked[f"{color} {plural(kind)}".strip()] = facts.count(color, kind)
     members = tuple((name, Choice(f"counts.{i}", tuple("012345"))) for i, name in enumerate(asked))
-    return Task("Count the objects.", Form(Object((("counts", Object(members)),))), {"counts": asked}, grounded=True)
+    return Task(
+        "Count the objects.", Form(Object((("counts", Object(members)),))), {"counts": asked}, grounded=True
+    )
 
 
 def check(r: Random, facts: Facts, plain: float = 0.0) -> Task:
     """Which of several statements hold."""
-    asked = ask(r, facts, r.choice([3, 4, 5, 6, 7]), plain)
+    return _checked(ask(r, facts, r.choice([3, 4, 5, 6, 7]), plain))
+
+
+def compare(r: Random, facts: Facts) -> Task:
+    """Which of several statements hold about numbers and places, the hardest to learn."""
+    hard = [e for e in ask(r, facts, 14) if e.kind in ("count", "relation")]
+    return _checked(hard[:4] or ask(r, facts, 2))
+
+
+def _checked(asked: list[ElementLabel]) -> Task:
     members = tuple((e.name, Choice(f"elements.{i}", ("true", "false"))) for i, e in enumerate(asked))
-    return Task("Check the picture.", Form(Object((("elements", Object(members)),))), {"elements": {e.name: e.present for e in asked}}, grounded=True, tags=_tags(asked))
+    return Task(
+        "Check the picture.",
+        Form(Object((("elements", Object(members)),))),
+        {"elements": {e.name: e.present for e in asked}},
+        grounded=True,
+        tags=_tags(asked),
+    )
 
 
 def damage(r: Random, facts: Facts) -> Task:
     """The degradation of the whole and every local defect."""
     values = {"degradation": facts.degradation, "severity": SEVERITIES[facts.level], "defects": _flaws(facts)}
-    return Task("Find the damage.", _DAMAGE, values, {f"defects.{i}.box": f.box for i, f in enumerate(facts.flaws)})
+    return Task(
+        "Find the damage.", _DAMAGE, values, {f"defects.{i}.box": f.box for i, f in enumerate(facts.flaws)}
+    )
 
 
 def _flaws(facts: Facts) -> list[dict[str, Any]]:
     return [
-        {"kind": f.kind, "box": relative(f.box, facts.size), "severity": severity_of(f.box, facts.size), "explanation": f.explanation}
+        {
+            "kind": f.kind,
+            "box": relative(f.box, facts.size),
+            "severity": severity_of(f.box, facts.size),
+            "explanation": f.explanation,
+        }
         for f in facts.flaws
     ]
 
@@ -133,7 +180,9 @@ def _flaws(facts: Facts) -> list[dict[str, Any]]:
 def _summary(facts: Facts, present: int, asked: int) -> str:
     parts = []
     if asked:
-        parts.append("all elements are there" if present == asked else f"{present} of {asked} elements are there")
+        parts.append(
+            "all elements are there" if present == asked else f"{present} of {asked} elements are there"
+        )
     parts += [f.kind for f in facts.flaws]
     if facts.level:
         parts.append(f"{SEVERITIES[facts.level]} {facts.degradation}")
@@ -163,7 +212,9 @@ def judge(r: Random, facts: Facts, rubric: Rubric, *, score_only: bool) -> Task:
     values = {k: values[k] for k, _ in form.root.members}
     user = rubric.messages(prompt, names, brief=True, depth=depth)[0]["content"][1]["text"]
     areas = {f"defects.{i}.box": f.box for i, f in enumerate(facts.flaws)} if "defects" in values else {}
-    return Task(user, form, values, areas, grounded=True, soft=soft, tags=_tags(asked), placeholders=score_only)
+    return Task(
+        user, form, values, areas, grounded=True, soft=soft, tags=_tags(asked), placeholders=score_only
+    )
 
 
 def _tags(asked: list[ElementLabel]) -> dict[str, str]:
@@ -177,7 +228,7 @@ _MENTION = re.compile(
 
 
 def mentions(text: str, facts: Facts) -> Iterator[tuple[int, list[Area]]]:
-    """Each object named in a text: index of its last character, and where such objects are (none: nowhere)."""
+    """Each object named in a text: index of its last character, and where such objects are, if anywhere."""
     for m in _MENTION.finditer(text):
         color, kind = m.group(1) or "", _SINGULAR[m.group(2)]
         yield m.end() - 1, [t.box for t in facts.things if t.kind == kind and color in ("", t.color)]
@@ -188,7 +239,14 @@ def corpus(facts: list[Facts], seed: int = 0) -> Iterator[str]:
     r = Random(seed)
     rubrics = [Rubric.load("default"), Rubric.load("quality")]
     for f in facts:
-        for task in [describe(r, f), locate(r, f), count(r, f), check(r, f), damage(r, f), *(judge(r, f, x, score_only=False) for x in rubrics)]:
+        for task in [
+            describe(r, f),
+            locate(r, f),
+            count(r, f),
+            check(r, f),
+            damage(r, f),
+            *(judge(r, f, x, score_only=False) for x in rubrics),
+        ]:
             yield task.user
             for segment in task.form.segments(task.values):
                 yield segment.text

@@ -12,16 +12,18 @@ from transformers import PreTrainedTokenizerFast
 
 from finetune.scenes import vocabulary as words
 
-SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>",
-           "<|image_pad|>", "<|video_pad|>")  # fmt: skip
+SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>",
+           "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")  # fmt: skip
 
 # The part of Qwen's chat template that a judge uses: turns of text, images and videos.
 CHAT_TEMPLATE = (
     "{%- for message in messages -%}{{ '<|im_start|>' + message.role + '\n' }}"
     "{%- if message.content is string -%}{{ message.content }}{%- else -%}{%- for part in message.content -%}"
-    "{%- if part.type == 'image' or 'image' in part or 'image_url' in part -%}<|vision_start|><|image_pad|><|vision_end|>"
+    "{%- if part.type == 'image' or 'image' in part or 'image_url' in part -%}"
+    "<|vision_start|><|image_pad|><|vision_end|>"
     "{%- elif part.type == 'video' or 'video' in part -%}<|vision_start|><|video_pad|><|vision_end|>"
-    "{%- elif 'text' in part -%}{{ part.text }}{%- endif -%}{%- endfor -%}{%- endif -%}{{ '<|im_end|>\n' }}{%- endfor -%}"
+    "{%- elif 'text' in part -%}{{ part.text }}{%- endif -%}{%- endfor -%}{%- endif -%}{{ '<|im_end|>\n' }}"
+    "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\n' }}{%- endif -%}"
 )
 
@@ -36,26 +38,41 @@ def build_tokenizer(texts: Iterator[str], vocabulary: int) -> PreTrainedTokenize
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex(_SPLIT), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+        [
+            pre_tokenizers.Split(Regex(_SPLIT), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), special_tokens=list(SPECIAL), show_progress=False
+        vocab_size=vocabulary,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        special_tokens=list(SPECIAL),
+        show_progress=False,
     )
     tokenizer.train_from_iterator(_with_single_tokens(texts), trainer)
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>",
-        additional_special_tokens=list(SPECIAL[1:]), clean_up_tokenization_spaces=False, model_max_length=8192,
+        additional_special_tokens=list(SPECIAL[1:]), clean_up_tokenization_spaces=False,
+        model_max_length=8192,
     )  # fmt: skip
     wrapped.chat_template = CHAT_TEMPLATE
     split = [w for w in _single() if len(wrapped.encode(w)) != 1]
     if split:
-        raise ValueError(f"a vocabulary of {vocabulary} splits {split[:5]} and {len(split)} words in all; raise it")
+        raise ValueError(
+            f"a vocabulary of {vocabulary} splits {split[:5]} and {len(split)} words in all; raise it"
+        )
     return wrapped
 
 
 def _single() -> list[str]:
-    things = [*words.KINDS, *(words.plural(k) for k in words.KINDS), *words.COLORS, *words.BACKGROUNDS, *words.COUNTS.values()]
+    things = [
+        *words.KINDS,
+        *(words.plural(k) for k in words.KINDS),
+        *words.COLORS,
+        *words.BACKGROUNDS,
+        *words.COUNTS.values(),
+    ]
     plain = [*things, *(f" {w}" for w in things), "true", "false"]
     return [*plain, *(str(n) for n in range(0, 1001, 10)), *"12345"]
 

@@ -50,7 +50,9 @@ def _closed(mask: Mask, scale: float) -> Mask:
     tear a warped patch into shreds. The bounds stay what they are."""
     reach = int(25 * scale) | 1
     brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    padded = cv2.copyMakeBorder(mask.astype(np.uint8), reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0)
+    padded = cv2.copyMakeBorder(
+        mask.astype(np.uint8), reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0
+    )
     closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, brush)[reach:-reach, reach:-reach]
     return closed.astype(bool)
 
@@ -76,7 +78,10 @@ def break_parts(r: Random, kind: str, parts: list[Part]) -> tuple[list[Part], st
     shift = np.float32([reach * math.cos(away), reach * math.sin(away)])
     turn = r.uniform(-0.8, 0.8)
     spin = np.float32([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
-    moved = replace(part, contours=tuple(((c - centre) @ spin.T + centre + shift).astype(np.float32) for c in part.contours))
+    moved = replace(
+        part,
+        contours=tuple(((c - centre) @ spin.T + centre + shift).astype(np.float32) for c in part.contours),
+    )
     if kind == "displaced part":
         return [*(p for j, p in enumerate(parts) if j != i), moved], part.name
     return [*parts, moved], part.name
@@ -116,15 +121,27 @@ def _noise(r: Random, patch: Canvas) -> Canvas:
 
 
 def _tint(r: Random, patch: Canvas) -> Canvas:
-    color = np.float32(r.choice([(230, 40, 40), (40, 200, 60), (40, 60, 230), (230, 210, 30), (220, 40, 210), (30, 210, 220)]))
+    color = np.float32(
+        r.choice(
+            [(230, 40, 40), (40, 200, 60), (40, 60, 230), (230, 210, 30), (220, 40, 210), (30, 210, 220)]
+        )
+    )
     return patch * 0.45 + color * 0.55
 
 
-_ON_PIXELS: dict[str, Callable[[Random, Canvas], Canvas]] = {"smeared": _smeared, "warped": _warped, "cut": _cut, "noise": _noise, "tint": _tint}
+_ON_PIXELS: dict[str, Callable[[Random, Canvas], Canvas]] = {
+    "smeared": _smeared,
+    "warped": _warped,
+    "cut": _cut,
+    "noise": _noise,
+    "tint": _tint,
+}
 
 
-def break_pixels(r: Random, kind: str, canvas: Canvas, bare: Canvas, centre: tuple[float, float], reach: float) -> Canvas:
-    """Damage a window about an object; `bare` is the canvas without objects, for erasing. Returns a new canvas."""
+def break_pixels(
+    r: Random, kind: str, canvas: Canvas, bare: Canvas, centre: tuple[float, float], reach: float
+) -> Canvas:
+    """Damage a window about an object, on a new canvas; `bare` is the canvas without objects, for erasing."""
     size = canvas.shape[0]
     scale = size / 224
     w, h = (int(r.uniform(max(26 * scale, reach * 0.8), max(46 * scale, reach * 1.7))) for _ in range(2))
@@ -140,7 +157,13 @@ def break_pixels(r: Random, kind: str, canvas: Canvas, bare: Canvas, centre: tup
     return out
 
 
-def fuse(r: Random, canvas: Canvas, a: tuple[float, float, float], b: tuple[float, float, float], colors: tuple[Canvas, Canvas]) -> Canvas:
+def fuse(
+    r: Random,
+    canvas: Canvas,
+    a: tuple[float, float, float],
+    b: tuple[float, float, float],
+    colors: tuple[Canvas, Canvas],
+) -> Canvas:
     """Let two objects (x, y, radius) flow into one another through a bridge of both colours."""
     out = canvas.copy()
     width = min(a[2], b[2]) * r.uniform(0.7, 1.0)
@@ -152,5 +175,13 @@ def fuse(r: Random, canvas: Canvas, a: tuple[float, float, float], b: tuple[floa
         if t * gap < a[2] * 0.6 or (1 - t) * gap < b[2] * 0.6:
             continue
         color = colors[0] * (1 - t) + colors[1] * t
-        cv2.circle(out, (round(x * 16), round(y * 16)), round(width * (0.55 + 0.45 * abs(2 * t - 1)) * 16), tuple(float(v) for v in color), -1, cv2.LINE_AA, 4)
+        cv2.circle(
+            out,
+            (round(x * 16), round(y * 16)),
+            round(width * (0.55 + 0.45 * abs(2 * t - 1)) * 16),
+            tuple(float(v) for v in color),
+            -1,
+            cv2.LINE_AA,
+            4,
+        )
     return out

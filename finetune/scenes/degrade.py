@@ -10,7 +10,7 @@ Image = NDArray[np.uint8]
 
 
 def degrade(image: Image, kind: str, level: int, seed: int) -> Image:
-    """Return `image` (H, W, 3) with a degradation of `finetune.scenes.vocabulary.DEGRADATIONS` at level 0..3."""
+    """Return `image` (H, W, 3) with one of `vocabulary.DEGRADATIONS` at level 0..3."""
     if kind == "none" or level == 0:
         return image
     scale = image.shape[0] / 224

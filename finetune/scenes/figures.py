@@ -33,7 +33,9 @@ class Part:
     """Whether structure defects may take it away, double it or move it."""
 
 
-def ellipse(x: float, y: float, rx: float, ry: float, turn: float = 0.0, start: float = 0.0, end: float = 360.0) -> Points:
+def ellipse(
+    x: float, y: float, rx: float, ry: float, turn: float = 0.0, start: float = 0.0, end: float = 360.0
+) -> Points:
     """An ellipse or, with `start` and `end` in degrees, a slice of it (clockwise from the right)."""
     t = np.radians(np.linspace(start, end, max(8, int(28 * (end - start) / 360)), endpoint=end - start < 360))
     px, py = rx * np.cos(t), ry * np.sin(t)
@@ -52,14 +54,26 @@ def poly(*points: tuple[float, float]) -> Points:
 def limb(x0: float, y0: float, x1: float, y1: float, width: float, tip: float = 1.0) -> Points:
     """A bar with round ends from one point to another; `tip` scales the width at the far end."""
     a = math.atan2(y1 - y0, x1 - x0)
-    near = [(x0 + width / 2 * math.cos(a + t), y0 + width / 2 * math.sin(a + t)) for t in np.linspace(math.pi / 2, 3 * math.pi / 2, 5)]
-    far = [(x1 + tip * width / 2 * math.cos(a + t), y1 + tip * width / 2 * math.sin(a + t)) for t in np.linspace(-math.pi / 2, math.pi / 2, 5)]
+    near = [
+        (x0 + width / 2 * math.cos(a + t), y0 + width / 2 * math.sin(a + t))
+        for t in np.linspace(math.pi / 2, 3 * math.pi / 2, 5)
+    ]
+    far = [
+        (x1 + tip * width / 2 * math.cos(a + t), y1 + tip * width / 2 * math.sin(a + t))
+        for t in np.linspace(-math.pi / 2, math.pi / 2, 5)
+    ]
     return np.array(near + far, np.float32)
 
 
 def _radial(radii: list[float], turn: float = -math.pi / 2) -> Points:
     n = len(radii)
-    return np.array([(r * math.cos(turn + i * 2 * math.pi / n), r * math.sin(turn + i * 2 * math.pi / n)) for i, r in enumerate(radii)], np.float32)
+    return np.array(
+        [
+            (r * math.cos(turn + i * 2 * math.pi / n), r * math.sin(turn + i * 2 * math.pi / n))
+            for i, r in enumerate(radii)
+        ],
+        np.float32,
+    )
 
 
 def circle(r: Random) -> list[Part]:
@@ -97,7 +111,27 @@ def ring(r: Random) -> list[Part]:
 
 def cross(r: Random) -> list[Part]:
     w = r.uniform(0.28, 0.4)
-    return [Part("cross", (poly((-w, -1), (w, -1), (w, -w), (1, -w), (1, w), (w, w), (w, 1), (-w, 1), (-w, w), (-1, w), (-1, -w), (-w, -w)),))]
+    return [
+        Part(
+            "cross",
+            (
+                poly(
+                    (-w, -1),
+                    (w, -1),
+                    (w, -w),
+                    (1, -w),
+                    (1, w),
+                    (w, w),
+                    (w, 1),
+                    (-w, 1),
+                    (-w, w),
+                    (-1, w),
+                    (-1, -w),
+                    (-w, -w),
+                ),
+            ),
+        )
+    ]
 
 
 def person(r: Random) -> list[Part]:
@@ -120,21 +154,42 @@ def hand(r: Random) -> list[Part]:
         a = -math.pi / 2 + (i - 1.5) * spread
         reach = length * (1.0, 1.08, 1.0, 0.82)[i]
         x = -0.36 + 0.24 * i
-        fingers.append(Part(name, (limb(x, 0.1, x + reach * math.cos(a), 0.08 + reach * math.sin(a), 0.21),), 0.92, True))
+        fingers.append(
+            Part(name, (limb(x, 0.1, x + reach * math.cos(a), 0.08 + reach * math.sin(a), 0.21),), 0.92, True)
+        )
     thumb = Part("thumb", (limb(-0.35, 0.45, -0.88, -0.02 + r.uniform(-0.1, 0.15), 0.23),), 0.92, True)
-    return [*fingers, thumb, Part("palm", (poly((-0.5, 0.02), (0.5, 0.02), (0.46, 0.7), (0.3, 0.95), (-0.3, 0.95), (-0.48, 0.7)),))]
+    return [
+        *fingers,
+        thumb,
+        Part(
+            "palm", (poly((-0.5, 0.02), (0.5, 0.02), (0.46, 0.7), (0.3, 0.95), (-0.3, 0.95), (-0.48, 0.7)),)
+        ),
+    ]
 
 
 def cat(r: Random) -> list[Part]:
     x, y, s = -0.52, -0.32 + r.uniform(-0.06, 0.06), r.uniform(0.3, 0.36)
     tail = r.uniform(-0.75, -0.35)
-    legs = [Part(f"{n} leg", (limb(lx, 0.35, lx + r.uniform(-0.06, 0.06), 0.88, 0.15),), 0.8, True) for n, lx in (("front", -0.4), ("middle", -0.1), ("back", 0.42))]
+    legs = [
+        Part(f"{n} leg", (limb(lx, 0.35, lx + r.uniform(-0.06, 0.06), 0.88, 0.15),), 0.8, True)
+        for n, lx in (("front", -0.4), ("middle", -0.1), ("back", 0.42))
+    ]
     return [
         Part("tail", (limb(0.55, 0.15, 0.92, tail, 0.14, 0.8),), 0.85, True),
         *legs,
         Part("body", (ellipse(0.05, 0.2, 0.62, 0.34),)),
-        Part("left ear", (poly((x - s, y - s * 0.35), (x - s * 0.8, y - s * 1.6), (x - s * 0.05, y - s * 0.8)),), 0.85, True),
-        Part("right ear", (poly((x + s, y - s * 0.35), (x + s * 0.8, y - s * 1.6), (x + s * 0.05, y - s * 0.8)),), 0.85, True),
+        Part(
+            "left ear",
+            (poly((x - s, y - s * 0.35), (x - s * 0.8, y - s * 1.6), (x - s * 0.05, y - s * 0.8)),),
+            0.85,
+            True,
+        ),
+        Part(
+            "right ear",
+            (poly((x + s, y - s * 0.35), (x + s * 0.8, y - s * 1.6), (x + s * 0.05, y - s * 0.8)),),
+            0.85,
+            True,
+        ),
         Part("head", (ellipse(x, y, s, s * 0.92),)),
         Part("left eye", (ellipse(x - s * 0.4, y - s * 0.1, s * 0.16, s * 0.2),), "light"),
         Part("right eye", (ellipse(x + s * 0.4, y - s * 0.1, s * 0.16, s * 0.2),), "light"),
@@ -170,8 +225,16 @@ def car(r: Random) -> list[Part]:
     top, w = r.uniform(-0.58, -0.42), r.uniform(0.22, 0.27)
     return [
         Part("cabin", (poly((-0.55, -0.05), (-0.32, top), (0.35, top), (0.62, -0.05)),), 0.9, True),
-        Part("rear window", (poly((-0.4, -0.06), (-0.25, top + 0.1), (-0.02, top + 0.1), (-0.02, -0.06)),), "light"),
-        Part("front window", (poly((0.06, -0.06), (0.06, top + 0.1), (0.28, top + 0.1), (0.46, -0.06)),), "light"),
+        Part(
+            "rear window",
+            (poly((-0.4, -0.06), (-0.25, top + 0.1), (-0.02, top + 0.1), (-0.02, -0.06)),),
+            "light",
+        ),
+        Part(
+            "front window",
+            (poly((0.06, -0.06), (0.06, top + 0.1), (0.28, top + 0.1), (0.46, -0.06)),),
+            "light",
+        ),
         Part("body", (poly((-1, -0.05), (0.95, -0.05), (1.02, 0.42), (-1.02, 0.42)),)),
         Part("rear wheel", (ellipse(-0.58, 0.42, w, w),), "dark", True),
         Part("front wheel", (ellipse(0.58, 0.42, w, w),), "dark", True),
@@ -229,7 +292,14 @@ def flower(r: Random) -> list[Part]:
     petals = []
     for i in range(n):
         a = turn + i * 2 * math.pi / n
-        petals.append(Part("petal", (ellipse(0.4 * math.cos(a), -0.38 + 0.4 * math.sin(a), 0.3, 0.22, a),), 1.0 if i % 2 else 0.88, True))
+        petals.append(
+            Part(
+                "petal",
+                (ellipse(0.4 * math.cos(a), -0.38 + 0.4 * math.sin(a), 0.3, 0.22, a),),
+                1.0 if i % 2 else 0.88,
+                True,
+            )
+        )
     return [
         Part("stem", (limb(0, -0.3, r.uniform(-0.1, 0.1), 0.95, 0.1),), "leaf", True),
         Part("leaf", (ellipse(0.24, 0.5, 0.26, 0.12, -0.5),), "leaf", True),
@@ -249,7 +319,15 @@ def cup(r: Random) -> list[Part]:
 
 def chair(r: Random) -> list[Part]:
     y = r.uniform(0.0, 0.15)
-    legs = [Part(n, (rect(x, y + 0.1, x + 0.15, 0.98),), t, True) for n, x, t in (("back leg", -0.3, 0.6), ("front leg", 0.12, 0.6), ("left leg", -0.6, 0.8), ("right leg", 0.48, 0.8))]
+    legs = [
+        Part(n, (rect(x, y + 0.1, x + 0.15, 0.98),), t, True)
+        for n, x, t in (
+            ("back leg", -0.3, 0.6),
+            ("front leg", 0.12, 0.6),
+            ("left leg", -0.6, 0.8),
+            ("right leg", 0.48, 0.8),
+        )
+    ]
     return [
         Part("back", (rect(-0.6, -1.0, -0.42, y), rect(0.42, -1.0, 0.6, y)), 0.8),
         Part("backrest", (rect(-0.6, -0.95, 0.6, -0.52),), 1.0, True),
@@ -262,8 +340,18 @@ def boat(r: Random) -> list[Part]:
     m = r.uniform(-0.15, 0.1)
     return [
         Part("mast", (rect(m - 0.05, -1.0, m + 0.05, 0.35),), "wood"),
-        Part("sail", (poly((m + 0.08, -0.95), (m + 0.72, 0.2), (m + 0.08, 0.2)),), r.choice(["light", 0.8]), True),
-        Part("small sail", (poly((m - 0.08, -0.7), (m - 0.6, 0.2), (m - 0.08, 0.2)),), r.choice(["light", 0.8]), True),
+        Part(
+            "sail",
+            (poly((m + 0.08, -0.95), (m + 0.72, 0.2), (m + 0.08, 0.2)),),
+            r.choice(["light", 0.8]),
+            True,
+        ),
+        Part(
+            "small sail",
+            (poly((m - 0.08, -0.7), (m - 0.6, 0.2), (m - 0.08, 0.2)),),
+            r.choice(["light", 0.8]),
+            True,
+        ),
         Part("hull", (poly((-1.0, 0.32), (1.0, 0.32), (0.65, 0.85), (-0.65, 0.85)),)),
     ]
 
@@ -284,8 +372,15 @@ def umbrella(r: Random) -> list[Part]:
 def mushroom(r: Random) -> list[Part]:
     w = r.uniform(0.2, 0.3)
     cap = ellipse(0, 0.05, 0.98, r.uniform(0.85, 1.0), start=180, end=360)
-    spots = [Part("spot", (ellipse(x, y, s, s * 0.9),), "light", True) for x, y, s in ((-0.48, -0.28, 0.17), (0.08, -0.5, 0.2), (0.55, -0.22, 0.16))]
-    return [Part("stem", (poly((-w, 0.0), (w, 0.0), (w + 0.1, 0.95), (-w - 0.1, 0.95)),), "light", True), Part("cap", (cap,)), *spots]
+    spots = [
+        Part("spot", (ellipse(x, y, s, s * 0.9),), "light", True)
+        for x, y, s in ((-0.48, -0.28, 0.17), (0.08, -0.5, 0.2), (0.55, -0.22, 0.16))
+    ]
+    return [
+        Part("stem", (poly((-w, 0.0), (w, 0.0), (w + 0.1, 0.95), (-w - 0.1, 0.95)),), "light", True),
+        Part("cap", (cap,)),
+        *spots,
+    ]
 
 
 def butterfly(r: Random) -> list[Part]:

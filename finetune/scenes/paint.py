@@ -41,7 +41,9 @@ class Style:
 
 def pick_style(r: Random, name: str | None = None) -> Style:
     name = name or r.choices(STYLES, (5, 3, 3, 2, 3))[0]
-    line = {"outlined": r.uniform(1.2, 3.2), "sketchy": r.uniform(1.2, 2.4)}.get(name, r.choice([0.0, 0.0, 0.0, 1.0]))
+    line = {"outlined": r.uniform(1.2, 3.2), "sketchy": r.uniform(1.2, 2.4)}.get(
+        name, r.choice([0.0, 0.0, 0.0, 1.0])
+    )
     tint = r.uniform(10, 60)
     return Style(
         name, line, (tint, tint, tint * r.uniform(0.9, 1.3)), r.uniform(0, 2 * math.pi), r.uniform(3.5, 9),
@@ -67,7 +69,9 @@ def _fixed(contours: list[Points], x: int, y: int) -> list[NDArray[np.int32]]:
     return [((c - (x, y)) * (1 << _SHIFT)).round().astype(np.int32) for c in contours]
 
 
-def _window(contours: list[Points], shape: tuple[int, ...], margin: float) -> tuple[int, int, int, int] | None:
+def _window(
+    contours: list[Points], shape: tuple[int, ...], margin: float
+) -> tuple[int, int, int, int] | None:
     low = np.min([c.min(0) for c in contours], 0) - margin
     high = np.max([c.max(0) for c in contours], 0) + margin
     x0, y0 = max(0, math.floor(low[0])), max(0, math.floor(low[1]))
@@ -78,12 +82,16 @@ def _window(contours: list[Points], shape: tuple[int, ...], margin: float) -> tu
 def _pattern(style: Style, x: int, y: int, w: int, h: int, seed: int) -> NDArray[np.float32]:
     """Relative brightness of a textured fill, about -1..1, shape (h, w)."""
     if style.pattern == "noise":
-        n = np.random.default_rng(seed).random((max(2, int(h / style.grain) + 2), max(2, int(w / style.grain) + 2)), np.float32)
+        n = np.random.default_rng(seed).random(
+            (max(2, int(h / style.grain) + 2), max(2, int(w / style.grain) + 2)), np.float32
+        )
         return cv2.resize(n, (w, h), interpolation=cv2.INTER_CUBIC) * 2 - 1
     yy, xx = np.mgrid[y : y + h, x : x + w].astype(np.float32)
     k = 2 * math.pi / (style.grain * 1.4)
     if style.pattern == "stripes":
-        return np.sign(np.sin(k * (xx * math.cos(style.light) + yy * math.sin(style.light)))).astype(np.float32)
+        return np.sign(np.sin(k * (xx * math.cos(style.light) + yy * math.sin(style.light)))).astype(
+            np.float32
+        )
     return np.sign(np.sin(k * xx) * np.sin(k * yy) - 0.35).astype(np.float32)
 
 
@@ -100,7 +108,9 @@ def _fill(style: Style, color: RGB, window: tuple[int, int, int, int], seed: int
     return np.broadcast_to(base, (h, w, 3))
 
 
-def paint_part(canvas: Canvas, part: Part, contours: list[Points], color: RGB, style: Style, seed: int) -> None:
+def paint_part(
+    canvas: Canvas, part: Part, contours: list[Points], color: RGB, style: Style, seed: int
+) -> None:
     """Paint one part whose contours are already in pixels."""
     window = _window(contours, canvas.shape, style.line + 2)
     if window is None:
@@ -113,7 +123,10 @@ def paint_part(canvas: Canvas, part: Part, contours: list[Points], color: RGB, s
     ink = style.ink
     if style.name == "sketchy":  # hatching over a light wash, strokes in the object's own colour
         yy, xx = np.mgrid[y0:y1, x0:x1]
-        hatch = np.sin((xx * math.cos(style.light) + yy * math.sin(style.light)) * (2 * math.pi / style.grain)) > -0.2
+        hatch = (
+            np.sin((xx * math.cos(style.light) + yy * math.sin(style.light)) * (2 * math.pi / style.grain))
+            > -0.2
+        )
         alpha = alpha * np.where(hatch, 1.0, 0.55).astype(np.float32)
         ink = (tone[0] * 0.7, tone[1] * 0.7, tone[2] * 0.7)
     roi = canvas[y0:y1, x0:x1]
@@ -124,7 +137,9 @@ def paint_part(canvas: Canvas, part: Part, contours: list[Points], color: RGB, s
         if style.shake:
             g = np.random.default_rng(seed)
             lines = [c + g.normal(0, style.shake, c.shape).astype(np.float32) for c in contours]
-        cv2.polylines(stroke, _fixed(lines, x0, y0), True, 255, max(1, round(style.line)), cv2.LINE_AA, _SHIFT)
+        cv2.polylines(
+            stroke, _fixed(lines, x0, y0), True, 255, max(1, round(style.line)), cv2.LINE_AA, _SHIFT
+        )
         roi += (np.float32(ink) - roi) * (stroke.astype(np.float32) / 255)[..., None]
 
 
@@ -143,12 +158,17 @@ def background(r: Random, kind: str, size: int) -> Canvas:
     canvas = np.empty((size, size, 3), np.float32)
     canvas[:] = base
     if kind == "striped":
-        period, a = r.uniform(12, 36) * scale, r.choice([0.0, math.pi / 2, math.pi / 4, -math.pi / 4, r.uniform(0, math.pi)])
+        period, a = (
+            r.uniform(12, 36) * scale,
+            r.choice([0.0, math.pi / 2, math.pi / 4, -math.pi / 4, r.uniform(0, math.pi)]),
+        )
         canvas[((xx * math.cos(a) + yy * math.sin(a)) / period) % 1 < r.uniform(0.35, 0.6)] = other
     elif kind == "dotted":
         period, radius = r.uniform(14, 34) * scale, r.uniform(0.17, 0.28)
         odd = (yy // period % 2) * period / 2 if r.random() < 0.4 else 0
-        canvas[((xx + odd) % period - period / 2) ** 2 + (yy % period - period / 2) ** 2 < (period * radius) ** 2] = other
+        canvas[
+            ((xx + odd) % period - period / 2) ** 2 + (yy % period - period / 2) ** 2 < (period * radius) ** 2
+        ] = other
     elif kind == "gradient":
         a = r.choice([0.0, math.pi / 2, r.uniform(0, 2 * math.pi)])
         v = xx * math.cos(a) + yy * math.sin(a)
@@ -171,6 +191,9 @@ def _landscape(r: Random, size: int, yy: NDArray[np.float32]) -> Canvas:
     x = np.arange(size)
     for level, tone in ((r.uniform(0.5, 0.62), 1.0), (r.uniform(0.66, 0.8), 0.9)):
         ground = np.float32([r.randint(135, 175), r.randint(175, 205), r.randint(120, 160)]) * tone
-        wave = level * size - r.uniform(4, 16) * np.sin(x / size * r.uniform(3, 9) + r.uniform(0, 6)) * size / 224
+        wave = (
+            level * size
+            - r.uniform(4, 16) * np.sin(x / size * r.uniform(3, 9) + r.uniform(0, 6)) * size / 224
+        )
         canvas[yy > wave[None]] = ground
     return canvas

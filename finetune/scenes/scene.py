@@ -1,89 +1,39 @@
-"""One scene: what is in it, how it is broken, how it is drawn, and everything that is true of it.
-
-The rule of the score. Let a be the share of asked elements that are there, and
-q = max(0, 1 - sum over defects (0.22 + 1.5 * box area / picture area) - 0.17 * degradation level).
-Then alignment = 1 + 4 a, structure = 1 + 4 q and score = 1 + 4 a (0.45 + 0.55 q), each 1 to 5.
-"""
+"""Drawing one scene: what is in it, how it stands, and how it is broken."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finetune.scenes import defects as broken
+from finetune.scenes.asking import ask, sample_of
 from finetune.scenes.degrade import degrade
+from finetune.scenes.facts import SIZE, Facts, Flaw, Thing
 from finetune.scenes.figures import BUILDERS, Part
 from finetune.scenes.paint import RGB, Canvas, Style, background, paint_part, pick_style
-from finetune.scenes.vocabulary import BACKGROUNDS, COLORS, COUNTS, DEFECTS, DEGRADATIONS, FIGURES, KINDS, RELATIONS, SEVERITIES, SHAPES, named
-from judge.types import Box, DefectLabel, ElementLabel, LabelledSample, Labels, Severity
-
-SIZE = 224
-CLEAR = 22
-"""Least distance of centres (pixels at 224) from which one object counts as left of or above another."""
+from finetune.scenes.vocabulary import (
+    BACKGROUNDS,
+    COLORS,
+    COUNTS,
+    DEFECTS,
+    DEGRADATIONS,
+    FIGURES,
+    KINDS,
+    SHAPES,
+)
+from judge.types import LabelledSample
 
 MOST_HIDDEN = (0.85, 0.55)
 """Largest share of an object that one defect may cover, and that it may erase."""
 
 
 @dataclass
-class Thing:
-    """One object of a scene; positions and sizes in pixels."""
-
-    color: str
-    kind: str
-    x: float
-    y: float
-    radius: float
-    box: tuple[float, float, float, float] = (0, 0, 0, 0)
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.color, self.kind
-
-    @property
-    def name(self) -> str:
-        return named(1, self.color, self.kind)
-
-
-@dataclass
-class Flaw:
-    """One structure defect."""
-
-    kind: str
-    box: tuple[int, int, int, int]
-    explanation: str
-
-
-@dataclass
-class Facts:
-    """Everything true of a picture but the pixels: enough to ask any question about it again."""
-
-    size: int
-    background: str
-    style: str
-    things: list[Thing]
-    flaws: list[Flaw] = field(default_factory=list)
-    degradation: str = "none"
-    level: int = 0
-
-    def count(self, color: str, kind: str) -> int:
-        """How many objects of this colour (any, when empty) and kind there are."""
-        return sum(t.kind == kind and color in ("", t.color) for t in self.things)
-
-    @property
-    def quality(self) -> float:
-        area = self.size * self.size
-        loss = sum(0.22 + 1.5 * (f.box[2] - f.box[0]) * (f.box[3] - f.box[1]) / area for f in self.flaws)
-        return max(0.0, 1 - loss - 0.17 * self.level)
-
-
-@dataclass
 class Scene:
-    """A drawn scene: `image` (size, size, 3) uint8, its labelled sample, and one mask (size, size) per defect."""
+    """A drawn scene: `image` (size, size, 3) uint8, its labelled sample, a mask (size, size) per defect."""
 
     image: NDArray[np.uint8]
     sample: LabelledSample
@@ -91,17 +41,6 @@ class Scene:
     facts: Facts
     things: NDArray[np.uint8]
     """(size, size): index + 1 of the object at each pixel, 0 for background."""
-
-
-def severity_of(box: tuple[float, float, float, float], size: int) -> Severity:
-    """By the share of the picture that the box covers: under 1.5 %, under 4 %, more."""
-    share = (box[2] - box[0]) * (box[3] - box[1]) / (size * size)
-    return "negligible" if share < 0.015 else "moderate" if share < 0.04 else "critical"
-
-
-def score_of(alignment: float, quality: float) -> float:
-    """The score 1..5 from the share of elements present and the quality, both 0..1."""
-    return 1 + 4 * alignment * (0.45 + 0.55 * quality)
 
 
 def _places(r: Random, n: int, size: int) -> list[tuple[float, float, float]]:
@@ -136,7 +75,9 @@ def _choose_things(r: Random, canvas: Canvas) -> list[Thing]:
             color, kind = twin.key
         elif things and r.random() < 0.2:  # same kind in another colour, or the other way round
             other = things[0]
-            color, kind = (color, other.kind) if r.random() < 0.5 or other.color not in usable else (other.color, kind)
+            color, kind = (
+                (color, other.kind) if r.random() < 0.5 or other.color not in usable else (other.color, kind)
+            )
         things.append(Thing(color, kind, x, y, s))
     # a twin by chance may make a group larger than the words for counts
     return [t for n, t in enumerate(things) if sum(u.key == t.key for u in things[:n]) < max(COUNTS)]
@@ -166,7 +107,13 @@ def _pose(r: Random, thing: Thing) -> _Pose:
     matrix = spin @ np.diag(np.float32([flip * grow * squeeze, grow / squeeze]))
     base = COLORS[thing.color]
     color = tuple(float(min(255, max(0, v + r.randint(-16, 16)))) for v in base)
-    return _Pose(parts, matrix.astype(np.float32), np.float32([thing.x, thing.y]), (color[0], color[1], color[2]), r.getrandbits(31))
+    return _Pose(
+        parts,
+        matrix.astype(np.float32),
+        np.float32([thing.x, thing.y]),
+        (color[0], color[1], color[2]),
+        r.getrandbits(31),
+    )
 
 
 def _paint(canvas: Canvas, pose: _Pose, parts: list[Part], style: Style) -> None:
@@ -233,10 +180,15 @@ class _Drawing:
             others = [m for m in range(len(self.poses)) if m != n]
             if not others:
                 return False
-            m = min(others, key=lambda j: math.hypot(self.facts.things[j].x - thing.x, self.facts.things[j].y - thing.y))
+            m = min(
+                others,
+                key=lambda j: math.hypot(self.facts.things[j].x - thing.x, self.facts.things[j].y - thing.y),
+            )
             other = self.facts.things[m]
             colors = (np.float32(self.poses[n].color), np.float32(self.poses[m].color))
-            after = broken.fuse(r, self.canvas, (thing.x, thing.y, thing.radius), (other.x, other.y, other.radius), colors)
+            after = broken.fuse(
+                r, self.canvas, (thing.x, thing.y, thing.radius), (other.x, other.y, other.radius), colors
+            )
             return self._keep(self.canvas, after, kind, f"the {thing.name} and the {other.name} are fused")
         after = broken.break_pixels(r, kind, self.canvas, self.bare, (thing.x, thing.y), thing.radius)
         return self._keep(self.canvas, after, kind, _said(kind, thing.name, ""))
@@ -289,115 +241,3 @@ def draw(seed: int, size: int = SIZE) -> Scene:
     image = degrade(np.clip(d.canvas, 0, 255).astype(np.uint8), d.facts.degradation, d.facts.level, seed)
     elements = ask(r, d.facts, r.choice([2, 3, 3, 4, 5]))
     return Scene(image, sample_of(r, d.facts, elements), d.masks, d.facts, d.map)
-
-
-def ask(r: Random, facts: Facts, count: int, plain: float = 0.0) -> list[ElementLabel]:
-    """Statements about a scene, some true and some false, without doubles.
-
-    Args:
-        facts: the scene.
-        count: how many statements; fewer when the scene gives no more.
-        plain: probability 0..1 that a statement is restricted to objects (an easier start for training).
-    """
-    asked: dict[str, ElementLabel] = {}
-    for _ in range(count * 12):
-        if len(asked) >= count:
-            break
-        u = r.random() * (0.52 if r.random() < plain else 1)
-        label = _object(r, facts) if u < 0.52 else _count(r, facts) if u < 0.7 else _relation(r, facts) if u < 0.88 else _background(r, facts)
-        if label and label.name not in asked:
-            asked[label.name] = label
-    return list(asked.values())
-
-
-def _object(r: Random, facts: Facts) -> ElementLabel | None:
-    thing = r.choice(facts.things)
-    if r.random() < 0.12:  # a kind without its colour
-        kind = thing.kind if r.random() < 0.5 else r.choice(KINDS)
-        return ElementLabel(name=kind, present=facts.count("", kind) > 0, kind="object")
-    if r.random() < 0.5:
-        return ElementLabel(name=thing.name, present=True, kind="object")
-    u = r.random()
-    color = r.choice(list(COLORS)) if u < 0.4 or u >= 0.8 else thing.color
-    kind = r.choice(KINDS) if u >= 0.4 else thing.kind
-    return None if facts.count(color, kind) else ElementLabel(name=named(1, color, kind), present=False, kind="object")
-
-
-def _count(r: Random, facts: Facts) -> ElementLabel | None:
-    color, kind = r.choice(facts.things).key
-    n = facts.count(color, kind)
-    if n > 1 and r.random() < 0.6:
-        return ElementLabel(name=named(n, color, kind), present=True, kind="count")
-    m = r.choice([2, 3, 4] if n > 1 else [2, 2, 3])
-    if m == n or (n == 1 and r.random() < 0.4):
-        return None
-    return ElementLabel(name=named(m, color, kind), present=False, kind="count")
-
-
-def _relation(r: Random, facts: Facts) -> ElementLabel | None:
-    single = [t for t in facts.things if facts.count(*t.key) == 1]
-    if len(single) < 2:
-        return None
-    a, b = r.sample(single, 2)
-    relation = r.choice(RELATIONS)
-    gap = {"left of": b.x - a.x, "right of": a.x - b.x, "above": b.y - a.y, "below": a.y - b.y}[relation]
-    if abs(gap) < CLEAR * facts.size / SIZE:
-        return None
-    return ElementLabel(name=f"{a.name} {relation} {b.name}", present=gap > 0, kind="relation")
-
-
-def _background(r: Random, facts: Facts) -> ElementLabel:
-    kind = facts.background if r.random() < 0.5 else r.choice([b for b in BACKGROUNDS if b != facts.background])
-    return ElementLabel(name=f"{kind} background", present=kind == facts.background, kind="background")
-
-
-def _article(text: str) -> str:
-    first = text.split()[0]
-    if first in COUNTS.values():
-        return text
-    return f"an {text}" if first[0] in "aeiou" else f"a {text}"
-
-
-_OPENINGS = ("a picture of {}", "{}", "an image of {}", "a drawing of {}", "an image showing {}", "an illustration of {}", "a scene with {}", "please draw {}")
-
-
-def phrase(r: Random, elements: list[ElementLabel]) -> str:
-    """A prompt that asks for the elements, in one of several wordings."""
-    dress = _article if r.random() < 0.75 else str
-    ground = [e.name for e in elements if e.kind == "background"]
-    named_things = [e.name for e in elements if e.kind != "background"]
-    tail = ""
-    if ground and named_things and r.random() < 0.6:
-        tail, ground = f" {r.choice(['on', 'with', 'in front of'])} {dress(ground[0])}", ground[1:]
-    items = [_dress_relation(dress, n) for n in named_things + ground]
-    glue = r.choice([" and ", ", ", " and "])
-    body = glue.join(items) if glue == " and " or len(items) < 2 else ", ".join(items[:-1]) + " and " + items[-1]
-    return r.choice(_OPENINGS).format(body) + tail
-
-
-def _dress_relation(dress, name: str) -> str:  # type: ignore[no-untyped-def]
-    for relation in RELATIONS:
-        a, found, b = name.partition(f" {relation} ")
-        if found:
-            return f"{dress(a)} {relation} {dress(b)}"
-    return dress(name)
-
-
-def sample_of(r: Random, facts: Facts, elements: list[ElementLabel]) -> LabelledSample:
-    """The labelled sample of a scene for these elements, scored by the rule at the top of this file."""
-    share = sum(e.present for e in elements) / len(elements) if elements else 1.0
-    labels = Labels(
-        score=score_of(share, facts.quality),
-        dimensions={"alignment": 1 + 4 * share, "structure": 1 + 4 * facts.quality},
-        elements=elements,
-        defects=[
-            DefectLabel(kind=f.kind, box=_as_box(f.box), severity=severity_of(f.box, facts.size), explanation=f.explanation) for f in facts.flaws
-        ],
-        attributes={"degradation": facts.degradation, "severity": SEVERITIES[facts.level]},
-    )
-    prompt = phrase(r, elements) if elements else "a picture"
-    return LabelledSample(prompt=prompt, elements=[e.name for e in elements], labels=labels)
-
-
-def _as_box(box: tuple[int, int, int, int]) -> Box:
-    return float(box[0]), float(box[1]), float(box[2]), float(box[3])

@@ -47,7 +47,9 @@ def write(out: Path, count: int, seed: int, *, size: int = 224, workers: int | N
     """
     todo = seeds(seed, count)
     if out.is_file():
-        raise InputError("out", str(out), "a folder", "name a folder that does not exist yet, or an empty one")
+        raise InputError(
+            "out", str(out), "a folder", "name a folder that does not exist yet, or an empty one"
+        )
     for part in ("images", "masks"):
         (out / part).mkdir(parents=True, exist_ok=True)
     draft = out / "rows.jsonl.part"

@@ -1,0 +1,88 @@
+"""Teach a pre-trained nano to judge: LoRA on its language layers, targets rendered by the rubrics' own forms.
+
+    python -m finetune.nano adapt POOL... --init BASE --out RUN --minutes 15
+
+The vision tower and the base stay as they are, so one base serves any number of such adapters.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import torch
+
+from finetune import tasks
+from finetune.batches import Batch, Visits
+from finetune.losses import Answers, forward, tallies
+from finetune.network import Trunk
+from finetune.scenes import Facts
+from finetune.trainer import Settings, Team, held_out, join, measure, train
+from judge.rubric import Rubric
+
+TARGETS = r".*language_model\.layers\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+"""The vision tower has layers of the same names; vLLM serves no adapter for it by default."""
+
+
+class Plan:
+    """Each visit: whole verdicts, one at score depth, sometimes the quality rubric in place of a verdict."""
+
+    def __init__(self) -> None:
+        self.default, self.quality = Rubric.load("default"), Rubric.load("quality")
+
+    def __call__(self, r: Random, facts: Facts, progress: float) -> list[tasks.Task]:
+        out = [
+            tasks.judge(r, facts, self.default, score_only=False),
+            tasks.judge(r, facts, self.default, score_only=True),
+        ]
+        if r.random() < 0.35:
+            out.append(tasks.judge(r, facts, self.quality, score_only=r.random() < 0.4))
+        else:
+            out.append(tasks.judge(r, facts, self.default, score_only=False))
+        return out
+
+
+def lora(model: Any, rank: int) -> Any:
+    """The model with a fresh LoRA adapter on its language layers, everything else frozen."""
+    from peft import LoraConfig, get_peft_model
+
+    return get_peft_model(
+        model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=TARGETS, task_type="CAUSAL_LM")
+    )
+
+
+def adapt(worker: int, workers: int, settings: Settings, lora_rank: int) -> None:
+    """Train for `settings.minutes`; writes `settings.out/adapter` and the state to go on from."""
+    from transformers import AutoModelForImageTextToText, AutoTokenizer
+
+    join(worker, workers, settings.port)
+    torch.manual_seed(settings.seed)  # the same fresh adapter in every worker
+    out, size = settings.out, settings.batch // workers
+    base = AutoModelForImageTextToText.from_pretrained(settings.init, dtype=torch.bfloat16)
+    tokenizer = AutoTokenizer.from_pretrained(settings.init)
+    tuned = lora(base, lora_rank)
+    plan = Plan()
+    visits = Visits(
+        settings.pools,
+        tokenizer,
+        plan,
+        size=size,
+        longest=settings.longest,
+        seed=settings.seed * 100 + worker,
+        ground=False,
+    )
+    trunk, answers = Trunk(base, visits.writer.prefix), Answers(tokenizer, base.config.text_config.vocab_size)
+    team = Team([tuned], settings.lr, worker, workers, plain=True)
+    check = held_out(settings.held, tokenizer, 300, plan, longest=settings.longest) if worker == 0 else []
+
+    def step(batch: Batch, progress: float) -> tuple[dict[str, float], dict[str, tuple[int, int]]]:
+        with torch.no_grad():
+            seen = trunk.see(batch.pictures)
+        run = forward(trunk, batch, seen, answers, probe=False)
+        run.loss.backward()
+        return {"loss": float(run.loss.detach())}, tallies(run.hits, run.tags)
+
+    train(team, visits, settings, step, lambda: measure(trunk, answers, check), warm=40)
+    if worker == 0:
+        team.masters_into([tuned])
+        tuned.save_pretrained(out / "adapter")

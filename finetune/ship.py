@@ -1,0 +1,51 @@
+"""From a training's folders to the files of the embedded judge."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+
+from finetune.network import PIXELS
+from finetune.pretrain import tokenizer_files
+from finetune.scenes import vocabulary
+
+DOMAIN = (
+    "scenes drawn by this package: plain shapes and simple figures, their colours, counts and places, "
+    "backgrounds, local damage and whole-picture degradations; anything else is outside its training"
+)
+WORDS = (
+    *vocabulary.KINDS,
+    *map(vocabulary.plural, vocabulary.KINDS),
+    *vocabulary.COLORS,
+    *vocabulary.BACKGROUNDS,
+)
+
+
+def ship(base: Path, adapter: Path, out: Path) -> None:
+    """Write OUT/base (bfloat16 safetensors, tokenizer, processor), OUT/adapter and OUT/judge.json.
+
+    The adapter stays float32: it is small, and was trained on the base as bfloat16 holds it.
+    """
+    from transformers import AutoModelForImageTextToText
+
+    model = AutoModelForImageTextToText.from_pretrained(base, dtype=torch.bfloat16)
+    for part in ("base", "adapter"):
+        shutil.rmtree(out / part, ignore_errors=True)
+        (out / part).mkdir(parents=True)
+    model.save_pretrained(out / "base")
+    tokenizer_files(base, out / "base")
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        shutil.copy(adapter / name, out / "adapter" / name)
+    _without_paths(out / "adapter" / "adapter_config.json")
+    card = {"domain": DOMAIN, "brief": True, "size": PIXELS, "words": sorted(set(WORDS))}
+    (out / "judge.json").write_text(json.dumps(card, indent=1) + "\n", "utf-8")
+
+
+def _without_paths(config: Path) -> None:
+    """An adapter's configuration names the folder its base was loaded from: of no use elsewhere."""
+    settings = json.loads(config.read_text("utf-8"))
+    settings["base_model_name_or_path"] = "../base"
+    config.write_text(json.dumps(settings, indent=1, sort_keys=True) + "\n", "utf-8")
