@@ -77,7 +77,7 @@ class Batch:
     boxed: tuple[Tensor, Tensor, Tensor]
     """Coordinates about to be written: row, column (n,) and cells (n, IMAGE_TOKENS) of bools."""
     linked: tuple[Tensor, Tensor, Tensor]
-    """Statements: row, column (n,) before the blank, and columns (n, 2) of the first and last object named."""
+    """Statements: row, column (n,) before the blank, and columns (n, 2) of the first and last name."""
     instances: Tensor
     """(n, 3) of each named object: how many there are, and the centre 0..1 of a single one, else NaN."""
     patches: Tensor

@@ -8,17 +8,36 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 
 from finetune import pool as pools_of_scenes
-from finetune.network import Size
 
-app = typer.Typer(help="Train the embedded judge.", no_args_is_help=True, add_completion=False)
-Pools = Annotated[list[Path], typer.Argument(help="Folders written by `pool`.")]
-Init = Annotated[Path, typer.Option(show_default=False, help="Model folder to start from.")]
-Held = Annotated[Path, typer.Option(show_default=False, help="Pool that is measured on, never trained on.")]
-Out = Annotated[Path, typer.Option(show_default=False, help="Folder of checkpoints, log and result.")]
+app = typer.Typer(
+    help="Train the embedded judge.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _whole_pool(path: Path | list[Path]) -> Path | list[Path]:
+    for folder in path if isinstance(path, list) else [path]:
+        if not (folder / "facts.pkl").is_file():
+            raise typer.BadParameter(f"{folder}: no pool of scenes; write one with `pool {folder}`")
+    return path
+
+
+def _model(path: Path) -> Path:
+    if not (path / "config.json").is_file():
+        raise typer.BadParameter(f"{path}: no model folder (it has no config.json); write one with `init`")
+    return path
+
+
+Pools = Annotated[list[Path], typer.Argument(help="Folders written by `pool`.", callback=_whole_pool)]
+Pool = Annotated[Path, typer.Argument(help="A folder written by `pool`.", callback=_whole_pool)]
+Init = Annotated[Path, typer.Option(help="Model folder to start from.", callback=_model)]
+Held = Annotated[Path, typer.Option(help="Pool that is measured on, never trained on.", callback=_whole_pool)]
+Out = Annotated[Path, typer.Option(help="Folder of checkpoints, log and result.")]
 Steps = Annotated[int, typer.Option(help="Length of the schedule in steps; 0: by --minutes.")]
 
 
@@ -29,14 +48,16 @@ def pool(out: Path, count: int = 40_000, seed: int = 1, workers: int = 0) -> Non
 
 
 @app.command()
-def init(pool: Path, out: Path, seed: int = 0) -> None:
+def init(pool: Pool, out: Path, seed: int = 0) -> None:
     """Train the tokenizer on texts about a pool's scenes and write a random model beside it."""
+    from finetune.network import Size
+
     model = _init(pool, out, Size(), seed)
     vision = sum(p.numel() for p in model.model.visual.parameters())
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {vision / 1e6:.2f} M vision")
 
 
-def _init(pool: Path, out: Path, size: Size, seed: int) -> Any:
+def _init(pool: Path, out: Path, size: Any, seed: int) -> Any:
     from finetune.network import build_model, save_processor
     from finetune.tasks import corpus
     from finetune.tokenizer import build_tokenizer
@@ -103,12 +124,15 @@ def _spawn(run: Any, workers: int, settings: Any, *more: Any) -> None:
     if workers == 1:
         run(0, 1, settings, *more)
     else:
+        import torch
+
         torch.multiprocessing.spawn(run, (workers, settings, *more), workers)
 
 
 @app.command()
 def export(state: Path, init: Path, out: Path) -> None:
     """Write the model of a pre-training state (`RUN/state0.pt`), finished or not."""
+    import torch
     from transformers import AutoModelForImageTextToText
 
     from finetune.pretrain import tokenizer_files
@@ -133,6 +157,7 @@ def ship(base: Path, adapter: Path, out: Annotated[Path, typer.Option()] = Path(
 @app.command()
 def smoke(out: Path, seed: int = 0) -> None:
     """The whole chain in small: a pool, a base, an adapter, and whether it beats the constant answer."""
+    from finetune.network import Size
     from finetune.ship import ship as run
 
     begun = time.monotonic()

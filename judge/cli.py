@@ -204,6 +204,19 @@ SHEET = 36
 """Scenes on a contact sheet at most."""
 
 
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)
+def finetune(context: typer.Context) -> None:
+    """Train the embedded judge from scratch, step by step; see `judge finetune --help`."""
+    with _one_line_errors():
+        try:
+            from finetune.nano import app as steps
+        except ImportError as error:
+            raise JudgeError(f"finetune: the package finetune is not installed ({error})") from None
+        steps(args=context.args, prog_name="judge finetune")
+
+
 @app.command()
 def doctor() -> None:
     """Say what is installed, which backend would run, and why the others would not."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -110,7 +111,7 @@ class Transformers:
         self, asks: Sequence[Ask], program: Callable[[Ask], walker.Program]
     ) -> list[walker.Row | ReplyError]:
         """Encode prompts and pictures; a row that the model cannot take becomes a `ReplyError`."""
-        faults = [_fault(ask, self.size) for ask in asks]
+        faults = [_fault(ask, self.size) or self._unfit(ask) for ask in asks]
         pictures = [picture for ask, f in zip(asks, faults, strict=True) if not f for picture in ask.images]
         pixels, grid = self._patches(pictures)
         counts = grid.prod(dim=1).tolist() if pictures else []
@@ -130,6 +131,20 @@ class Transformers:
             long = f"prompt: {len(prompt)} tokens, the model reads {limit}; shorten it"
             rows.append(row if len(prompt) < limit else ReplyError(long))
         return rows
+
+    def _unfit(self, ask: Ask) -> str:
+        """Why a picture has no size that the processor's pixel limit allows; empty when it has one."""
+        if self.size is not None:
+            return ""
+        from qwen_vl_utils import smart_resize
+
+        processor = self._processor.image_processor
+        least, most = processor.size["shortest_edge"], processor.size["longest_edge"]
+        side = processor.patch_size * processor.merge_size
+        for picture in ask.images:
+            if 0 in smart_resize(picture.height, picture.width, side, least, most):
+                return f"image: {picture.width}x{picture.height} is too slim to be shown in {most} pixels"
+        return ""
 
     def _patches(self, pictures: Sequence[Any]) -> tuple[Any, Any]:
         """Patches (patches, values) of all pictures and their grids (pictures, 3)."""
@@ -219,6 +234,8 @@ def _load(
         "attn_implementation": "sdpa",  # takes the mask of ragged rows; flash attention does not
     }
     _torchvision.mend()
+    # peft imports bitsandbytes, which warns of a kernel that only its CPU quantisation would use.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     import transformers
 
     library: Any = transformers
