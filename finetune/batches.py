@@ -78,6 +78,8 @@ class Batch:
     """Coordinates about to be written: row, column (n,) and cells (n, IMAGE_TOKENS) of bools."""
     linked: tuple[Tensor, Tensor, Tensor]
     """Statements: row, column (n,) before the blank, and columns (n, 2) of the first and last name."""
+    gaps: Tensor
+    """(n, 2) from the last to the first of the two objects a statement names, in pictures; else NaN."""
     instances: Tensor
     """(n, 3) of each named object: how many there are, and the centre 0..1 of a single one, else NaN."""
     patches: Tensor
@@ -120,7 +122,7 @@ class _Row:
     """column -> target, weight, how, grade, tag"""
     named: list[tuple[int, list[Area]]] = field(default_factory=list)
     boxed: list[tuple[int, Area]] = field(default_factory=list)
-    linked: list[tuple[int, int, int]] = field(default_factory=list)
+    linked: list[tuple[int, int, int, tuple[float, float]]] = field(default_factory=list)
 
 
 class Writer:
@@ -160,7 +162,7 @@ class Writer:
         user, ends = self._cached(f"{task.user}<|im_end|>\n<|im_start|>assistant\n")
         segments = task.form.segments(task.values)
         pieces = [self._cached(s.text) for s in segments]
-        begin, names = len(row.ids), list[int]()
+        begin, names = len(row.ids), list[tuple[int, list[Area]]]()
         if begin + len(user) + sum(len(ids) for ids, _ in pieces) + 1 > limit:
             return
         self._mention(row, task.user, begin, ends, facts, task)
@@ -169,7 +171,8 @@ class Writer:
             if segment.role == "literal":
                 names = self._mention(row, segment.text, len(row.ids), ends, facts, task)
             elif names and segment.blank.startswith("elements."):
-                row.linked.append((len(row.ids) - 1, names[0], names[-1]))
+                first, last = names[0], names[-1]
+                row.linked.append((len(row.ids) - 1, first[0], last[0], _gap(first[1], last[1])))
             self._answer(row, segment, ids, task)
         self._target(row, self.end, WEIGHTS["literal"], HARD, 0.0, 0)
         row.ids.append(self.end)
@@ -178,17 +181,17 @@ class Writer:
 
     def _mention(
         self, row: _Row, text: str, begin: int, ends: list[int], facts: Facts, task: Task
-    ) -> list[int]:
-        """Note the objects that a text names; returns the columns of their last tokens."""
+    ) -> list[tuple[int, list[Area]]]:
+        """Note the objects a text names; returns the columns of their last tokens, and where they are."""
         if not (self.ground and task.grounded):
             return []
-        columns = []
+        found = []
         for last, areas in mentions(text, facts):
             column = next((i for i, end in enumerate(ends) if end > last), None)
             if column is not None:
-                row.named.append((begin + column, areas))
-                columns.append(begin + column)
-        return columns
+                found.append((begin + column, areas))
+        row.named += found
+        return found
 
     def _answer(self, row: _Row, segment: Segment, ids: list[int], task: Task) -> None:
         tag = _tag(segment, task)
@@ -250,7 +253,8 @@ class Writer:
             blocks=tensor(blocks),
             named=_named(named),
             boxed=_boxed(boxed),
-            linked=_linked(linked),
+            linked=_linked([link[:4] for link in linked]),
+            gaps=torch.tensor([link[4] for link in linked]).view(-1, 2),
             instances=tensor(_instances([areas for _, _, areas in named])),
             patches=tensor(patches.astype(np.int64)),
             globals=tensor(_globals(facts)),
@@ -309,6 +313,13 @@ def _boxed(found: list[tuple[int, int, Area]]) -> tuple[Tensor, Tensor, Tensor]:
         torch.tensor([f[1] for f in found], dtype=torch.long),
         torch.from_numpy(cells),
     )
+
+
+def _gap(first: list[Area], last: list[Area]) -> tuple[float, float]:
+    if len(first) != 1 or len(last) != 1:
+        return float("nan"), float("nan")
+    (a, b, c, d), (e, f, g, h) = first[0], last[0]
+    return (a + c - e - g) / 2 / PIXELS, (b + d - f - h) / 2 / PIXELS
 
 
 def _linked(found: list[tuple[int, int, int, int]]) -> tuple[Tensor, Tensor, Tensor]:

@@ -41,13 +41,14 @@ class Helps(nn.Module):
         self.patch = nn.Linear(vision_width, sum(_PATCH_HEADS))
         self.place = nn.Linear(width, 2 * CELLS + 1)
         self.noun = nn.Linear(width, 2 + MOST)
+        self.gap = nn.Linear(width, 2)
         self.none = nn.Parameter(torch.randn(2, width) * 0.02)
         self.scale = nn.Parameter(torch.full((2,), 2.3))
         word = lambda w: tokenizer.encode(w)[0]  # noqa: E731
         self.words = [torch.tensor([[word(w), word(f" {w}")] for w in group]) for group in (KINDS, COLORS)]
 
     def forward(
-        self, batch: Batch, seen: Seen, states: Tensor, order: Tensor, embedding: Tensor
+        self, batch: Batch, seen: Seen, probed: Probed, order: Tensor, embedding: Tensor
     ) -> dict[str, Tensor]:
         """The losses by name, each a scalar."""
         b = len(batch.pictures)
@@ -79,13 +80,17 @@ class Helps(nn.Module):
         out["centre"] = F.binary_cross_entropy_with_logits(
             place[..., -1], batch.centres, pos_weight=torch.tensor(4.0)
         )
-        noun, known = self.noun(states.float()), batch.instances
+        noun, known = self.noun(probed.states.float()), batch.instances
         one, zero = known[:, 0] == 1, 0 * noun.sum()
         out["noun place"] = (
             4 * F.smooth_l1_loss(noun[one, :2], known[one, 1:], beta=0.05) if one.any() else zero
         )
         out["noun count"] = (
             F.cross_entropy(noun[:, 2:], known[:, 0].long().clamp(max=MOST - 1)) if len(noun) else zero
+        )
+        gap, true = self.gap(probed.links.float()), ~batch.gaps.isnan()
+        out["gap"] = (
+            4 * F.smooth_l1_loss(gap[true], batch.gaps[true], beta=0.05) if true.any() else 0 * gap.sum()
         )
         merged = truth.view(b, 3, IMAGE_TOKENS, -1).amax(-1)
         z = F.normalize(seen.tokens.float(), dim=-1)

@@ -50,6 +50,8 @@ class Probed:
     """(n, heads, 1 + IMAGE_TOKENS)."""
     linked: Tensor
     """(n, heads, L) attention logits on the whole row, -inf where a query may not look."""
+    links: Tensor
+    """(n, width) states of the statements' tokens after that layer."""
 
 
 @dataclass(frozen=True)
@@ -248,6 +250,8 @@ class Trunk:
                 h = torch.cat([h[:, :first], h[:, first:last] + seen.deep[i].to(h.dtype), h[:, last:]], 1)
             if probes and i == NAME_LAYER:
                 read["states"] = h[probes.named]
+            if probes and i == LINK_LAYER:
+                read["links"] = h[probes.linked]
         return self.language.norm(h), Probed(**read) if probes else None
 
     def _probe(

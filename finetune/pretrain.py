@@ -30,6 +30,7 @@ HELPS = {
     "color word": 0.4,
     "noun place": 0.5,
     "noun count": 0.3,
+    "gap": 0.5,
     "named": 0.3,
     "boxed": 0.3,
     "linked": 0.2,
@@ -91,7 +92,7 @@ def gradients(
     if run.probed is None:
         raise AssertionError("a probing pass probes")
     with torch.autocast("cpu", torch.bfloat16):
-        extra = helps(batch, seen, run.probed.states, trunk.order, trunk.language.embed_tokens.weight)
+        extra = helps(batch, seen, run.probed, trunk.order, trunk.language.embed_tokens.weight)
     extra |= attention_losses(run.probed, batch)
     total = run.loss + less * sum(HELPS[n] * v for n, v in extra.items())
     total.backward()

@@ -13,6 +13,7 @@ from random import Random
 from typing import Any, get_args
 
 from finetune.scenes import Facts, ask, sample_of
+from finetune.scenes.asking import about_count, about_relation
 from finetune.scenes.facts import Thing, severity_of
 from finetune.scenes.vocabulary import (
     BACKGROUNDS,
@@ -142,8 +143,10 @@ def check(r: Random, facts: Facts, plain: float = 0.0) -> Task:
 
 def compare(r: Random, facts: Facts) -> Task:
     """Which of several statements hold about numbers and places, the hardest to learn."""
-    hard = [e for e in ask(r, facts, 14) if e.kind in ("count", "relation")]
-    return _checked(hard[:4] or ask(r, facts, 2))
+    tried = [about_relation(r, facts) for _ in range(8)] + [about_count(r, facts) for _ in range(3)]
+    hard = {e.name: e for e in tried if e}
+    asked = r.sample(list(hard.values()), min(6, len(hard)))
+    return _checked(asked or ask(r, facts, 2))
 
 
 def _checked(asked: list[ElementLabel]) -> Task:

@@ -9,7 +9,7 @@ from importlib import metadata
 from importlib.util import find_spec
 
 from judge.domain import ASSETS
-from judge.judge import LATER
+from judge.given import LATER
 
 LIBRARIES = ("pillow", "torch", "torchvision", "transformers", "accelerate", "peft", "outlines", "llguidance",
              "qwen-vl-utils", "bitsandbytes")  # fmt: skip

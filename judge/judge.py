@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Any, get_args
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any
 
 import judge
-from judge import domain, media, regions
+from judge import domain, media
 from judge.backends.base import Ask, Reply
-from judge.elements import MAX_CHARS, clean, split
+from judge.elements import split
 from judge.errors import BackendError, InputError, ReplyError
-from judge.form import Form
-from judge.rubric import SCALE, Rubric
-from judge.types import (
-    Attribute,
-    Comparison,
-    Defect,
-    Depth,
-    Dimension,
-    Element,
-    Provenance,
-    Sample,
-    Verdict,
+from judge.given import (
+    check_backend,
+    checked_depth,
+    checked_elements,
+    checked_prompt,
+    checked_sample,
+    printable,
 )
+from judge.reading import Answer, read
+from judge.rubric import Rubric
+from judge.types import Comparison, Depth, Provenance, Sample, Verdict
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -38,15 +32,8 @@ if TYPE_CHECKING:
     from judge.backends.base import Backend
 
 EMBEDDED = "embedded"
-BACKENDS = ("auto", "transformers")
-LATER = ("vllm", "openai")
-"""Backends that later versions have; asking for them is a clear error."""
-MAX_PROMPT = 20_000
-MAX_ELEMENTS = 64
 MAX_PIXELS = 1_003_520
 """Pictures are reduced to this many pixels for models without a fixed input size: 1280 patches of 28 x 28."""
-DISAGREEMENT = 1.0
-"""A verdict says so when its written score and the one by the rubric's rule are further apart."""
 
 
 class Judge:
@@ -80,7 +67,7 @@ class Judge:
         max_pixels: int = MAX_PIXELS,
         **options: Any,
     ) -> None:
-        _check_backend(backend, base_url)
+        check_backend(backend, base_url)
         self.rubric = Rubric.load(rubric)
         self.rubric.form((), max_defects)  # a bad number is told here, not once a row
         self.model, self.adapter, self.seed = model, adapter, seed
@@ -131,11 +118,11 @@ class Judge:
             InputError: an argument is unusable; `MediaError` for the picture.
             BackendError: the model cannot be loaded or run.
         """
-        sample = _sample(
+        sample = checked_sample(
             {"id": id, "image": image, "prompt": prompt, "elements": elements, "reference": reference}
         )
         start = self._clock()
-        return self._judge([self._case(sample, _depth(depth))], depth, start)[0]
+        return self._judge([self._case(sample, checked_depth(depth))], depth, start)[0]
 
     def many(
         self, samples: Iterable[Sample | Mapping[str, Any]], *, depth: Depth = "verdict", batch: int = 16
@@ -149,7 +136,7 @@ class Judge:
             InputError: `depth` or `batch` is unusable.
             BackendError: the model cannot be loaded.
         """
-        _depth(depth)
+        checked_depth(depth)
         if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
             raise InputError("batch", batch, "1 or more", "16 is the usual one")
         return self._many(iter(samples), depth, batch)
@@ -171,15 +158,15 @@ class Judge:
         start = self._clock()
         cases = []
         for name, image in (("a", a), ("b", b)):
-            sample = _sample({"id": name, "image": image, "prompt": prompt, "elements": elements})
-            cases.append(self._case(sample, _depth(depth), field=name))
+            sample = checked_sample({"id": name, "image": image, "prompt": prompt, "elements": elements})
+            cases.append(self._case(sample, checked_depth(depth), field=name))
         first, second = self._judge(cases, depth, start)
         return _compared(first, second)
 
     def unscored(self, reason: str, *, id: str = "", depth: Depth = "verdict") -> Verdict:
         """A verdict without numbers, for a sample that this judge could not be asked about."""
         made = self._provenance(depth, 0.0, [])
-        return Verdict(id=_printable(id), status="unscored", reason=_printable(reason), provenance=made)
+        return Verdict(id=printable(id), status="unscored", reason=printable(reason), provenance=made)
 
     def _many(
         self, samples: Iterator[Sample | Mapping[str, Any]], depth: Depth, batch: int
@@ -195,7 +182,7 @@ class Judge:
 
     def _case_or_reason(self, given: Sample | Mapping[str, Any], depth: Depth) -> _Case | Verdict:
         try:
-            return self._case(_sample(given), depth, keep=False)
+            return self._case(checked_sample(given), depth, keep=False)
         except InputError as error:
             name = given.get("id", "") if isinstance(given, Mapping) else given.id
             return self.unscored(str(error), id=str(name), depth=depth)
@@ -203,8 +190,8 @@ class Judge:
     def _case(self, sample: Sample, depth: Depth, *, keep: bool = True, field: str = "image") -> _Case:
         """Check and prepare one sample. Raises `InputError`."""
         rubric, notes = self.rubric, list[str]()
-        prompt = _checked_prompt(sample.prompt, rubric.needs_prompt, notes)
-        elements = _checked_elements(sample.elements)
+        prompt = checked_prompt(sample.prompt, rubric.needs_prompt, notes)
+        elements = checked_elements(sample.elements)
         if not rubric.elements:
             if elements:
                 notes.append(f"rubric {rubric.name} asks for no elements: those given were left out")
@@ -223,7 +210,7 @@ class Judge:
             about = prompt if rubric.needs_prompt else ""
             notes += domain.notes(about, elements, picture.image) if about else []
         return _Case(
-            id=_printable(sample.id),
+            id=printable(sample.id),
             elements=elements,
             ask=Ask(images=[seen], messages=messages, form=form, seed=self.seed),
             size=(picture.width, picture.height),
@@ -264,17 +251,17 @@ class Judge:
         try:
             if isinstance(reply, ReplyError):
                 raise reply
-            answer = _Answer(case.ask.form, reply)
+            answer = Answer(case.ask.form, reply)
             verdict = Verdict(
                 id=case.id,
                 status="scored",
                 size=case.size,
                 provenance=made,
-                **_read(answer, self.rubric, case, depth, made.notes),
+                **read(answer, self.rubric, case.size, depth, made.notes),
             )
         except ReplyError as error:
             verdict = Verdict(
-                id=case.id, status="unscored", reason=_printable(str(error)), size=case.size, provenance=made
+                id=case.id, status="unscored", reason=printable(str(error)), size=case.size, provenance=made
             )
         verdict._image = case.image
         return verdict
@@ -309,234 +296,6 @@ class _Case:
     """Width and height of the original in pixels."""
     notes: list[str]
     image: Image.Image | None
-
-
-# -- What is given -------------------------------------------------------------------------------------
-
-
-def _check_backend(backend: str | Backend, base_url: str | None) -> None:
-    wanted = "openai" if backend == "auto" and base_url else backend
-    if not isinstance(wanted, str) or wanted in BACKENDS:
-        if base_url and isinstance(wanted, str):
-            raise InputError("base_url", base_url, "none with this backend", "leave it out")
-        return
-    if wanted in LATER:
-        mend = "it is not available in this version: leave backend and base_url out"
-        raise InputError("backend", wanted, ", ".join(BACKENDS), mend)
-    near = get_close_matches(wanted, BACKENDS, n=1, cutoff=0.0)[0]
-    raise InputError("backend", wanted, ", ".join(BACKENDS), f"did you mean {near!r}?")
-
-
-def _depth(depth: Depth) -> Depth:
-    if depth not in get_args(Depth):
-        raise InputError("depth", depth, ", ".join(get_args(Depth)), "use one of them")
-    return depth
-
-
-def _sample(given: Sample | Mapping[str, Any]) -> Sample:
-    if isinstance(given, Sample):
-        return given
-    try:
-        return Sample.model_validate(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "sample"
-        raise InputError(where, first.get("input"), "a Sample's fields", first["msg"]) from None
-
-
-def _checked_prompt(prompt: str, needed: bool, notes: list[str]) -> str:
-    """The prompt on one line: a line end in it could pass for a line of the instructions."""
-    if len(prompt) > MAX_PROMPT:
-        mend = f"it has {len(prompt)}: shorten it"
-        raise InputError("prompt", prompt, f"at most {MAX_PROMPT} characters", mend)
-    _check_unicode("prompt", prompt)
-    if any(_is_control(c) and not c.isspace() for c in prompt):
-        notes.append("control characters in the prompt were read as spaces")
-    prompt = clean(prompt)
-    if needed and not prompt:
-        mend = "pass the text the picture was made from, or a rubric that needs none (quality)"
-        raise InputError("prompt", prompt, "text that is not blank", mend)
-    return prompt
-
-
-def _checked_elements(elements: list[str] | None) -> list[str] | None:
-    if elements is None:
-        return None
-    if len(elements) > MAX_ELEMENTS:
-        raise InputError("elements", len(elements), f"at most {MAX_ELEMENTS}", "ask for fewer at once")
-    kept: list[str] = []
-    for name in elements:
-        _check_unicode("elements", name)
-        allowed = f"statements of 1 to {2 * MAX_CHARS} characters without control characters"
-        if not name.strip():
-            raise InputError("elements", name, allowed, "leave empty ones out")
-        if len(name) > 2 * MAX_CHARS or any(map(_is_control, name)):
-            raise InputError("elements", name, allowed, "reword it")
-        name = " ".join(name.split())
-        if name in kept:
-            raise InputError("elements", name, "elements that differ", "give each element once")
-        kept.append(name)
-    return kept
-
-
-def _check_unicode(field: str, text: str) -> None:
-    if any("\ud800" <= c <= "\udfff" for c in text):
-        raise InputError(field, text, "Unicode text", "it holds half a character (a lone surrogate)")
-
-
-def _is_control(char: str) -> bool:
-    return ord(char) < 32 or 127 <= ord(char) < 160
-
-
-def _printable(text: object) -> str:
-    """Text that can be written as UTF-8 JSON whatever it came from."""
-    return str(text).encode("utf-8", "replace").decode("utf-8")
-
-
-# -- What comes back -----------------------------------------------------------------------------------
-
-Support = list[tuple[float, float]]
-"""A number that is known as a distribution: (value, probability) pairs."""
-
-
-class _Answer:
-    """A reply read against its form: values, and the probabilities behind them."""
-
-    def __init__(self, form: Form, reply: Reply) -> None:
-        self.values = form.parse(reply.text)
-        self.told, self.exact = reply.probabilities, reply.exact
-        self.complete = True
-        """False once a number had to be taken from the written label alone."""
-
-    def probabilities(self, blank: str, labels: Sequence[str], written: object) -> dict[str, float]:
-        """Label -> probability, summing to 1. Without any from the backend: 1 for the written label.
-
-        Raises:
-            ReplyError: the backend gave labels off the menu, or numbers that are no distribution.
-        """
-        told = self.told.get(blank)
-        if told is None:
-            self.complete = False
-            return {label: float(label == str(written)) for label in labels}
-        values = [told.get(label, 0.0) for label in labels]
-        total = sum(told.values())
-        if (
-            set(told) - set(labels)
-            or not all(math.isfinite(v) and v >= 0 for v in values)
-            or abs(total - 1) > 0.01
-        ):
-            raise ReplyError(
-                f"{blank}: the backend's probabilities are no distribution over {', '.join(labels)}"
-            )
-        return {label: value / total for label, value in zip(labels, values, strict=True)}
-
-    def scale(self, blank: str, written: object) -> list[float]:
-        return list(self.probabilities(blank, SCALE, written).values())
-
-    def present(self, index: int, written: object) -> float:
-        return self.probabilities(f"elements.{index}", ("true", "false"), str(written).lower())["true"]
-
-
-def _read(answer: _Answer, rubric: Rubric, case: _Case, depth: Depth, notes: list[str]) -> dict[str, Any]:
-    """The fields of a scored verdict. Raises `ReplyError`."""
-    values = answer.values
-    elements = []
-    for index, (name, written) in enumerate(values.get("elements", {}).items()):
-        chance = answer.present(index, written)
-        elements.append(Element(name=name, present=chance >= 0.5, probability=chance))
-    attributes = {}
-    for question in rubric.attributes:
-        chances = answer.probabilities(f"attributes.{question.name}", question.labels, values[question.name])
-        attributes[question.name] = Attribute(
-            label=max(chances, key=chances.__getitem__), probabilities=chances
-        )
-    scales = {d.name: answer.scale(f"dimensions.{d.name}", values[d.name]) for d in rubric.dimensions}
-    written_score = answer.scale("score", values["score"])
-    supports = _supports(elements, scales)
-    by_rule = _by_rule(rubric, supports)
-    if depth == "score":
-        scales = {name: _spread(support) for name, support in supports.items()}
-    distribution = by_rule if by_rule and depth == "score" else written_score
-    score = _expectation(distribution)
-    if by_rule and depth == "verdict" and abs(_expectation(by_rule) - score) > DISAGREEMENT:
-        other = _expectation(by_rule)
-        notes.append(f"the scores disagree: {score:.2f} written, {other:.2f} by the rubric's rule")
-    defects = [_defect(answer, rubric, case, n, item) for n, item in enumerate(values.get("defects", []))]
-    if not answer.exact:
-        notes.append("the backend estimated the probabilities from the likeliest tokens")
-    if not answer.complete:
-        notes.append("the backend gave no probabilities: numbers are those of the written labels")
-    return {
-        "score": score,
-        "distribution": distribution,
-        "dimensions": {n: Dimension(score=_expectation(d), distribution=d) for n, d in scales.items()},
-        "elements": elements,
-        "attributes": attributes,
-        "defects": defects,
-        "explanation": values.get("explanation", ""),
-    }
-
-
-def _defect(answer: _Answer, rubric: Rubric, case: _Case, index: int, item: dict[str, Any]) -> Defect:
-    opened = answer.probabilities(f"defects.{index}.open", ("open", "close"), "open")
-    return Defect(
-        family=rubric.family(item["kind"]),
-        kind=item["kind"],
-        box=regions.from_relative(item["box"], *case.size),
-        severity=item["severity"],
-        confidence=opened["open"],
-        explanation=item.get("explanation", ""),
-    )
-
-
-def _expectation(distribution: Sequence[float]) -> float:
-    mean = sum(label * share for label, share in enumerate(distribution, 1))
-    return min(5.0, max(1.0, mean))
-
-
-def _supports(elements: list[Element], scales: dict[str, list[float]]) -> dict[str, Support]:
-    """What is known about each dimension; alignment is the share of elements that are there, if any."""
-    known = {name: list(enumerate(map(float, shares), 1)) for name, shares in scales.items()}
-    supports: dict[str, Support] = {name: [(float(v), p) for v, p in pairs] for name, pairs in known.items()}
-    if elements and "alignment" in supports:
-        counts = [1.0]  # probability of 0, 1, 2, ... elements being there, each on its own
-        for element in elements:
-            p = element.probability
-            without, with_it = [*counts, 0.0], [0.0, *counts]
-            counts = [(1 - p) * no + p * yes for no, yes in zip(without, with_it, strict=True)]
-        supports["alignment"] = [(1 + 4 * n / len(elements), share) for n, share in enumerate(counts)]
-    return supports
-
-
-def _by_rule(rubric: Rubric, supports: dict[str, Support]) -> list[float] | None:
-    """Distribution of the score that the rubric's rule makes of its dimensions; None for `slot`.
-
-    The rule is linear in each dimension, so with dimensions taken as independent the mean of this
-    distribution is the rule applied to their means.
-    """
-    names = rubric.score.dimensions
-    if not names:
-        return None
-    joint: list[tuple[dict[str, float], float]] = [({}, 1.0)]
-    for name in names:
-        support = supports[name]
-        if len(joint) * len(support) > 10_000:  # many dimensions: their means lose no mean
-            support = [(sum(v * p for v, p in support), 1.0)]
-        joint = [({**at, name: v}, share * p) for at, share in joint for v, p in support if share * p > 0]
-    scored = [(rubric.combine(at), share) for at, share in joint]
-    return _spread([(value, share) for value, share in scored if value is not None])
-
-
-def _spread(support: Support) -> list[float]:
-    """Probabilities of the labels 1 to 5 with the same mean: each value is shared by its two neighbours."""
-    shares = [0.0] * 5
-    for value, share in support:
-        value = min(5.0, max(1.0, value))
-        low = min(4, int(value))
-        shares[low - 1] += share * (low + 1 - value)
-        shares[low] += share * (value - low)
-    total = sum(shares)
-    return [min(1.0, max(0.0, share / total)) for share in shares]
 
 
 def _compared(a: Verdict, b: Verdict) -> Comparison:

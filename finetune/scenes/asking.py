@@ -24,20 +24,20 @@ def ask(r: Random, facts: Facts, count: int, plain: float = 0.0) -> list[Element
             break
         u = r.random() * (0.52 if r.random() < plain else 1)
         label = (
-            _object(r, facts)
+            about_object(r, facts)
             if u < 0.52
-            else _count(r, facts)
+            else about_count(r, facts)
             if u < 0.7
-            else _relation(r, facts)
+            else about_relation(r, facts)
             if u < 0.88
-            else _background(r, facts)
+            else about_background(r, facts)
         )
         if label and label.name not in asked:
             asked[label.name] = label
     return list(asked.values())
 
 
-def _object(r: Random, facts: Facts) -> ElementLabel | None:
+def about_object(r: Random, facts: Facts) -> ElementLabel | None:
     thing = r.choice(facts.things)
     if r.random() < 0.12:  # a kind without its colour
         kind = thing.kind if r.random() < 0.5 else r.choice(KINDS)
@@ -54,7 +54,7 @@ def _object(r: Random, facts: Facts) -> ElementLabel | None:
     )
 
 
-def _count(r: Random, facts: Facts) -> ElementLabel | None:
+def about_count(r: Random, facts: Facts) -> ElementLabel | None:
     color, kind = r.choice(facts.things).key
     n = facts.count(color, kind)
     if n > 1 and r.random() < 0.6:
@@ -65,7 +65,7 @@ def _count(r: Random, facts: Facts) -> ElementLabel | None:
     return ElementLabel(name=named(m, color, kind), present=False, kind="count")
 
 
-def _relation(r: Random, facts: Facts) -> ElementLabel | None:
+def about_relation(r: Random, facts: Facts) -> ElementLabel | None:
     single = [t for t in facts.things if facts.count(*t.key) == 1]
     if len(single) < 2:
         return None
@@ -77,7 +77,7 @@ def _relation(r: Random, facts: Facts) -> ElementLabel | None:
     return ElementLabel(name=f"{a.name} {relation} {b.name}", present=gap > 0, kind="relation")
 
 
-def _background(r: Random, facts: Facts) -> ElementLabel:
+def about_background(r: Random, facts: Facts) -> ElementLabel:
     kind = (
         facts.background if r.random() < 0.5 else r.choice([b for b in BACKGROUNDS if b != facts.background])
     )
@@ -111,7 +111,7 @@ def phrase(r: Random, elements: list[ElementLabel]) -> str:
     tail = ""
     if ground and named_things and r.random() < 0.6:
         tail, ground = f" {r.choice(['on', 'with', 'in front of'])} {dress(ground[0])}", ground[1:]
-    items = [_dress_relation(dress, n) for n in named_things + ground]
+    items = [_dressabout_relation(dress, n) for n in named_things + ground]
     glue = r.choice([" and ", ", ", " and "])
     body = (
         glue.join(items) if glue == " and " or len(items) < 2 else ", ".join(items[:-1]) + " and " + items[-1]
@@ -119,7 +119,7 @@ def phrase(r: Random, elements: list[ElementLabel]) -> str:
     return r.choice(_OPENINGS).format(body) + tail
 
 
-def _dress_relation(dress: Callable[[str], str], name: str) -> str:
+def _dressabout_relation(dress: Callable[[str], str], name: str) -> str:
     for relation in RELATIONS:
         a, found, b = name.partition(f" {relation} ")
         if found:

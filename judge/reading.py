@@ -1,0 +1,164 @@
+"""From a model's reply to the numbers and regions of a verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from judge import regions
+from judge.backends.base import Reply
+from judge.errors import ReplyError
+from judge.form import Form
+from judge.rubric import SCALE, Rubric
+from judge.types import Attribute, Defect, Depth, Dimension, Element
+
+DISAGREEMENT = 1.0
+"""A verdict says so when its written score and the one by the rubric's rule are further apart."""
+
+Support = list[tuple[float, float]]
+"""A number that is known as a distribution: (value, probability) pairs."""
+
+
+class Answer:
+    """A reply read against its form: values, and the probabilities behind them."""
+
+    def __init__(self, form: Form, reply: Reply) -> None:
+        self.values = form.parse(reply.text)
+        self.told, self.exact = reply.probabilities, reply.exact
+        self.complete = True
+        """False once a number had to be taken from the written label alone."""
+
+    def probabilities(self, blank: str, labels: Sequence[str], written: object) -> dict[str, float]:
+        """Label -> probability, summing to 1. Without any from the backend: 1 for the written label.
+
+        Raises:
+            ReplyError: the backend gave labels off the menu, or numbers that are no distribution.
+        """
+        told = self.told.get(blank)
+        if told is None:
+            self.complete = False
+            return {label: float(label == str(written)) for label in labels}
+        values = [told.get(label, 0.0) for label in labels]
+        total = sum(told.values())
+        if (
+            set(told) - set(labels)
+            or not all(math.isfinite(v) and v >= 0 for v in values)
+            or abs(total - 1) > 0.01
+        ):
+            raise ReplyError(
+                f"{blank}: the backend's probabilities are no distribution over {', '.join(labels)}"
+            )
+        return {label: value / total for label, value in zip(labels, values, strict=True)}
+
+    def scale(self, blank: str, written: object) -> list[float]:
+        return list(self.probabilities(blank, SCALE, written).values())
+
+    def present(self, index: int, written: object) -> float:
+        return self.probabilities(f"elements.{index}", ("true", "false"), str(written).lower())["true"]
+
+
+def read(
+    answer: Answer, rubric: Rubric, size: tuple[int, int], depth: Depth, notes: list[str]
+) -> dict[str, Any]:
+    """The fields of a scored verdict. Raises `ReplyError`."""
+    values = answer.values
+    elements = []
+    for index, (name, written) in enumerate(values.get("elements", {}).items()):
+        chance = answer.present(index, written)
+        elements.append(Element(name=name, present=chance >= 0.5, probability=chance))
+    attributes = {}
+    for question in rubric.attributes:
+        chances = answer.probabilities(f"attributes.{question.name}", question.labels, values[question.name])
+        attributes[question.name] = Attribute(
+            label=max(chances, key=chances.__getitem__), probabilities=chances
+        )
+    scales = {d.name: answer.scale(f"dimensions.{d.name}", values[d.name]) for d in rubric.dimensions}
+    written_score = answer.scale("score", values["score"])
+    supports = _supports(elements, scales)
+    by_rule = _by_rule(rubric, supports)
+    if depth == "score":
+        scales = {name: _spread(support) for name, support in supports.items()}
+    distribution = by_rule if by_rule and depth == "score" else written_score
+    score = _expectation(distribution)
+    if by_rule and depth == "verdict" and abs(_expectation(by_rule) - score) > DISAGREEMENT:
+        other = _expectation(by_rule)
+        notes.append(f"the scores disagree: {score:.2f} written, {other:.2f} by the rubric's rule")
+    defects = [_defect(answer, rubric, size, n, item) for n, item in enumerate(values.get("defects", []))]
+    if not answer.exact:
+        notes.append("the backend estimated the probabilities from the likeliest tokens")
+    if not answer.complete:
+        notes.append("the backend gave no probabilities: numbers are those of the written labels")
+    return {
+        "score": score,
+        "distribution": distribution,
+        "dimensions": {n: Dimension(score=_expectation(d), distribution=d) for n, d in scales.items()},
+        "elements": elements,
+        "attributes": attributes,
+        "defects": defects,
+        "explanation": values.get("explanation", ""),
+    }
+
+
+def _defect(
+    answer: Answer, rubric: Rubric, size: tuple[int, int], index: int, item: dict[str, Any]
+) -> Defect:
+    opened = answer.probabilities(f"defects.{index}.open", ("open", "close"), "open")
+    return Defect(
+        family=rubric.family(item["kind"]),
+        kind=item["kind"],
+        box=regions.from_relative(item["box"], *size),
+        severity=item["severity"],
+        confidence=opened["open"],
+        explanation=item.get("explanation", ""),
+    )
+
+
+def _expectation(distribution: Sequence[float]) -> float:
+    mean = sum(label * share for label, share in enumerate(distribution, 1))
+    return min(5.0, max(1.0, mean))
+
+
+def _supports(elements: list[Element], scales: dict[str, list[float]]) -> dict[str, Support]:
+    """What is known about each dimension; alignment is the share of elements that are there, if any."""
+    known = {name: list(enumerate(map(float, shares), 1)) for name, shares in scales.items()}
+    supports: dict[str, Support] = {name: [(float(v), p) for v, p in pairs] for name, pairs in known.items()}
+    if elements and "alignment" in supports:
+        counts = [1.0]  # probability of 0, 1, 2, ... elements being there, each on its own
+        for element in elements:
+            p = element.probability
+            without, with_it = [*counts, 0.0], [0.0, *counts]
+            counts = [(1 - p) * no + p * yes for no, yes in zip(without, with_it, strict=True)]
+        supports["alignment"] = [(1 + 4 * n / len(elements), share) for n, share in enumerate(counts)]
+    return supports
+
+
+def _by_rule(rubric: Rubric, supports: dict[str, Support]) -> list[float] | None:
+    """Distribution of the score that the rubric's rule makes of its dimensions; None for `slot`.
+
+    The rule is linear in each dimension, so with dimensions taken as independent the mean of this
+    distribution is the rule applied to their means.
+    """
+    names = rubric.score.dimensions
+    if not names:
+        return None
+    joint: list[tuple[dict[str, float], float]] = [({}, 1.0)]
+    for name in names:
+        support = supports[name]
+        if len(joint) * len(support) > 10_000:  # many dimensions: their means lose no mean
+            support = [(sum(v * p for v, p in support), 1.0)]
+        joint = [({**at, name: v}, share * p) for at, share in joint for v, p in support if share * p > 0]
+    scored = [(rubric.combine(at), share) for at, share in joint]
+    return _spread([(value, share) for value, share in scored if value is not None])
+
+
+def _spread(support: Support) -> list[float]:
+    """Probabilities of the labels 1 to 5 with the same mean: each value is shared by its two neighbours."""
+    shares = [0.0] * 5
+    for value, share in support:
+        value = min(5.0, max(1.0, value))
+        low = min(4, int(value))
+        shares[low - 1] += share * (low + 1 - value)
+        shares[low] += share * (value - low)
+    total = sum(shares)
+    return [min(1.0, max(0.0, share / total)) for share in shares]
