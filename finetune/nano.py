@@ -163,7 +163,12 @@ def smoke(out: Path, seed: int = 0) -> None:
     begun = time.monotonic()
     for name, count, number in (("pool", 1600, 1), ("held", 200, 2)):
         pools_of_scenes.build(out / name, count=count, seed=1000 * seed + number)
-    _init(out / "pool", out / "init", Size(vision_width=128, vision_depth=4, width=128, depth=4, inner=384), seed)
+    _init(
+        out / "pool",
+        out / "init",
+        Size(vision_width=128, vision_depth=4, width=128, depth=4, inner=384),
+        seed,
+    )
     common = {"held": out / "held", "seed": seed, "measure_every": 60.0}
     pretrain([out / "pool"], out / "init", out=out / "base", steps=260, **common)
     adapt([out / "pool"], out / "base/model", out=out / "judge", steps=60, **common)

@@ -65,7 +65,7 @@ def bounds(mask: Mask) -> Window:
 
 def break_parts(r: Random, kind: str, parts: list[Part]) -> tuple[list[Part], str] | None:
     """Take away, double or move one loose part; returns the new parts and the part's name."""
-    loose = [i for i, p in enumerate(parts) if p.loose]
+    loose = [i for i, p in enumerate(parts) if p.loose and not (p.spare and kind == "missing part")]
     if not loose:
         return None
     i = r.choice(loose)

@@ -31,6 +31,8 @@ class Part:
     tone: float | str = 1.0
     loose: bool = False
     """Whether structure defects may take it away, double it or move it."""
+    spare: bool = False
+    """Whether the figure looks whole without it: nobody could say that a house lacks its chimney."""
 
 
 def ellipse(
@@ -204,7 +206,7 @@ def bird(r: Random) -> list[Part]:
         Part("body", (ellipse(0.05, 0.1, 0.58, 0.4, 0.15),)),
         Part("beak", (poly((-0.78, y - 0.1), (-1.05, y + 0.06), (-0.74, y + 0.14)),), "beak", True),
         Part("head", (ellipse(-0.5, y, 0.3, 0.28),), 1.0, True),
-        Part("wing", (ellipse(0.2, 0.02, 0.4, r.uniform(0.2, 0.27), 0.35),), 0.65, True),
+        Part("wing", (ellipse(0.2, 0.02, 0.4, r.uniform(0.2, 0.27), 0.35),), 0.65, True, True),
         Part("eye", (ellipse(-0.58, y - 0.06, 0.06, 0.06),), "dark"),
     ]
 
@@ -213,9 +215,9 @@ def fish(r: Random) -> list[Part]:
     h = r.uniform(0.4, 0.52)
     return [
         Part("tail", (poly((0.5, 0), (1.0, -0.48), (0.88, 0), (1.0, 0.48)),), 0.8, True),
-        Part("fin", (poly((-0.15, -h * 0.8), (0.1, -h - 0.36), (0.4, -h * 0.6)),), 0.7, True),
+        Part("fin", (poly((-0.15, -h * 0.8), (0.1, -h - 0.36), (0.4, -h * 0.6)),), 0.7, True, True),
         Part("body", (ellipse(-0.12, 0, 0.76, h),)),
-        Part("belly fin", (poly((-0.1, h * 0.85), (0.22, h + 0.28), (0.28, h * 0.7)),), 0.7, True),
+        Part("belly fin", (poly((-0.1, h * 0.85), (0.22, h + 0.28), (0.28, h * 0.7)),), 0.7, True, True),
         Part("eye", (ellipse(-0.52, -0.1, 0.1, 0.1),), "light"),
         Part("pupil", (ellipse(-0.52, -0.1, 0.05, 0.05),), "dark"),
     ]
@@ -262,25 +264,25 @@ def bicycle(r: Random) -> list[Part]:
 def house(r: Random) -> list[Part]:
     y, d = r.uniform(-0.25, -0.1), r.uniform(-0.4, 0.25)
     return [
-        Part("chimney", (rect(0.35, -0.95, 0.58, -0.3),), 0.55, True),
+        Part("chimney", (rect(0.35, -0.95, 0.58, -0.3),), 0.55, True, True),
         Part("wall", (rect(-0.72, y, 0.72, 0.9),)),
         Part("roof", (poly((-0.95, y), (0, -1.0), (0.95, y)),), 0.6, True),
-        Part("door", (rect(d, 0.38, d + 0.3, 0.9),), "dark", True),
-        Part("left window", (rect(-0.6, y + 0.12, -0.28, y + 0.42),), "light", True),
-        Part("right window", (rect(0.28, y + 0.12, 0.6, y + 0.42),), "light", True),
+        Part("door", (rect(d, 0.38, d + 0.3, 0.9),), "dark", True, True),
+        Part("left window", (rect(-0.6, y + 0.12, -0.28, y + 0.42),), "light", True, True),
+        Part("right window", (rect(0.28, y + 0.12, 0.6, y + 0.42),), "light", True, True),
     ]
 
 
 def tree(r: Random) -> list[Part]:
     if r.random() < 0.5:
         crown = [
-            Part("left crown", (ellipse(-0.36, -0.2, 0.42, 0.42),), 0.85, True),
-            Part("right crown", (ellipse(0.36, -0.2, 0.42, 0.42),), 0.85, True),
+            Part("left crown", (ellipse(-0.36, -0.2, 0.42, 0.42),), 0.85, True, True),
+            Part("right crown", (ellipse(0.36, -0.2, 0.42, 0.42),), 0.85, True, True),
             Part("top", (ellipse(0, -0.55, 0.46, 0.45),), 1.0, True),
         ]
     else:
         crown = [
-            Part("lower crown", (poly((-0.72, 0.35), (0, -0.35), (0.72, 0.35)),), 0.8, True),
+            Part("lower crown", (poly((-0.72, 0.35), (0, -0.35), (0.72, 0.35)),), 0.8, True, True),
             Part("middle crown", (poly((-0.58, -0.05), (0, -0.7), (0.58, -0.05)),), 0.9),
             Part("top", (poly((-0.42, -0.42), (0, -1.05), (0.42, -0.42)),), 1.0, True),
         ]
@@ -302,7 +304,7 @@ def flower(r: Random) -> list[Part]:
         )
     return [
         Part("stem", (limb(0, -0.3, r.uniform(-0.1, 0.1), 0.95, 0.1),), "leaf", True),
-        Part("leaf", (ellipse(0.24, 0.5, 0.26, 0.12, -0.5),), "leaf", True),
+        Part("leaf", (ellipse(0.24, 0.5, 0.26, 0.12, -0.5),), "leaf", True, True),
         *petals,
         Part("centre", (ellipse(0, -0.38, 0.2, 0.2),), "gold"),
     ]
@@ -311,9 +313,9 @@ def flower(r: Random) -> list[Part]:
 def cup(r: Random) -> list[Part]:
     w = r.uniform(0.5, 0.62)
     return [
-        Part("handle", (ellipse(w, 0.05, 0.4, 0.42), ellipse(w, 0.05, 0.23, 0.25)), 0.85, True),
+        Part("handle", (ellipse(w, 0.05, 0.4, 0.42), ellipse(w, 0.05, 0.23, 0.25)), 0.85, True, True),
         Part("body", (poly((-w - 0.06, -0.6), (w + 0.06, -0.6), (w - 0.1, 0.85), (-w + 0.1, 0.85)),)),
-        Part("rim", (ellipse(0, -0.6, w + 0.06, 0.17),), "light", True),
+        Part("rim", (ellipse(0, -0.6, w + 0.06, 0.17),), "light", True, True),
     ]
 
 
@@ -362,9 +364,9 @@ def umbrella(r: Random) -> list[Part]:
     canopy = np.concatenate([top, np.array(scallops, np.float32)])
     return [
         Part("shaft", (limb(0, -0.1, 0, 0.85, 0.09),), "dark", True),
-        Part("handle", (ellipse(-0.16, 0.8, 0.2, 0.2, start=0, end=180),), "wood", True),
+        Part("handle", (ellipse(-0.16, 0.8, 0.2, 0.2, start=0, end=180),), "wood", True, True),
         Part("canopy", (canopy,)),
-        Part("panel", (poly((-0.34, -0.02), (0, -0.9), (0.34, -0.02)),), 0.75, True),
+        Part("panel", (poly((-0.34, -0.02), (0, -0.9), (0.34, -0.02)),), 0.75, True, True),
         Part("tip", (limb(0, -0.88, 0, -1.05, 0.08),), "dark"),
     ]
 
@@ -373,7 +375,7 @@ def mushroom(r: Random) -> list[Part]:
     w = r.uniform(0.2, 0.3)
     cap = ellipse(0, 0.05, 0.98, r.uniform(0.85, 1.0), start=180, end=360)
     spots = [
-        Part("spot", (ellipse(x, y, s, s * 0.9),), "light", True)
+        Part("spot", (ellipse(x, y, s, s * 0.9),), "light", True, True)
         for x, y, s in ((-0.48, -0.28, 0.17), (0.08, -0.5, 0.2), (0.55, -0.22, 0.16))
     ]
     return [
