@@ -280,9 +280,10 @@ def held_out(
     """Fixed batches of held-out pictures with fixed questions."""
     visits = Visits([folder], tokenizer, plan, size=size, longest=longest, seed=7, ground=False)
     pool, r = Pool(folder), Random(7)
+    count = min(count, len(pool))
     return [
-        visits.batch([(pool, i) for i in range(k, k + size)], r, 1.0)
-        for k in range(0, min(count, len(pool)), size)
+        visits.batch([(pool, i) for i in range(k, min(k + size, count))], r, 1.0)
+        for k in range(0, count, size)
     ]
 
 

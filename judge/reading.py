@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from judge import regions
 from judge.backends.base import Reply
 from judge.errors import ReplyError
-from judge.form import Form
+from judge.form import CORNERS, Form
 from judge.rubric import SCALE, Rubric
 from judge.types import Attribute, Defect, Depth, Dimension, Element
 
@@ -107,11 +107,36 @@ def _defect(
     return Defect(
         family=rubric.family(item["kind"]),
         kind=item["kind"],
-        box=regions.from_relative(item["box"], *size),
+        box=regions.from_relative(_located(answer, f"defects.{index}.box", item["box"]), *size),
         severity=item["severity"],
         confidence=opened["open"],
         explanation=item.get("explanation", ""),
     )
+
+
+def _located(answer: Answer, blank: str, written: Sequence[int]) -> list[float]:
+    """The box 0..1000 by the median of each corner's distribution: finer than the grid the model writes on,
+    and not drawn between two places as a mean would be. The written one where there is no distribution."""
+    box = [
+        _median(answer.told.get(f"{blank}.{corner}"), value)
+        for corner, value in zip(CORNERS, written, strict=True)
+    ]
+    upright = box[0] < box[2] and box[1] < box[3]
+    return box if upright else list(map(float, written))
+
+
+def _median(told: Mapping[str, float] | None, written: int) -> float:
+    """Where half of the probability lies on either side, each label spread evenly over its step."""
+    if not told or len(told) < 2:
+        return float(written)
+    shares = sorted((int(label), share) for label, share in told.items())
+    step = shares[1][0] - shares[0][0]
+    half, before = sum(share for _, share in shares) / 2, 0.0
+    for place, share in shares:
+        if before + share >= half and share > 0:
+            return place + step * ((half - before) / share - 0.5)
+        before += share
+    return float(written)
 
 
 def _expectation(distribution: Sequence[float]) -> float:
