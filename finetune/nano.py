@@ -156,7 +156,10 @@ def ship(base: Path, adapter: Path, out: Annotated[Path, typer.Option()] = Path(
 
 @app.command()
 def smoke(out: Path, seed: int = 0) -> None:
-    """The whole chain in small: a pool, a base, an adapter, and whether it beats the constant answer."""
+    """The whole chain in small; prints what its base gets right on held-out scenes, beside constant answers.
+
+    In two minutes of two cores it learns to name colours; which statements hold comes later.
+    """
     from finetune.network import Size
     from finetune.ship import ship as run
 
@@ -170,10 +173,10 @@ def smoke(out: Path, seed: int = 0) -> None:
         seed,
     )
     common = {"held": out / "held", "seed": seed, "measure_every": 60.0}
-    pretrain([out / "pool"], out / "init", out=out / "base", steps=260, **common)
-    adapt([out / "pool"], out / "base/model", out=out / "judge", steps=60, **common)
+    pretrain([out / "pool"], out / "init", out=out / "base", steps=150, **common)
+    adapt([out / "pool"], out / "base/model", out=out / "judge", steps=20, **common)
     run(out / "base/model", out / "judge/adapter", out / "nano")
-    last = json.loads((out / "judge/log.jsonl").read_text().splitlines()[-1])["held_out"]
+    last = json.loads((out / "base/log.jsonl").read_text().splitlines()[-1])["held_out"]
     print(json.dumps({**last, "seconds": round(time.monotonic() - begun)}))
 
 

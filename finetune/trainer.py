@@ -257,7 +257,8 @@ def train(
 def measure(trunk: Trunk, answers: Answers, batches: Iterable[Batch]) -> dict[str, float]:
     """Share of right tokens per tag on held-out pictures, with the answer so far given.
 
-    Beside each kind of statement stands its constant: the share that the commoner answer would get right.
+    Beside each kind of statement, and the naming of colours, stands its constant: the share that the
+    commonest answer would get right.
     """
     right: dict[str, list[int]] = {}
     truth: dict[str, Counter[int]] = {}
@@ -267,7 +268,7 @@ def measure(trunk: Trunk, answers: Answers, batches: Iterable[Batch]) -> dict[st
             total = right.setdefault(name, [0, 0])
             total[0], total[1] = total[0] + hit, total[1] + of
         targets = batch.targets[:, 1:][batch.weights[:, 1:] > 0]
-        for name in STATEMENTS:
+        for name in (*STATEMENTS, "color"):
             truth.setdefault(name, Counter()).update(targets[run.tags == TAGS.index(name)].tolist())
     shares = {name: round(hit / of, 4) for name, (hit, of) in right.items()}
     constants = {f"{n}_constant": round(max(c.values()) / c.total(), 4) for n, c in truth.items() if c}
