@@ -6,6 +6,7 @@ The floors stand well under the measured numbers (model card), so that they fall
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def test_no_shipped_file_names_a_folder_of_the_machine_it_was_made_on() -> None:
     for path in FILES:
         if path.suffix in (".json", ".jinja", ".md"):
             text = path.read_text("utf-8")
-            assert not [part for part in ("/home/", "/root/", "/tmp/", "/work/") if part in text]
+            assert not re.findall(r'"/\w+/[^"]*"', text), "an absolute path"
 
 
 def test_it_loads_by_the_librarys_own_classes() -> None:
