@@ -14,7 +14,7 @@ import torch
 
 from finetune import tasks
 from finetune.batches import Batch, Visits
-from finetune.losses import Answers, forward, tallies
+from finetune.losses import Answers, attention_losses, forward, tallies
 from finetune.network import Trunk
 from finetune.scenes import Facts
 from finetune.trainer import Settings, Team, held_out, join, measure, train
@@ -22,6 +22,10 @@ from judge.rubric import Rubric
 
 TARGETS = r".*language_model\.layers\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 """The vision tower has layers of the same names; vLLM serves no adapter for it by default."""
+
+
+LOOKS = {"named": 0.1, "boxed": 0.2, "linked": 0.1}
+"""Weights of the attention losses: the adapter must not lose where the base has learnt to look."""
 
 
 class Plan:
@@ -69,7 +73,6 @@ def adapt(worker: int, workers: int, settings: Settings, lora_rank: int) -> None
         size=size,
         longest=settings.longest,
         seed=settings.seed * 100 + worker,
-        ground=False,
     )
     trunk, answers = Trunk(base, visits.writer.prefix), Answers(tokenizer, base.config.text_config.vocab_size)
     team = Team([tuned], settings.lr, worker, workers, plain=True)
@@ -78,9 +81,14 @@ def adapt(worker: int, workers: int, settings: Settings, lora_rank: int) -> None
     def step(batch: Batch, progress: float) -> tuple[dict[str, float], dict[str, tuple[int, int]]]:
         with torch.no_grad():
             seen = trunk.see(batch.pictures)
-        run = forward(trunk, batch, seen, answers, probe=False)
-        run.loss.backward()
-        return {"loss": float(run.loss.detach())}, tallies(run.hits, run.tags)
+        run = forward(trunk, batch, seen, answers, probe=True)
+        if run.probed is None:
+            raise AssertionError("a probing pass probes")
+        looks = attention_losses(run.probed, batch)
+        total = run.loss + sum(LOOKS[n] * v for n, v in looks.items())
+        total.backward()
+        shown = {"loss": run.loss, **looks}
+        return {n: float(v.detach()) for n, v in shown.items()}, tallies(run.hits, run.tags)
 
     train(team, visits, settings, step, lambda: measure(trunk, answers, check), warm=40)
     if worker == 0:

@@ -29,13 +29,19 @@ HARD, COORDINATE, GRADED = 0, 1, 2
 """How a target is compared: one token, a bell around a number, or two neighbouring score labels."""
 
 TAGS = ("literal", "object", "count", "relation", "background", "counts", "color", "kind", "corner", "open",
-        "defect", "attribute", "severity", "score", "text")  # fmt: skip
+        "another defect", "defect corner", "defect", "state", "attribute", "severity", "score",
+        "text")  # fmt: skip
 """What a target token is about; weights of the loss and measurements go by these."""
 STATEMENTS = TAGS[1:5]
 """The kinds of elements."""
 WEIGHTS = {"literal": 0.03, "object": 4.0, "count": 4.0, "relation": 4.0, "background": 3.0, "counts": 3.0,
-           "color": 2.0, "kind": 2.0, "corner": 1.0, "open": 2.5, "defect": 1.5, "attribute": 1.5,
+           "color": 2.0, "kind": 2.0, "corner": 1.0, "open": 2.5,
+           "another defect": 4.0, "defect corner": 1.3, "defect": 1.5, "state": 2.0, "attribute": 1.5,
            "severity": 0.7, "score": 3.0, "text": 0.35}  # fmt: skip
+
+
+NUMBER = 2.0
+"""Weight of a number in free text: "3 of 5 elements" is short to write and easy to get wrong."""
 
 
 class Pool:
@@ -173,7 +179,7 @@ class Writer:
             elif names and segment.blank.startswith("elements."):
                 first, last = names[0], names[-1]
                 row.linked.append((len(row.ids) - 1, first[0], last[0], _gap(first[1], last[1])))
-            self._answer(row, segment, ids, task)
+            self._answer(row, segment, ids, ends, task)
         self._target(row, self.end, WEIGHTS["literal"], HARD, 0.0, 0)
         row.ids.append(self.end)
         row.positions += range(len(row.ids) - begin)
@@ -193,10 +199,10 @@ class Writer:
         row.named += found
         return found
 
-    def _answer(self, row: _Row, segment: Segment, ids: list[int], task: Task) -> None:
+    def _answer(self, row: _Row, segment: Segment, ids: list[int], ends: list[int], task: Task) -> None:
         tag = _tag(segment, task)
         how, grade, read = HARD, 0.0, ids
-        if tag == "corner":
+        if tag in ("corner", "defect corner"):
             how = COORDINATE
             area = task.areas.get(segment.blank.rpartition(".")[0])
             if area is not None and self.ground:
@@ -206,7 +212,8 @@ class Writer:
         if task.placeholders and segment.role == "choice":
             read = self._cached(segment.labels[0])[0]
         for k, token in enumerate(ids[: len(read)]):
-            self._target(row, token, WEIGHTS[tag], how, grade, TAGS.index(tag), k)
+            number = tag == "text" and segment.text[: ends[k]][-1:].isdigit()
+            self._target(row, token, NUMBER if number else WEIGHTS[tag], how, grade, TAGS.index(tag), k)
         row.ids += read
 
     @staticmethod
@@ -275,8 +282,9 @@ def _tag(segment: Segment, task: Task) -> str:
     blank = segment.blank
     if segment.role in ("literal", "text"):
         return segment.role
+    damage = blank.startswith("defects.")
     if segment.role == "branch":
-        return "open"
+        return "another defect" if damage else "open"
     last = blank.rpartition(".")[2]
     if blank.startswith("elements."):
         return task.tags[blank]
@@ -287,8 +295,10 @@ def _tag(segment: Segment, task: Task) -> str:
     if blank.startswith("dimensions.") or blank == "score":
         return "score"
     if last in CORNERS:
-        return "corner"
-    if last == "kind" and blank.startswith("defects."):
+        return "defect corner" if damage else "corner"
+    if blank.startswith("state."):
+        return "state"
+    if last == "kind" and damage:
         return "defect"
     return last if last in TAGS else "attribute"
 

@@ -42,10 +42,12 @@ class Helps(nn.Module):
         self.place = nn.Linear(width, 2 * CELLS + 1)
         self.noun = nn.Linear(width, 2 + MOST)
         self.gap = nn.Linear(width, 2)
-        self.none = nn.Parameter(torch.randn(2, width) * 0.02)
-        self.scale = nn.Parameter(torch.full((2,), 2.3))
+        self.none = nn.Parameter(torch.randn(3, width) * 0.02)
+        self.scale = nn.Parameter(torch.full((3,), 2.3))
         word = lambda w: tokenizer.encode(w)[0]  # noqa: E731
-        self.words = [torch.tensor([[word(w), word(f" {w}")] for w in group]) for group in (KINDS, COLORS)]
+        self.words = [
+            torch.tensor([[word(w), word(f" {w}")] for w in group]) for group in (KINDS, COLORS, DEFECTS)
+        ]
 
     def forward(
         self, batch: Batch, seen: Seen, probed: Probed, order: Tensor, embedding: Tensor
@@ -94,7 +96,7 @@ class Helps(nn.Module):
         )
         merged = truth.view(b, 3, IMAGE_TOKENS, -1).amax(-1)
         z = F.normalize(seen.tokens.float(), dim=-1)
-        for i, name in enumerate(("kind word", "color word")):
+        for i, name in enumerate(("kind word", "color word", "defect word")):
             table = F.normalize(
                 torch.cat([self.none[i : i + 1], embedding[self.words[i]].float().mean(1)]), dim=-1
             )

@@ -6,11 +6,12 @@ import json
 import pickle
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from finetune import pool as pools_of_scenes
+from finetune.scenes.scene import USUAL
 
 app = typer.Typer(
     help="Train the embedded judge.",
@@ -38,13 +39,24 @@ Pool = Annotated[Path, typer.Argument(help="A folder written by `pool`.", callba
 Init = Annotated[Path, typer.Option(help="Model folder to start from.", callback=_model)]
 Held = Annotated[Path, typer.Option(help="Pool that is measured on, never trained on.", callback=_whole_pool)]
 Out = Annotated[Path, typer.Option(help="Folder of checkpoints, log and result.")]
+Course = Literal["sight", "damage"]
 Steps = Annotated[int, typer.Option(help="Length of the schedule in steps; 0: by --minutes.")]
 
 
 @app.command()
-def pool(out: Path, count: int = 40_000, seed: int = 1, workers: int = 0) -> None:
+def pool(
+    out: Path,
+    count: int = 40_000,
+    seed: int = 1,
+    workers: int = 0,
+    flaws: Annotated[
+        tuple[float, float, float, float], typer.Option(help="Shares of scenes with 0, 1, 2 and 3 defects.")
+    ] = USUAL,
+) -> None:
     """Draw a pool of scenes."""
-    pools_of_scenes.build(out, count=count, seed=seed, workers=workers or None)
+    if min(flaws) < 0 or not sum(flaws):
+        raise typer.BadParameter(f"{flaws}: shares are 0 or more, and not all 0", param_hint="--flaws")
+    pools_of_scenes.build(out, count=count, seed=seed, workers=workers or None, flaws=flaws)
 
 
 @app.command()
@@ -73,6 +85,25 @@ def _init(pool: Path, out: Path, size: Any, seed: int) -> Any:
 
 
 @app.command()
+def grow(init: Annotated[Path, typer.Argument(callback=_model)], out: Path, vision_depth: int = 8) -> None:
+    """Add vision blocks to a trained model that change nothing yet, for a next leg of pre-training."""
+    import torch
+
+    from finetune import network  # before transformers: it mends what that imports
+    from finetune.pretrain import tokenizer_files
+    from transformers import AutoModelForImageTextToText  # isort: skip
+
+    model = AutoModelForImageTextToText.from_pretrained(init, dtype=torch.bfloat16)
+    if vision_depth < model.config.vision_config.depth:
+        raise typer.BadParameter(
+            f"{vision_depth}: the model has {model.config.vision_config.depth} already",
+            param_hint="--vision-depth",
+        )
+    network.grow(model, vision_depth).save_pretrained(out)
+    tokenizer_files(init, out)
+
+
+@app.command()
 def pretrain(
     pools: Pools,
     init: Init,
@@ -85,13 +116,16 @@ def pretrain(
     seed: int = 0,
     measure_every: float = 5.0,
     workers: int = 2,
+    course: Annotated[
+        Course, typer.Option(help="What is asked: sight from nothing, or mostly damage.")
+    ] = "sight",
 ) -> None:
     """Describe, locate, count, check and find damage, from random weights or those of an earlier leg."""
     from finetune.pretrain import pretrain as run
     from finetune.trainer import Settings
 
     settings = Settings(pools, init, held, out, minutes, lr, batch, seed, measure_every, steps=steps)
-    _spawn(run, workers, settings)
+    _spawn(run, workers, settings, course)
 
 
 @app.command()
@@ -124,8 +158,13 @@ def _spawn(run: Any, workers: int, settings: Any, *more: Any) -> None:
     if workers == 1:
         run(0, 1, settings, *more)
     else:
+        import socket
+
         import torch
 
+        with socket.socket() as free:  # two trainings on one machine must not meet
+            free.bind(("127.0.0.1", 0))
+            settings.port = free.getsockname()[1]
         torch.multiprocessing.spawn(run, (workers, settings, *more), workers)
 
 

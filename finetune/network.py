@@ -8,6 +8,7 @@ that both ways give the same logits.
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,29 @@ def build_model(tokenizer: Any, size: Size, seed: int = 0) -> Any:
     )
     model.model.visual.pos_embed.weight.data.copy_(0.45 * _sine_grid(size.vision_width))
     return model
+
+
+def grow(model: Any, vision_depth: int) -> Any:
+    """The same model with more vision blocks at the end, which at first change nothing: what they add is 0.
+
+    Raises:
+        ValueError: `vision_depth` is less than the model's.
+    """
+    config = copy.deepcopy(model.config)
+    old = config.vision_config.depth
+    if vision_depth < old:
+        raise ValueError(f"vision_depth {vision_depth}: the model has {old} blocks already")
+    config.vision_config.depth = vision_depth
+    torch.manual_seed(vision_depth)
+    grown = type(model)(config).to(model.dtype)
+    missing, unexpected = grown.load_state_dict(model.state_dict(), strict=False)
+    if unexpected or any(not n.startswith("model.visual.blocks.") for n in missing):
+        raise AssertionError(f"not only vision blocks differ: {missing[:3]} {unexpected[:3]}")
+    for block in grown.model.visual.blocks[old:]:
+        for layer in (block.attn.proj, block.mlp.linear_fc2):
+            torch.nn.init.zeros_(layer.weight)
+            torch.nn.init.zeros_(layer.bias)
+    return grown
 
 
 def _sine_grid(width: int) -> Tensor:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.scenes import Facts, Scene, draw
+from finetune.scenes.scene import USUAL
 from finetune.scenes.vocabulary import COLORS, DEFECTS, KINDS
 from finetune.scenes.write import seeds
 
@@ -43,13 +44,20 @@ def patches_of(scene: Scene) -> NDArray[np.uint8]:
     return out
 
 
-def _draw_one(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Facts]:
+def _draw_one(flaws: tuple[float, ...], seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Facts]:
     cv2.setNumThreads(1)
-    scene = draw(seed)
+    scene = draw(seed, flaws=flaws)
     return scene.image, patches_of(scene), scene.facts
 
 
-def build(out: Path, *, count: int = 40_000, seed: int = 1, workers: int | None = None) -> None:
+def build(
+    out: Path,
+    *,
+    count: int = 40_000,
+    seed: int = 1,
+    workers: int | None = None,
+    flaws: tuple[float, ...] = USUAL,
+) -> None:
     """Draw a pool of `count` scenes; the facts file is written last, so a pool that has one is whole."""
     out.mkdir(parents=True, exist_ok=True)
     images = np.lib.format.open_memmap(
@@ -60,7 +68,7 @@ def build(out: Path, *, count: int = 40_000, seed: int = 1, workers: int | None 
     begun = said = time.monotonic()
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
         for n, (image, patch, fact) in enumerate(
-            pool.map(partial(_draw_one), seeds(seed, count), chunksize=32)
+            pool.map(partial(_draw_one, flaws), seeds(seed, count), chunksize=32)
         ):
             images[n], patches[n] = image, patch
             facts.append(fact)

@@ -28,6 +28,7 @@ HELPS = {
     "centre": 0.3,
     "kind word": 0.5,
     "color word": 0.4,
+    "defect word": 0.5,
     "noun place": 0.5,
     "noun count": 0.3,
     "gap": 0.5,
@@ -54,12 +55,25 @@ def plan(r: Random, facts: Facts, progress: float) -> list[tasks.Task]:
     return out
 
 
-def pretrain(rank: int, workers: int, settings: Settings) -> None:
+def second_plan(r: Random, facts: Facts, progress: float) -> list[tasks.Task]:
+    """Questions of one visit once sight is learnt: damage always, of the whole and object by object."""
+    out = [tasks.damage(r, facts), tasks.inspect(r, facts), tasks.check(r, facts)]
+    if r.random() < 0.4:
+        out.append(tasks.describe(r, facts))
+    if r.random() < 0.5:
+        out.append(tasks.compare(r, facts))
+    return out
+
+
+PLANS = {"sight": plan, "damage": second_plan}
+
+
+def pretrain(rank: int, workers: int, settings: Settings, course: str = "sight") -> None:
     """Train for `settings.minutes`; the state is saved every few minutes and taken up again if present."""
     from transformers import AutoModelForImageTextToText, AutoTokenizer
 
     join(rank, workers, settings.port)
-    out, size = settings.out, settings.batch // workers
+    out, size, plan = settings.out, settings.batch // workers, PLANS[course]
     model = AutoModelForImageTextToText.from_pretrained(settings.init, dtype=torch.bfloat16)
     tokenizer = AutoTokenizer.from_pretrained(settings.init)
     visits = Visits(

@@ -11,6 +11,7 @@ import torch
 from finetune.network import PIXELS
 from finetune.pretrain import tokenizer_files
 from finetune.scenes import vocabulary
+from finetune.scenes.scene import sentence
 
 DOMAIN = (
     "scenes drawn by this package: plain shapes and simple figures, their colours, counts and places, "
@@ -22,6 +23,13 @@ WORDS = (
     *vocabulary.COLORS,
     *vocabulary.BACKGROUNDS,
 )
+PHRASES = (
+    *(sentence(kind, "cat", "tail") for kind in vocabulary.DEFECTS if kind != "fused"),
+    "the cat and the cat are fused",
+    *(f"{n} of {m} elements are there; no damage" for n in range(8) for m in (n, n + 1) if m),
+    *(f"{level} {kind}" for level in vocabulary.SEVERITIES[1:] for kind in vocabulary.DEGRADATIONS[1:]),
+)
+"""What its explanations are like: guesses that save a backend rounds."""
 
 
 def ship(base: Path, adapter: Path, out: Path) -> None:
@@ -41,6 +49,7 @@ def ship(base: Path, adapter: Path, out: Path) -> None:
         shutil.copy(adapter / name, out / "adapter" / name)
     _without_paths(out / "adapter" / "adapter_config.json")
     card = {"domain": DOMAIN, "brief": True, "size": PIXELS, "words": sorted(set(WORDS))}
+    card["phrases"] = PHRASES
     (out / "judge.json").write_text(json.dumps(card, indent=1) + "\n", "utf-8")
 
 

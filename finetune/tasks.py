@@ -168,6 +168,17 @@ def damage(r: Random, facts: Facts) -> Task:
     )
 
 
+def inspect(r: Random, facts: Facts) -> Task:
+    """What is wrong with each object, by name."""
+    state = {t.name: "none" for t in r.sample(facts.things, len(facts.things))}
+    for flaw in facts.flaws:
+        state |= {facts.things[n].name: flaw.kind for n in flaw.things}
+    members = tuple((name, _choice(f"state.{i}", ("none", *DEFECTS))) for i, name in enumerate(state))
+    return Task(
+        "Inspect the objects.", Form(Object((("state", Object(members)),))), {"state": state}, grounded=True
+    )
+
+
 def _flaws(facts: Facts) -> list[dict[str, Any]]:
     return [
         {
@@ -183,9 +194,8 @@ def _flaws(facts: Facts) -> list[dict[str, Any]]:
 def _summary(facts: Facts, present: int, asked: int) -> str:
     parts = []
     if asked:
-        parts.append(
-            "all elements are there" if present == asked else f"{present} of {asked} elements are there"
-        )
+        # No word that pre-training never wrote: an adapter cannot teach the base's embeddings a new one.
+        parts.append(f"{present} of {asked} elements are there")
     parts += [f.kind for f in facts.flaws]
     if facts.level:
         parts.append(f"{SEVERITIES[facts.level]} {facts.degradation}")
@@ -248,6 +258,7 @@ def corpus(facts: list[Facts], seed: int = 0) -> Iterator[str]:
             count(r, f),
             check(r, f),
             damage(r, f),
+            inspect(r, f),
             *(judge(r, f, x, score_only=False) for x in rubrics),
         ]:
             yield task.user

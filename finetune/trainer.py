@@ -41,7 +41,8 @@ class Settings:
     """Most text tokens about one picture."""
     steps: int = 0
     """Length of the schedule in steps instead of minutes, the same on any machine; 0: by the clock."""
-    port: int = 29517
+    port: int = 0
+    """Where the workers meet on this machine."""
 
 
 class Clock:

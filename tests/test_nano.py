@@ -15,15 +15,15 @@ import torch
 from safetensors import safe_open
 
 from finetune import tasks
-from finetune.batches import TAGS, Writer, cells_of
-from finetune.network import IMAGE_TOKENS, Size, Trunk, build_model, save_processor
+from finetune.batches import NUMBER, TAGS, Writer, cells_of
+from finetune.network import IMAGE_TOKENS, Size, Trunk, build_model, grow, save_processor
 from finetune.scenes import draw, vocabulary
 from finetune.tokenizer import build_tokenizer
 from judge.rubric import Rubric
 
 SCENES = [draw(seed) for seed in range(3_000_000, 3_000_012)]
 FACTS = [s.facts for s in SCENES]
-ALL = [tasks.describe, tasks.locate, tasks.count, tasks.check, tasks.damage]
+ALL = [tasks.describe, tasks.locate, tasks.count, tasks.check, tasks.damage, tasks.inspect]
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +109,34 @@ def test_the_short_forward_gives_the_librarys_logits(tokenizer, model, tmp_path)
         ).logits[0]
     assert pixels["image_grid_thw"].tolist() == [[1, 14, 14]]
     assert torch.allclose(ours[:n], theirs, atol=2e-4)
+
+
+def test_inspection_names_each_damaged_object_and_clears_the_others():
+    facts = next(f for f in FACTS if f.flaws and len(f.things) > 1)
+    state = tasks.inspect(Random(0), facts).values["state"]
+    broken = {facts.things[n].name for flaw in facts.flaws for n in flaw.things}
+    assert {name for name, what in state.items() if what != "none"} == broken
+    assert set(state) == {thing.name for thing in facts.things}
+
+
+def test_new_vision_blocks_change_nothing_until_they_are_trained(tokenizer, model):
+    grown = grow(model, 4).eval()
+    assert (len(model.model.visual.blocks), len(grown.model.visual.blocks)) == (2, 4)
+    writer, batch = batch_of(tokenizer, [[tasks.check(Random(0), FACTS[0])]], SCENES[:1])
+    with torch.no_grad():
+        before, after = (Trunk(m, writer.prefix).see(batch.pictures).tokens for m in (model, grown))
+    assert torch.equal(before, after)
+    with pytest.raises(ValueError, match="has 2 blocks already"):
+        grow(model, 1)
+
+
+def test_numbers_in_a_summary_weigh_more_than_its_words(tokenizer):
+    task = tasks.judge(Random(1), FACTS[0], Rubric.load("default"), score_only=False)
+    _, batch = batch_of(tokenizer, [[task]], SCENES[:1])
+    at = (batch.tags[0] == TAGS.index("text")).nonzero()[:, 0]
+    heavy = {tokenizer.decode(batch.targets[0][i]) for i in at if batch.weights[0][i] == NUMBER}
+    assert heavy
+    assert all(text.isdigit() for text in heavy)
 
 
 def test_questions_about_one_picture_do_not_see_each_other(tokenizer, model):

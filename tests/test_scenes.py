@@ -57,6 +57,26 @@ def test_a_defects_mask_is_as_large_as_its_box_and_the_boxes_do_not_overlap():
                 assert min(a[2], b[2]) <= max(a[0], b[0]) or min(a[3], b[3]) <= max(a[1], b[1])
 
 
+def test_a_broken_part_leaves_the_hatching_of_the_others_as_it_was():
+    """Else the whole figure would count as changed, and the true box would cover it."""
+    covered = []
+    for seed in range(4_000_000, 4_000_400):
+        facts = draw(seed, flaws=(0, 0, 0, 1)).facts
+        for flaw in facts.flaws:
+            if flaw.kind == "missing part" and facts.style in ("sketchy", "textured"):
+                x0, y0, x1, y1 = facts.things[flaw.things[0]].box
+                a, b, c, d = flaw.box
+                covered.append((c - a) * (d - b) / ((x1 - x0) * (y1 - y0)))
+    assert len(covered) >= 5
+    assert float(np.median(covered)) < 0.35
+
+
+def test_scenes_can_be_drawn_with_other_shares_of_defects():
+    counts = [len(draw(seed, flaws=(0, 0, 0, 1)).facts.flaws) for seed in range(20)]
+    assert sum(counts) > 40
+    assert not any(draw(seed, flaws=(1, 0, 0, 0)).facts.flaws for seed in range(20))
+
+
 def test_no_defect_hides_so_much_of_an_object_that_it_could_not_be_asked_for():
     for scene in SCENES:
         for n in range(len(scene.facts.things)):

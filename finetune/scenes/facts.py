@@ -44,6 +44,8 @@ class Flaw:
     kind: str
     box: tuple[int, int, int, int]
     explanation: str
+    things: tuple[int, ...] = ()
+    """Indices of the objects that its explanation names."""
 
 
 @dataclass

@@ -33,6 +33,8 @@ class Part:
     """Whether structure defects may take it away, double it or move it."""
     spare: bool = False
     """Whether the figure looks whole without it: nobody could say that a house lacks its chimney."""
+    seed: int = 0
+    """Of its hatching and its shaky outline: a part looks the same whatever becomes of the others."""
 
 
 def ellipse(
@@ -278,13 +280,13 @@ def tree(r: Random) -> list[Part]:
         crown = [
             Part("left crown", (ellipse(-0.36, -0.2, 0.42, 0.42),), 0.85, True, True),
             Part("right crown", (ellipse(0.36, -0.2, 0.42, 0.42),), 0.85, True, True),
-            Part("top", (ellipse(0, -0.55, 0.46, 0.45),), 1.0, True),
+            Part("top", (ellipse(0, -0.55, 0.46, 0.45),), 1.0, True, True),
         ]
     else:
         crown = [
             Part("lower crown", (poly((-0.72, 0.35), (0, -0.35), (0.72, 0.35)),), 0.8, True, True),
             Part("middle crown", (poly((-0.58, -0.05), (0, -0.7), (0.58, -0.05)),), 0.9),
-            Part("top", (poly((-0.42, -0.42), (0, -1.05), (0.42, -0.42)),), 1.0, True),
+            Part("top", (poly((-0.42, -0.42), (0, -1.05), (0.42, -0.42)),), 1.0, True, True),
         ]
     return [Part("trunk", (rect(-0.14, 0.1, 0.14, 1.0),), "wood", True), *crown]
 

@@ -108,9 +108,7 @@ def _fill(style: Style, color: RGB, window: tuple[int, int, int, int], seed: int
     return np.broadcast_to(base, (h, w, 3))
 
 
-def paint_part(
-    canvas: Canvas, part: Part, contours: list[Points], color: RGB, style: Style, seed: int
-) -> None:
+def paint_part(canvas: Canvas, part: Part, contours: list[Points], color: RGB, style: Style) -> None:
     """Paint one part whose contours are already in pixels."""
     window = _window(contours, canvas.shape, style.line + 2)
     if window is None:
@@ -130,12 +128,12 @@ def paint_part(
         alpha = alpha * np.where(hatch, 1.0, 0.55).astype(np.float32)
         ink = (tone[0] * 0.7, tone[1] * 0.7, tone[2] * 0.7)
     roi = canvas[y0:y1, x0:x1]
-    roi += (_fill(style, tone, window, seed) - roi) * alpha[..., None]
+    roi += (_fill(style, tone, window, part.seed) - roi) * alpha[..., None]
     if style.line > 0:
         stroke = np.zeros_like(mask)
         lines = contours
         if style.shake:
-            g = np.random.default_rng(seed)
+            g = np.random.default_rng(part.seed)
             lines = [c + g.normal(0, style.shake, c.shape).astype(np.float32) for c in contours]
         cv2.polylines(
             stroke, _fixed(lines, x0, y0), True, 255, max(1, round(style.line)), cv2.LINE_AA, _SHIFT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import numpy as np
@@ -91,7 +91,6 @@ class _Pose:
     matrix: NDArray[np.float32]
     offset: NDArray[np.float32]
     color: RGB
-    seed: int
 
     def contours(self, part: Part) -> list[NDArray[np.float32]]:
         return [(c @ self.matrix.T + self.offset).astype(np.float32) for c in part.contours]
@@ -107,18 +106,18 @@ def _pose(r: Random, thing: Thing) -> _Pose:
     matrix = spin @ np.diag(np.float32([flip * grow * squeeze, grow / squeeze]))
     base = COLORS[thing.color]
     color = tuple(float(min(255, max(0, v + r.randint(-16, 16)))) for v in base)
+    seed = r.getrandbits(31)
     return _Pose(
-        parts,
+        [replace(part, seed=seed + n) for n, part in enumerate(parts)],
         matrix.astype(np.float32),
         np.float32([thing.x, thing.y]),
         (color[0], color[1], color[2]),
-        r.getrandbits(31),
     )
 
 
 def _paint(canvas: Canvas, pose: _Pose, parts: list[Part], style: Style) -> None:
-    for n, part in enumerate(parts):
-        paint_part(canvas, part, pose.contours(part), pose.color, style, pose.seed + n)
+    for part in parts:
+        paint_part(canvas, part, pose.contours(part), pose.color, style)
 
 
 class _Drawing:
@@ -135,7 +134,7 @@ class _Drawing:
         self.map = np.zeros((size, size), np.uint8)
         self.masks: list[broken.Mask] = []
 
-    def _keep(self, before: Canvas, after: Canvas, kind: str, explanation: str) -> bool:
+    def _keep(self, before: Canvas, after: Canvas, kind: str, explanation: str, *things: int) -> bool:
         mask = broken.changed(before, after, self.size)
         if mask is None:
             return False
@@ -147,7 +146,7 @@ class _Drawing:
             if min(x1, f.box[2]) > max(x0, f.box[0]) and min(y1, f.box[3]) > max(y0, f.box[1]):
                 return False
         self.canvas = after
-        self.facts.flaws.append(Flaw(kind, (x0, y0, x1, y1), explanation))
+        self.facts.flaws.append(Flaw(kind, (x0, y0, x1, y1), explanation, things))
         self.masks.append(mask)
         return True
 
@@ -169,7 +168,7 @@ class _Drawing:
                 parts, part = result
                 after = before.copy()
                 _paint(after, pose, parts, self.style)
-                if self._keep(self.canvas, after, plan[n], _said(plan[n], thing.name, part)):
+                if self._keep(self.canvas, after, plan[n], sentence(plan[n], thing.name, part), n):
                     break
 
     def damage(self, kind: str) -> bool:
@@ -189,12 +188,14 @@ class _Drawing:
             after = broken.fuse(
                 r, self.canvas, (thing.x, thing.y, thing.radius), (other.x, other.y, other.radius), colors
             )
-            return self._keep(self.canvas, after, kind, f"the {thing.name} and the {other.name} are fused")
+            said = f"the {thing.name} and the {other.name} are fused"
+            return self._keep(self.canvas, after, kind, said, n, m)
         after = broken.break_pixels(r, kind, self.canvas, self.bare, (thing.x, thing.y), thing.radius)
-        return self._keep(self.canvas, after, kind, _said(kind, thing.name, ""))
+        return self._keep(self.canvas, after, kind, sentence(kind, thing.name, ""), n)
 
 
-def _said(kind: str, name: str, part: str) -> str:
+def sentence(kind: str, name: str, part: str) -> str:
+    """What is said of a damaged thing; `part` is the one concerned where the kind of damage is of parts."""
     return {
         "missing part": f"the {part} of the {name} is missing",
         "extra part": f"the {name} has an extra {part}",
@@ -211,19 +212,24 @@ def _said(kind: str, name: str, part: str) -> str:
 _OF_PARTS = DEFECTS[:3]
 
 
-def draw(seed: int, size: int = SIZE) -> Scene:
+USUAL = (0.45, 0.28, 0.18, 0.09)
+"""Shares of scenes that are meant to have no, one, two and three defects."""
+
+
+def draw(seed: int, size: int = SIZE, flaws: tuple[float, ...] = USUAL) -> Scene:
     """Draw the scene of a seed. The same seed and size give the same pixels and labels.
 
     Args:
         seed: any non-negative integer.
         size: side of the square picture in pixels, at least 64.
+        flaws: how often no, one, two and three defects are tried; other shares give other scenes.
 
     Returns:
         The picture with its labels. `sample.image` is None: `write` sets it to a path.
     """
     r = Random(seed)
     d = _Drawing(r, size)
-    wanted = r.choices([0, 1, 2, 3], (45, 28, 18, 9))[0]
+    wanted = r.choices([0, 1, 2, 3], flaws)[0]
     kinds = [r.choice(DEFECTS) for _ in range(wanted)]
     figures = [n for n, t in enumerate(d.facts.things) if t.kind in FIGURES]
     r.shuffle(figures)
