@@ -12,13 +12,68 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eval.pairs import (
+    Strength,
+    bradley_terry,
+    inversion_accuracy,
+    pairwise_accuracy,
+    preference_accuracy,
+    tie_accuracy,
+    tie_optimised_accuracy,
+)
+from eval.resample import Interval, Measure, bootstrap, combined, draws, interval_of, percentiles, rounds_for
+from eval.resample import share as share_interval
 from judge.errors import InputError
+
+__all__ = [
+    "Box",
+    "Interval",
+    "Measure",
+    "RegionF1",
+    "Strength",
+    "accuracy",
+    "accuracy_by_kind",
+    "bootstrap",
+    "box_f1",
+    "box_iou",
+    "boxes_mask",
+    "bradley_terry",
+    "Bin",
+    "calibration",
+    "combined",
+    "constant_accuracy",
+    "element_accuracy",
+    "element_f1",
+    "expected_calibration_error",
+    "f1_of",
+    "fit_logistic",
+    "image_accuracy",
+    "interval_of",
+    "inversion_accuracy",
+    "krcc",
+    "mae",
+    "median_over",
+    "pairwise_accuracy",
+    "pixel_f1",
+    "pixel_iou",
+    "plcc",
+    "preference_accuracy",
+    "mean",
+    "overlap",
+    "region_counts",
+    "region_f1",
+    "rmse",
+    "share_interval",
+    "srcc",
+    "tie_accuracy",
+    "tie_optimised_accuracy",
+]
 
 Floats = NDArray[np.float64]
 Box = Sequence[float]
@@ -32,98 +87,243 @@ LEAST_TRUE = 150.0
 """A true region counts when its contour area (pixels at 512x512) exceeds this."""
 
 
-@dataclass(frozen=True)
-class Measure:
-    """A number with what must be said about it."""
-
-    value: float | None
-    """The number; None when it is undefined."""
-    note: str = ""
-    """Why there is no number, or what a reader must know about it; empty when nothing needs saying."""
-    count: int = 0
-    """How many things (pairs, elements, pictures, regions) it was computed from."""
-
-    def __post_init__(self) -> None:
-        if self.value is None and not self.note:
-            raise ValueError("an undefined measure must say why")
-        if self.value is not None and not np.isfinite(self.value):
-            raise ValueError(f"a measure must be finite, got {self.value}")
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A bootstrap interval; both ends are None when it is undefined, and `note` says why."""
-
-    low: float | None
-    high: float | None
-    note: str = ""
-
-
 # ---------------------------------------------------------------------------------------- correlations
 
 
-def srcc(predicted: ArrayLike, truth: ArrayLike) -> Measure:
+def srcc(predicted: ArrayLike, truth: ArrayLike, *, interval: bool = False) -> Measure:
     """Spearman's rank correlation, -1..1; ties take their mean rank."""
     from scipy.stats import spearmanr
 
-    return _correlation(predicted, truth, lambda x, y: float(spearmanr(x, y).statistic))
+    plain = _correlation(predicted, truth, lambda x, y: float(spearmanr(x, y).statistic))
+    if not interval or plain.value is None:
+        return plain
+    return replace(plain, interval=_rank_interval(*_pairs(predicted, truth)))
 
 
-def plcc(predicted: ArrayLike, truth: ArrayLike, *, fitted: bool = False) -> Measure:
-    """Pearson's linear correlation, -1..1; `fitted`: after the 4-parameter logistic of `fit_logistic`."""
+def plcc(
+    predicted: ArrayLike,
+    truth: ArrayLike,
+    *,
+    fitted: bool = False,
+    parameters: int = 4,
+    interval: bool = False,
+) -> Measure:
+    """Pearson's linear correlation, -1..1.
+
+    Args:
+        predicted: one number per thing.
+        truth: one number per thing.
+        fitted: after the logistic of `fit_logistic`.
+        parameters: of that logistic, 4 or 5.
+        interval: with a bootstrap interval; the fitted curve is held fixed in it.
+    """
     from scipy.stats import pearsonr
 
     def pearson(x: Floats, y: Floats) -> float:
         return float(pearsonr(x, y).statistic)
 
     plain = _correlation(predicted, truth, pearson)
-    if not fitted or plain.value is None:
+    if plain.value is None:
         return plain
     x, y = _pairs(predicted, truth)
-    curve = fit_logistic(x, y)
-    if isinstance(curve, str):
-        return Measure(None, curve, len(x))
-    if _flat(curve):
-        return Measure(None, "the fitted curve is flat, so the correlation is undefined", len(x))
-    return _correlation(curve, y, pearson)
+    if fitted:
+        curve = fit_logistic(x, y, parameters=parameters)
+        if isinstance(curve, str):
+            return Measure(None, curve, len(x))
+        if _flat(curve):
+            return Measure(None, "the fitted curve is flat, so the correlation is undefined", len(x))
+        x, plain = curve, _correlation(curve, y, pearson)
+    if not interval or plain.value is None:
+        return plain
+    return replace(plain, interval=_linear_interval(x, y))
 
 
-def krcc(predicted: ArrayLike, truth: ArrayLike) -> Measure:
+def krcc(predicted: ArrayLike, truth: ArrayLike, *, interval: bool = False) -> Measure:
     """Kendall's rank correlation tau-b, -1..1."""
     from scipy.stats import kendalltau
 
-    return _correlation(predicted, truth, lambda x, y: float(kendalltau(x, y).statistic))
+    plain = _correlation(predicted, truth, lambda x, y: float(kendalltau(x, y).statistic))
+    if not interval or plain.value is None:
+        return plain
+    from eval.pairs import tau_interval
+
+    return replace(plain, interval=tau_interval(*_pairs(predicted, truth), plain.value))
 
 
-def fit_logistic(predicted: ArrayLike, truth: ArrayLike) -> Floats | str:
-    """The predictions mapped onto the scale of the truth by `b2 + (b1 - b2) / (1 + exp(-(x - b3) / |b4|))`.
+def rmse(
+    predicted: ArrayLike,
+    truth: ArrayLike,
+    *,
+    fitted: bool = False,
+    parameters: int = 4,
+    interval: bool = False,
+) -> Measure:
+    """Root of the mean squared error, on the scale of the truth; `fitted`: after the logistic."""
+    return _error(predicted, truth, np.square, np.sqrt, fitted, parameters, interval)
 
-    Starts at b = [max truth, min truth, mean prediction, standard deviation of the predictions (ddof 0)].
+
+def mae(
+    predicted: ArrayLike,
+    truth: ArrayLike,
+    *,
+    fitted: bool = False,
+    parameters: int = 4,
+    interval: bool = False,
+) -> Measure:
+    """Mean absolute error, on the scale of the truth; `fitted`: after the logistic."""
+    return _error(predicted, truth, np.abs, lambda mean: mean, fitted, parameters, interval)
+
+
+def median_over(
+    measure: Callable[[Floats, Floats], Measure],
+    predicted: ArrayLike,
+    truth: ArrayLike,
+    groups: Sequence[Hashable],
+    *,
+    interval: bool = False,
+) -> Measure:
+    """Median over groups (scenes) of a measure within each; groups where it is undefined are left out.
+
+    The interval draws whole groups. `count` is the number of groups the median is taken over.
+    """
+    x, y = _pairs(predicted, truth)
+    if len(groups) != len(x):
+        raise InputError("groups", len(groups), f"one per prediction, {len(x)}", "pair all sides first")
+    rows: dict[Hashable, list[int]] = {}
+    for at, group in enumerate(groups):
+        rows.setdefault(group, []).append(at)
+    values = [measure(x[at], y[at]).value for at in rows.values()]
+    defined = np.array([value for value in values if value is not None])
+    if not len(defined):
+        return Measure(None, f"undefined within each of the {len(rows)} groups", 0)
+    lost = len(values) - len(defined)
+    note = f"{lost} of {len(values)} groups were left out: undefined within them" if lost else ""
+    median = Measure(float(np.median(defined)), note, len(defined))
+    if not interval:
+        return median
+    return replace(
+        median, interval=bootstrap(lambda draw: float(np.median(defined[draw])), len(defined), rounds=1000)
+    )
+
+
+def fit_logistic(predicted: ArrayLike, truth: ArrayLike, *, parameters: int = 4) -> Floats | str:
+    """The predictions mapped onto the scale of the truth by a logistic curve.
+
+    4 parameters: `b2 + (b1 - b2) / (1 + exp(-(x - b3) / |b4|))`, started at b = [max truth, min truth, mean
+    prediction, standard deviation of the predictions (ddof 0)].
+    5 parameters: `b1 (1/2 - 1 / (1 + exp(b2 (x - b3)))) + b4 x + b5`, started at b = [range of the truth, b2,
+    mean prediction, 0, mean truth] with several b2 around 1 / standard deviation of the predictions; the fit
+    with the least squared error is taken, since this curve has many local minima.
 
     Returns:
         The mapped predictions, or the reason why there are none.
     """
-    from scipy.optimize import OptimizeWarning, curve_fit
-    from scipy.special import expit
-
+    if parameters not in (4, 5):
+        raise InputError("parameters", parameters, "4 or 5", "choose one of these")
     x, y = _pairs(predicted, truth)
-    if len(x) < 4:
-        return f"the 4-parameter logistic needs at least 4 pairs, there are {len(x)}"
+    if len(x) < parameters:
+        return f"the {parameters}-parameter logistic needs at least {parameters} pairs, there are {len(x)}"
     if _flat(x):
         return "all predictions are equal, so no curve can be fitted to them"
+    curve, starts = (_four, [_start_four(x, y)]) if parameters == 4 else (_five, _starts_five(x, y))
+    fits = [mapped for start in starts if (mapped := _fit(curve, x, y, start)) is not None]
+    if not fits:
+        return f"the fit of the {parameters}-parameter logistic did not converge"
+    return min(fits, key=lambda mapped: float(np.square(mapped - y).sum()))
 
-    def curve(z: Floats, b1: float, b2: float, b3: float, b4: float) -> Floats:
-        return np.asarray(b2 + (b1 - b2) * expit((z - b3) / max(abs(b4), 1e-12)))
 
-    start = [float(y.max()), float(y.min()), float(x.mean()), float(x.std())]
+def _fit(curve: Callable[..., Floats], x: Floats, y: Floats, start: list[float]) -> Floats | None:
+    from scipy.optimize import OptimizeWarning, curve_fit
+
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             # Only the covariance of the parameters is affected, which nobody reads here.
             warnings.simplefilter("ignore", OptimizeWarning)
-            best, _ = curve_fit(curve, x, y, p0=start, maxfev=100_000)
+            best, _ = curve_fit(curve, x, y, p0=start, maxfev=100_000 if len(start) == 4 else 5_000)
+            mapped = curve(x, *best)
     except RuntimeError:
-        return "the fit of the 4-parameter logistic did not converge"
-    return curve(x, *best)
+        return None
+    return mapped if np.isfinite(mapped).all() else None
+
+
+def _four(x: Floats, b1: float, b2: float, b3: float, b4: float) -> Floats:
+    from scipy.special import expit
+
+    return np.asarray(b2 + (b1 - b2) * expit((x - b3) / max(abs(b4), 1e-12)))
+
+
+def _five(x: Floats, b1: float, b2: float, b3: float, b4: float, b5: float) -> Floats:
+    from scipy.special import expit
+
+    return np.asarray(b1 * (0.5 - expit(-b2 * (x - b3))) + b4 * x + b5)
+
+
+def _start_four(x: Floats, y: Floats) -> list[float]:
+    return [float(y.max()), float(y.min()), float(x.mean()), float(x.std())]
+
+
+def _starts_five(x: Floats, y: Floats) -> list[list[float]]:
+    span, steep = float(np.ptp(y)), 1 / float(x.std())
+    return [[span, b2 * steep, float(x.mean()), 0.0, float(y.mean())] for b2 in (1.0, -1.0, 0.1, 5.0)]
+
+
+def _error(
+    predicted: ArrayLike,
+    truth: ArrayLike,
+    of: Callable[[Floats], Floats],
+    undo: Callable[[Floats], Floats],
+    fitted: bool,
+    parameters: int,
+    interval: bool,
+) -> Measure:
+    x, y = _pairs(predicted, truth)
+    if not len(x):
+        return Measure(None, "there is nothing to compare", 0)
+    if fitted:
+        curve = fit_logistic(x, y, parameters=parameters)
+        if isinstance(curve, str):
+            return Measure(None, curve, len(x))
+        x = curve
+    errors = of(x - y)
+    span = interval_of(errors[:, None], lambda sums: undo(sums[:, 0] / len(errors))) if interval else None
+    return Measure(float(undo(errors.mean())), "", len(x), span)
+
+
+def _linear_interval(x: Floats, y: Floats) -> Interval:
+    # Standardised, so that sums of squares keep their digits.
+    a, b = (x - x.mean()) / x.std(), (y - y.mean()) / y.std()
+    count = len(a)
+
+    def pearson(sums: Floats) -> Floats:
+        sa, sb, saa, sbb, sab = sums.T / count
+        return np.asarray((sab - sa * sb) / np.sqrt((saa - sa * sa) * (sbb - sb * sb)))
+
+    return interval_of(np.stack([a, b, a * a, b * b, a * b], axis=1), pearson)
+
+
+def _rank_interval(x: Floats, y: Floats) -> Interval:
+    """Spearman's correlation of draws: a draw's ranks follow from how often each value occurs in it."""
+    count, rounds = len(x), rounds_for(len(x))
+    if count < 3:
+        return Interval(None, None, f"an interval needs at least 3 pairs, there are {count}")
+    (_, ix), (_, iy) = np.unique(x, return_inverse=True), np.unique(y, return_inverse=True)
+    values = []
+    with np.errstate(all="ignore"):
+        for block in draws(count, rounds):
+            for weights in block:
+                a, b = _weighted_ranks(ix, weights), _weighted_ranks(iy, weights)
+                # Ranks of a draw have mean count / 2. No dot products: BLAS threads cost more than they save.
+                a, b = a - count / 2, b - count / 2
+                wa = weights * a
+                aa, bb, ab = (wa * a).sum(), (weights * b * b).sum(), (wa * b).sum()
+                values.append(ab / np.sqrt(aa * bb))
+    return percentiles(np.array(values))
+
+
+def _weighted_ranks(places: NDArray[np.intp], weights: NDArray[np.int64]) -> Floats:
+    """Mean rank of each row's value in a draw; `places` are indices into the sorted distinct values."""
+    occurs = np.bincount(places, weights=weights)
+    return np.asarray((np.cumsum(occurs) - occurs / 2)[places])
 
 
 def _pairs(predicted: ArrayLike, truth: ArrayLike) -> tuple[Floats, Floats]:
@@ -160,24 +360,79 @@ def _correlation(
 # -------------------------------------------------------------------------------- yes-and-no questions
 
 
-def accuracy(predicted: Sequence[Hashable | None], truth: Sequence[Hashable]) -> Measure:
-    """Share of equal answers, 0..1. An answer of None (not given) is wrong."""
+def accuracy(
+    predicted: Sequence[Hashable | None],
+    truth: Sequence[Hashable],
+    *,
+    groups: Sequence[Hashable] | None = None,
+    interval: bool = False,
+) -> Measure:
+    """Share of equal answers, 0..1. An answer of None (not given) is wrong.
+
+    The interval draws whole `groups` (the picture each answer belongs to), single answers when None.
+    """
     if len(predicted) != len(truth):
         raise InputError("predicted", len(predicted), f"{len(truth)} answers", "pair both sides first")
     if not truth:
         return Measure(None, "there is nothing to compare", 0)
-    right = sum(p is not None and p == t for p, t in zip(predicted, truth, strict=True))
-    return Measure(right / len(truth), "", len(truth))
+    right = [p is not None and p == t for p, t in zip(predicted, truth, strict=True)]
+    span = share_interval(_tally([[r, 1] for r in right], groups)) if interval else None
+    return Measure(sum(right) / len(truth), "", len(truth), span)
 
 
-def element_accuracy(probabilities: Sequence[float | None], truth: Sequence[float]) -> Measure:
+def element_accuracy(
+    probabilities: Sequence[float | None],
+    truth: Sequence[float],
+    *,
+    groups: Sequence[Hashable] | None = None,
+    interval: bool = False,
+) -> Measure:
     """Share of elements judged right, pooled over all pictures; both sides are cut at >= 0.5.
 
     Args:
         probabilities: that the element is present, 0..1; None where the judge gave no answer (wrong).
         truth: 0..1, for example the mean over annotators; a boolean is fine.
+        groups: the picture each element belongs to; the interval draws pictures.
+        interval: with a bootstrap interval.
     """
-    return accuracy([None if p is None else p >= 0.5 for p in probabilities], [t >= 0.5 for t in truth])
+    return accuracy(_cut(probabilities), _cut(truth), groups=groups, interval=interval)
+
+
+def element_f1(
+    probabilities: Sequence[float | None],
+    truth: Sequence[float],
+    *,
+    groups: Sequence[Hashable] | None = None,
+    interval: bool = False,
+) -> tuple[Measure, Measure, Measure]:
+    """F1, precision and recall of "present", pooled over all pictures; both sides are cut at >= 0.5.
+
+    An element without an answer counts as not found.
+    """
+    if len(probabilities) != len(truth):
+        raise InputError("probabilities", len(probabilities), f"{len(truth)} answers", "pair both sides")
+    rows = [
+        [bool(p and t), bool(p), bool(p and t), bool(t)]
+        for p, t in zip(_cut(probabilities), _cut(truth), strict=True)
+    ]
+    counts = _tally(rows, groups).astype(np.int64).reshape(-1, 4)
+    return f1_of(counts, "present element", interval=interval)
+
+
+def _cut(values: Sequence[float | None]) -> list[bool | None]:
+    return [None if value is None else bool(value >= 0.5) for value in values]
+
+
+def _tally(rows: Sequence[Sequence[float]], groups: Sequence[Hashable] | None) -> Floats:
+    """Sums of the rows within each group, shape (groups, columns); the rows themselves without groups."""
+    table = np.array(rows, dtype=np.float64)
+    if groups is None or not len(table):
+        return table
+    if len(groups) != len(table):
+        raise InputError("groups", len(groups), f"one per answer, {len(table)}", "pair all sides first")
+    names: dict[Hashable, int] = {}
+    places = np.array([names.setdefault(group, len(names)) for group in groups])
+    return np.stack([np.bincount(places, weights=column) for column in table.T], axis=1)
 
 
 def constant_accuracy(truth: Sequence[Hashable]) -> Measure:
@@ -202,14 +457,17 @@ def accuracy_by_kind(
     }
 
 
-def image_accuracy(predicted: Sequence[Sequence[Any] | None], truth: Sequence[Sequence[Any]]) -> Measure:
+def image_accuracy(
+    predicted: Sequence[Sequence[Any] | None], truth: Sequence[Sequence[Any]], *, interval: bool = False
+) -> Measure:
     """Share of pictures rightly called clean or defective, whatever and wherever the defects are.
 
     Args:
         predicted: the defects found in each picture; None where the judge gave no answer (wrong).
         truth: the true defects of each picture.
     """
-    return accuracy([None if p is None else bool(p) for p in predicted], [bool(t) for t in truth])
+    found = [None if p is None else bool(p) for p in predicted]
+    return accuracy(found, [bool(t) for t in truth], interval=interval)
 
 
 # ------------------------------------------------------------------------------------ boxes and regions
@@ -228,8 +486,36 @@ class RegionF1:
     """Boxes only: (picture, index of the prediction, index of the truth, IoU) of every match."""
 
 
-def f1_of(counts: NDArray[np.int64], things: str = "region") -> tuple[Measure, Measure, Measure]:
+def f1_of(
+    counts: NDArray[np.int64], things: str = "region", *, interval: bool = False
+) -> tuple[Measure, Measure, Measure]:
     """F1, precision and recall of summed counts [(predicted that hit, predicted, true found, true)]."""
+    found = _f1_of(counts, things)
+    if not interval:
+        return found
+    table, formulas = counts.reshape(-1, 4).astype(np.float64), (_f1, _precision, _recall)
+    return tuple(  # type: ignore[return-value]
+        m if m.value is None else replace(m, interval=interval_of(table, formula))
+        for m, formula in zip(found, formulas, strict=True)
+    )
+
+
+def _precision(sums: Floats) -> Floats:
+    return np.asarray(sums[:, 0] / sums[:, 1])
+
+
+def _recall(sums: Floats) -> Floats:
+    return np.asarray(sums[:, 2] / sums[:, 3])
+
+
+def _f1(sums: Floats) -> Floats:
+    """0 where one side is empty or nothing hits, NaN where both sides are empty."""
+    p, r = np.nan_to_num(_precision(sums)), np.nan_to_num(_recall(sums))
+    f1 = 2 * p * r / np.where(p + r > 0, p + r, 1)
+    return np.where(sums[:, 1] + sums[:, 3] > 0, f1, np.nan)
+
+
+def _f1_of(counts: NDArray[np.int64], things: str) -> tuple[Measure, Measure, Measure]:
     hit, predicted, found, true = (int(n) for n in counts.reshape(-1, 4).sum(axis=0))
     no_predicted, no_true = f"no {things} was predicted at all", f"the truth has no {things}"
     precision = Measure(hit / predicted, "", predicted) if predicted else Measure(None, no_predicted)
@@ -254,7 +540,11 @@ def box_iou(a: Box, b: Box) -> float:
 
 
 def box_f1(
-    predicted: Sequence[Sequence[Box]], truth: Sequence[Sequence[Box]], *, threshold: float = 0.5
+    predicted: Sequence[Sequence[Box]],
+    truth: Sequence[Sequence[Box]],
+    *,
+    threshold: float = 0.5,
+    interval: bool = False,
 ) -> RegionF1:
     """F1 of boxes: one to one within a picture, greedily by IoU, a match at IoU >= `threshold`.
 
@@ -276,7 +566,7 @@ def box_f1(
                 used_j.add(j)
                 matches.append((picture, i, j, iou))
         counts[picture] = len(used_i), len(found), len(used_j), len(true)
-    return RegionF1(*f1_of(counts, "box"), counts, matches)
+    return RegionF1(*f1_of(counts, "box", interval=interval), counts, matches)
 
 
 def boxes_mask(boxes: Sequence[Box], width: int, height: int) -> NDArray[np.bool_]:
@@ -288,7 +578,9 @@ def boxes_mask(boxes: Sequence[Box], width: int, height: int) -> NDArray[np.bool
     return mask
 
 
-def region_f1(predicted: Sequence[NDArray[Any]], truth: Sequence[NDArray[Any]]) -> RegionF1:
+def region_f1(
+    predicted: Sequence[NDArray[Any]], truth: Sequence[NDArray[Any]], *, interval: bool = False
+) -> RegionF1:
     """F1 over regions by the rule of the EvalMuse structure track, pooled over the data set.
 
     Each mask (any size, everything above 0 is inside) is resized to 512x512 (bilinear, 8-bit 0/1) and cut
@@ -302,12 +594,16 @@ def region_f1(predicted: Sequence[NDArray[Any]], truth: Sequence[NDArray[Any]]) 
         raise InputError("predicted", len(predicted), f"{len(truth)} masks", "pair both sides first")
     counts = np.zeros((len(truth), 4), dtype=np.int64)
     for picture, (found, true) in enumerate(zip(predicted, truth, strict=True)):
-        ours = _regions(found, LEAST_PREDICTED)
-        theirs = _regions(true, LEAST_TRUE)
-        hits = np.array([[_mask_iou(a, b) > 0.1 for b in theirs] for a in ours], dtype=bool)
-        hits = hits.reshape(len(ours), len(theirs))
-        counts[picture] = hits.any(axis=1).sum(), len(ours), hits.any(axis=0).sum(), len(theirs)
-    return RegionF1(*f1_of(counts, "region"), counts)
+        counts[picture] = region_counts(found, true)
+    return RegionF1(*f1_of(counts, "region", interval=interval), counts)
+
+
+def region_counts(predicted: NDArray[Any], truth: NDArray[Any]) -> tuple[int, int, int, int]:
+    """Of one picture by the rule of `region_f1`: predicted that hit, predicted, true found, true."""
+    ours, theirs = _regions(predicted, LEAST_PREDICTED), _regions(truth, LEAST_TRUE)
+    hits = np.array([[_mask_iou(a, b) > 0.1 for b in theirs] for a in ours], dtype=bool)
+    hits = hits.reshape(len(ours), len(theirs))
+    return int(hits.any(axis=1).sum()), len(ours), int(hits.any(axis=0).sum()), len(theirs)
 
 
 def _regions(mask: NDArray[Any], least: float) -> list[NDArray[np.bool_]]:
@@ -339,49 +635,104 @@ def _mask_iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     return np.count_nonzero(a & b) / either if either else 0.0
 
 
-def pixel_f1(predicted: Sequence[NDArray[Any]], truth: Sequence[NDArray[Any]]) -> Measure:
+def pixel_f1(
+    predicted: Sequence[NDArray[Any]], truth: Sequence[NDArray[Any]], *, interval: bool = False
+) -> Measure:
     """F1 over pixels, pooled over the data set; the two masks of a picture have the same shape."""
-    both = ours = theirs = 0
-    for at, (p, t) in enumerate(zip(predicted, truth, strict=True)):
-        a, b = _binary(p), _binary(t)
-        if a.shape != b.shape:
-            raise InputError(f"predicted[{at}]", a.shape, f"the shape of its truth, {b.shape}", "resize it")
-        both, ours, theirs = both + int((a & b).sum()), ours + int(a.sum()), theirs + int(b.sum())
-    if ours + theirs == 0:
+    found = _overlaps(predicted, truth)
+    rows = [(2 * both, ours + theirs) for both, ours, theirs in found]
+    predicted_any = any(ours for _, ours, _ in found)
+    tally = np.array(rows, dtype=np.float64).reshape(-1, 2)
+    both, marked = tally.sum(axis=0)
+    if not marked:
         return Measure(None, "no pixel is marked on either side", 0)
-    note = "" if ours else "nothing was marked, so F1 is 0"
-    return Measure(2 * both / (ours + theirs), note, ours + theirs)
+    note = "" if predicted_any else "nothing was marked, so F1 is 0"
+    return Measure(float(both / marked), note, int(marked), share_interval(tally) if interval else None)
 
 
-# ------------------------------------------------------------------------------------------- certainty
+def pixel_iou(
+    predicted: Sequence[NDArray[Any]], truth: Sequence[NDArray[Any]], *, interval: bool = False
+) -> Measure:
+    """Mean over pictures of (intersection + 1e-4) / (union + 1e-4) of the marked pixels.
 
-
-def bootstrap(
-    statistic: Callable[[NDArray[np.intp]], float | None],
-    count: int,
-    *,
-    rounds: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Interval:
-    """Percentile bootstrap interval of a statistic over `count` pictures.
-
-    Args:
-        statistic: takes indices of pictures (drawn with replacement, shape (count,)), gives the number, or
-            None where it is undefined for that draw. Resample pictures, not elements: the elements of one
-            picture are not independent.
-        count: number of pictures.
-        rounds: number of draws.
-        level: share of draws inside the interval, 0..1.
-        seed: the same seed gives the same interval.
+    The structure track prints it beside its score. A picture with no mark on either side counts as 1.
     """
-    if count < 2:
-        return Interval(None, None, f"an interval needs at least 2 pictures, there are {count}")
-    chance = np.random.default_rng(seed)
-    drawn = [statistic(chance.integers(0, count, count)) for _ in range(rounds)]
-    values = [value for value in drawn if value is not None]
-    if len(values) < 0.9 * rounds:
-        return Interval(None, None, f"undefined in {rounds - len(values)} of {rounds} draws: too few data")
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    lost = rounds - len(values)
-    return Interval(float(low), float(high), f"{lost} of {rounds} draws were undefined" if lost else "")
+    ious = [
+        (both + 1e-4) / (ours + theirs - both + 1e-4) for both, ours, theirs in _overlaps(predicted, truth)
+    ]
+    return mean(ious, interval=interval)
+
+
+def mean(values: Sequence[float], *, interval: bool = False) -> Measure:
+    """The mean of one number per picture."""
+    if not len(values):
+        return Measure(None, "there is nothing to compare", 0)
+    table = np.array([[value, 1.0] for value in values])
+    return Measure(float(table[:, 0].mean()), "", len(values), share_interval(table) if interval else None)
+
+
+def overlap(predicted: NDArray[Any], truth: NDArray[Any]) -> tuple[int, int, int]:
+    """Marked pixels of one picture: on both sides, predicted, true."""
+    a, b = _binary(predicted), _binary(truth)
+    if a.shape != b.shape:
+        raise InputError("predicted", a.shape, f"the shape of its truth, {b.shape}", "resize it")
+    return int((a & b).sum()), int(a.sum()), int(b.sum())
+
+
+def _overlaps(predicted: Sequence[NDArray[Any]], truth: Sequence[NDArray[Any]]) -> list[tuple[int, int, int]]:
+    return [overlap(p, t) for p, t in zip(predicted, truth, strict=True)]
+
+
+# ------------------------------------------------------------------------------------------ calibration
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Answers of similar probability."""
+
+    low: float
+    high: float
+    """Probabilities from `low` (included) up to `high` (excluded, but for 1)."""
+    count: int
+    confidence: float | None
+    """Mean probability of the answers in it; None when there are none."""
+    frequency: float | None
+    """Share of them that are true."""
+
+
+def calibration(probabilities: Sequence[float], truth: Sequence[bool], *, bins: int = 10) -> list[Bin]:
+    """Equally wide bins of probability with what was said and what was true in them."""
+    p, places, t = _binned(probabilities, truth, bins)
+    found = []
+    for at in range(bins):
+        inside = places == at
+        n = int(inside.sum())
+        said, true = (float(p[inside].mean()), float(t[inside].mean())) if n else (None, None)
+        found.append(Bin(at / bins, (at + 1) / bins, n, said, true))
+    return found
+
+
+def expected_calibration_error(
+    probabilities: Sequence[float], truth: Sequence[bool], *, bins: int = 10, interval: bool = False
+) -> Measure:
+    """Mean distance, 0..1, of what was said from what was true, over equally wide bins by their counts."""
+    p, places, t = _binned(probabilities, truth, bins)
+    if not len(p):
+        return Measure(None, "there is nothing to compare", 0)
+    tally = np.zeros((len(p), bins))
+    tally[np.arange(len(p)), places] = p - t
+
+    def error(sums: Floats) -> Floats:
+        return np.asarray(np.abs(sums).sum(axis=1) / len(p))
+
+    value = float(error(tally.sum(axis=0, keepdims=True))[0])
+    return Measure(value, "", len(p), interval_of(tally, error) if interval else None)
+
+
+def _binned(
+    probabilities: Sequence[float], truth: Sequence[bool], bins: int
+) -> tuple[Floats, NDArray[np.intp], Floats]:
+    p, t = _pairs(probabilities, truth)
+    if len(p) and (p.min() < 0 or p.max() > 1):
+        raise InputError("probabilities", float(p.min()), "0 to 1", "give probabilities")
+    return p, np.minimum((p * bins).astype(np.intp), bins - 1), t

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,10 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner
 
 from eval.bench import __main__ as cli
-from eval.bench import backend, elements, forms
+from eval.bench import backend, elements, forms, serving
+from eval.bench.contenders import CannotRun, Lap, fresh
 from eval.bench.scenes import Scene, read_scenes, run, scene_seeds
 from judge.errors import InputError, ReplyError
 from judge.types import (
@@ -551,7 +555,7 @@ def test_all_keeps_what_was_measured_when_a_part_fails(
     def broken(*_: object) -> dict[str, Any]:
         raise InputError("model", "x", "a model", "name one")
 
-    for name in ("scenes", "forms"):
+    for name in ("scenes", "serving", "suites", "forms"):
         monkeypatch.setattr(cli, f"measure_{name}", lambda *_: {"count": 1})
     monkeypatch.setattr(cli, "measure_backend", broken)
     monkeypatch.setattr(cli, "measure_draw", lambda *_: {"count": 1 // 0})
@@ -559,7 +563,7 @@ def test_all_keeps_what_was_measured_when_a_part_fails(
     result = invoke("all", "--out", str(out))
     assert result.exit_code == 1
     written = json.loads(out.read_text())
-    assert set(written) == {"scenes", "forms", "draw", "elements", "backend"}
+    assert set(written) == {"scenes", "serving", "suites", "forms", "draw", "elements", "backend"}
     assert "name one" in written["backend"]["error"]
     assert written["draw"]["error"].startswith("ZeroDivisionError")
     assert all(written[name]["part"] == name for name in written)
@@ -570,3 +574,105 @@ def test_the_bench_is_quick_to_import() -> None:
     code = "import eval.bench.__main__, sys; print({'torch', 'scipy', 'cv2', 'pydantic'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+# -------------------------------------------------------------------------------------------- serving
+
+
+class Paced:
+    """A team whose contenders answer at a set pace; `broken` breaks at its first timed lap."""
+
+    def __init__(self, **rates: float) -> None:
+        self.rates, self.visits, self.asked = rates, [], dict.fromkeys(rates, 0)
+
+    def start(self) -> dict[str, dict[str, Any]]:
+        if not self.rates:
+            raise CannotRun("nothing is installed")
+        return {name: {"batch": 4} for name in self.rates}
+
+    def lap(self, name: str, depth: str, visit: int, count: int) -> Lap:
+        self.visits.append(visit)
+        self.asked[name] += 1
+        if name == "bare_forward" and depth == "verdict":
+            raise CannotRun("more than one pass")
+        if name == "outlines" and self.asked[name] > 2:
+            raise RuntimeError("it broke")
+        seconds = count / self.rates[name] * (2 if depth == "verdict" else 1)
+        return Lap(seconds, count, count - 1, [0.1] * count if name == "gateway" else [], errors=1)
+
+    def stop(self) -> None:
+        self.rates = {}
+
+
+def test_serving_gives_rates_of_all_that_run_reasons_of_the_others_and_ratios() -> None:
+    ours, theirs = Paced(generate=10.0, walker=60.0, outlines=5.0, bare_forward=75.0), Paced()
+    team = Paced(gateway=20.0)
+    teams = {("generate", "walker", "outlines", "bare_forward"): ours, ("vllm",): theirs, ("gateway",): team}
+    result = serving.run(teams, 40, rounds=2)
+    assert result["walker"]["scores_per_s"] == pytest.approx(60)
+    assert result["walker"]["verdicts_per_s"] == pytest.approx(30)
+    assert result["walker"]["usable_scores"] == pytest.approx(39 / 40)
+    assert result["bare_forward"]["verdicts_per_s"] is None
+    assert result["ratios"]["walker_to_generate_scores"] == pytest.approx(6)
+    assert result["ratios"]["walker_to_bare_forward_scores"] == pytest.approx(0.8)
+    assert "it broke" in result["outlines"]["cannot_run"]
+    assert result["vllm"] == {"cannot_run": "nothing is installed"}
+    assert result["ratios"]["vllm_to_vllm_raw_scores"] is None
+    assert (result["gateway"]["score_p99_s"], result["gateway"]["score_error_rate"]) == (0.1, 1 / 40)
+    assert len(set(ours.visits)) == len(ours.visits)  # no picture is met again
+    assert ours.rates == team.rates == {}  # stopped
+    json.dumps(result, allow_nan=False)
+    shown = Console(width=160, file=StringIO())
+    shown.print(serving.table({"part": "serving", **result}))
+    assert "nothing is installed" in shown.file.getvalue()
+
+
+def paced(rate: float) -> Paced:
+    return Paced(walker=rate)
+
+
+def ending() -> Paced:
+    os._exit(3)
+
+
+def test_a_team_in_another_process_answers_and_its_end_is_told() -> None:
+    apart = serving.Apart(paced, 8.0)
+    try:
+        assert apart.start() == {"walker": {"batch": 4}}
+        assert apart.lap("walker", "score", 1, 4) == Lap(0.5, 4, 3, [], 1)
+        with pytest.raises(RuntimeError, match="KeyError"):
+            apart.lap("nobody", "score", 2, 4)
+    finally:
+        apart.stop()
+    gone = serving.Apart(ending)
+    with pytest.raises(CannotRun, match="exit code 3"):
+        gone.start()
+    gone.stop()
+
+
+def test_a_visits_pictures_differ_from_any_others_in_one_corner() -> None:
+    pixels = np.zeros((4, 4, 3), dtype=np.uint8)
+    (one,), (other,) = (fresh([Sample(image=pixels)], visit) for visit in (258, 3))
+    assert one.image[0, 0].tolist() == [2, 1, 0]
+    assert (one.image[1:] == pixels[1:]).all() and not pixels.any()
+    assert (one.image != other.image).any()
+
+
+@pytest.mark.slow
+def test_serving_measures_the_real_libraries_side_by_side(tmp_path: Path) -> None:
+    pytest.importorskip("outlines")
+    from tiny import nano
+
+    from eval.bench.contenders.local import NAMES, Local
+
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    samples = [
+        Sample(id=str(i), image=p, prompt="a red circle", elements=["circle"]) for i, p in enumerate(pictures)
+    ]
+    result = serving.run({NAMES: Local(str(nano(tmp_path)), None, samples, 2)}, 3, rounds=1)
+    assert set(NAMES) == set(serving.TEAMS["local"]) <= set(result)
+    for name in NAMES:
+        assert "cannot_run" not in result[name], result[name]
+        assert result[name]["scores_per_s"] > 0
+    assert result["walker"]["usable_verdicts"] == result["walker"]["usable_scores"] == 1
+    assert all(result["ratios"][key] > 0 for key in result["asked"] if key.startswith("walker"))

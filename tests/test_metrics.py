@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import zipfile
 from pathlib import Path
@@ -21,15 +22,29 @@ from eval.metrics import (
     box_f1,
     box_iou,
     boxes_mask,
+    bradley_terry,
+    calibration,
+    combined,
     constant_accuracy,
     element_accuracy,
+    element_f1,
+    expected_calibration_error,
     f1_of,
     image_accuracy,
+    inversion_accuracy,
     krcc,
+    mae,
+    median_over,
+    pairwise_accuracy,
     pixel_f1,
+    pixel_iou,
     plcc,
+    preference_accuracy,
     region_f1,
+    rmse,
     srcc,
+    tie_accuracy,
+    tie_optimised_accuracy,
 )
 from judge.errors import InputError
 
@@ -378,3 +393,214 @@ def test_a_measure_cannot_be_nan_or_silently_undefined() -> None:
     with pytest.raises(ValueError, match="say why"):
         Measure(None)
     assert f1_of(np.zeros((0, 4), dtype=np.int64))[0].value is None
+
+
+# ------------------------------------------------------------------------------------ errors and medians
+
+
+def test_errors_are_on_the_scale_of_the_truth_and_after_the_fit_when_asked() -> None:
+    x, y = [1.0, 2.0, 3.0, 4.0], [2.0, 2.0, 5.0, 4.0]
+    assert value(rmse(x, y)) == pytest.approx(math.sqrt((1 + 0 + 4 + 0) / 4))
+    assert value(mae(x, y)) == pytest.approx(0.75)
+    truth = np.linspace(1, 5, 40)
+    assert value(rmse(truth * 20 - 7, truth, fitted=True)) < 0.05  # a judge on another scale
+    assert rmse([], []).note
+    assert "at least 4" in mae([1.0, 2.0], [1.0, 2.0], fitted=True).note
+
+
+def test_five_parameters_fit_at_least_as_well_as_four_on_a_bent_line() -> None:
+    chance = np.random.default_rng(0)
+    x = chance.uniform(0, 10, 200)
+    y = 1 / (1 + np.exp(-(x - 5))) * 3 + 0.2 * x + chance.normal(0, 0.05, 200)
+    assert value(plcc(x, y, fitted=True, parameters=5)) > value(plcc(x, y, fitted=True)) > 0.9
+    with pytest.raises(InputError, match="4 or 5"):
+        plcc(x, y, fitted=True, parameters=3)
+
+
+def test_the_median_over_scenes_leaves_out_scenes_that_have_no_correlation() -> None:
+    scenes = ["a"] * 3 + ["b"] * 3 + ["c"]
+    x = [1.0, 2.0, 3.0, 3.0, 2.0, 1.0, 9.0]
+    y = [1.0, 2.0, 3.0, 1.0, 2.0, 3.0, 5.0]
+    found = median_over(srcc, x, y, scenes, interval=True)
+    assert (found.value, found.count) == (0.0, 2)
+    assert "1 of 3 groups" in found.note
+    assert median_over(srcc, [1.0], [2.0], ["a"]).value is None
+
+
+# ------------------------------------------------------------------------------------------------- pairs
+
+
+def brute_pairs(x, y):
+    rows = [(x[i] - x[j], y[i] - y[j]) for i in range(len(x)) for j in range(i)]
+    return [(float(np.sign(a)), float(np.sign(b)), abs(a)) for a, b in rows]
+
+
+small = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 4)), min_size=2, max_size=12)
+
+
+@given(small)
+def test_pairwise_measures_agree_with_counting_by_hand(rows) -> None:
+    x, y = np.array(rows, dtype=float).T
+    pairs = brute_pairs(x, y)
+    ordered = [(a, b) for a, b, _ in pairs if b]
+    found = pairwise_accuracy(x, y)
+    if ordered:
+        assert value(found) == pytest.approx(np.mean([a == b for a, b in ordered]))
+    else:
+        assert found.value is None
+    assert value(tie_accuracy(x, y)) == pytest.approx(np.mean([a == b for a, b, _ in pairs]))
+    best = max(
+        np.mean([(b == 0) if d <= tie else a == b for a, b, d in pairs])
+        for tie in {0.0, *(d for *_, d in pairs)}
+    )
+    optimised = tie_optimised_accuracy(x, y)
+    assert value(optimised.accuracy) == pytest.approx(best)
+    assert value(tie_accuracy(x, y, tie=optimised.tie)) == pytest.approx(best)
+
+
+def test_pairs_of_different_groups_are_never_compared() -> None:
+    x, y = [1.0, 2.0, 9.0, 8.0], [1.0, 2.0, 3.0, 4.0]
+    assert value(pairwise_accuracy(x, y, ["a", "a", "b", "b"])) == 0.5
+    assert pairwise_accuracy(x, y, list("abcd")).value is None
+
+
+def test_a_point_is_half_where_exactly_one_side_ties() -> None:
+    first, second = [2.0, 1.0, 1.0, 1.0, None], [1.0, 1.0, 2.0, 1.0, 3.0]
+    # right, judge ties a decided pair, judge decides a tied pair, both tie, not answered
+    assert value(preference_accuracy(first, second, [1, 1, 0.5, 0.5, 0])) == pytest.approx(
+        (1 + 0.5 + 0.5 + 1 + 0) / 5
+    )
+
+
+def test_inversions_are_counted_per_list_and_human_ties_are_none() -> None:
+    # First list: perfect. Second: of three pairs one is inverted, one tied by people.
+    predicted, places = [3.0, 2.0, 1.0, 5.0, 6.0, 1.0], [1.0, 2.0, 3.0, 1.0, 2.0, 2.0]
+    found = inversion_accuracy(predicted, places, ["a"] * 3 + ["b"] * 3)
+    assert value(found) == pytest.approx((1 + (1 - 1 / 3)) / 2)
+    tied = inversion_accuracy([1.0, 1.0], [1.0, 2.0], ["a", "a"])
+    assert value(tied) == 0.5
+    assert "1 pairs that the judge ties" in tied.note
+
+
+def test_strengths_are_those_of_greatest_likelihood() -> None:
+    from scipy.optimize import minimize
+
+    chance = np.random.default_rng(3)
+    a = chance.integers(0, 5, 400)
+    b = (a + chance.integers(1, 5, 400)) % 5
+    won = (chance.random(400) < 1 / (1 + np.exp(0.5 * (b - a)))).astype(float)
+
+    def loss(theta):
+        p = 1 / (1 + np.exp(theta[b] - theta[a]))
+        return -(won * np.log(p) + (1 - won) * np.log(1 - p)).sum()
+
+    best = minimize(loss, np.zeros(5), method="BFGS").x
+    ranking = bradley_terry([f"m{i}" for i in a], [f"m{i}" for i in b], won, interval=True)
+    assert [s.name for s in ranking] == [f"m{i}" for i in np.argsort(-best)]
+    for entry in ranking:
+        expected = (best - best.mean())[int(entry.name[1:])]
+        assert value(entry.strength) == pytest.approx(expected, abs=1e-3)
+        assert entry.strength.interval.low < expected < entry.strength.interval.high
+
+
+def test_a_ranking_that_pairs_leave_open_says_why() -> None:
+    for pairs, said in (
+        ([("a", "b", 1)], "a never lost"),
+        ([("a", "b", 1), ("b", "a", 1), ("c", "d", 1), ("d", "c", 1)], "2 parts"),
+    ):
+        ranking = bradley_terry(*zip(*pairs, strict=True))
+        assert all(entry.strength.value is None and said in entry.strength.note for entry in ranking)
+    even = bradley_terry(["a", "b"], ["b", "a"], [0.5, 0.5])
+    assert [value(entry.strength) for entry in even] == [0.0, 0.0]
+    with pytest.raises(InputError, match="another than the first"):
+        bradley_terry(["a"], ["a"], [1])
+
+
+# ------------------------------------------------------------------------------- elements and calibration
+
+
+def test_precision_and_recall_of_elements_count_no_answer_as_not_found() -> None:
+    f1, precision, recall = element_f1([0.9, 0.9, None, 0.1], [1, 0, 1, 1])
+    assert (value(precision), value(recall)) == (0.5, pytest.approx(1 / 3))
+    assert value(f1) == pytest.approx(0.4)
+
+
+def test_calibration_of_a_case_worked_by_hand() -> None:
+    # Bin 0.9..1: said .95 and .95, one true of two: |.95 - .5|. Bin .1...2: said .1, true 0.
+    assert value(expected_calibration_error([0.95, 0.95, 0.1], [True, False, False])) == pytest.approx(
+        (2 * 0.45 + 0.1) / 3
+    )
+    bins = calibration([0.95, 1.0, 0.1], [True, False, False])
+    assert (bins[9].count, bins[9].frequency, bins[0].confidence) == (2, 0.5, None)
+    assert value(expected_calibration_error([1.0, 0.0], [True, False])) == 0
+    with pytest.raises(InputError, match="probabilities"):
+        expected_calibration_error([1.2], [True])
+
+
+def test_pixel_iou_is_a_mean_over_pictures_and_two_empty_masks_agree() -> None:
+    a, b = boxes_mask([(0, 0, 4, 2)], 8, 8), boxes_mask([(0, 0, 2, 2)], 8, 8)
+    empty = np.zeros((8, 8), dtype=bool)
+    assert value(pixel_iou([a, empty], [b, empty])) == pytest.approx((0.5 + 1) / 2, abs=1e-4)
+
+
+# --------------------------------------------------------------------------------------------- intervals
+
+PAIRS = np.random.default_rng(1).normal(size=(2, 120))
+TRUTH, SAID = PAIRS[0], PAIRS[0] + PAIRS[1]
+MEASURES = {
+    "srcc": (lambda x, y, **k: srcc(x, y, **k)),
+    "plcc": (lambda x, y, **k: plcc(x, y, **k)),
+    "plcc fitted": (lambda x, y, **k: plcc(x, y, fitted=True, **k)),
+    "krcc": (lambda x, y, **k: krcc(x, y, **k)),
+    "rmse": (lambda x, y, **k: rmse(x, y, **k)),
+    "mae": (lambda x, y, **k: mae(x, y, **k)),
+    "pairs": (lambda x, y, **k: pairwise_accuracy(x, y, **k)),
+    "ties": (lambda x, y, **k: tie_optimised_accuracy(x, y, **k).accuracy),
+}
+
+
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
+def test_an_interval_is_that_of_drawing_the_rows_anew(measure) -> None:
+    """The quick intervals against the slow bootstrap that computes the measure once a draw."""
+    found = measure(SAID, TRUTH, interval=True)
+    slow = bootstrap(lambda draw: measure(SAID[draw], TRUTH[draw]).value, len(SAID), rounds=300)
+    width = slow.high - slow.low
+    assert found.interval.low <= found.value <= found.interval.high
+    assert found.interval.low == pytest.approx(slow.low, abs=0.25 * width)
+    assert found.interval.high == pytest.approx(slow.high, abs=0.25 * width)
+
+
+def test_elements_of_one_picture_are_drawn_together() -> None:
+    said, true = [0.9] * 40, [1.0] * 20 + [0.0] * 20
+    alone = element_accuracy(said, true, interval=True).interval
+    pictures = element_accuracy(said, true, groups=[i // 10 for i in range(40)], interval=True).interval
+    assert pictures.high - pictures.low > 1.5 * (alone.high - alone.low)
+
+
+def test_a_weighted_sum_is_undefined_with_its_parts_and_never_surer_than_they_are() -> None:
+    parts = {"a": srcc(SAID, TRUTH, interval=True), "b": plcc(SAID, TRUTH, interval=True)}
+    found = combined(parts, {"a": 0.5, "b": 0.5})
+    assert value(found) == pytest.approx((parts["a"].value + parts["b"].value) / 2)
+    assert found.interval.low <= found.value <= found.interval.high
+    broken = combined({"a": srcc([1.0, 1.0], [1.0, 2.0])}, {"a": 1.0})
+    assert broken.value is None
+    assert "predictions are equal" in broken.note
+
+
+def test_json_of_a_measure_has_null_and_words_where_there_is_no_number() -> None:
+    assert srcc([1.0, 1.0], [1.0, 2.0], interval=True).plain() == {
+        "value": None,
+        "low": None,
+        "high": None,
+        "note": "all predictions are equal, so the correlation is undefined",
+        "count": 2,
+    }
+    assert json.loads(json.dumps(srcc(SAID, TRUTH, interval=True).plain(), allow_nan=False))["low"] > 0
+
+
+@settings(max_examples=25, deadline=None)
+@given(small)
+def test_no_measure_and_no_interval_is_ever_nan(rows) -> None:
+    x, y = np.array(rows, dtype=float).T
+    for measure in MEASURES.values():
+        json.dumps(measure(x, y, interval=True).plain(), allow_nan=False)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
@@ -83,6 +83,13 @@ def measure_draw(seed: int, count: int, processes: int) -> dict[str, Any]:
     return part.run(count, seed, processes)
 
 
+def measure_suites(seed: int) -> dict[str, Any]:
+    """Speed of reading label files and scoring predictions."""
+    from eval.bench import suites as part
+
+    return part.run(seed)
+
+
 def measure_backend(seed: int, rounds: int, model: str, adapter: str | None) -> dict[str, Any]:
     """Speed of the judge."""
     from eval.bench import backend as part
@@ -91,6 +98,39 @@ def measure_backend(seed: int, rounds: int, model: str, adapter: str | None) -> 
     samples = [scene.asked() for scene in drawn(16, seed)]
     list(judge.many(samples[:1]))  # loads the model
     return {**part.run(judge, samples, judge.backend, rounds=rounds), **named(model, adapter)}
+
+
+def measure_serving(
+    seed: int, count: int, rounds: int, model: str, adapter: str | None, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Verdicts and scores a second, of this package and of what it is built on."""
+    from eval.bench import serving as part
+
+    teams = part.teams(model, adapter, seed, count, **options)
+    laps = sum(map(len, teams)) * 2 * (rounds + 1)
+    with progress("serving", laps) as tick:
+        result = part.run(teams, count, rounds=rounds, tick=tick)
+    return {**result, "seed": seed, **named(model, adapter)}
+
+
+def measure_parity(seed: int, count: int, asked: int | None, batch: int) -> dict[str, Any]:
+    """The embedded judge on every backend, beside the one on transformers."""
+    from functools import partial
+
+    from eval.bench import parity as part
+    from judge.domain import ASSETS
+
+    samples = [scene.asked() for scene in drawn(count, seed)]
+    own = partial(part.in_process, model="embedded", adapter=None)
+    contenders = [
+        ("transformers", partial(own, "transformers"), count),
+        ("vllm", partial(own, "vllm"), count),
+        ("vllm serve", partial(part.behind_server, ASSETS), count if asked is None else min(asked, count)),
+    ]
+    contenders = [contender for contender in contenders if contender[2]]
+    with progress("parity", 2 * sum(number for _, _, number in contenders)) as tick:
+        result = part.run(contenders, samples, batch=batch, tick=tick)
+    return {**result, "seed": seed}
 
 
 def open_judge(model: str, adapter: str | None) -> Any:
@@ -166,6 +206,12 @@ def draw(
 
 
 @app.command()
+def suites(seed: Seed = 0, as_json: Json = False) -> None:
+    """Seconds to read a label file of 23,820 rows, and to score 100,000 predictions."""
+    show("suites", lambda: measure_suites(seed), as_json)
+
+
+@app.command()
 def backend(
     seed: Seed = 0,
     rounds: Annotated[int, typer.Option(min=1, help="How often each call is timed.")] = 5,
@@ -175,6 +221,40 @@ def backend(
 ) -> None:
     """Seconds a verdict and a score, and the score's cost beside one bare forward pass."""
     show("backend", lambda: measure_backend(seed, rounds, model, adapter), as_json)
+
+
+@app.command()
+def serving(
+    seed: Seed = 0,
+    count: Count = 256,
+    rounds: Annotated[int, typer.Option(min=1, help="Laps of each contender at each depth.")] = 3,
+    model: Model = "embedded",
+    adapter: Adapter = None,
+    batch: Batch = 16,
+    clients: Annotated[int, typer.Option(min=1, help="Clients of the gateway, at once.")] = 64,
+    gateway: Annotated[str, typer.Option(help="Backend behind the gateway.")] = "vllm",
+    only: Annotated[
+        list[str] | None, typer.Option(help="local, vllm or gateway; may be repeated. Default: all three.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Verdicts and scores a second, beside generate, outlines, plain vLLM and the bare forward pass."""
+    options = {"batch": batch, "clients": clients, "gateway": gateway, "only": only}
+    show("serving", lambda: measure_serving(seed, count, rounds, model, adapter, options), as_json)
+
+
+@app.command()
+def parity(
+    seed: Seed = 0,
+    count: Count = 200,
+    served: Annotated[
+        int | None, typer.Option(min=0, help="Scenes that a vLLM server is asked, too; default: all.")
+    ] = None,
+    batch: Batch = 32,
+    as_json: Json = False,
+) -> None:
+    """The same verdict from transformers, vLLM in process, and a vLLM server?"""
+    show("parity", lambda: measure_parity(seed, count, served, batch), as_json)
 
 
 @app.command(name="all")
@@ -191,9 +271,11 @@ def every(
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "draw": lambda: measure_draw(seed, 2 * count, 2),
         "elements": lambda: measure_elements(labels),
+        "suites": lambda: measure_suites(seed),
         "backend": lambda: measure_backend(seed, 5, model, adapter),
         "forms": lambda: measure_forms(seed, count, model, adapter, 16),
         "scenes": lambda: measure_scenes(seed, count, None, model, adapter, 16),
+        "serving": lambda: measure_serving(seed, min(count, 256), 3, model, adapter, {}),
     }
     if not out.parent.is_dir():
         fail(InputError("out", str(out), "a file in a folder that exists", "make the folder first"))
@@ -256,6 +338,10 @@ def table(result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    if "ratios" in result:
+        from eval.bench import serving as part
+
+        return Console().print(part.table(result))
     grid = Table(title=result["part"], title_justify="left", show_edge=False)
     intervals, notes = result.get("interval_95", {}), result.get("notes", {})
     for column in ("", "value", "95 % interval", "note"):

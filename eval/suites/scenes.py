@@ -1,0 +1,119 @@
+"""Drawn scenes: pictures of this project's own renderer, whose truth is exact.
+
+Data: a folder with `rows.jsonl` (one `LabelledSample` a line, pictures and masks relative to it), as
+`finetune.scenes.write` makes it, or such a file. Measured are elements, scores, boxes of artifacts at IoU
+0.5, and regions by the structure track's rule, the judge's boxes drawn filled against the exact masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from eval.metrics import boxes_mask, plcc, srcc
+from eval.suites import base, opinions
+from eval.suites.base import Item, Measures, Row, Suite, Truth, answer_of, verdict_of
+from eval.suites.evalmuse_structure import picture_shape
+from eval.suites.tally import Boxes, Elements, Regions, defect_boxes, defect_mask
+from judge.errors import InputError
+from judge.types import DefectLabel, LabelledSample
+
+SOURCE = "the renderer in this package: finetune.scenes"
+
+
+def read(data: Path, split: str | None = None, *, media: bool = True) -> Iterator[Item]:
+    """Scenes of a folder, in order."""
+    opinions.checked_split(split, ("all",), "all")
+    path = base.label_file(data, ["rows.jsonl"], SOURCE)
+    root = path.parent
+    yield from base.with_media(lambda: base.unique(_items(path), path), root, SOURCE, media=media)
+
+
+def _items(path: Path) -> Iterator[Item]:
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                yield _item(line, path, f"{path.name} line {number}", number)
+
+
+def _item(line: str, path: Path, where: str, number: int) -> Item:
+    try:
+        sample = LabelledSample.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "row"
+        raise InputError(f"{where}: {field}", first["input"], first["msg"], "mend the row") from None
+    if not isinstance(sample.image, str):
+        raise InputError(f"{where}: image", sample.image, "a picture's path, relative to the file", "mend it")
+    area = partial(_area, sample.labels.defects, path.parent, path.parent / sample.image)
+    truth = Truth(**dict(sample.labels), mos=sample.labels.score, area=area)
+    return Item(**dict(sample) | {"id": sample.id or str(number), "labels": truth})
+
+
+def _area(defects: list[DefectLabel], root: Path, image: Path) -> NDArray[np.bool_]:
+    """Union of the true artifact regions; the filled box where a region has no mask."""
+    from PIL import Image
+
+    height, width = picture_shape(image)
+    found: Any = np.zeros((height, width), dtype=bool)
+    for defect in (d for d in defects if d.family == "artifact"):
+        if defect.mask is None:
+            found |= boxes_mask([defect.box], width, height)
+            continue
+        try:
+            with Image.open(root / defect.mask) as picture:
+                region = np.asarray(picture.convert("L")) > 127
+        except OSError:
+            raise base.missing("masks", [defect.mask], 1, root, SOURCE) from None
+        if region.shape != found.shape:
+            raise InputError(
+                str(defect.mask), region.shape, f"the picture's shape, {found.shape}", "draw again"
+            )
+        found |= region
+    return np.asarray(found)
+
+
+def measure(rows: Iterable[Row]) -> Measures:
+    """A run over scenes."""
+    elements, boxes, regions = Elements(), Boxes(), Regions()
+    pairs: list[tuple[float, float]] = []
+    dimensions: dict[str, list[tuple[float, float]]] = {}
+    unscored = total = 0
+    for row in rows:
+        verdict, truth, total = verdict_of(row), row.sample.labels, total + 1
+        answer, scored = answer_of(row), verdict.status == "scored"
+        unscored += not scored
+        if answer is not None and truth.score is not None:
+            pairs.append((answer, truth.score))
+        for name, wanted in truth.dimensions.items():
+            if name in verdict.dimensions:
+                dimensions.setdefault(name, []).append((verdict.dimensions[name].score, wanted))
+        elements.add(row)
+        true = [d.box for d in truth.defects if d.family == "artifact"]
+        boxes.add(defect_boxes(verdict, "artifact") if scored else None, true)
+        if truth.area is not None:
+            area = truth.area()
+            regions.add(defect_mask(verdict, area.shape), area)
+    x, y = [p for p, _ in pairs], [t for _, t in pairs]
+    found = {"srcc": srcc(x, y, interval=True), "plcc": plcc(x, y, interval=True)}
+    for name, sides in sorted(dimensions.items()):
+        found[f"srcc_by_dimension/{name}"] = srcc([p for p, _ in sides], [t for _, t in sides], interval=True)
+    areas = {f"region_{name}": value for name, value in regions.measures().items()}
+    return found | elements.measures() | boxes.measures() | areas | opinions.unscored_of(unscored, total)
+
+
+SUITE = Suite(
+    name="scenes",
+    title="Drawn scenes with exact labels",
+    source=SOURCE,
+    read=read,
+    measure=measure,
+    scale=(1.0, 5.0),
+    splits=("all",),
+)
