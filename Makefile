@@ -33,6 +33,7 @@ demo: $(VENV)/.core
 	@$(RUN) -m finetune.demo
 
 test: $(VENV)/.full
+	@$(RUN) tests/browser.py
 	@$(RUN) -m pytest -q
 
 lint: $(VENV)/.full

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from judge.client import Client
     from judge.errors import (
         BackendError,
         InputError,
@@ -30,6 +31,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BackendError",
+    "Client",
     "Form",
     "InputError",
     "Judge",
@@ -47,6 +49,7 @@ __all__ = [
 
 _HOME = {
     "BackendError": "errors",
+    "Client": "client",
     "Form": "form",
     "InputError": "errors",
     "Judge": "judge",

@@ -217,6 +217,81 @@ def finetune(context: typer.Context) -> None:
         steps(args=context.args, prog_name="judge finetune")
 
 
+@app.command(
+    "eval",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)
+def evaluate(context: typer.Context) -> None:
+    """Judge benchmarks and report how well the judge agrees with people; see `judge eval --help`."""
+    with _one_line_errors():
+        try:
+            from eval.cli import app as steps
+        except ImportError as error:
+            raise JudgeError(f"eval: the package eval is not installed ({error})") from None
+        steps(args=context.args, prog_name="judge eval")
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8000,
+    rubric: Annotated[
+        list[str] | None, typer.Option("--rubric", help="A .toml file to offer too; may be repeated.")
+    ] = None,
+    model: Model = "embedded",
+    adapter: Adapter = None,
+    backend: BackendName = "auto",
+    base_url: BaseUrl = None,
+    keys: Annotated[
+        Path | None, typer.Option(help="File of key hashes; else the variable JUDGE_KEYS. None: open.")
+    ] = None,
+    new_key: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Make a key, add its hash to --keys, print it, end.")
+    ] = None,
+    queue: Annotated[int, typer.Option(help="Requests inside at most; further ones get 429.")] = 256,
+    deadline: Annotated[float, typer.Option(help="Seconds a request may take; then it gets 504.")] = 60.0,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Host to fetch pictures from by URL; may be repeated. None: no URL is fetched."),
+    ] = None,
+    page: Annotated[bool, typer.Option("--page/--no-page", help="Serve the page at /.")] = True,
+    open_to_all: Annotated[
+        bool, typer.Option("--open", help="Listen beyond this machine without keys.")
+    ] = False,
+) -> None:
+    """Serve the judge over HTTP, with a page to try it on."""
+    with _one_line_errors():
+        try:
+            from judge.serve.keys import made
+            from judge.serve.run import Options
+            from judge.serve.run import serve as run
+        except ImportError as error:
+            raise JudgeError(f"serve: install judge[serve] ({error})") from None
+        if new_key is not None:
+            key, line = made(new_key, keys)
+            typer.echo(key)
+            typer.echo(f"{line}\nthe key is shown this once; servers keep the line above", err=True)
+            return
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        run(
+            Options(
+                host=host,
+                port=port,
+                model=model,
+                adapter=adapter,
+                backend=backend,
+                base_url=base_url,
+                rubrics=rubric or (),
+                keys=keys,
+                queue=queue,
+                deadline=deadline,
+                allow_hosts=allow_host or (),
+                page=page,
+                open=open_to_all,
+            )
+        )
+
+
 @app.command()
 def doctor() -> None:
     """Say what is installed, which backend would run, and why the others would not."""

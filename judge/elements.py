@@ -15,6 +15,8 @@ LIMIT = 12
 """Elements taken from one prompt at most."""
 MAX_CHARS = 80
 """Characters of one element at most; longer phrases are cut at a word."""
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""Control characters, line ends among them."""
 
 _ARTICLES = frozenset("a an the this that these those its it's his her their my your our".split())
 _DANGLING = _ARTICLES | {"of", "very"}
@@ -108,7 +110,7 @@ def split(prompt: str, limit: int = LIMIT) -> list[str]:
 
 def clean(text: str) -> str:
     """Control characters, line ends and runs of white space become one space; lone surrogates go."""
-    text = "".join(" " if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in text)
+    text = CONTROL.sub(" ", text)
     return " ".join(text.encode("utf-8", "ignore").decode("utf-8").split())
 
 

@@ -5,6 +5,7 @@ JudgeError
  |    + MediaError    the picture or video cannot be read within the limits
  |    + RubricError   a rubric file, or a form built from it, is not valid
  x- BackendError      the model cannot be loaded, reached or run
+ |    + Unavailable    a gateway has no room, no engine or no time now (`judge.serve.trouble`)
  x- ReplyError        a model's reply does not fit the form (a verdict turns it into `unscored`)
 
 All of them print as one line. `InputError` names the field, the value, what is allowed and the mend,

@@ -251,7 +251,7 @@ class Repeat:
     def answers(self, value: list[dict[str, Any]]) -> Iterator[str]:
         for index, item in enumerate(value):
             if index >= self.min:
-                yield _opening(index)
+                yield opening(index)
             yield from self.item.answers(item)
         if self.min <= len(value) < self.max:
             yield "]"
@@ -368,10 +368,10 @@ def _walk(parts: Sequence[Part], prefix: str) -> Generator[Piece, str, None]:
 
 def _walk_items(repeat: Repeat, path: str) -> Generator[Piece, str, None]:
     for index in range(repeat.max):
-        opening = _opening(index)
+        start = opening(index)
         if index < repeat.min:
-            yield Literal(opening)
-        elif (yield from _ask(Branch(f"{path}.{index}.open", opening))) == "]":
+            yield Literal(start)
+        elif (yield from _ask(Branch(f"{path}.{index}.open", start))) == "]":
             return
         yield from _walk(repeat.parts, f"{path}.{index}.")
     yield Literal("]")
@@ -397,7 +397,8 @@ def _segments(piece: Piece, answer: str) -> list[Segment]:
             return [Segment(answer, "choice", piece.name, piece.labels)]
 
 
-def _opening(index: int) -> str:
+def opening(index: int) -> str:
+    """How an item of a list begins."""
     return ",{" if index else "{"
 
 

@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import ValidationError
 
-from judge.elements import MAX_CHARS, clean
+from judge.elements import CONTROL, MAX_CHARS, clean
 from judge.errors import InputError
 from judge.types import Depth, Sample
 
 if TYPE_CHECKING:
     from judge.backends.base import Backend
 
-BACKENDS = ("auto", "transformers")
-LATER = ("vllm", "openai")
-"""Backends that later versions have; asking for them is a clear error."""
+BACKENDS = ("auto", "transformers", "vllm", "openai")
 MAX_PROMPT = 20_000
 MAX_ELEMENTS = 64
+_HALF = re.compile(r"[\ud800-\udfff]")
 
 
-def check_backend(backend: str | Backend, base_url: str | None) -> None:
+def check_backend(backend: str | Backend, base_url: str | None) -> str:
+    """The name of the backend that is meant; empty for one of the caller's own. Raises `InputError`."""
     wanted = "openai" if backend == "auto" and base_url else backend
-    if not isinstance(wanted, str) or wanted in BACKENDS:
-        if base_url and isinstance(wanted, str):
-            raise InputError("base_url", base_url, "none with this backend", "leave it out")
-        return
-    if wanted in LATER:
-        mend = "it is not available in this version: leave backend and base_url out"
-        raise InputError("backend", wanted, ", ".join(BACKENDS), mend)
-    near = get_close_matches(wanted, BACKENDS, n=1, cutoff=0.0)[0]
-    raise InputError("backend", wanted, ", ".join(BACKENDS), f"did you mean {near!r}?")
+    if not isinstance(wanted, str):
+        return ""
+    if wanted not in BACKENDS:
+        near = get_close_matches(wanted, BACKENDS, n=1, cutoff=0.0)[0]
+        raise InputError("backend", wanted, ", ".join(BACKENDS), f"did you mean {near!r}?")
+    if wanted == "openai" and not base_url:
+        raise InputError("base_url", base_url, "the address of the server up to /v1", "give it with openai")
+    if base_url and wanted != "openai":
+        raise InputError("base_url", base_url, "none with this backend", "leave it out")
+    return "transformers" if wanted == "auto" else wanted
+
+
+def is_address(model: object) -> bool:
+    """Whether a model's name is the address of a gateway."""
+    return isinstance(model, str) and model.lower().startswith(("http://", "https://"))
 
 
 def checked_depth(depth: Depth) -> Depth:
@@ -58,7 +65,7 @@ def checked_prompt(prompt: str, needed: bool, notes: list[str]) -> str:
         mend = f"it has {len(prompt)}: shorten it"
         raise InputError("prompt", prompt, f"at most {MAX_PROMPT} characters", mend)
     _check_unicode("prompt", prompt)
-    if any(_is_control(c) and not c.isspace() for c in prompt):
+    if any(not mark.isspace() for mark in CONTROL.findall(prompt)):
         notes.append("control characters in the prompt were read as spaces")
     prompt = clean(prompt)
     if needed and not prompt:
@@ -78,7 +85,7 @@ def checked_elements(elements: list[str] | None) -> list[str] | None:
         allowed = f"statements of 1 to {2 * MAX_CHARS} characters without control characters"
         if not name.strip():
             raise InputError("elements", name, allowed, "leave empty ones out")
-        if len(name) > 2 * MAX_CHARS or any(map(_is_control, name)):
+        if len(name) > 2 * MAX_CHARS or CONTROL.search(name):
             raise InputError("elements", name, allowed, "reword it")
         name = " ".join(name.split())
         if name in kept:
@@ -88,12 +95,8 @@ def checked_elements(elements: list[str] | None) -> list[str] | None:
 
 
 def _check_unicode(field: str, text: str) -> None:
-    if any("\ud800" <= c <= "\udfff" for c in text):
+    if _HALF.search(text):
         raise InputError(field, text, "Unicode text", "it holds half a character (a lone surrogate)")
-
-
-def _is_control(char: str) -> bool:
-    return ord(char) < 32 or 127 <= ord(char) < 160
 
 
 def printable(text: object) -> str:

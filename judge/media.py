@@ -77,6 +77,20 @@ def load(
         return _decode(_open(data, field, shown, max_pixels), field, shown, max_pixels)
 
 
+def encoded(source: Any, *, field: str = "image", max_bytes: int = MAX_BYTES) -> bytes:
+    """A picture as a file's bytes, to be sent somewhere: files, bytes and `data:` URLs as they are, pictures
+    in memory as PNG.
+
+    Raises:
+        MediaError: as `load`; of files only the size is checked here.
+    """
+    if isinstance(source, Image.Image | np.ndarray):
+        buffer = io.BytesIO()
+        load(source, field=field).image.save(buffer, "PNG", compress_level=1)
+        return buffer.getvalue()
+    return _read(source, field, max_bytes)[0]
+
+
 def fit(
     picture: Picture, *, side: int | None = None, max_pixels: int | None = None
 ) -> tuple[Image.Image, tuple[float, float]]:

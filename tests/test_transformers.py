@@ -14,6 +14,7 @@ import tiny
 from PIL import Image
 
 from judge.backends import Ask, Backend, Reply
+from judge.backends.tokens import Habits
 from judge.backends.transformers import Transformers
 from judge.errors import BackendError, InputError, ReplyError
 from judge.form import Box, Choice, Form, Object, Repeat, Text
@@ -172,6 +173,55 @@ def test_one_pass_reads_what_the_plain_model_says_after_placeholders(backend: Tr
     asks = [ask(seed, depth="score", size=unresized(backend)) for seed in (3, 4)]
     for asked, reply in zip(asks, filled(backend.choose(asks)), strict=True):
         Plain(backend).check(asked, reply, placeholders=True)
+
+
+def alike(some: list[Reply], others: list[Reply], within: float = 1e-4) -> None:
+    for one, other in zip(some, others, strict=True):
+        assert one.text == other.text
+        for blank, chances in one.probabilities.items():
+            assert other.probabilities[blank] == pytest.approx(chances, abs=within)
+
+
+def test_known_phrases_save_rounds_and_change_nothing(
+    checkpoints: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong guess must not reach the answer, nor a right one its numbers."""
+    backend, asks = Transformers(checkpoints["qwen3_vl", True]), [ask(seed) for seed in range(4)]
+    tokens = [backend.wording.plain(character)[0] for character in '!?.:"']
+
+    def insist(written: list[int], logits: np.ndarray) -> np.ndarray:
+        return np.eye(logits.shape[-1])[tokens[len(written)]]
+
+    rounds = 0
+
+    def count(*_: object) -> None:
+        nonlocal rounds
+        rounds += 1
+
+    monkeypatch.setattr(backend, "_grammar", lambda max_chars: insist)
+    backend._model.model.language_model.register_forward_pre_hook(count)
+    plain, needed = filled(backend.complete(asks)), {}
+    for known in (tokens, [tokens[0], *tokens[3:0:-1]]):  # right, and wrong from the second guess on
+        backend._habits, rounds = Habits([known]), 0
+        alike(plain, filled(backend.complete(asks)))
+        needed[known is tokens] = rounds
+    assert needed[True] < needed[False]
+
+
+def test_wide_label_trees_read_in_two_rounds_give_the_same(
+    checkpoints: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, asks = Transformers(checkpoints["qwen3_vl", False]), [ask(seed) for seed in range(4)]
+    twice = filled(backend.complete(asks))
+    monkeypatch.setattr("judge.backends.walker.NARROW", 1 << 20)
+    alike(filled(backend.complete(asks)), twice)
+
+
+def test_quicker_parts_compute_what_the_librarys_do(checkpoints: dict) -> None:
+    for family in tiny.FAMILIES:
+        quick, plain = (Transformers(checkpoints[family, True], quick=quick) for quick in (True, False))
+        asks = [ask(seed, size=unresized(quick)) for seed in range(2)]
+        alike(filled(quick.complete(asks)), filled(plain.complete(asks)))
 
 
 def test_prompts_are_encoded_as_the_official_processor_does(backend: Transformers) -> None:

@@ -2,6 +2,42 @@
 
 from __future__ import annotations
 
-from judge.backends.base import Ask, Backend, Reply
+from typing import Any
 
-__all__ = ["Ask", "Backend", "Reply"]
+from judge.backends.base import Ask, Backend, Reply, Stream
+from judge.errors import InputError
+
+__all__ = ["Ask", "Backend", "Reply", "Stream", "load"]
+
+
+def load(
+    name: str, model: str, *, adapter: str | None = None, base_url: str | None = None, **options: Any
+) -> Backend:
+    """Load a model.
+
+    Args:
+        name: transformers, vllm or openai.
+        model: as that backend takes it.
+        adapter: LoRA adapter to put on the model.
+        base_url: address of the server, for openai only.
+        options: passed on to the backend.
+
+    Raises:
+        InputError: an argument is unusable.
+        BackendError: the model cannot be loaded or reached.
+    """
+    if name == "openai":
+        from judge.backends.openai import OpenAI
+
+        if adapter is not None:
+            raise InputError(
+                "adapter", adapter, "none with openai", "give the name it is served under as model"
+            )
+        return OpenAI(base_url or "", model, **options)
+    if name == "vllm":
+        from judge.backends.vllm import VLLM
+
+        return VLLM(model, adapter=adapter, **options)
+    from judge.backends.transformers import Transformers
+
+    return Transformers(model, adapter=adapter, **options)

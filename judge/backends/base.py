@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from judge.errors import ReplyError
 
@@ -69,4 +69,30 @@ class Backend(Protocol):
 
     def complete(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
         """Fill the whole form from left to right under its grammar, the likeliest label at each choice."""
+        ...
+
+
+@runtime_checkable
+class Stream(Protocol):
+    """A backend that works on many forms at once and hands each back as it is done, for servers that take
+    new questions while older ones are being answered. One thread at a time may call it.
+    """
+
+    pending: int
+    """Keys submitted and neither returned nor aborted."""
+
+    def submit(self, key: str, verb: Literal["choose", "complete"], ask: Ask) -> None:
+        """Take a form in; `key` names it until `step` returns it. Raises `InputError` for a key in use."""
+        ...
+
+    def step(self) -> list[tuple[str, Reply | ReplyError]]:
+        """Run the model once on all that is pending; returns what was finished by it, often nothing.
+
+        Raises:
+            BackendError: the model cannot run; everything pending is lost with it.
+        """
+        ...
+
+    def abort(self, key: str) -> None:
+        """Forget a key, which `step` then never returns; unknown and finished ones are no error."""
         ...

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Sequence
+from collections import ChainMap, Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Wording:
         self._unmarked.encode_special_tokens = True
         self.plain = lru_cache(maxsize=65536)(self._plain)
         self.menu = lru_cache(maxsize=4096)(self._menu)
+        self.spelt = lru_cache(maxsize=65536)(lambda token: self.decode([token]))
         self._outline = lru_cache(maxsize=64)(self._outline_of)
 
     def chat(self, messages: Sequence[dict[str, Any]], image_tokens: Sequence[int]) -> list[int]:
@@ -109,6 +111,16 @@ class Growth:
         self.parents += [after if parent == TIP else start + parent for parent in menu.parents]
         return start, [(after if node == TIP else start + node, token) for node, token in menu.edges]
 
+    def graft_some(self, menu: Menu, nodes: Sequence[int]) -> dict[int, int]:
+        """Append some of a menu's inner tokens to the tip, parents before children; returns where each is."""
+        placed = {TIP: TIP}
+        for node in nodes:
+            self.parents.append(placed[menu.parents[node]])
+            placed[node] = len(self.tokens)
+            self.tokens.append(menu.tokens[node])
+        del placed[TIP]
+        return placed
+
 
 @dataclass
 class Menu:
@@ -160,6 +172,38 @@ class Menu:
             rest=[() if ended else path[-1:] for path in paths],
         )
 
+    @cached_property
+    def trunk(self) -> list[int]:
+        """Indexes of the edges that are read at the tip: the labels' first tokens."""
+        return [index for index, (node, _) in enumerate(self.edges) if node == TIP]
+
+    def promising(self, first: np.ndarray[Any, Any], least: float) -> list[int]:
+        """Inner tokens of the labels whose first token has at least this log-probability; `first` are the
+        log-probabilities of `trunk`."""
+        starts = (self.edges[edge][1] for edge in self.trunk)
+        chosen = {token for token, score in zip(starts, first, strict=True) if score >= least}
+        nodes: dict[int, None] = {}
+        for node, (token, parent) in enumerate(zip(self.tokens, self.parents, strict=True)):
+            if (token in chosen) if parent == TIP else (parent in nodes):
+                nodes[node] = None
+        return list(nodes)
+
+    def known(self, scores: np.ndarray[Any, Any], nodes: Sequence[int]) -> float:
+        """Log-probability of all labels together that first tokens and these inner ones spell."""
+        import numpy as np
+
+        read = np.array([node == TIP or node in nodes for node, _ in self.edges] + [True])
+        logs = np.append(scores, 0.0)[self.paths].sum(axis=1, dtype=np.float64)
+        return float(np.logaddexp.reduce(logs[read[self.paths].all(axis=1)]))
+
+    @cached_property
+    def even(self) -> np.ndarray[Any, Any]:
+        """(edges,) log-probabilities of edges if each token that may follow were as likely as the others."""
+        import numpy as np
+
+        siblings = Counter(node for node, _ in self.edges)
+        return np.array([-np.log(siblings[node]) for node, _ in self.edges], dtype=np.float32)
+
     def probabilities(self, scores: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Probabilities of the labels, summing to 1, from the edges' log-probabilities."""
         import numpy as np
@@ -168,6 +212,44 @@ class Menu:
         weights = np.exp(logs - logs.max())
         shares: np.ndarray[Any, Any] = weights / weights.sum()
         return shares
+
+
+class Habits:
+    """Which token follows which, to guess what a free text will say. A guess only saves rounds: what is
+    written is the model's own choice. Nothing is kept from one form to the next, since a text that is fed in
+    other portions differs in the last digits of its numbers.
+
+    Args:
+        texts: phrases, as tokens, that the model is known to write.
+    """
+
+    def __init__(self, texts: Iterable[Sequence[int]] = ()) -> None:
+        self._next: ChainMap[tuple[int, ...], int] = ChainMap({})
+        for text in texts:
+            self.learn(text)
+
+    def own(self) -> Habits:
+        """Habits that know the same, and learn on their own."""
+        child = Habits()
+        child._next = self._next.new_child()
+        return child
+
+    def learn(self, text: Sequence[int]) -> None:
+        for last, token in zip(text, text[1:], strict=False):
+            self._next[(last,)] = token
+        for before, last, token in zip(text, text[1:], text[2:], strict=False):
+            self._next[before, last] = token
+
+    def guess(self, written: Sequence[int], most: int) -> list[int]:
+        """Up to `most` tokens that may follow what is written of a text."""
+        tail, guessed = tuple(written[-2:]), list[int]()
+        while tail and len(guessed) < most:
+            token = self._next.get(tail, self._next.get(tail[-1:]))
+            if token is None:
+                break
+            guessed.append(token)
+            tail = (tail[-1], token)
+        return guessed
 
 
 def _one_begins_another(paths: Sequence[tuple[int, ...]]) -> bool:

@@ -9,15 +9,17 @@ its own rope position. A row's numbers therefore do not depend on the batch it i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from judge.backends.base import Reply
-from judge.backends.tokens import TIP, Growth, Menu, Wording
+from judge.backends.tokens import TIP, Growth, Habits, Menu, Wording
 from judge.errors import InputError, ReplyError
 from judge.form import Branch, Choice, Form, Literal, Text
 
@@ -26,8 +28,15 @@ if TYPE_CHECKING:
 
 READS = 256
 """Most positions whose whole vocabulary (V float32 each) is held at once."""
+NARROW = 8
+"""A label tree of more inner tokens is read in two rounds: the first tokens, then what they promise."""
+LEAST = 1e-5
+"""A branch of such a tree is not read on when its first token has less than this share of the probability of
+all labels that were read; the labels on it share what that token has evenly."""
+GUESSES = 8
+"""Most tokens of free text that are guessed ahead in one round."""
 Mask = Callable[[Sequence[int], Any], Any]
-"""One text blank's grammar: the tokens written so far and logits (V,) -> the logits, -inf where forbidden."""
+"""One text blank's grammar: the tokens written so far and logits (V,) -> logits whose greatest is allowed."""
 
 
 @dataclass
@@ -36,19 +45,19 @@ class Chunk(Growth):
 
     edges: list[tuple[int, int]] = field(default_factory=list)
     """(token of this chunk, a token that may follow it): the log-probability of each is read."""
-    logits: bool = False
-    """Read the logits of every token of the vocabulary after the last token of the chunk instead."""
+    logits: int = 0
+    """Read instead the logits of the whole vocabulary after this many of the chunk's last tokens."""
     dropped: list[int] = field(default_factory=list)
     """Tokens of the row's previous chunk on branches that were not taken."""
 
 
 Program = Generator[Chunk, Any, Reply]
-"""A row: yields chunks and is sent (edges,) log-probabilities, or (V,) logits, in float32."""
+"""A row: yields chunks and is sent (edges,) log-probabilities, or (`logits`, V) logits, in float32."""
 
 
-def fill(form: Form, wording: Wording, grammar: Callable[[int], Mask]) -> Program:
+def fill(form: Form, wording: Wording, grammar: Callable[[int], Mask], habits: Habits) -> Program:
     """Fill a form from left to right, the likeliest label at each choice, argmax in free text."""
-    walk, pen, reply = form.walk(), _Pen(wording), Reply("")
+    walk, pen, reply, habits = form.walk(), _Pen(wording), Reply(""), habits.own()
     try:
         piece = next(walk)
         while True:
@@ -57,7 +66,7 @@ def fill(form: Form, wording: Wording, grammar: Callable[[int], Mask]) -> Progra
                     pen.pending += wording.plain(text)
                     answer, written = "", text
                 case Text():
-                    answer = yield from pen.write(piece, grammar(piece.max_chars))
+                    answer = yield from pen.write(piece, grammar(piece.max_chars), habits)
                     written = f'{answer}"'
                 case _:
                     chances = yield from pen.choose(piece)
@@ -83,24 +92,68 @@ class _Pen:
         """Feed what is pending and the labels' tree, and take the likeliest; returns all probabilities."""
         menu = self.wording.menu(blank.labels, _then(blank))
         chunk = Chunk(dropped=self.dropped)
-        start, chunk.edges = chunk.graft(menu, chunk.chain(self.pending, TIP))
-        chances = menu.probabilities(_finite((yield chunk), blank.name))
+        tip = chunk.chain(self.pending, TIP)
+        if len(menu.tokens) > NARROW:
+            scores, placed = yield from self._explore(menu, chunk, tip, blank.name)
+        else:
+            start, chunk.edges = chunk.graft(menu, tip)
+            scores = _finite((yield chunk), blank.name)
+            placed = {node: start + node for node in range(len(menu.tokens))}
+        chances = menu.probabilities(scores)
         chosen = int(chances.argmax())
-        taken = {start + node for node in menu.fed[chosen]}
-        self.dropped = [node for node in range(start, len(chunk.tokens)) if node not in taken]
+        self.dropped = [place for node, place in placed.items() if node not in menu.fed[chosen]]
         self.pending = list(menu.rest[chosen])
         return chances
 
-    def write(self, blank: Text, mask: Mask) -> Generator[Chunk, Any, str]:
-        """Write free text token by token up to its closing quote, which is left pending."""
+    def _explore(
+        self, menu: Menu, chunk: Chunk, tip: int, blank: str
+    ) -> Generator[Chunk, Any, tuple[Any, dict[int, int]]]:
+        """Read the labels' first tokens after the chunk, then the branches worth it in a chunk of their own.
+
+        Returns:
+            The scores of all edges, and where in that second chunk each inner token lies.
+        """
+        chunk.edges = [(tip, menu.edges[edge][1]) for edge in menu.trunk]
+        scores = menu.even.copy()
+        scores[menu.trunk] = first = _finite((yield chunk), blank)
+        self.dropped = []
+        least = float(np.logaddexp.reduce(first))
+        while True:
+            branches = Chunk(dropped=self.dropped)
+            nodes = menu.promising(first, least + math.log(LEAST))
+            placed = branches.graft_some(menu, nodes)
+            if placed:
+                read = [edge for edge, (node, _) in enumerate(menu.edges) if node in placed]
+                branches.edges = [(placed[menu.edges[edge][0]], menu.edges[edge][1]) for edge in read]
+                scores[read] = _finite((yield branches), blank)
+            # A first token may be likely and yet lead to no label: then the others count for more.
+            least = menu.known(scores, nodes)
+            if len(menu.promising(first, least + math.log(LEAST))) <= len(nodes):
+                return scores, placed
+            self.dropped = list(placed.values())
+
+    def write(self, blank: Text, mask: Mask, habits: Habits) -> Generator[Chunk, Any, str]:
+        """Write free text up to its closing quote, which is left pending. What habits say is fed ahead as a
+        guess, and kept as far as the model says the same."""
         written: list[int] = []
-        while not written or not self.wording.decode(written[-1:]).endswith('"'):
-            chunk = Chunk(logits=True, dropped=self.dropped)
-            chunk.chain(self.pending, TIP)
-            logits = mask(written, _finite((yield chunk), blank.name))
-            self.pending, self.dropped = [int(logits.argmax())], []
-            written += self.pending
+        while not written or self._goes_on(written[-1]):
+            guess = list(takewhile(self._goes_on, habits.guess(written, GUESSES)))
+            chunk = Chunk(logits=1 + len(guess), dropped=self.dropped)
+            chunk.chain([*self.pending, *guess], TIP)
+            rows = iter(_finite((yield chunk), blank.name))
+            self.dropped = []
+            for ahead, logits in enumerate(rows):
+                token = int(mask(written, logits).argmax())
+                written.append(token)
+                if guess[ahead : ahead + 1] != [token]:
+                    break
+            fed = len(chunk.tokens) - len(guess) + ahead
+            self.pending, self.dropped = [token], list(range(fed, len(chunk.tokens)))
+        habits.learn(written)
         return self.wording.decode(written)[:-1]
+
+    def _goes_on(self, token: int) -> bool:
+        return not self.wording.spelt(token).endswith('"')
 
 
 def read(form: Form, wording: Wording) -> Program:
@@ -351,23 +404,27 @@ def _answers(head: Any, hidden: Any, chunks: Sequence[Chunk]) -> list[Any]:
     """What each chunk asked to read, from the last hidden states (B, n, H): log-probabilities or logits."""
     width = hidden.shape[1]
     places: dict[tuple[int, int], int] = {}
-    whole: dict[int, int] = {}
+    whole: dict[int, list[int]] = {}
     pairs: list[tuple[int, int]] = []
     for row, chunk in enumerate(chunks):
         start = width - len(chunk.tokens)
         pairs += [(places.setdefault((row, start + node), len(places)), token) for node, token in chunk.edges]
-        if chunk.logits:
-            whole[row] = places.setdefault((row, width - 1), len(places))
+        for last in range(width - chunk.logits, width):
+            whole.setdefault(row, []).append(places.setdefault((row, last), len(places)))
     states = hidden[tuple(torch.tensor(list(places)).T)]
     edges = np.array(pairs, dtype=np.int64).reshape(-1, 2)
     scores = np.empty(len(edges), dtype=np.float32)
-    logits: dict[int, Any] = {}
+    logits: dict[int, list[Any]] = {}
     for start in range(0, len(places), READS):
         some = head(states[start : start + READS]).float()
         here = (start <= edges[:, 0]) & (edges[:, 0] < start + READS)
         place, token = torch.from_numpy(edges[here] - [start, 0]).T
         scores[here] = (some[place, token] - some.logsumexp(dim=1)[place]).cpu().numpy()
-        within = {row: place - start for row, place in whole.items() if start <= place < start + READS}
-        logits |= {row: some[place].cpu().numpy() for row, place in within.items()}
+        for row, wanted in whole.items():
+            if within := [place - start for place in wanted if start <= place < start + READS]:
+                logits.setdefault(row, []).append(some[within].cpu().numpy())
     ends = np.cumsum([len(chunk.edges) for chunk in chunks])[:-1]
-    return [logits.get(row, own) for row, own in enumerate(np.split(scores, ends))]
+    return [
+        np.concatenate(logits[row]) if row in logits else own
+        for row, own in enumerate(np.split(scores, ends))
+    ]

@@ -1,0 +1,204 @@
+"""The two halves of judging, on either side of the model: a sample becomes an ask, a reply a verdict.
+
+`Judge` runs both around a backend in its own process, the gateway around one in another. Neither half
+needs the model itself, only its `Card`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import judge
+from judge import domain, media
+from judge.backends.base import Ask, Reply
+from judge.elements import split
+from judge.errors import ReplyError
+from judge.given import checked_depth, checked_elements, checked_prompt, checked_sample, printable
+from judge.reading import Answer, read
+from judge.rubric import Rubric
+from judge.types import Comparison, Depth, Provenance, Sample, Verdict
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from judge.backends.base import Backend
+
+MAX_PIXELS = 1_003_520
+"""Pictures are reduced to this many pixels for models without a fixed input size: 1280 patches of 28 x 28."""
+UNSEEN = "the reference picture was not looked at: this version has no use for one"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known of a model without asking it; the fields are those of `Backend`."""
+
+    name: str
+    version: str
+    model: str
+    revision: str
+    adapter: str | None
+    domain: str
+    brief: bool
+    size: int | None
+
+    @classmethod
+    def of(cls, backend: Backend) -> Card:
+        return cls(
+            name=backend.name,
+            version=backend.version,
+            model=backend.model,
+            revision=backend.revision,
+            adapter=backend.adapter or None,
+            domain=backend.domain,
+            brief=backend.brief,
+            size=backend.size,
+        )
+
+
+@dataclass(frozen=True)
+class Case:
+    """One checked sample on its way through the backend."""
+
+    id: str
+    depth: Depth
+    ask: Ask
+    size: tuple[int, int]
+    """Width and height of the original in pixels."""
+    notes: list[str]
+    image: Image.Image | None
+    """The decoded original where the verdict is to keep it."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How samples are put to one model under one rubric, and its replies read."""
+
+    rubric: Rubric
+    model: Callable[[], Card]
+    """Called when the first sample has passed its checks: a bad one costs nobody the loading of a model."""
+    seed: int = 0
+    max_defects: int | None = None
+    max_pixels: int = MAX_PIXELS
+    embedded: bool = False
+    """The model is the embedded judge, whose domain is known."""
+
+    @cached_property
+    def card(self) -> Card:
+        return self.model()
+
+    def prepare(
+        self,
+        given: Sample | Mapping[str, Any],
+        depth: Depth = "verdict",
+        *,
+        keep: bool = True,
+        field: str = "image",
+    ) -> Case:
+        """Check a sample, decode its picture and write the ask.
+
+        Args:
+            given: the sample, or its fields.
+            depth: as in `Judge`.
+            keep: keep the decoded original for the verdict's overlay.
+            field: what errors call the picture.
+
+        Raises:
+            InputError: something in the sample is unusable; `MediaError` for the picture.
+        """
+        sample, rubric, notes = checked_sample(given), self.rubric, list[str]()
+        checked_depth(depth)
+        prompt = checked_prompt(sample.prompt, rubric.needs_prompt, notes)
+        elements = checked_elements(sample.elements)
+        if not rubric.elements:
+            if elements:
+                notes.append(f"rubric {rubric.name} asks for no elements: those given were left out")
+            elements = []
+        elif elements is None:
+            elements = split(prompt)
+        if sample.reference is not None:
+            notes.append(UNSEEN)
+        picture = media.load(sample.image, field=field)
+        seen, _ = media.fit(picture, side=self.card.size, max_pixels=self.max_pixels)
+        form = rubric.form(elements, self.max_defects).at_depth(depth)
+        messages = rubric.messages(
+            prompt, elements, brief=self.card.brief, depth=depth, max_defects=self.max_defects
+        )
+        if self.embedded and rubric.needs_prompt and prompt:
+            notes += domain.notes(prompt, elements, picture.image)
+        return Case(
+            id=printable(sample.id),
+            depth=depth,
+            ask=Ask(images=[seen], messages=messages, form=form, seed=self.seed),
+            size=(picture.width, picture.height),
+            notes=[*picture.notes, *notes],
+            image=picture.image if keep else None,
+        )
+
+    def conclude(self, case: Case, reply: Reply | ReplyError, milliseconds: float) -> Verdict:
+        """Read a reply. One that cannot be used gives an unscored verdict with the reason."""
+        made = self._provenance(case.depth, milliseconds, case.notes)
+        try:
+            if isinstance(reply, ReplyError):
+                raise reply
+            answer = Answer(case.ask.form, reply)
+            verdict = Verdict(
+                id=case.id,
+                status="scored",
+                size=case.size,
+                provenance=made,
+                **read(answer, self.rubric, case.size, case.depth, made.notes),
+            )
+        except ReplyError as error:
+            verdict = Verdict(
+                id=case.id, status="unscored", reason=printable(str(error)), size=case.size, provenance=made
+            )
+        verdict._image = case.image
+        return verdict
+
+    def unscored(self, reason: str, *, id: str = "", depth: Depth = "verdict") -> Verdict:
+        """A verdict without numbers, for a sample that the model could not be asked about."""
+        made = self._provenance(depth, 0.0, [])
+        return Verdict(id=printable(id), status="unscored", reason=printable(reason), provenance=made)
+
+    def _provenance(self, depth: Depth, milliseconds: float, notes: list[str]) -> Provenance:
+        card = self.card
+        return Provenance(
+            model=card.model,
+            revision=card.revision,
+            adapter=card.adapter,
+            backend=card.name,
+            backend_version=card.version,
+            rubric=self.rubric.name,
+            rubric_hash=self.rubric.hash,
+            depth=depth,
+            seed=self.seed,
+            version=judge.__version__,
+            milliseconds=milliseconds,
+            domain=card.domain,
+            notes=list(notes),
+        )
+
+
+def name_of(given: Sample | Mapping[str, Any]) -> str:
+    """The id of a sample, whatever else is wrong with it."""
+    return str(given.get("id", "") if isinstance(given, Mapping) else given.id)
+
+
+def compared(a: Verdict, b: Verdict) -> Comparison:
+    """Which of two verdicts is the better one."""
+    if a.score is None or b.score is None or a.distribution is None or b.distribution is None:
+        reasons = [
+            f"{name}: {verdict.reason}" for name, verdict in (("a", a), ("b", b)) if verdict.score is None
+        ]
+        return Comparison(preferred=None, probability=None, reason="; ".join(reasons), a=a, b=b)
+    better = equal = 0.0
+    for i, p in enumerate(a.distribution):
+        better += p * sum(b.distribution[:i])
+        equal += p * b.distribution[i]
+    margin = a.score - b.score
+    preferred = "tie" if abs(margin) < 1e-6 else "a" if margin > 0 else "b"
+    probability = min(1.0, max(0.0, better + equal / 2))
+    return Comparison(preferred=preferred, probability=probability, margin=margin, a=a, b=b)

@@ -1,0 +1,108 @@
+"""What `Judge("http://...")` does: the same calls as with a model of its own, asked of a gateway."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from judge.asking import UNSEEN, name_of
+from judge.client import Client, unscored
+from judge.errors import InputError
+from judge.given import checked_depth, checked_sample
+from judge.rubric import Rubric
+from judge.serve.trouble import Late
+from judge.types import Comparison, Depth, Sample, Verdict
+
+OF_ALL = ("key", "Host", "request", "rubric", "depth")
+"""Fields that a server refuses in every row alike, which ends a run of many."""
+
+
+class Remote:
+    """The judge behind a gateway.
+
+    Args:
+        address: of `judge serve`.
+        rubric: as loaded here; the server is asked for the one it has under the same name.
+        decided: arguments that only a model of one's own takes, to be refused unless they are None.
+        options: passed on to `judge.Client`.
+
+    Raises:
+        InputError: an argument is unusable.
+    """
+
+    def __init__(
+        self, address: str, rubric: Rubric, decided: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> None:
+        for name, value in decided.items():
+            if value is not None:
+                raise InputError(name, value, "none with a gateway", "its server decides: leave it out")
+        known = ("api_key", "timeout", "retries", "headers")
+        for name in options:
+            if name not in known:
+                raise InputError(name, options[name], f"of a gateway's options {', '.join(known)}", "drop it")
+        self.rubric, self.client = rubric, Client(address, **options)
+
+    def verdict(self, sample: Sample | Mapping[str, Any], depth: Depth, keep: bool = True) -> Verdict:
+        """Raises `InputError` and `BackendError` as `Judge` does."""
+        checked_depth(depth)
+        given = checked_sample(sample)
+        found = self.client.verdict(
+            given.image,
+            prompt=given.prompt,
+            elements=given.elements,
+            id=given.id,
+            rubric=self.rubric.name,
+            depth=depth,
+        )
+        if not keep:
+            found._image = None
+        return self._noted(found, given.reference is not None)
+
+    def many(
+        self, samples: Iterator[Sample | Mapping[str, Any]], depth: Depth, batch: int
+    ) -> Iterator[Verdict]:
+        """One verdict per sample, in order, `batch` of them asked for at once."""
+        with ThreadPoolExecutor(batch, "judge") as threads:
+            asked: deque[Future[Verdict]] = deque()
+            try:
+                for sample in samples:
+                    asked.append(threads.submit(self._verdict_or_reason, sample, depth))
+                    if len(asked) >= 2 * batch:
+                        yield asked.popleft().result()
+                while asked:
+                    yield asked.popleft().result()
+            finally:
+                for one in asked:
+                    one.cancel()
+
+    def _verdict_or_reason(self, given: Sample | Mapping[str, Any], depth: Depth) -> Verdict:
+        try:
+            return self.verdict(given, depth, keep=False)
+        except (InputError, Late) as error:
+            if isinstance(error, InputError) and error.field in OF_ALL:
+                raise
+            return self.unscored(str(error), id=name_of(given), depth=depth)
+
+    def compare(
+        self, a: Any, b: Any, *, prompt: str, elements: Sequence[str] | None, depth: Depth
+    ) -> Comparison:
+        checked_depth(depth)
+        found = self.client.compare(
+            a, b, prompt=prompt, elements=elements, rubric=self.rubric.name, depth=depth
+        )
+        self._noted(found.a)
+        self._noted(found.b)
+        return found
+
+    def unscored(self, reason: str, *, id: str = "", depth: Depth = "verdict") -> Verdict:
+        return unscored(reason, id=id, rubric=self.rubric.name, rubric_hash=self.rubric.hash, depth=depth)
+
+    def _noted(self, found: Verdict, reference: bool = False) -> Verdict:
+        made = found.provenance
+        if made.rubric_hash != self.rubric.hash:
+            made.notes.append(f"the gateway's rubric {made.rubric} is not the one of this installation")
+        if reference:
+            made.notes.append(UNSEEN)
+        return found

@@ -1,0 +1,280 @@
+"""The judge as a service: requests are let in up to a limit, prepared in threads, and put to the engine.
+
+    async with Service(Engine(judges("embedded"))) as service:
+        await service.engine.settled()
+        verdict = await service.verdict(Sample(image="picture.png", prompt="a red circle"))
+
+Three limits keep memory flat whatever comes: `queue` requests are inside at once, each holding what it was
+sent; a few more pictures than the engine works on at once are decoded or waiting for it; a few threads
+decode. Whoever finds no room is told so at once, and whoever waits longer than the deadline is told then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from difflib import get_close_matches
+from functools import cached_property, partial
+from typing import Any, Self, TypeVar
+
+from judge.asking import MAX_PIXELS, Asking, Card, compared, name_of
+from judge.errors import InputError
+from judge.given import checked_depth, checked_sample
+from judge.rows import BadRow
+from judge.rubric import Rubric
+from judge.serve.engine import Engine, State
+from judge.serve.fetch import Fetcher, is_url
+from judge.serve.trouble import Busy, Down, Late
+from judge.serve.wire import Verb
+from judge.types import Comparison, Depth, Sample, Verdict
+
+T = TypeVar("T")
+Given = Sample | Mapping[str, Any]
+RUBRICS = ("default", "quality")
+AHEAD = 16
+"""Pictures that are made ready while the engine is busy, at least."""
+THREADS = 4
+"""Pictures decoded side by side at most; the largest allowed one takes some hundred MB meanwhile."""
+
+
+class Service:
+    """Judges over one engine, for many callers at once. An async context manager: starts and stops it.
+
+    Args:
+        engine: not yet started.
+        rubrics: those that may be asked for, by name, `.toml` file or as `Rubric`.
+        queue: requests inside at most.
+        deadline: seconds a request may take, unless it brings its own.
+        embedded: the engine runs the embedded judge, whose domain is known.
+        seed, max_pixels: as in `Judge`.
+        fetcher: fetches pictures given by URL; the default one refuses them all.
+
+    Raises:
+        InputError: a limit or a rubric is unusable.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        rubrics: Sequence[str | Rubric] = RUBRICS,
+        queue: int = 256,
+        deadline: float = 60.0,
+        embedded: bool = False,
+        seed: int = 0,
+        max_pixels: int = MAX_PIXELS,
+        fetcher: Fetcher | None = None,
+    ) -> None:
+        if queue < 1:
+            raise InputError("queue", queue, "1 or more", "256 is the usual one")
+        if not deadline > 0:
+            raise InputError("deadline", deadline, "seconds above 0", "60 is the usual one")
+        self.engine, self.queue, self.deadline = engine, queue, deadline
+        self.fetcher = fetcher or Fetcher()
+        self.inside = 0
+        """Requests let in and not yet answered."""
+        self.judged: Counter[tuple[str, Depth, str]] = Counter()
+        """Verdicts so far by rubric, depth and status."""
+        loaded = [Rubric.load(rubric) for rubric in rubrics]
+        self._askings = {
+            rubric.name: Asking(rubric, self._card, seed, max_pixels=max_pixels, embedded=embedded)
+            for rubric in loaded
+        }
+        self._threads = ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1), "decode")
+        self._draining = False
+        self._pace, self._last = 0.1, time.monotonic()
+
+    async def __aenter__(self) -> Self:
+        await self.engine.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.drain()
+        await self.engine.stop()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def state(self) -> State:
+        return "draining" if self._draining else self.engine.state
+
+    def drain(self) -> None:
+        """Let nobody in any more; who is inside is still answered."""
+        self._draining = True
+
+    def rubrics(self) -> list[dict[str, Any]]:
+        """What may be asked: each rubric without its templates."""
+        return [
+            {**a.rubric.model_dump(mode="json", exclude={"templates", "score"}), "hash": a.rubric.hash}
+            for a in self._askings.values()
+        ]
+
+    async def verdict(
+        self,
+        sample: Given,
+        rubric: str = "default",
+        depth: Depth = "verdict",
+        deadline_s: float | None = None,
+    ) -> Verdict:
+        """Judge one picture.
+
+        Raises:
+            InputError: something in the sample is unusable.
+            Busy, Down, Late: there is no room, no engine, or no time.
+        """
+        with self.enter(deadline_s) as visit:
+            return await visit.verdict(sample, rubric, depth)
+
+    async def scores(
+        self,
+        samples: Sequence[Given | BadRow],
+        rubric: str = "default",
+        depth: Depth = "score",
+        deadline_s: float | None = None,
+    ) -> list[Verdict]:
+        """Judge many pictures: one verdict per sample, in order; unusable ones are unscored with a reason."""
+        with self.enter(deadline_s) as visit:
+            return await visit.scores(samples, rubric, depth)
+
+    async def compare(
+        self,
+        a: Sample,
+        b: Sample,
+        rubric: str = "default",
+        depth: Depth = "verdict",
+        deadline_s: float | None = None,
+    ) -> Comparison:
+        """Judge two pictures, each on its own, and say which is better. Raises as `verdict` does."""
+        with self.enter(deadline_s) as visit:
+            return await visit.compare(a, b, rubric, depth)
+
+    @contextmanager
+    def enter(self, deadline_s: float | None = None) -> Iterator[Visit]:
+        """Take one place inside for as long as the block runs. Raises `Busy` or `Down` at the door."""
+        if self.state != "ready":
+            ending = self.state in ("draining", "failed")
+            raise Down(f"the engine is {self.state}", None if ending else self.engine.retry_after())
+        if self.inside >= self.queue:
+            half = max(1.0, min(30.0, self.inside * self._pace / 2))
+            raise Busy(f"{self.queue} requests are inside, which is all there is room for", half)
+        self.inside += 1
+        try:
+            seconds = self.deadline if deadline_s is None else min(deadline_s, self.deadline)
+            yield Visit(self, asyncio.get_running_loop().time() + seconds)
+        finally:
+            self.inside -= 1
+
+    def asking(self, rubric: str) -> Asking:
+        """What a rubric asks. Raises `InputError` for one that this service does not have."""
+        if rubric not in self._askings:
+            known = list(self._askings)
+            near = get_close_matches(str(rubric), known, n=1, cutoff=0.0)[0]
+            raise InputError("rubric", rubric, ", ".join(known), f"did you mean {near!r}?")
+        return self._askings[rubric]
+
+    @property
+    def room(self) -> int:
+        """Pictures that are decoded, waiting for the engine, or in it: a batch more than it works on."""
+        return self.engine.width + max(AHEAD, self.engine.width // 4)
+
+    @cached_property
+    def window(self) -> asyncio.Semaphore:
+        return asyncio.Semaphore(self.room)
+
+    def _card(self) -> Card:
+        assert self.engine.card is not None
+        return self.engine.card
+
+    async def judge(
+        self, given: Given, asking: Asking, depth: Depth, deadline: float, field: str = "image"
+    ) -> Verdict:
+        """Prepare one sample, ask, and read the reply."""
+        sample = checked_sample(given)
+        async with self.window:
+            start = time.perf_counter()
+            if is_url(sample.image):
+                data = await self.fetcher.fetch(sample.image, field)
+                sample = sample.model_copy(update={"image": data})
+            prepare = partial(asking.prepare, sample, depth, keep=False, field=field)
+            case = await asyncio.get_running_loop().run_in_executor(self._threads, prepare)
+            verb: Verb = "choose" if depth == "score" else "complete"
+            reply = await self.engine.ask(verb, case.ask, deadline)
+            spent = (time.perf_counter() - start) * 1000
+        self._count_pace()
+        return asking.conclude(case, reply, spent)
+
+    def _count_pace(self) -> None:
+        """Keep a running mean of the seconds from one reply to the next, for `Busy.retry_after`."""
+        now = time.monotonic()
+        self._pace += 0.05 * (min(10.0, now - self._last) - self._pace)
+        self._last = now
+
+
+class Visit:
+    """One request inside the service, with its deadline (by the event loop's clock, in seconds)."""
+
+    def __init__(self, service: Service, deadline: float) -> None:
+        self.service, self.deadline = service, deadline
+        # A request of many rows stands in line with as many as the window holds, not with all at once.
+        self._rows = asyncio.Semaphore(service.room)
+
+    async def verdict(self, sample: Given, rubric: str = "default", depth: Depth = "verdict") -> Verdict:
+        asking = self.service.asking(rubric)
+        checked_depth(depth)
+        return self._count(await self._on_time(self._one(sample, asking, depth)))
+
+    async def scores(
+        self, samples: Sequence[Given | BadRow], rubric: str = "default", depth: Depth = "score"
+    ) -> list[Verdict]:
+        asking = self.service.asking(rubric)
+        checked_depth(depth)
+        rows = [self._one_or_reason(sample, asking, depth) for sample in samples]
+        return [self._count(verdict) for verdict in await self._on_time(_together(rows))]
+
+    async def compare(
+        self, a: Sample, b: Sample, rubric: str = "default", depth: Depth = "verdict"
+    ) -> Comparison:
+        asking = self.service.asking(rubric)
+        checked_depth(depth)
+        named = [(name, one.model_copy(update={"id": name})) for name, one in (("a", a), ("b", b))]
+        both = [self._one(sample, asking, depth, name) for name, sample in named]
+        return compared(*map(self._count, await self._on_time(_together(both))))
+
+    async def _one(self, given: Given, asking: Asking, depth: Depth, field: str = "image") -> Verdict:
+        async with self._rows:
+            return await self.service.judge(given, asking, depth, self.deadline, field)
+
+    async def _one_or_reason(self, given: Given | BadRow, asking: Asking, depth: Depth) -> Verdict:
+        if isinstance(given, BadRow):
+            return asking.unscored(given.reason, id=given.id, depth=depth)
+        try:
+            return await self._one(given, asking, depth)
+        except InputError as error:
+            return asking.unscored(str(error), id=name_of(given), depth=depth)
+
+    async def _on_time(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            async with asyncio.timeout_at(self.deadline):
+                return await work
+        except TimeoutError:
+            raise Late("the deadline passed before the model had answered") from None
+
+    def _count(self, verdict: Verdict) -> Verdict:
+        made = verdict.provenance
+        self.service.judged[made.rubric, made.depth, verdict.status] += 1
+        return verdict
+
+
+async def _together(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """Results in order. The first error ends the others, so that nobody works for an answer that is lost."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
