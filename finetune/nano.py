@@ -124,7 +124,10 @@ def pretrain(
     from finetune.pretrain import pretrain as run
     from finetune.trainer import Settings
 
-    settings = Settings(pools, init, held, out, minutes, lr, batch, seed, measure_every, steps=steps)
+    longest = {"sight": 208, "damage": 256}[course]
+    settings = Settings(
+        pools, init, held, out, minutes, lr, batch, seed, measure_every, longest=longest, steps=steps
+    )
     _spawn(run, workers, settings, course)
 
 

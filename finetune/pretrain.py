@@ -57,10 +57,10 @@ def plan(r: Random, facts: Facts, progress: float) -> list[tasks.Task]:
 
 def second_plan(r: Random, facts: Facts, progress: float) -> list[tasks.Task]:
     """Questions of one visit once sight is learnt: damage always, of the whole and object by object."""
-    out = [tasks.damage(r, facts), tasks.inspect(r, facts), tasks.check(r, facts)]
-    if r.random() < 0.4:
+    out = [tasks.damage(r, facts), tasks.inspect(r, facts), tasks.report(r, facts)]
+    if r.random() < 0.25:
         out.append(tasks.describe(r, facts))
-    if r.random() < 0.5:
+    if r.random() < 0.35:
         out.append(tasks.compare(r, facts))
     return out
 

@@ -78,6 +78,12 @@ _DAMAGE = Form(
         )), 0, 3)),
     ))
 )  # fmt: skip
+_REPORT = (
+    ("degradation", _choice("attributes.degradation", DEGRADATIONS)),
+    ("severity", _choice("attributes.severity", SEVERITIES)),
+    ("defects", Repeat("defects", Object((("kind", _choice("kind", DEFECTS)),)), 0, 3)),
+    ("summary", Text("summary", 120)),
+)
 
 
 def relative(box: Area, size: int, grid: int = 10) -> list[int]:
@@ -179,6 +185,26 @@ def inspect(r: Random, facts: Facts) -> Task:
     )
 
 
+def report(r: Random, facts: Facts) -> Task:
+    """Which statements hold, what is damaged, and both summed up in words.
+
+    An adapter makes the base write no word that the base never wrote (LOG.md), so the base writes whole
+    summaries too.
+    """
+    asked = ask(r, facts, r.choice([0, 1, 2, 3, 4, 5, 6]))
+    held = tuple((e.name, Choice(f"elements.{i}", ("true", "false"))) for i, e in enumerate(asked))
+    form = Form(Object((*((("elements", Object(held)),) if held else ()), *_REPORT)))
+    values = {
+        "elements": {e.name: e.present for e in asked},
+        "degradation": facts.degradation,
+        "severity": SEVERITIES[facts.level],
+        "defects": [{"kind": f.kind} for f in facts.flaws],
+        "summary": _summary(facts, sum(e.present for e in asked), len(asked)),
+    }
+    values = {name: values[name] for name, _ in form.root.members}
+    return Task("Report on the picture.", form, values, grounded=True, tags=_tags(asked))
+
+
 def _flaws(facts: Facts) -> list[dict[str, Any]]:
     return [
         {
@@ -194,7 +220,6 @@ def _flaws(facts: Facts) -> list[dict[str, Any]]:
 def _summary(facts: Facts, present: int, asked: int) -> str:
     parts = []
     if asked:
-        # No word that pre-training never wrote: an adapter cannot teach the base's embeddings a new one.
         parts.append(f"{present} of {asked} elements are there")
     parts += [f.kind for f in facts.flaws]
     if facts.level:
@@ -259,6 +284,7 @@ def corpus(facts: list[Facts], seed: int = 0) -> Iterator[str]:
             check(r, f),
             damage(r, f),
             inspect(r, f),
+            report(r, f),
             *(judge(r, f, x, score_only=False) for x in rubrics),
         ]:
             yield task.user
