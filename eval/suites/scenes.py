@@ -20,7 +20,7 @@ from eval.metrics import boxes_mask, plcc, srcc
 from eval.suites import base, opinions
 from eval.suites.base import Item, Measures, Row, Suite, Truth, answer_of, verdict_of
 from eval.suites.evalmuse_structure import picture_shape
-from eval.suites.tally import Boxes, Elements, Regions, defect_boxes, defect_mask
+from eval.suites.tally import Boxes, Elements, Regions, defect_boxes
 from judge.errors import InputError
 from judge.types import DefectLabel, LabelledSample
 
@@ -97,9 +97,7 @@ def measure(rows: Iterable[Row]) -> Measures:
         elements.add(row)
         true = [d.box for d in truth.defects if d.family == "artifact"]
         boxes.add(defect_boxes(verdict, "artifact") if scored else None, true)
-        if truth.area is not None:
-            area = truth.area()
-            regions.add(defect_mask(verdict, area.shape), area)
+        regions.add_row(row)
     x, y = [p for p, _ in pairs], [t for _, t in pairs]
     found = {"srcc": srcc(x, y, interval=True), "plcc": plcc(x, y, interval=True)}
     for name, sides in sorted(dimensions.items()):

@@ -68,6 +68,17 @@ class Regions:
     counts: list[tuple[int, int, int, int]] = field(default_factory=list)
     pixels: list[tuple[int, int, int]] = field(default_factory=list)
 
+    def add_row(self, row: Row) -> None:
+        """The judge's boxes, drawn filled, against the true regions, if the row has any.
+
+        Nothing where the judge could not open the picture: nobody knows at which size they lie. Such a row is
+        counted among the unscored.
+        """
+        area, verdict = row.sample.labels.area, verdict_of(row)
+        if area is not None and (verdict.status == "scored" or verdict.size is not None):
+            truth = area()
+            self.add(defect_mask(verdict, truth.shape), truth)
+
     def add(self, predicted: NDArray[Any], truth: NDArray[Any]) -> None:
         """The masks of one picture, of any size."""
         self.counts.append(region_counts(predicted, truth))
