@@ -7,13 +7,13 @@ needs the model itself, only its `Card`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import judge
-from judge import domain, media
-from judge.backends.base import Ask, Reply
+from judge import domain, evidence, media
+from judge.backends.base import Ask, Reply, Tuning
 from judge.elements import split
 from judge.errors import ReplyError
 from judge.given import checked_depth, checked_elements, checked_prompt, checked_sample, printable
@@ -43,6 +43,12 @@ class Card:
     domain: str
     brief: bool
     size: int | None
+    tunings: Mapping[str, Tuning] = field(default_factory=dict)
+    """Rubrics that the model has adapters for."""
+
+    def under(self, rubric: str) -> Tuning:
+        """The adapter that answers a rubric (empty: none) and what it was trained on."""
+        return self.tunings.get(rubric) or Tuning(self.adapter or "", self.domain)
 
     @classmethod
     def of(cls, backend: Backend) -> Card:
@@ -55,6 +61,7 @@ class Card:
             domain=backend.domain,
             brief=backend.brief,
             size=backend.size,
+            tunings=dict(getattr(backend, "tunings", {})),
         )
 
 
@@ -67,6 +74,8 @@ class Case:
     ask: Ask
     size: tuple[int, int]
     """Width and height of the original in pixels."""
+    facts: dict[str, float]
+    """What was measured in the picture; see `judge.evidence`."""
     notes: list[str]
     image: Image.Image | None
     """The decoded original where the verdict is to keep it."""
@@ -121,21 +130,35 @@ class Asking:
         if sample.reference is not None:
             notes.append(UNSEEN)
         picture = media.load(sample.image, field=field)
-        seen, _ = media.fit(picture, side=self.card.size, max_pixels=self.max_pixels)
+        facts = evidence.measure(picture.image, rubric.facts) if rubric.facts else {}
+        seen = self._shown(picture)
         form = rubric.form(elements, self.max_defects).at_depth(depth)
         messages = rubric.messages(
-            prompt, elements, brief=self.card.brief, depth=depth, max_defects=self.max_defects
+            prompt,
+            elements,
+            brief=self.card.brief,
+            depth=depth,
+            max_defects=self.max_defects,
+            images=len(seen),
+            facts=facts,
         )
         if self.embedded and rubric.needs_prompt and prompt:
             notes += domain.notes(prompt, elements, picture.image)
         return Case(
             id=printable(sample.id),
             depth=depth,
-            ask=Ask(images=[seen], messages=messages, form=form, seed=self.seed),
+            ask=Ask(images=seen, messages=messages, form=form, rubric=rubric.name, seed=self.seed),
             size=(picture.width, picture.height),
+            facts=facts,
             notes=[*picture.notes, *notes],
             image=picture.image if keep else None,
         )
+
+    def _shown(self, picture: media.Picture) -> list[Image.Image]:
+        """The picture as the model sees it; where that is a fixed square, the rubric's details after it."""
+        side = self.card.size
+        whole, _ = media.fit(picture, side=side, max_pixels=self.max_pixels)
+        return [whole, *(media.details(picture, side, self.rubric.details) if side else ())]
 
     def conclude(self, case: Case, reply: Reply | ReplyError, milliseconds: float) -> Verdict:
         """Read a reply. One that cannot be used gives an unscored verdict with the reason."""
@@ -148,6 +171,7 @@ class Asking:
                 id=case.id,
                 status="scored",
                 size=case.size,
+                facts=case.facts,
                 provenance=made,
                 **read(answer, self.rubric, case.size, case.depth, made.notes),
             )
@@ -165,10 +189,11 @@ class Asking:
 
     def _provenance(self, depth: Depth, milliseconds: float, notes: list[str]) -> Provenance:
         card = self.card
+        tuned = card.under(self.rubric.name)
         return Provenance(
             model=card.model,
             revision=card.revision,
-            adapter=card.adapter,
+            adapter=tuned.adapter or None,
             backend=card.name,
             backend_version=card.version,
             rubric=self.rubric.name,
@@ -177,7 +202,7 @@ class Asking:
             seed=self.seed,
             version=judge.__version__,
             milliseconds=milliseconds,
-            domain=card.domain,
+            domain=tuned.domain,
             notes=list(notes),
         )
 

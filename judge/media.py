@@ -128,6 +128,33 @@ def fit(
     return image, (width / target[0], height / target[1])
 
 
+_PLACES = ((0.5, 0.5), (0.2, 0.2), (0.8, 0.8), (0.8, 0.2), (0.2, 0.8), (0.5, 0.2), (0.5, 0.8), (0.2, 0.5))
+"""Where details lie, as shares of the room that a window has: the middle, then corners, then edges."""
+
+
+def details(picture: Picture, side: int, count: int) -> list[Image.Image]:
+    """Parts of a picture pixel for pixel: what reducing the whole hides (noise, fine blur, blocks).
+
+    Args:
+        picture: from `load`.
+        side: side of each part in pixels. A picture that is smaller gives its largest square, enlarged.
+        count: 0 to 8 parts, at fixed places.
+
+    Returns:
+        `count` RGB pictures of side x side.
+    """
+    window = min(side, picture.width, picture.height)
+    parts = []
+    for across, down in _PLACES[:count]:
+        left, top = round(across * (picture.width - window)), round(down * (picture.height - window))
+        part = picture.image.crop((left, top, left + window, top + window))
+        if window != side:
+            part = part.resize((side, side), Image.Resampling.BICUBIC)
+        part.format = "PNG"
+        parts.append(part)
+    return parts
+
+
 def _read(source: Any, field: str, max_bytes: int) -> tuple[bytes, str]:
     """The encoded picture and a short name of the source for errors."""
     if isinstance(source, bytes | bytearray | memoryview):

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from judge.errors import InputError, RubricError
+from judge.evidence import FACTS
 from judge.form import Box, Choice, Form, Node, Object, Repeat, Text
 from judge.types import Depth, Family, Model, Severity
 
@@ -95,6 +96,10 @@ class Rubric(Frozen):
     dimensions: tuple[Scale, ...] = ()
     explanation: Chars = 160
     """Longest explanation of the score in characters; 0: none is asked."""
+    facts: tuple[str, ...] = ()
+    """What is measured in the picture and told to the model; names of `judge.evidence.FACTS`."""
+    details: Annotated[int, Field(ge=0, le=8)] = 0
+    """Parts shown pixel for pixel, after the whole, to a model of one fixed input size."""
     templates: Templates
     score: ScoreRule = ScoreRule()
 
@@ -107,6 +112,8 @@ class Rubric(Frozen):
                 raise ValueError(f"{doubled[0]!r} is given twice, or reserved")
         if self.defects and not kinds:
             raise ValueError("defects are asked for, but no kinds are given")
+        if strange := [name for name in self.facts if name not in FACTS]:
+            raise ValueError(f"facts: {strange[0]!r} is not measured; known are {', '.join(FACTS)}")
         known = {dimension.name for dimension in self.dimensions}
         if unknown := [name for name in self.score.dimensions if name not in known]:
             raise ValueError(f"score.{self.score.rule} uses {unknown[0]!r}, which is no dimension")
@@ -142,8 +149,10 @@ class Rubric(Frozen):
 
     @cached_property
     def hash(self) -> str:
-        """First 16 hex digits of the SHA-256 of everything in the rubric, template texts included."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+        """First 16 hex digits of the SHA-256 of all that the rubric says, template texts included. What it
+        leaves at its default is left out: a new field of rubrics changes no hash of those without it."""
+        said = self.model_dump(mode="json", exclude_defaults=True)
+        text = json.dumps(said, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
 
     def family(self, kind: str) -> Family:
@@ -197,16 +206,25 @@ class Rubric(Frozen):
         brief: bool = False,
         depth: Depth = "verdict",
         max_defects: int | None = None,
+        images: int = 1,
+        facts: Mapping[str, float] | None = None,
     ) -> list[dict[str, Any]]:
-        """Chat messages: one user turn with one image and the instructions.
+        """Chat messages: one user turn with the images and the instructions.
 
         The prompt and the elements are values of the template, put in once and never read as a template.
+        Facts (0..1) are told in steps of 10 from 0 to 1000, as coordinates are.
         """
         limit = self.defects.max if self.defects and max_defects is None else max_defects
         text = self._compiled[brief].render(
-            rubric=self, prompt=prompt, elements=list(elements), depth=depth, max_defects=limit
+            rubric=self,
+            prompt=prompt,
+            elements=list(elements),
+            depth=depth,
+            max_defects=limit,
+            facts={name: round(value * 100) * 10 for name, value in (facts or {}).items()},
         )
-        return [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}]
+        shown: list[dict[str, Any]] = [{"type": "image"} for _ in range(images)]
+        return [{"role": "user", "content": [*shown, {"type": "text", "text": text}]}]
 
     @cached_property
     def _compiled(self) -> tuple[Any, Any]:

@@ -163,6 +163,8 @@ class Verdict(Model):
     attributes: dict[str, Attribute] = {}
     defects: list[Defect] = []
     explanation: str = ""
+    facts: dict[str, Probability] = {}
+    """What was measured in the picture and told to the model, each 0..1; see `judge.evidence`."""
     size: tuple[int, int] | None = None
     """Width and height in pixels of the picture that `box` refers to."""
     provenance: Provenance

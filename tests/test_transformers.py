@@ -424,6 +424,6 @@ def test_what_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:
 
 
 def test_an_installation_without_weights_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("judge.backends.transformers.EMBEDDED", tmp_path)
+    monkeypatch.setattr("judge.backends.folder.EMBEDDED", tmp_path)
     with pytest.raises(BackendError, match="no weights"):
         Transformers()

@@ -18,7 +18,8 @@ import pytest
 from PIL import Image
 
 from judge.backends import Ask, Backend, Reply, Stream, _torchvision, logprobs
-from judge.backends.transformers import EMBEDDED, Transformers
+from judge.backends.folder import EMBEDDED
+from judge.backends.transformers import Transformers
 from judge.errors import BackendError, InputError, ReplyError
 from judge.form import Box, Choice, Form, Object, Repeat, Text
 from judge.judge import Judge

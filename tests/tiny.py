@@ -79,17 +79,18 @@ def checkpoint(folder: Path, family: str = "qwen3_vl", *, numbers: bool = False,
     return folder
 
 
-def adapter(base: Path, folder: Path) -> Path:
-    """Write a random LoRA adapter for a checkpoint; returns the folder."""
+def adapter(base: Path, folder: Path, *, seed: int = 1, tower: bool = False) -> Path:
+    """Write a random LoRA adapter for a checkpoint, with `tower` for its eyes too; returns the folder."""
     import torch
 
     _torchvision.mend()
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForImageTextToText
 
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     model = AutoModelForImageTextToText.from_pretrained(base)
-    lora = LoraConfig(r=4, target_modules=r".*language_model.*\.(q_proj|v_proj)", init_lora_weights=False)
+    targets = r".*language_model.*\.(q_proj|v_proj)" + (r"|.*visual\.blocks\..*\.(qkv|proj)" if tower else "")
+    lora = LoraConfig(r=4, target_modules=targets, init_lora_weights=False)
     get_peft_model(model, lora).save_pretrained(folder)
     return folder
 

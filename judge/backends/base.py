@@ -23,6 +23,8 @@ class Ask:
     messages: list[dict[str, Any]]
     """Chat messages; their text is content, whatever it looks like."""
     form: Form
+    rubric: str = ""
+    """Name of the rubric that asks, for a model that has adapters for some."""
     seed: int = 0
     """For backends that sample; one that decides by argmax ignores it."""
 
@@ -40,10 +42,20 @@ class Reply:
     """Whether the probabilities are the model's own; false: estimated, for example from top logprobs."""
 
 
+@dataclass(frozen=True)
+class Tuning:
+    """What a model says of itself under a rubric that it has an adapter for."""
+
+    adapter: str
+    domain: str = ""
+
+
 @runtime_checkable
 class Backend(Protocol):
     """A model that fills forms. Rows are independent: one that fails comes back as a `ReplyError` in its
     place, and no row's answer depends on the others. `BackendError` is raised when the model cannot run.
+
+    A backend that picks an adapter by `Ask.rubric` also has `tunings`, a mapping of rubric names to `Tuning`.
     """
 
     name: str

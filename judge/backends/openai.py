@@ -16,18 +16,17 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from functools import partial
-from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
 
 from judge.backends import grammar, logprobs
-from judge.backends.base import Ask, Reply
+from judge.backends.base import Ask, Reply, Tuning
+from judge.backends.folder import Folder
 from judge.backends.line import Declined, Line, Refused
 from judge.errors import BackendError, InputError, ReplyError
 from judge.form import Branch, Choice, Form, Repeat
@@ -50,7 +49,8 @@ class OpenAI:
 
     Args:
         base_url: the server's address up to and with `/v1`.
-        model: the name it serves the model under; `embedded` is also read the embedded judge's card.
+        model: the name it serves the model under. For `embedded` the embedded judge's own card is read, and
+            a rubric that it has an adapter for is asked under `embedded-RUBRIC` where the server has that.
         api_key: default: the environment's OPENAI_API_KEY, if it is set.
         brief: the model was tuned on the rubric and takes the brief template.
         size: side in pixels of the square that the model sees; None: any shape.
@@ -87,11 +87,12 @@ class OpenAI:
                 raise InputError(field, number, "more than 0", "leave it out for the usual one")
         if retries < 0:
             raise InputError("retries", retries, "0 or more", "leave it out for the usual number")
-        card = _card() if model == "embedded" else {}
+        self._folder = Folder.of(model) if model == "embedded" else Folder(model, None)
         self.model, self.extra = model, dict(extra or {})
-        self.domain: str = card.get("domain", "")
-        self.brief: bool = card.get("brief", False) if brief is None else brief
-        self.size: int | None = card.get("size") if size is None else size
+        self.domain = self._folder.domain
+        self.brief = self._folder.brief if brief is None else brief
+        self.size = self._folder.size if size is None else size
+        self.tunings: dict[str, Tuning] = {}
         key = os.environ.get("OPENAI_API_KEY", "") if api_key is None else api_key
         connect = partial(Line, api_key=key, timeout=timeout, retries=retries, connections=concurrency)
         self._line = connect(base_url)
@@ -291,6 +292,11 @@ class OpenAI:
             return "", "", False
         if card.get("parent"):
             self.adapter = self.model
+        self.tunings = {
+            rubric: Tuning(f"{self.model}-{rubric}", told.domain)
+            for rubric, told in self._folder.tunings.items()
+            if cards.get(f"{self.model}-{rubric}", {}).get("parent")
+        }
         try:
             return str(self._root.get("/version")["version"]), "", True
         except (BackendError, ReplyError, KeyError, TypeError):
@@ -322,7 +328,9 @@ class OpenAI:
     def _chat(self, ask: Ask, messages: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
         """One chat completion. A field that the server turns down by name is left out from then on, if the
         answer can do without it; `max_tokens` goes by its newer name instead."""
-        wanted = {"model": self.model, "messages": messages, "temperature": 0, "seed": ask.seed, **fields}
+        tuned = self.tunings.get(ask.rubric)
+        name = tuned.adapter if tuned else self.model
+        wanted = {"model": name, "messages": messages, "temperature": 0, "seed": ask.seed, **fields}
         while True:
             payload = {key: value for key, value in wanted.items() if key not in self._without} | self.extra
             if "max_tokens" in self._without and "max_tokens" in wanted:
@@ -353,13 +361,6 @@ def _outcome(future: Future[Reply]) -> Reply | ReplyError:
         return error
     except CancelledError:
         return ReplyError("openai: the backend was closed")
-
-
-def _card() -> dict[str, Any]:
-    from judge.domain import ASSETS
-
-    path = Path(ASSETS) / "judge.json"
-    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
 
 
 def _defused(text: str) -> str:

