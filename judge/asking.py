@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from judge.backends.base import Backend
+    from judge.calibration import Calibration
 
 MAX_PIXELS = 1_003_520
 """Pictures are reduced to this many pixels for models without a fixed input size: 1280 patches of 28 x 28."""
@@ -79,6 +80,8 @@ class Case:
     notes: list[str]
     image: Image.Image | None
     """The decoded original where the verdict is to keep it."""
+    outside: str = ""
+    """Why the verdict abstains: the picture is outside the calibration's domain."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +96,18 @@ class Asking:
     max_pixels: int = MAX_PIXELS
     embedded: bool = False
     """The model is the embedded judge, whose domain is known."""
+    calibration: Calibration | None = None
+    """What brings scores to the human scale; used where it was made for this rubric and these weights."""
 
     @cached_property
     def card(self) -> Card:
         return self.model()
+
+    @cached_property
+    def scale(self) -> Calibration | None:
+        """The calibration, if it was made for what is asked."""
+        made = self.calibration
+        return made if made and made.fits(self.rubric, self.card.revision) else None
 
     def prepare(
         self,
@@ -144,6 +155,8 @@ class Asking:
         )
         if self.embedded and rubric.needs_prompt and prompt:
             notes += domain.notes(prompt, elements, picture.image)
+        if self.calibration and not self.scale:
+            notes.append("the calibration was left out: it was made for another rubric or other weights")
         return Case(
             id=printable(sample.id),
             depth=depth,
@@ -152,6 +165,7 @@ class Asking:
             facts=facts,
             notes=[*picture.notes, *notes],
             image=picture.image if keep else None,
+            outside=self.scale.too_far(picture.image) if self.scale else "",
         )
 
     def _shown(self, picture: media.Picture) -> list[Image.Image]:
@@ -166,6 +180,8 @@ class Asking:
         try:
             if isinstance(reply, ReplyError):
                 raise reply
+            if case.outside:
+                raise ReplyError(case.outside)
             answer = Answer(case.ask.form, reply)
             verdict = Verdict(
                 id=case.id,
@@ -180,7 +196,7 @@ class Asking:
                 id=case.id, status="unscored", reason=printable(str(error)), size=case.size, provenance=made
             )
         verdict._image = case.image
-        return verdict
+        return self.scale.applied(verdict) if self.scale else verdict
 
     def unscored(self, reason: str, *, id: str = "", depth: Depth = "verdict") -> Verdict:
         """A verdict without numbers, for a sample that the model could not be asked about."""

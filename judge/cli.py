@@ -208,13 +208,80 @@ SHEET = 36
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 )
 def finetune(context: typer.Context) -> None:
-    """Train the embedded judge from scratch, step by step; see `judge finetune --help`."""
+    """Fine-tune a judge, or train the embedded one from scratch; see `judge finetune --help`."""
     with _one_line_errors():
         try:
-            from finetune.nano import app as steps
+            from finetune.cli import app as steps
         except ImportError as error:
             raise JudgeError(f"finetune: the package finetune is not installed ({error})") from None
         steps(args=context.args, prog_name="judge finetune")
+
+
+@app.command()
+def calibrate(
+    suite: Annotated[str, typer.Option(help="Suite of the labels; see `judge eval list`.")],
+    data: Annotated[Path, typer.Option(help="Its folder, or label file: rows that were not trained on.")],
+    model: Model = "embedded",
+    adapter: Adapter = None,
+    backend: BackendName = "auto",
+    base_url: BaseUrl = None,
+    rubric: Annotated[
+        str | None, typer.Option(help="default, quality, or a .toml file; default: the suite's own.")
+    ] = None,
+    depth: Annotated[
+        list[DepthName] | None, typer.Option(help="May be repeated; default: those of the suite.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Part of the suite, where it has parts.")] = None,
+    skip: Annotated[int, typer.Option(help="Leave out the first so many rows.")] = 0,
+    limit: Annotated[int | None, typer.Option(help="At most so many rows.")] = None,
+    score: Annotated[str, typer.Option(help="Human dimension that is meant; default: the main one.")] = "",
+    quantile: Annotated[
+        float, typer.Option(help="Share of the pictures that shall lie within the domain.")
+    ] = 0.99,
+    abstain: Annotated[
+        bool, typer.Option("--abstain/--no-abstain", help="Give no verdict outside the domain.")
+    ] = True,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; default: calibration.json beside the adapter.")
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Rows judged together.")] = 16,
+) -> None:
+    """Bring scores to the human scale, with percentiles, from held-out labels."""
+    with _one_line_errors():
+        from judge.judge import Judge
+
+        try:
+            from finetune.calibrate import calibrate as fitted
+            from finetune.calibrate import lines, source
+        except ImportError as error:
+            raise JudgeError(f"calibrate: the package finetune is not installed ({error})") from None
+        if out is None:
+            if adapter is None or not Path(adapter).is_dir():
+                raise InputError("out", None, "a file", "name one: there is no adapter's folder to put it in")
+            out = Path(adapter) / "calibration.json"
+        labels = source(suite, data, split=split, rubric=rubric, skip=skip, limit=limit, score=score)
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        judge = Judge(
+            model,
+            adapter=adapter,
+            backend=backend,
+            rubric=labels.rubric or "default",
+            base_url=base_url,
+            calibration=False,
+        )
+        made = fitted(
+            judge,
+            labels,
+            [name.value for name in depth or ()],
+            quantile=quantile if abstain else None,
+            batch=batch,
+            tick=lambda said: typer.echo(said, err=True),
+        )
+        with _replaced(out) as file:
+            file.write(made.model_dump_json(indent=1) + "\n")
+    for line in lines(made):
+        typer.echo(line)
+    typer.echo(f"{out}: {made.count} pictures", err=True)
 
 
 @app.command(

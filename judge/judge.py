@@ -16,7 +16,10 @@ from judge.rubric import Rubric
 from judge.types import Comparison, Depth, Sample, Verdict
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from judge.backends.base import Backend
+    from judge.calibration import Calibration
     from judge.remote import Remote
 
 EMBEDDED = "embedded"
@@ -37,6 +40,8 @@ class Judge:
         seed: handed to the backend and written into provenance.
         max_defects: regions asked for at most; default: as the rubric says.
         max_pixels: what a model without a fixed input size is shown at most.
+        calibration: what `judge calibrate` wrote, as a file, its folder, or read; True: the one beside the
+            adapter, if it was made for this rubric; False: none.
         options: passed on to the backend; to `judge.Client` with an address.
 
     Raises:
@@ -54,6 +59,7 @@ class Judge:
         seed: int = 0,
         max_defects: int | None = None,
         max_pixels: int = MAX_PIXELS,
+        calibration: str | Path | Calibration | bool = True,
         **options: Any,
     ) -> None:
         self._wanted, self._base_url = check_backend(backend, base_url), base_url
@@ -62,6 +68,11 @@ class Judge:
         self.model, self.adapter, self.seed = model, adapter, seed
         self.max_defects, self.max_pixels = max_defects, max_pixels
         self._given, self._options = backend, options
+        self.calibration: Calibration | None = None
+        if calibration is not False:
+            from judge.calibration import chosen
+
+            self.calibration = chosen(calibration, model, adapter, self.rubric)
         self._loading = 0.0
         self._remote: Remote | None = None
         if is_address(model):
@@ -74,6 +85,7 @@ class Judge:
                 "seed": seed or None,
                 "max_defects": max_defects,
                 "max_pixels": None if max_pixels == MAX_PIXELS else max_pixels,
+                "calibration": None if calibration is True else calibration,
             }
             self._remote = Remote(model, self.rubric, decided, options)
 
@@ -103,6 +115,7 @@ class Judge:
             max_defects=self.max_defects,
             max_pixels=self.max_pixels,
             embedded=isinstance(self._given, str) and self.model == EMBEDDED,
+            calibration=self.calibration,
         )
 
     def _clock(self) -> float:

@@ -156,8 +156,10 @@ class Verdict(Model):
     reason: str = ""
     """Why there is no score; empty when scored."""
     score: Score | None = None
-    """Expectation over `distribution`, 1 (worst) to 5 (best)."""
+    """Expectation over `distribution`, 1 (worst) to 5 (best); on the human scale where it was calibrated."""
     distribution: Distribution | None = None
+    percentile: Annotated[float, Field(ge=0.0, le=100.0)] | None = None
+    """Share in percent of the calibration's pictures with a lower score; None without a calibration."""
     dimensions: dict[str, Dimension] = {}
     elements: list[Element] = []
     attributes: dict[str, Attribute] = {}

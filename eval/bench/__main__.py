@@ -113,24 +113,47 @@ def measure_serving(
     return {**result, "seed": seed, **named(model, adapter)}
 
 
-def measure_parity(seed: int, count: int, asked: int | None, batch: int) -> dict[str, Any]:
-    """The embedded judge on every backend, beside the one on transformers."""
+def measure_parity(
+    seed: int, count: int, asked: int | None, batch: int, adapter: str | None, rubric: str
+) -> dict[str, Any]:
+    """The embedded judge, or an adapter of its base, on every backend, beside the one on transformers."""
     from functools import partial
 
     from eval.bench import parity as part
     from judge.domain import ASSETS
 
     samples = [scene.asked() for scene in drawn(count, seed)]
-    own = partial(part.in_process, model="embedded", adapter=None)
+    own = partial(part.in_process, model="embedded", adapter=adapter, rubric=rubric)
     contenders = [
         ("transformers", partial(own, "transformers"), count),
         ("vllm", partial(own, "vllm"), count),
-        ("vllm serve", partial(part.behind_server, ASSETS), count if asked is None else min(asked, count)),
     ]
+    if adapter is None and rubric == "default":  # the server has the package's own adapters
+        asked = count if asked is None else min(asked, count)
+        contenders.append(("vllm serve", partial(part.behind_server, ASSETS), asked))
     contenders = [contender for contender in contenders if contender[2]]
     with progress("parity", 2 * sum(number for _, _, number in contenders)) as tick:
         result = part.run(contenders, samples, batch=batch, tick=tick)
-    return {**result, "seed": seed}
+    return {**result, "seed": seed, **named("embedded", adapter), "rubric": rubric}
+
+
+def measure_shifted(
+    seed: int, count: int, rows: int, adapter: str | None, out: Path | None, batch: int
+) -> dict[str, Any]:
+    """LoRA on a rubric that the embedded judge never saw."""
+    from tempfile import TemporaryDirectory
+
+    from eval.bench import shifted as part
+
+    with TemporaryDirectory() as folder:
+        trained: dict[str, Any] = {}
+        if adapter is None:
+            where = out or Path(folder)
+            trained = part.train(where, rows, seed + 1)
+            adapter = str(where / "run" / "adapter")
+        with progress("shifted", 4 * count) as tick:
+            found = part.measure([None, adapter], part.draw_scenes(count, seed), batch, tick)
+    return {**found, **trained, "seed": seed}
 
 
 def open_judge(model: str, adapter: str | None) -> Any:
@@ -251,10 +274,26 @@ def parity(
         int | None, typer.Option(min=0, help="Scenes that a vLLM server is asked, too; default: all.")
     ] = None,
     batch: Batch = 32,
+    adapter: Adapter = None,
+    rubric: Annotated[str, typer.Option(help="default, quality, or a .toml file.")] = "default",
     as_json: Json = False,
 ) -> None:
     """The same verdict from transformers, vLLM in process, and a vLLM server?"""
-    show("parity", lambda: measure_parity(seed, count, served, batch), as_json)
+    show("parity", lambda: measure_parity(seed, count, served, batch, adapter, rubric), as_json)
+
+
+@app.command()
+def shifted(
+    seed: Seed = 1,
+    count: Count = 300,
+    rows: Annotated[int, typer.Option(min=200, help="Scenes that the adapter learns from.")] = 1560,
+    adapter: Annotated[str | None, typer.Option(help="Measure this adapter instead of training one.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to keep the training in.")] = None,
+    batch: Batch = 16,
+    as_json: Json = False,
+) -> None:
+    """Before and after LoRA on a rubric with a new kind of defect and a harsher scale."""
+    show("shifted", lambda: measure_shifted(seed, count, rows, adapter, out, batch), as_json)
 
 
 @app.command(name="all")

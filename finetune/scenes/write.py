@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -26,8 +26,8 @@ def seeds(seed: int, count: int) -> range:
     return range(seed * _STRIDE, seed * _STRIDE + count)
 
 
-def _write_one(folder: Path, first: int, size: int, seed: int) -> str:
-    scene, name = draw(seed, size), f"{seed - first:06d}"
+def _write_one(folder: Path, first: int, size: int, drawing: Callable[[int, int], Scene], seed: int) -> str:
+    scene, name = drawing(seed, size), f"{seed - first:06d}"
     Image.fromarray(scene.image).save(folder / "images" / f"{name}.png", compress_level=1)
     for k, (defect, mask) in enumerate(zip(scene.sample.labels.defects, scene.masks, strict=True)):
         defect.mask = Path("masks") / f"{name}-{k}.png"
@@ -36,8 +36,17 @@ def _write_one(folder: Path, first: int, size: int, seed: int) -> str:
     return scene.sample.model_dump_json(exclude={"reference"})
 
 
-def write(out: Path, count: int, seed: int, *, size: int = 224, workers: int | None = None) -> Iterator[int]:
-    """Draw `count` scenes into a folder; yields how many are done after each.
+def write(
+    out: Path,
+    count: int,
+    seed: int,
+    *,
+    size: int = 224,
+    workers: int | None = None,
+    drawing: Callable[[int, int], Scene] = draw,
+) -> Iterator[int]:
+    """Draw `count` scenes into a folder; yields how many are done after each. `drawing` is given a seed and
+    the size.
 
     Layout: `images/NNNNNN.png`, `masks/NNNNNN-K.png` (255 inside defect K), `rows.jsonl` with one
     `LabelledSample` a line in order. `rows.jsonl` appears only when all is written.
@@ -53,7 +62,7 @@ def write(out: Path, count: int, seed: int, *, size: int = 224, workers: int | N
     for part in ("images", "masks"):
         (out / part).mkdir(parents=True, exist_ok=True)
     draft = out / "rows.jsonl.part"
-    job = partial(_write_one, out, todo.start, size)
+    job = partial(_write_one, out, todo.start, size, drawing)
     with draft.open("w", encoding="utf-8") as rows, ProcessPoolExecutor(workers or os.cpu_count()) as pool:
         for n, row in enumerate(pool.map(job, todo, chunksize=16), 1):
             rows.write(row + "\n")

@@ -22,6 +22,7 @@ import uvicorn
 from rich.console import Console
 from rich.markup import escape
 
+from judge import calibration
 from judge.errors import InputError
 from judge.given import is_address
 from judge.judge import EMBEDDED, Judge
@@ -111,6 +112,7 @@ def _service(options: Options, log: Log) -> Service:
         deadline=options.deadline,
         embedded=options.model == EMBEDDED,
         fetcher=Fetcher(options.allow_hosts),
+        calibrated=lambda rubric: calibration.chosen(True, options.model, options.adapter, rubric),
     )
 
 

@@ -15,7 +15,7 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -23,6 +23,7 @@ from functools import cached_property, partial
 from typing import Any, Self, TypeVar
 
 from judge.asking import MAX_PIXELS, Asking, Card, compared, name_of
+from judge.calibration import Calibration
 from judge.errors import InputError
 from judge.given import checked_depth, checked_sample
 from judge.rows import BadRow
@@ -69,6 +70,7 @@ class Service:
         seed: int = 0,
         max_pixels: int = MAX_PIXELS,
         fetcher: Fetcher | None = None,
+        calibrated: Callable[[Rubric], Calibration | None] = lambda rubric: None,
     ) -> None:
         if queue < 1:
             raise InputError("queue", queue, "1 or more", "256 is the usual one")
@@ -82,7 +84,14 @@ class Service:
         """Verdicts so far by rubric, depth and status."""
         loaded = [Rubric.load(rubric) for rubric in rubrics]
         self._askings = {
-            rubric.name: Asking(rubric, self._card, seed, max_pixels=max_pixels, embedded=embedded)
+            rubric.name: Asking(
+                rubric,
+                self._card,
+                seed,
+                max_pixels=max_pixels,
+                embedded=embedded,
+                calibration=calibrated(rubric),
+            )
             for rubric in loaded
         }
         self._threads = ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1), "decode")
