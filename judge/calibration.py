@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from judge.domain import ASSETS
-from judge.errors import InputError
+from judge.errors import InputError, JudgeError
 from judge.types import Depth, Model, Score, Verdict
 
 if TYPE_CHECKING:
@@ -191,13 +190,24 @@ def chosen(
         InputError: it cannot be read, or a given one was made for another rubric.
     """
     if isinstance(given, bool):
-        folder = ASSETS if model == "embedded" else Path(model)
-        path = Path(adapter if adapter is not None else folder / "adapter") / FILE
-        found = Calibration.load(path) if given and path.is_file() else None
+        path = _beside(model, adapter, rubric) if given else None
+        found = Calibration.load(path) if path and path.is_file() else None
         return found if found and found.fits(rubric) else None
     made = given if isinstance(given, Calibration) else Calibration.load(given)
     made.check(rubric)
     return made
+
+
+def _beside(model: str, adapter: str | None, rubric: Rubric) -> Path | None:
+    """Where the calibration of the adapter that answers a rubric would lie."""
+    from judge.backends.folder import Folder
+
+    try:
+        folder = Folder.of(model, adapter)
+    except (JudgeError, OSError, ValueError):
+        return None  # told when the model is loaded
+    tuned = folder.own.get(rubric.name) or folder.adapter
+    return Path(tuned.place) / FILE if tuned else None
 
 
 def tempered(shares: Sequence[float], temperature: float) -> list[float]:

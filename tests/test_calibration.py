@@ -133,6 +133,16 @@ def test_it_is_found_beside_the_adapter_and_only_for_its_rubric(made, tmp_path):
         Judge(rubric="default", calibration=tmp_path)
 
 
+def test_each_rubrics_adapter_has_its_own(made, tmp_path):
+    for name in ("base", "adapter", "photos"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "judge.json").write_text(json.dumps({"adapters": {"quality": "photos"}}))
+    (tmp_path / "adapter/calibration.json").write_text(made.model_dump_json())
+    assert Judge(str(tmp_path), rubric="quality").calibration is None
+    (tmp_path / "photos/calibration.json").write_text(made.model_dump_json())
+    assert Judge(str(tmp_path), rubric="quality").calibration == made
+
+
 def test_one_of_other_weights_is_left_out_and_the_verdict_says_so(made):
     other = made.model_copy(update={"revision": "of others"})
     backend = Harsh()
