@@ -48,7 +48,8 @@ def ship(base: Path, adapter: Path, out: Path) -> None:
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         shutil.copy(adapter / name, out / "adapter" / name)
     _without_paths(out / "adapter" / "adapter_config.json")
-    card = {"domain": DOMAIN, "brief": True, "size": PIXELS, "words": sorted(set(WORDS))}
+    card = {"domain": DOMAIN, "brief": True, "size": PIXELS}
+    card |= {"rubrics": ["default", "quality"], "words": sorted(set(WORDS))}
     card["phrases"] = PHRASES
     (out / "judge.json").write_text(json.dumps(card, indent=1) + "\n", "utf-8")
 

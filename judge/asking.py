@@ -15,7 +15,7 @@ import judge
 from judge import domain, evidence, media
 from judge.backends.base import Ask, Reply, Tuning
 from judge.elements import split
-from judge.errors import ReplyError
+from judge.errors import InputError, ReplyError
 from judge.given import checked_depth, checked_elements, checked_prompt, checked_sample, printable
 from judge.reading import Answer, read
 from judge.rubric import Rubric
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 1_003_520
 """Pictures are reduced to this many pixels for models without a fixed input size: 1280 patches of 28 x 28."""
-UNSEEN = "the reference picture was not looked at: this version has no use for one"
+UNSEEN = "the reference picture was not looked at: rubric {} has no use for one"
 
 
 @dataclass(frozen=True)
@@ -138,11 +138,9 @@ class Asking:
             elements = []
         elif elements is None:
             elements = split(prompt)
-        if sample.reference is not None:
-            notes.append(UNSEEN)
         picture = media.load(sample.image, field=field)
         facts = evidence.measure(picture.image, rubric.facts) if rubric.facts else {}
-        seen = self._shown(picture)
+        reference, seen = self._reference(sample, notes), self._shown(picture)
         form = rubric.form(elements, self.max_defects).at_depth(depth)
         messages = rubric.messages(
             prompt,
@@ -152,15 +150,19 @@ class Asking:
             max_defects=self.max_defects,
             images=len(seen),
             facts=facts,
+            reference=reference is not None,
         )
-        if self.embedded and rubric.needs_prompt and prompt:
-            notes += domain.notes(prompt, elements, picture.image)
+        images = [*self._examples, *([self._fitted(reference)] if reference else []), *seen]
+        if self.embedded:
+            notes += domain.of_rubric(rubric)
+            if rubric.needs_prompt and prompt:
+                notes += domain.notes(prompt, elements, picture.image)
         if self.calibration and not self.scale:
             notes.append("the calibration was left out: it was made for another rubric or other weights")
         return Case(
             id=printable(sample.id),
             depth=depth,
-            ask=Ask(images=seen, messages=messages, form=form, rubric=rubric.name, seed=self.seed),
+            ask=Ask(images=images, messages=messages, form=form, rubric=rubric.name, seed=self.seed),
             size=(picture.width, picture.height),
             facts=facts,
             notes=[*picture.notes, *notes],
@@ -171,8 +173,31 @@ class Asking:
     def _shown(self, picture: media.Picture) -> list[Image.Image]:
         """The picture as the model sees it; where that is a fixed square, the rubric's details after it."""
         side = self.card.size
-        whole, _ = media.fit(picture, side=side, max_pixels=self.max_pixels)
-        return [whole, *(media.details(picture, side, self.rubric.details) if side else ())]
+        return [self._fitted(picture), *(media.details(picture, side, self.rubric.details) if side else ())]
+
+    def _reference(self, sample: Sample, notes: list[str]) -> media.Picture | None:
+        """The reference picture where the rubric shows one. Raises `InputError`."""
+        wanted = self.rubric.reference
+        if sample.reference is None:
+            if wanted == "required":
+                mend = f"rubric {self.rubric.name} compares with it: give one, or choose another rubric"
+                raise InputError("reference", None, "a picture", mend)
+            return None
+        if wanted == "none":
+            notes.append(UNSEEN.format(self.rubric.name))
+            return None
+        found = media.load(sample.reference, field="reference")
+        notes += [f"reference: {note}" for note in found.notes]
+        return found
+
+    def _fitted(self, picture: media.Picture) -> Image.Image:
+        return media.fit(picture, side=self.card.size, max_pixels=self.max_pixels)[0]
+
+    @cached_property
+    def _examples(self) -> list[Image.Image]:
+        """The pictures of the rubric's worked examples, which a model that was tuned on it is not shown."""
+        pictures = () if self.card.brief else self.rubric.pictures()
+        return [self._fitted(media.load(picture)) for picture in pictures]
 
     def conclude(self, case: Case, reply: Reply | ReplyError, milliseconds: float) -> Verdict:
         """Read a reply. One that cannot be used gives an unscored verdict with the reason."""
@@ -213,6 +238,7 @@ class Asking:
             backend=card.name,
             backend_version=card.version,
             rubric=self.rubric.name,
+            rubric_version=self.rubric.version,
             rubric_hash=self.rubric.hash,
             depth=depth,
             seed=self.seed,

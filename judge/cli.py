@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from judge.errors import InputError, JudgeError
+from judge.rubric_cli import app as rubrics
 
 if TYPE_CHECKING:
     from judge.judge import Judge
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(rubrics, name="rubric")
 OVERLAYS = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -40,7 +42,12 @@ Prompt = Annotated[str, typer.Option("--prompt", "-p", help="Text the picture wa
 Elements = Annotated[
     str | None, typer.Option(help="Statements to check, separated by commas. Default: taken from the prompt.")
 ]
-RubricName = Annotated[str, typer.Option("--rubric", help="default, quality, or a .toml file.")]
+RubricName = Annotated[
+    str, typer.Option("--rubric", help="Name of a rubric (see: judge rubric show), or a .toml file.")
+]
+Reference = Annotated[
+    str | None, typer.Option(help="Picture to compare with, for rubrics that use one (edit, restoration).")
+]
 Model = Annotated[str, typer.Option(help="embedded, or the name or folder of a Qwen-VL checkpoint.")]
 Adapter = Annotated[str | None, typer.Option(help="Name or folder of a LoRA adapter.")]
 BackendName = Annotated[str, typer.Option("--backend", help="auto, transformers, vllm or openai.")]
@@ -81,6 +88,7 @@ def verdict(
     ],
     prompt: Prompt = "",
     elements: Elements = None,
+    reference: Reference = None,
     rubric: RubricName = "default",
     model: Model = "embedded",
     adapter: Adapter = None,
@@ -94,12 +102,14 @@ def verdict(
 ) -> None:
     """Judge pictures of one prompt."""
     code = 0
-    with _one_line_errors():
+    with one_line_errors():
         drawings = _overlay_files(overlay, len(images))
         judge = _judge(model, adapter, backend, rubric, base_url)
         for source, drawing in zip(images, drawings, strict=True):
             try:
-                found = judge(source, prompt=prompt, elements=_listed(elements), id=source)
+                found = judge(
+                    source, prompt=prompt, elements=_listed(elements), id=source, reference=reference
+                )
                 if drawing is not None:
                     _save(found, drawing)
             except InputError as error:
@@ -116,7 +126,7 @@ def verdict(
 @app.command()
 def score(
     rows: Annotated[
-        Path, typer.Argument(metavar="ROWS", help="JSONL or CSV with id, image, prompt, elements.")
+        Path, typer.Argument(metavar="ROWS", help="JSONL or CSV with id, image, prompt, elements, reference.")
     ],
     out: Annotated[Path, typer.Option(help="JSONL file to write: one verdict per row, in order.")],
     depth: Annotated[DepthName, typer.Option(help="score: numbers only, faster.")] = DepthName.verdict,
@@ -128,7 +138,7 @@ def score(
     batch: Annotated[int, typer.Option(help="Rows judged together.")] = 16,
 ) -> None:
     """Judge every row of a file. A bad row gives an unscored verdict with the reason."""
-    with _one_line_errors():
+    with one_line_errors():
         from judge.rows import read
 
         given = read(rows)
@@ -159,7 +169,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Say which of two pictures is better."""
-    with _one_line_errors():
+    with one_line_errors():
         judge = _judge(model, adapter, backend, rubric, base_url)
         found = judge.compare(a, b, prompt=prompt, elements=_listed(elements))
     if as_json:
@@ -179,7 +189,7 @@ def scenes(
     sheet: Annotated[bool, typer.Option("--sheet", help="Also write sheet.png, a contact sheet.")] = False,
 ) -> None:
     """Draw labelled scenes: pictures, masks and rows.jsonl."""
-    with _one_line_errors():
+    with one_line_errors():
         try:
             from finetune import scenes as drawn
             from finetune.scenes.write import seeds
@@ -209,7 +219,7 @@ SHEET = 36
 )
 def finetune(context: typer.Context) -> None:
     """Fine-tune a judge, or train the embedded one from scratch; see `judge finetune --help`."""
-    with _one_line_errors():
+    with one_line_errors():
         try:
             from finetune.cli import app as steps
         except ImportError as error:
@@ -247,7 +257,7 @@ def calibrate(
     batch: Annotated[int, typer.Option(help="Rows judged together.")] = 16,
 ) -> None:
     """Bring scores to the human scale, with percentiles, from held-out labels."""
-    with _one_line_errors():
+    with one_line_errors():
         from judge.judge import Judge
 
         try:
@@ -290,7 +300,7 @@ def calibrate(
 )
 def evaluate(context: typer.Context) -> None:
     """Judge benchmarks and report how well the judge agrees with people; see `judge eval --help`."""
-    with _one_line_errors():
+    with one_line_errors():
         try:
             from eval.cli import app as steps
         except ImportError as error:
@@ -327,7 +337,7 @@ def serve(
     ] = False,
 ) -> None:
     """Serve the judge over HTTP, with a page to try it on."""
-    with _one_line_errors():
+    with one_line_errors():
         try:
             from judge.serve.keys import made
             from judge.serve.run import Options
@@ -477,7 +487,7 @@ def _progress(total: int) -> Iterator[Any]:
 
 
 @contextmanager
-def _one_line_errors() -> Iterator[None]:
+def one_line_errors() -> Iterator[None]:
     try:
         yield
     except InputError as error:

@@ -89,6 +89,7 @@ def _verdict(
     prompt: str = "",
     elements: Sequence[str] | None = None,
     id: str = "",
+    reference: Any = None,
     rubric: str = "default",
     depth: Depth = "verdict",
 ) -> _Flow[Verdict]:
@@ -96,7 +97,7 @@ def _verdict(
 
     Args:
         image: as `Judge` takes it; or an https URL, which a server fetches only from hosts it allows.
-        prompt, elements, id, depth: as in `Judge`.
+        prompt, elements, id, reference, depth: as in `Judge`.
         rubric: a name that the server knows.
 
     Raises:
@@ -104,7 +105,7 @@ def _verdict(
         BackendError: the server cannot be reached, is full (`Busy`), down (`Down`) or too slow (`Late`); the
             three stand in `judge.serve.trouble`.
     """
-    files, fields = _pictures({"image": image})
+    files, fields = _pictures({"image": image, "reference": reference})
     fields |= _fields(prompt, elements, rubric, depth) | {"id": printable(id)}
     answer = yield _Request("POST", "/v1/verdicts", _content(files, fields))
     verdict = _read(answer, Verdict)
@@ -118,11 +119,12 @@ def _compare(
     *,
     prompt: str = "",
     elements: Sequence[str] | None = None,
+    reference: Any = None,
     rubric: str = "default",
     depth: Depth = "verdict",
 ) -> _Flow[Comparison]:
     """Judge two pictures of one prompt, each on its own, and say which is better. Raises as `verdict`."""
-    files, fields = _pictures({"a": a, "b": b})
+    files, fields = _pictures({"a": a, "b": b, "reference": reference})
     fields |= _fields(prompt, elements, rubric, depth)
     answer = yield _Request("POST", "/v1/compare", _content(files, fields))
     found = _read(answer, Comparison)
@@ -324,9 +326,10 @@ def unscored(reason: str, *, id: str = "", rubric: str, rubric_hash: str = "", d
 
 
 def _pictures(given: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Pictures as files, and those given by URL as fields."""
-    links = {name: image for name, image in given.items() if is_address(image)}
-    files = {name: media.encoded(image, field=name) for name, image in given.items() if name not in links}
+    """Pictures as files, and those given by URL as fields. There need be no reference."""
+    there = {name: image for name, image in given.items() if name != "reference" or image is not None}
+    links = {name: image for name, image in there.items() if is_address(image)}
+    files = {name: media.encoded(image, field=name) for name, image in there.items() if name not in links}
     return files, dict(links)
 
 
@@ -351,12 +354,21 @@ def _row(given: Sample | Mapping[str, Any], rubric: str) -> dict[str, Any] | Ver
         sample = checked_sample(given)
         checked_prompt(sample.prompt, False, [])
         checked_elements(sample.elements)
-        image = sample.image
-        if not is_address(image):
-            image = f"data:image/*;base64,{base64.b64encode(media.encoded(image)).decode()}"
+        row: dict[str, Any] = {"id": printable(sample.id), "prompt": sample.prompt}
+        row["elements"] = sample.elements
+        row["image"] = _address(sample.image, "image")
+        if sample.reference is not None:
+            row["reference"] = _address(sample.reference, "reference")
     except InputError as error:
         return unscored(str(error), id=name_of(given), rubric=rubric, depth="score")
-    return {"id": printable(sample.id), "image": image, "prompt": sample.prompt, "elements": sample.elements}
+    return row
+
+
+def _address(image: Any, field: str) -> str:
+    """A picture as a URL, its own or one that holds it."""
+    if is_address(image):
+        return str(image)
+    return f"data:image/*;base64,{base64.b64encode(media.encoded(image, field=field)).decode()}"
 
 
 # -- Answers -------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Two plain tests that say when the embedded judge is asked about something it never learnt.
+"""Three plain tests that say when the embedded judge is asked about something it never learnt.
 
 They change no number; they add notes to the verdict's provenance.
 
@@ -8,6 +8,7 @@ They change no number; they add notes to the verdict's provenance.
    noise by a median, less than `FLAT_COLORS` of it has one of its ten commonest colours (4 bits a channel),
    and less than `FLAT_STEPS` of its neighbouring 4 x 4 blocks are nearly equal. Measured: 2 % of drawn
    scenes, degraded ones included, and 80 % of photographs and of pictures of large generators.
+3. Rubric: it is none of those that it was trained on (`judge.json`, keys `rubrics` and `adapters`).
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ import re
 from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
+
+if TYPE_CHECKING:
+    from judge.rubric import Rubric
 
 ASSETS = Path(__file__).parent / "assets" / "nano"
 FLAT_COLORS = 0.6
@@ -39,6 +44,28 @@ def words() -> frozenset[str]:
     except (OSError, ValueError):
         return frozenset()
     return frozenset(part for word in listed for part in str(word).lower().split())
+
+
+@cache
+def _trained() -> frozenset[str]:
+    """Hashes of the rubrics that the embedded judge was trained on, as they come with the package."""
+    from judge.rubric import Rubric
+
+    try:
+        card = json.loads((ASSETS / "judge.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return frozenset()
+    return frozenset(Rubric.load(name).hash for name in {*card.get("rubrics", ()), *card.get("adapters", ())})
+
+
+def of_rubric(rubric: Rubric) -> list[str]:
+    """What must be said of a rubric that the embedded judge was not trained on; empty for one that it was."""
+    if rubric.hash in _trained():
+        return []
+    return [
+        f"outside the embedded judge's domain: it was not trained on rubric {rubric.name}; "
+        "its answer has the right form, its numbers mean little"
+    ]
 
 
 def notes(prompt: str, elements: Sequence[str], image: Image.Image) -> list[str]:

@@ -34,7 +34,7 @@ class Judge:
         adapter: name or folder of a LoRA adapter.
         backend: "auto" (transformers, or openai where `base_url` is given), "transformers", "vllm", "openai",
             or a `judge.backends.base.Backend` of your own.
-        rubric: name (default, quality), `.toml` file, or `Rubric`.
+        rubric: name (default, quality, portrait, ...; `judge rubric show`), `.toml` file, or `Rubric`.
         base_url: address of an OpenAI-compatible server, up to and with `/v1`; `model` is then the name that
             it serves the model under.
         seed: handed to the backend and written into provenance.
@@ -139,7 +139,8 @@ class Judge:
             prompt: the text it was made from; control characters and line ends become spaces.
             elements: statements to check; default: taken from the prompt.
             id: kept in the verdict.
-            reference: reserved; a verdict notes that it was not looked at.
+            reference: the picture to compare with (an edit's source, a restoration's original), for rubrics
+                that use one; with others the verdict notes that it was not looked at.
             depth: "verdict" for everything, "score" for numbers only, from one forward pass.
 
         Returns:
@@ -181,6 +182,7 @@ class Judge:
         *,
         prompt: str = "",
         elements: Sequence[str] | None = None,
+        reference: Any = None,
         depth: Depth = "verdict",
     ) -> Comparison:
         """Judge two pictures of one prompt, each on its own, and say which is better.
@@ -189,12 +191,15 @@ class Judge:
             InputError, BackendError: as for a single verdict; the field is `a` or `b` for a bad picture.
         """
         if self._remote is not None:
-            return self._remote.compare(a, b, prompt=prompt, elements=elements, depth=depth)
+            return self._remote.compare(
+                a, b, prompt=prompt, elements=elements, reference=reference, depth=depth
+            )
         start = self._clock()
-        cases = []
-        for name, image in (("a", a), ("b", b)):
-            given = {"id": name, "image": image, "prompt": prompt, "elements": elements}
-            cases.append(self.asking.prepare(given, depth, field=name))
+        shared = {"prompt": prompt, "elements": elements, "reference": reference}
+        cases = [
+            self.asking.prepare({"id": name, "image": image, **shared}, depth, field=name)
+            for name, image in (("a", a), ("b", b))
+        ]
         return compared(*self._judge(cases, start))
 
     def unscored(self, reason: str, *, id: str = "", depth: Depth = "verdict") -> Verdict:

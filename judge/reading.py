@@ -79,18 +79,18 @@ def read(
     by_rule = _by_rule(rubric, supports)
     if depth == "score":
         scales = {name: _spread(support) for name, support in supports.items()}
-    distribution = by_rule if by_rule and depth == "score" else written_score
-    score = _expectation(distribution)
-    if by_rule and depth == "verdict" and abs(_expectation(by_rule) - score) > DISAGREEMENT:
-        other = _expectation(by_rule)
-        notes.append(f"the scores disagree: {score:.2f} written, {other:.2f} by the rubric's rule")
+    distribution = by_rule if by_rule and depth in ("score", *rubric.score.depths) else written_score
+    if by_rule and depth == "verdict":
+        written, other = _expectation(written_score), _expectation(by_rule)
+        if abs(written - other) > DISAGREEMENT:
+            notes.append(f"the scores disagree: {written:.2f} written, {other:.2f} by the rubric's rule")
     defects = [_defect(answer, rubric, size, n, item) for n, item in enumerate(values.get("defects", []))]
     if not answer.exact:
         notes.append("the backend estimated the probabilities from the likeliest tokens")
     if not answer.complete:
         notes.append("the backend gave no probabilities: numbers are those of the written labels")
     return {
-        "score": score,
+        "score": _expectation(distribution),
         "distribution": distribution,
         "dimensions": {n: Dimension(score=_expectation(d), distribution=d) for n, d in scales.items()},
         "elements": elements,

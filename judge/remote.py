@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from judge.asking import UNSEEN, name_of
+from judge.asking import name_of
 from judge.client import Client, unscored
 from judge.errors import InputError
 from judge.given import checked_depth, checked_sample
@@ -53,12 +53,13 @@ class Remote:
             prompt=given.prompt,
             elements=given.elements,
             id=given.id,
+            reference=given.reference,
             rubric=self.rubric.name,
             depth=depth,
         )
         if not keep:
             found._image = None
-        return self._noted(found, given.reference is not None)
+        return self._noted(found)
 
     def many(
         self, samples: Iterator[Sample | Mapping[str, Any]], depth: Depth, batch: int
@@ -86,11 +87,24 @@ class Remote:
             return self.unscored(str(error), id=name_of(given), depth=depth)
 
     def compare(
-        self, a: Any, b: Any, *, prompt: str, elements: Sequence[str] | None, depth: Depth
+        self,
+        a: Any,
+        b: Any,
+        *,
+        prompt: str,
+        elements: Sequence[str] | None,
+        reference: Any,
+        depth: Depth,
     ) -> Comparison:
         checked_depth(depth)
         found = self.client.compare(
-            a, b, prompt=prompt, elements=elements, rubric=self.rubric.name, depth=depth
+            a,
+            b,
+            prompt=prompt,
+            elements=elements,
+            reference=reference,
+            rubric=self.rubric.name,
+            depth=depth,
         )
         self._noted(found.a)
         self._noted(found.b)
@@ -99,10 +113,8 @@ class Remote:
     def unscored(self, reason: str, *, id: str = "", depth: Depth = "verdict") -> Verdict:
         return unscored(reason, id=id, rubric=self.rubric.name, rubric_hash=self.rubric.hash, depth=depth)
 
-    def _noted(self, found: Verdict, reference: bool = False) -> Verdict:
+    def _noted(self, found: Verdict) -> Verdict:
         made = found.provenance
         if made.rubric_hash != self.rubric.hash:
             made.notes.append(f"the gateway's rubric {made.rubric} is not the one of this installation")
-        if reference:
-            made.notes.append(UNSEEN)
         return found

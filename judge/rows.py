@@ -13,7 +13,7 @@ from judge.errors import InputError
 from judge.types import Sample
 
 JSON_LINES = (".jsonl", ".ndjson", ".json")
-FIELDS = ("id", "image", "prompt", "elements")
+FIELDS = ("id", "image", "prompt", "elements", "reference")
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ def read(path: Path) -> list[Sample | BadRow]:
     """Read the rows of a file, in order; blank lines are no rows.
 
     A row has `image` (a path relative to the file, an absolute path or a `data:` URL), `prompt`, and
-    optionally `id` and `elements`: in JSONL a list, in CSV a JSON list or texts separated by ";". Other
-    keys, such as `labels`, are ignored.
+    optionally `id`, `reference` (a picture as `image`) and `elements`: in JSONL a list, in CSV a JSON list or
+    texts separated by ";". Other keys, such as `labels`, are ignored.
 
     Raises:
         InputError: the file cannot be read, or is neither JSONL nor CSV.
@@ -82,6 +82,7 @@ def _sample(row: Any, number: int, path: Path) -> Sample | BadRow:
             image=_image(row.get("image"), path.parent),
             prompt=_text("prompt", row.get("prompt") or ""),
             elements=_elements(row.get("elements")),
+            reference=_image(row["reference"], path.parent, "reference") if row.get("reference") else None,
         )
     except InputError as error:
         return BadRow(shown, str(error))
@@ -93,10 +94,10 @@ def _text(field: str, value: object) -> str:
     return value
 
 
-def _image(value: object, folder: Path) -> str | Path:
+def _image(value: object, folder: Path, field: str = "image") -> str | Path:
     if value is None or value == "":
-        raise InputError("image", value, "a path or a data: URL", "give the row a picture")
-    text = _text("image", value)
+        raise InputError(field, value, "a path or a data: URL", "give the row a picture")
+    text = _text(field, value)
     return text if text[:5].lower() == "data:" else folder / text
 
 

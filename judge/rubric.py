@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
-from functools import cached_property
-from importlib.resources import files
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from judge.errors import InputError, RubricError
+from judge.errors import InputError, ReplyError
 from judge.evidence import FACTS
 from judge.form import Box, Choice, Form, Node, Object, Repeat, Text
 from judge.types import Depth, Family, Model, Severity
@@ -24,6 +22,14 @@ SCALE = ("1", "2", "3", "4", "5")
 RESERVED = ("elements", "defects", "score", "explanation")
 """Members of the answer that no attribute or dimension may be called."""
 
+LANGUAGES = {
+    "en": "",
+    "zh": 'Write every "explanation" in Simplified Chinese (简体中文). '
+    "Names of members, labels and numbers stay exactly as given here.",
+}
+"""Language of the explanations -> what is said of it after the template; English needs no words."""
+
+Language = Literal["en", "zh"]
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _./-]*$", max_length=40)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 Chars = Annotated[int, Field(ge=0, le=2000)]
@@ -58,7 +64,7 @@ class Defects(Frozen):
 
 
 class ScoreRule(Frozen):
-    """How score depth, which reads a form without written evidence, gets its number."""
+    """How dimensions make the score: always at score depth, whose form has no written evidence."""
 
     rule: Literal["product", "mean", "slot"] = "slot"
     """product: 1 + 4 f1 (floor + (1 - floor) f2), each factor (dimension - 1) / 4; mean: the weighted mean
@@ -67,6 +73,9 @@ class ScoreRule(Frozen):
     """The two dimensions of `product`, the gating one first."""
     floor: Annotated[float, Field(ge=0, le=1)] = 0.45
     weights: dict[Name, Annotated[float, Field(gt=0)]] = {}
+    depths: tuple[Depth, ...] = ()
+    """Depths beside `score` at which the rule gives the score. At others it is the score blank, and the rule
+    a check on it."""
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -74,12 +83,26 @@ class ScoreRule(Frozen):
 
 
 class Templates(Frozen):
-    """Texts of the Jinja templates of the user's turn. In a rubric file: names of their files."""
+    """Texts of the Jinja templates of the user's turn. In a rubric file: names of their files, by default
+    `general.jinja` and `brief.jinja`."""
 
     full: str
     """For a general model: every instruction."""
     brief: str
     """For a model that was tuned on the rubric: the prompt and the elements only."""
+
+
+class Example(Frozen):
+    """A worked example: a picture and the verdict it deserves, shown to general models as an earlier turn."""
+
+    image: str
+    """A `data:` URL. In a rubric file: the name of a picture beside it."""
+    reference: str = ""
+    """The same for the reference picture; empty for none."""
+    prompt: str = ""
+    elements: tuple[str, ...] = ()
+    answer: dict[str, Any]
+    """The filled form: every member it has at depth `verdict`."""
 
 
 class Rubric(Frozen):
@@ -88,7 +111,15 @@ class Rubric(Frozen):
     name: str
     version: str
     description: str = ""
+    """One line for people who choose a rubric."""
+    instructions: str = ""
+    """What the model is told to look at, for `general.jinja`; default: the description."""
+    anchors: Annotated[tuple[str, ...], Field(max_length=5)] = ()
+    """What the scores 1 to 5 mean, worst first, for `general.jinja`; none or five."""
     needs_prompt: bool = True
+    reference: Literal["none", "optional", "required"] = "none"
+    """Whether a second picture (the source of an edit, the original of a restoration) is shown. It comes
+    first; boxes and scores are about the second."""
     elements: bool = True
     """Each element of the prompt is asked for by name."""
     attributes: tuple[Question, ...] = ()
@@ -100,6 +131,9 @@ class Rubric(Frozen):
     """What is measured in the picture and told to the model; names of `judge.evidence.FACTS`."""
     details: Annotated[int, Field(ge=0, le=8)] = 0
     """Parts shown pixel for pixel, after the whole, to a model of one fixed input size."""
+    language: Language = "en"
+    """What explanations are written in. Names of members and labels never change."""
+    examples: tuple[Example, ...] = ()
     templates: Templates
     score: ScoreRule = ScoreRule()
 
@@ -121,36 +155,47 @@ class Rubric(Frozen):
             raise ValueError("score.factors: product takes two dimensions")
         if self.score.rule == "mean" and not self.score.weights:
             raise ValueError("score.weights: mean takes at least one dimension")
+        if len(self.anchors) not in (0, len(SCALE)):
+            raise ValueError(f"anchors: {len(self.anchors)} given; give one for each of {', '.join(SCALE)}")
+        for number, example in enumerate(self.examples):
+            if fault := self._fault_of(example):
+                raise ValueError(f"examples.{number}: {fault}")
         return self
+
+    def _fault_of(self, example: Example) -> str:
+        """Why an example cannot be shown; empty when it can."""
+        if self.needs_prompt and not example.prompt:
+            return "prompt: the rubric needs one"
+        if example.elements and not self.elements:
+            return "elements: the rubric asks for none"
+        if (self.reference == "required") > bool(example.reference):
+            return "reference: the rubric requires one"
+        if example.reference and self.reference == "none":
+            return "reference: the rubric has no use for one"
+        try:
+            self.form(example.elements).render(example.answer)
+        except (ReplyError, InputError) as error:
+            return f"answer: {error}"
+        return ""
 
     @classmethod
     def load(cls, source: str | Path | Rubric = "default") -> Rubric:
-        """Read a rubric by name (`default`, `quality`) or from a `.toml` file.
-
-        Templates are looked for beside the file, then among the package's own.
+        """Read a rubric by name (`default`, `quality`, ...) or from a `.toml` file; see `prompts/README.md`.
 
         Raises:
-            RubricError: unknown name, unreadable or invalid file; names what is known and the nearest.
+            RubricError: unknown name, unreadable or invalid file; names the place and the mend.
         """
         if isinstance(source, Rubric):
             return source
-        path = _locate(source)
-        try:
-            raw = tomllib.loads(path.read_text("utf-8"))
-            for kind, name in raw.get("templates", {}).items():
-                raw["templates"][kind] = _template(path, name)
-            return cls.model_validate(raw)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join([path.name, *map(str, first["loc"])])
-            raise RubricError(where, first.get("input"), first["msg"], "mend the file") from None
-        except (OSError, ValueError) as error:
-            raise RubricError("rubric", str(path), "a readable TOML file", f"mend it: {error}") from None
+        from judge import rubric_file
+
+        return rubric_file.read(source)
 
     @cached_property
     def hash(self) -> str:
-        """First 16 hex digits of the SHA-256 of all that the rubric says, template texts included. What it
-        leaves at its default is left out: a new field of rubrics changes no hash of those without it."""
+        """First 16 hex digits of the SHA-256 of all that the rubric says, texts of templates and pictures
+        included. What it leaves at its default is left out: a new field of rubrics changes no hash of those
+        without it."""
         said = self.model_dump(mode="json", exclude_defaults=True)
         text = json.dumps(said, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
@@ -208,23 +253,69 @@ class Rubric(Frozen):
         max_defects: int | None = None,
         images: int = 1,
         facts: Mapping[str, float] | None = None,
+        reference: bool = False,
     ) -> list[dict[str, Any]]:
-        """Chat messages: one user turn with the images and the instructions.
+        """Chat messages: one user turn with the pictures and the instructions, worked examples before it.
 
         The prompt and the elements are values of the template, put in once and never read as a template.
-        Facts (0..1) are told in steps of 10 from 0 to 1000, as coordinates are.
+
+        Args:
+            prompt, elements: as the form is filled for.
+            brief: for a model that was tuned on the rubric: the brief template and no examples.
+            depth: as the form is filled at.
+            max_defects: regions asked for at most; default: as the rubric says.
+            images: pictures of what is to be judged.
+            facts: 0..1 each; told in steps of 10 from 0 to 1000, as coordinates are.
+            reference: a reference picture stands before them.
         """
         limit = self.defects.max if self.defects and max_defects is None else max_defects
+        turn = partial(self._turn, brief=brief, depth=depth, max_defects=limit)
+        earlier = [] if brief else self.examples
+        turns = []
+        for example in earlier:
+            turns.append(turn(example.prompt, example.elements, reference=bool(example.reference)))
+            answer = self._answer_of(example, depth, limit)
+            turns.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
+        return [*turns, turn(prompt, elements, images=images, facts=facts or {}, reference=reference)]
+
+    def pictures(self) -> Iterator[str]:
+        """The pictures of the worked examples, in the order of their parts in the messages."""
+        for example in self.examples:
+            yield from filter(None, (example.reference, example.image))
+
+    def _turn(
+        self,
+        prompt: str,
+        elements: Sequence[str],
+        *,
+        brief: bool,
+        depth: Depth,
+        max_defects: int | None,
+        images: int = 1,
+        facts: Mapping[str, float] = MappingProxyType({}),
+        reference: bool = False,
+    ) -> dict[str, Any]:
         text = self._compiled[brief].render(
             rubric=self,
             prompt=prompt,
             elements=list(elements),
             depth=depth,
-            max_defects=limit,
-            facts={name: round(value * 100) * 10 for name, value in (facts or {}).items()},
+            max_defects=max_defects,
+            reference=reference,
+            facts={name: round(value * 100) * 10 for name, value in facts.items()},
         )
-        shown: list[dict[str, Any]] = [{"type": "image"} for _ in range(images)]
-        return [{"role": "user", "content": [*shown, {"type": "text", "text": text}]}]
+        if LANGUAGES[self.language] and depth == "verdict" and not brief:
+            text += f"\n\n{LANGUAGES[self.language]}"
+        shown: list[dict[str, Any]] = [{"type": "image"} for _ in range(images + reference)]
+        return {"role": "user", "content": [*shown, {"type": "text", "text": text}]}
+
+    def _answer_of(self, example: Example, depth: Depth, max_defects: int | None) -> str:
+        """The filled form of an example, with no more of it than is asked."""
+        form = self.form(example.elements, max_defects).at_depth(depth)
+        values = {key: example.answer[key] for key, _ in form.root.members}
+        if "defects" in values:
+            values["defects"] = values["defects"][:max_defects]
+        return form.render(values)
 
     @cached_property
     def _compiled(self) -> tuple[Any, Any]:
@@ -261,26 +352,3 @@ def _defects_node(defects: Defects, limit: int) -> Repeat:
     if defects.explanation:
         members.append(("explanation", Text("explanation", defects.explanation)))
     return Repeat("defects", Object(tuple(members)), 0, limit)
-
-
-def _prompts() -> Path:
-    """The folder of templates: inside an installed package, or at the root of a checkout."""
-    packaged = Path(str(files("judge") / "prompts"))
-    return packaged if packaged.is_dir() else Path(__file__).parents[1] / "prompts"
-
-
-def _locate(source: str | Path) -> Path:
-    named = _prompts() / "rubrics" / f"{source}.toml"
-    if isinstance(source, str) and "/" not in source and named.is_file():
-        return named
-    if Path(source).is_file():
-        return Path(source)
-    known = sorted(path.stem for path in (_prompts() / "rubrics").glob("*.toml"))
-    near = get_close_matches(str(source), known, n=1, cutoff=0.0)
-    mend = f"did you mean {near[0]!r}?" if near else "reinstall the package: its prompts are missing"
-    raise RubricError("rubric", str(source), f"{', '.join(known)}, or a .toml file", mend)
-
-
-def _template(rubric: Path, name: str) -> str:
-    beside, own = rubric.parent / name, _prompts() / name
-    return (beside if beside.is_file() else own).read_text("utf-8").rstrip("\n")

@@ -36,7 +36,8 @@ class Sample(Model):
     elements: list[str] | None = None
     """Statements to check, in order, without doubles. None: taken from the prompt."""
     reference: Any = None
-    """Optional reference picture, in any form `image` takes."""
+    """What the picture is compared with (an edit's source, a restoration's original), in any form `image`
+    takes. Only rubrics with `reference` show it to the model."""
 
 
 class ElementLabel(Model):
@@ -125,6 +126,7 @@ class Provenance(Model):
     backend: str
     backend_version: str = ""
     rubric: str
+    rubric_version: str = ""
     rubric_hash: str
     depth: Depth
     seed: int = 0

@@ -14,10 +14,9 @@ class Filler:
     name, version, model, revision = "filler", "1", "filler", ""
     adapter: str | None = None
     domain = "nothing at all"
-    brief = True
 
-    def __init__(self, seed: int = 0, size: int | None = 32) -> None:
-        self.random, self.size = Random(seed), size
+    def __init__(self, seed: int = 0, size: int | None = 32, *, brief: bool = True) -> None:
+        self.random, self.size, self.brief = Random(seed), size, brief
         self.asks: list[Ask] = []
 
     def choose(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:

@@ -90,12 +90,12 @@ def _add_judging(app: FastAPI, service: Service, settings: Settings) -> None:
         response_model=Verdict,
         responses=faults,
         tags=["judging"],
-        openapi_extra=body_of(VerdictRequest, files=("image",)),
+        openapi_extra=body_of(VerdictRequest, files=("image", "reference")),
     )
     async def verdicts(request: Request) -> Response:
         """Judge one picture: a file in a form, or a data: URL in JSON."""
         with service.enter() as visit:
-            asked = await bodies.read(request, VerdictRequest, ("image",))
+            asked = await bodies.read(request, VerdictRequest, ("image", "reference"))
             sample = _sample(asked, asked.image, asked.id)
             found = await _unless_gone(request, visit.verdict(sample, asked.rubric, asked.depth))
         return _answered(request, found, rubric=asked.rubric, depth=asked.depth, verdict=found.status)
@@ -122,12 +122,12 @@ def _add_judging(app: FastAPI, service: Service, settings: Settings) -> None:
         response_model=Comparison,
         responses=faults,
         tags=["judging"],
-        openapi_extra=body_of(CompareRequest, files=("a", "b")),
+        openapi_extra=body_of(CompareRequest, files=("a", "b", "reference")),
     )
     async def compare(request: Request) -> Response:
         """Judge two pictures of one prompt, each on its own, and say which is better."""
         with service.enter() as visit:
-            asked = await bodies.read(request, CompareRequest, ("a", "b"))
+            asked = await bodies.read(request, CompareRequest, ("a", "b", "reference"))
             a, b = (_sample(asked, image) for image in (asked.a, asked.b))
             found = await _unless_gone(request, visit.compare(a, b, asked.rubric, asked.depth))
         return _answered(request, found, rubric=asked.rubric, depth=asked.depth, preferred=found.preferred)
@@ -158,7 +158,9 @@ def _add_watching(app: FastAPI, service: Service, metrics: Metrics) -> None:
 
 
 def _sample(asked: Any, image: Any, name: str = "") -> Sample:
-    return Sample(id=name, image=image, prompt=asked.prompt, elements=asked.elements)
+    return Sample(
+        id=name, image=image, prompt=asked.prompt, elements=asked.elements, reference=asked.reference
+    )
 
 
 def _answered(request: Request, found: Model, **noted: Any) -> Response:

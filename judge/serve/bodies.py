@@ -43,8 +43,7 @@ async def read(request: Request, shape: type[M], pictures: tuple[str, ...]) -> M
         found = checked(shape, await _form(request, pictures))
     else:
         found = checked(shape, await read_json(request, kind))
-    for name in pictures:
-        check_picture(getattr(found, name), name)
+    _check_pictures(found, pictures)
     return found
 
 
@@ -66,6 +65,14 @@ def checked(shape: type[M], fields: Any) -> M:
         raise InputError(where, first.get("input"), first["msg"], _MEND) from None
 
 
+def _check_pictures(found: Model, names: tuple[str, ...]) -> None:
+    """Raises `MediaError` for a picture that is none as HTTP takes it. There need be no reference."""
+    for name in names:
+        given = getattr(found, name)
+        if name != "reference" or given is not None:
+            check_picture(given, name)
+
+
 def check_picture(given: object, field: str) -> None:
     if isinstance(given, bytes) or is_url(given):
         return
@@ -84,11 +91,11 @@ def rows(request: ScoresRequest, most: int) -> list[Sample | BadRow]:
 def _row(given: Any) -> Sample | BadRow:
     try:
         row = checked(Row, given)
-        check_picture(row.image, "image")
+        _check_pictures(row, ("image", "reference"))
     except InputError as error:
         name = given.get("id") if isinstance(given, dict) else None
         return BadRow(name if isinstance(name, str) else "", str(error))
-    return Sample(id=row.id, image=row.image, prompt=row.prompt, elements=row.elements)
+    return Sample.model_validate(row.model_dump())
 
 
 async def _form(request: Request, pictures: tuple[str, ...]) -> dict[str, Any]:

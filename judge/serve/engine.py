@@ -131,9 +131,7 @@ class Engine:
         """
         if self.state != "ready" or self._writer is None:
             raise Down(f"the engine is {self.state}", self.retry_after())
-        if (
-            self._writer.is_closing()
-        ):  # broken, its end not yet read: to uvloop a write now is a RuntimeError
+        if self._writer.is_closing():  # broken, its end not yet read: to uvloop a write now is a RuntimeError
             raise Down("the engine ended", self.retry_after())
         key, loop = next(self._keys), asyncio.get_running_loop()
         reply: asyncio.Future[Reply | ReplyError] = loop.create_future()

@@ -26,12 +26,13 @@ from judge import calibration
 from judge.errors import InputError
 from judge.given import is_address
 from judge.judge import EMBEDDED, Judge
+from judge.rubric_file import known
 from judge.serve.app import build
 from judge.serve.engine import Engine
 from judge.serve.fetch import Fetcher
 from judge.serve.keys import Keys
 from judge.serve.log import Log, Relay
-from judge.serve.service import RUBRICS, Service
+from judge.serve.service import Service
 from judge.serve.settings import Settings, hosts_of
 from judge.serve.wire import judges
 
@@ -107,7 +108,7 @@ def _service(options: Options, log: Log) -> Service:
     Judge(options.model, **chosen)  # the checks of its arguments; nothing is loaded here
     return Service(
         Engine(judges(options.model, **chosen), log=log),
-        rubrics=[*RUBRICS, *options.rubrics],
+        rubrics=[*known(), *options.rubrics],
         queue=options.queue,
         deadline=options.deadline,
         embedded=options.model == EMBEDDED,

@@ -28,6 +28,7 @@ from judge.errors import InputError
 from judge.given import checked_depth, checked_sample
 from judge.rows import BadRow
 from judge.rubric import Rubric
+from judge.rubric_file import known
 from judge.serve.engine import Engine, State
 from judge.serve.fetch import Fetcher, is_url
 from judge.serve.trouble import Busy, Down, Late
@@ -36,7 +37,6 @@ from judge.types import Comparison, Depth, Sample, Verdict
 
 T = TypeVar("T")
 Given = Sample | Mapping[str, Any]
-RUBRICS = ("default", "quality")
 AHEAD = 16
 """Pictures that are made ready while the engine is busy, at least."""
 THREADS = 4
@@ -48,7 +48,8 @@ class Service:
 
     Args:
         engine: not yet started.
-        rubrics: those that may be asked for, by name, `.toml` file or as `Rubric`.
+        rubrics: those that may be asked for, by name, `.toml` file or as `Rubric`; default: all that come
+            with the package.
         queue: requests inside at most.
         deadline: seconds a request may take, unless it brings its own.
         embedded: the engine runs the embedded judge, whose domain is known.
@@ -63,7 +64,7 @@ class Service:
         self,
         engine: Engine,
         *,
-        rubrics: Sequence[str | Rubric] = RUBRICS,
+        rubrics: Sequence[str | Rubric] = (),
         queue: int = 256,
         deadline: float = 60.0,
         embedded: bool = False,
@@ -82,7 +83,7 @@ class Service:
         """Requests let in and not yet answered."""
         self.judged: Counter[tuple[str, Depth, str]] = Counter()
         """Verdicts so far by rubric, depth and status."""
-        loaded = [Rubric.load(rubric) for rubric in rubrics]
+        loaded = [Rubric.load(rubric) for rubric in rubrics or known()]
         self._askings = {
             rubric.name: Asking(
                 rubric,
@@ -116,11 +117,10 @@ class Service:
         self._draining = True
 
     def rubrics(self) -> list[dict[str, Any]]:
-        """What may be asked: each rubric without its templates."""
-        return [
-            {**a.rubric.model_dump(mode="json", exclude={"templates", "score"}), "hash": a.rubric.hash}
-            for a in self._askings.values()
-        ]
+        """What may be asked: each rubric without its templates and worked examples."""
+        hidden = {"templates", "examples", "score"}
+        rubrics = (asking.rubric for asking in self._askings.values())
+        return [{**one.model_dump(mode="json", exclude=hidden), "hash": one.hash} for one in rubrics]
 
     async def verdict(
         self,
@@ -205,9 +205,9 @@ class Service:
         sample = checked_sample(given)
         async with self.window:
             start = time.perf_counter()
-            if is_url(sample.image):
-                data = await self.fetcher.fetch(sample.image, field)
-                sample = sample.model_copy(update={"image": data})
+            for name, called in (("image", field), ("reference", "reference")):
+                if is_url(url := getattr(sample, name)):
+                    sample = sample.model_copy(update={name: await self.fetcher.fetch(url, called)})
             prepare = partial(asking.prepare, sample, depth, keep=False, field=field)
             case = await asyncio.get_running_loop().run_in_executor(self._threads, prepare)
             verb: Verb = "choose" if depth == "score" else "complete"

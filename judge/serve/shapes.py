@@ -13,6 +13,8 @@ _PICTURE = {
     "description": "A `data:image/...;base64,...` URL; or an https URL of a host that the server allows.",
 }
 Picture = Annotated[Any, WithJsonSchema(_PICTURE)]
+_REFERENCE = {**_PICTURE, "description": "What the picture is compared with, for rubrics that use it."}
+Reference = Annotated[Any, WithJsonSchema(_REFERENCE)]
 Elements = Annotated[
     list[str] | None, Field(description="Statements to check, in order. Default: taken from the prompt.")
 ]
@@ -27,6 +29,7 @@ class VerdictRequest(Model):
     image: Picture
     prompt: Prompt = ""
     elements: Elements = None
+    reference: Reference = None
     rubric: RubricName = "default"
     depth: Depth = "verdict"
     id: str = ""
@@ -39,6 +42,7 @@ class CompareRequest(Model):
     b: Picture
     prompt: Prompt = ""
     elements: Elements = None
+    reference: Reference = None
     rubric: RubricName = "default"
     depth: Depth = "verdict"
 
@@ -49,6 +53,7 @@ class Row(Model):
     image: Picture
     prompt: Prompt = ""
     elements: Elements = None
+    reference: Reference = None
     id: str = ""
 
 
