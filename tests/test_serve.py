@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 from judge import cli
 from judge.backends.base import Ask
 from judge.rubric import Rubric
+from judge.rubric_file import known
 from judge.serve.engine import Engine, Patience
 from judge.serve.service import Service
 from judge.serve.settings import Settings
@@ -124,7 +125,7 @@ def test_two_pictures_are_compared(running: Gateway) -> None:
 
 def test_rubrics_are_listed_with_what_they_ask(running: Gateway) -> None:
     listed = {one["name"]: one for one in running.get("/v1/rubrics").json()["rubrics"]}
-    assert set(listed) == {"default", "quality"}
+    assert set(listed) == set(known())
     assert [d["name"] for d in listed["default"]["dimensions"]] == ["alignment", "structure"]
     assert running.verdict().json()["provenance"]["rubric_hash"] == listed["default"]["hash"]
 
