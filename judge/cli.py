@@ -370,6 +370,38 @@ def serve(
 
 
 @app.command()
+def plan(
+    images: Annotated[str, typer.Option(help="How many pictures, for example 1e6.")] = "1e6",
+    pixels: Annotated[str, typer.Option(metavar="WxH", help="Their size.")] = "1024x1024",
+    model: Model = "embedded",
+    depth: Annotated[DepthName, typer.Option(help="score or verdict.")] = DepthName.verdict,
+    card: Annotated[str, typer.Option(help="h100, l4, ..., or FLOPS,BANDWIDTH,MEMORY.")] = "h100",
+    rubric: RubricName = "default",
+    elements: Annotated[int, typer.Option(min=0, max=64, help="Elements a picture.")] = 6,
+    defects: Annotated[int, typer.Option(min=0, max=64, help="Defects a picture.")] = 1,
+    efficiency: Annotated[float, typer.Option(help="Share of the card's data sheet that is reached.")] = 0.4,
+    as_json: AsJson = False,
+) -> None:
+    """Say what judging many pictures costs: tokens, operations, bytes, hours, memory. Needs no weights."""
+    with _one_line_errors():
+        from judge import plan as paper
+
+        chosen, count, size = paper.Accelerator.named(card), paper.counted(images), paper.sized(pixels)
+        sizes = paper.Sizes.of(paper.config_of(model))
+        tokens = paper.tokens_of(
+            model, sizes, size, depth.value, rubric=rubric, elements=elements, defects=defects
+        )
+        found = paper.cost(sizes, tokens, chosen, images=count, depth=depth.value, efficiency=efficiency)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps({"model": model, "card": chosen.name, "depth": depth, **found.to_dict()}))
+        return
+    for name, value in paper.told(found, chosen, efficiency):
+        typer.echo(f"{name:<22}{value}")
+
+
+@app.command()
 def doctor() -> None:
     """Say what is installed, which backend would run, and why the others would not."""
     from rich.table import Table

@@ -156,6 +156,13 @@ def measure_shifted(
     return {**found, **trained, "seed": seed}
 
 
+def measure_plan(rounds: int) -> dict[str, Any]:
+    """`judge plan` beside the embedded judge as it runs."""
+    from eval.bench import plan as part
+
+    return part.run(open_judge("embedded", None), rounds=rounds)
+
+
 def open_judge(model: str, adapter: str | None) -> Any:
     from judge import Judge
 
@@ -294,6 +301,15 @@ def shifted(
 ) -> None:
     """Before and after LoRA on a rubric with a new kind of defect and a harsher scale."""
     show("shifted", lambda: measure_shifted(seed, count, rows, adapter, out, batch), as_json)
+
+
+@app.command()
+def plan(
+    rounds: Annotated[int, typer.Option(min=1, help="How often each call is timed.")] = 3,
+    as_json: Json = False,
+) -> None:
+    """Operations and seconds of the embedded judge, beside what `judge plan` says."""
+    show("plan", lambda: measure_plan(rounds), as_json)
 
 
 @app.command(name="all")
