@@ -128,6 +128,22 @@ def run(
 
 
 @app.command()
+def merge(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="All shards of one run, or of judge score.")
+    ],
+    out: Annotated[Path, typer.Option(help="RUN folder to write; of judge score a JSONL file, in order.")],
+    data: Data = None,
+) -> None:
+    """Join shards into one, after checking that nothing is missing or doubled."""
+    with one_line_errors():
+        from eval.merge import merge as join
+
+        count = join(runs, out, data)
+    typer.echo(f"{out}: {count} rows", err=True)
+
+
+@app.command()
 def report(
     runs: Runs,
     out: Annotated[Path, typer.Option(help="Folder for report.html, the plots and the numbers.")],

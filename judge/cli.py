@@ -10,10 +10,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
 from judge.errors import InputError, JudgeError
 from judge.rubric_cli import app as rubrics
@@ -123,36 +125,111 @@ def verdict(
     raise typer.Exit(code)
 
 
-@app.command()
+class RayCommand(TyperCommand):
+    """A command whose `--ray` may stand without an address."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        from judge.batch.address import completed
+
+        return super().parse_args(ctx, completed(args))
+
+
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="[ADDRESS]",
+        help="Judge on a Ray cluster: HOST:PORT, ray://HOST:PORT, local; without one, what runs here.",
+    ),
+]
+Workers = Annotated[int | None, typer.Option(help="With --ray: how many; default: all there is room for.")]
+Cpus = Annotated[float, typer.Option(help="With --ray: CPUs of a worker; fractions are allowed.")]
+Gpus = Annotated[float, typer.Option(help="With --ray: GPUs of a worker; fractions are allowed.")]
+BatchPixels = Annotated[
+    int | None, typer.Option(min=1, help="Pixels judged together at most, as the model sees them.")
+]
+
+
+class FormatName(StrEnum):
+    jsonl = "jsonl"
+    parquet = "parquet"
+
+
+@app.command(cls=RayCommand)
 def score(
     rows: Annotated[
-        Path, typer.Argument(metavar="ROWS", help="JSONL or CSV with id, image, prompt, elements, reference.")
+        str,
+        typer.Argument(
+            metavar="ROWS",
+            help="JSONL or CSV with id, image, prompt, elements, reference. With --ray or --shard also parquet, "
+            "WebDataset tars, a folder of them or of pictures, a pattern, or any fsspec address.",
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="JSONL file to write: one verdict per row, in order.")],
+    out: Annotated[
+        str,
+        typer.Option(
+            help="JSONL file to write: one verdict per row, in order. With --ray or --shard a folder."
+        ),
+    ],
     depth: Annotated[DepthName, typer.Option(help="score: numbers only, faster.")] = DepthName.verdict,
     rubric: RubricName = "default",
     model: Model = "embedded",
     adapter: Adapter = None,
     backend: BackendName = "auto",
     base_url: BaseUrl = None,
-    batch: Annotated[int, typer.Option(help="Rows judged together.")] = 16,
+    batch: Annotated[int, typer.Option(min=1, help="Rows judged together.")] = 16,
+    batch_pixels: BatchPixels = None,
+    shard: Annotated[
+        str | None, typer.Option(help="i/n: every n-th batch from the i-th; `judge eval merge` joins them.")
+    ] = None,
+    ray: RayAddress = None,
+    workers: Workers = None,
+    cpus: Cpus = 1.0,
+    gpus: Gpus = 0.0,
+    layout: Annotated[
+        FormatName, typer.Option("--format", help="Of the folder's parts.")
+    ] = FormatName.jsonl,
 ) -> None:
     """Judge every row of a file. A bad row gives an unscored verdict with the reason."""
     with one_line_errors():
-        from judge.rows import read
+        chosen = (model, adapter, backend, rubric, base_url)
+        if ray is not None or shard is not None:
+            from judge.batch import command
 
-        given = read(rows)
-        if out.is_dir() or out.resolve() == rows.resolve():
-            raise InputError("out", str(out), "a file other than ROWS, and no folder", "name another file")
-        judge = _judge(model, adapter, backend, rubric, base_url)
-        total, unscored = len(given), 0
-        with _replaced(out) as file, _progress(total) as advance:
-            for found in _verdicts(judge, given, depth, batch):
-                file.write(found.model_dump_json() + "\n")
-                unscored += found.status == "unscored"
-                advance()
-    scored = total - unscored
-    typer.echo(f"{out}: {total} rows, {scored} scored, {unscored} unscored", err=True)
+            tally = command.run(
+                rows,
+                out,
+                partial(_judge, *chosen),
+                depth=depth.value,
+                batch=batch,
+                pixels=batch_pixels,
+                shard=shard,
+                ray=ray,
+                workers=workers,
+                cpus=cpus,
+                gpus=gpus,
+                layout=layout.value,
+            )
+            total, unscored = tally.done, tally.unscored
+        else:
+            total, unscored = _score_here(Path(rows), Path(out), _judge(*chosen), depth, batch)
+    typer.echo(f"{out}: {total} rows, {total - unscored} scored, {unscored} unscored", err=True)
+
+
+def _score_here(rows: Path, out: Path, judge: Judge, depth: DepthName, batch: int) -> tuple[int, int]:
+    """Judge a file of rows into a file. Returns the number of rows, and of those unscored."""
+    from judge.rows import read
+
+    given = read(rows)
+    if out.is_dir() or out.resolve() == rows.resolve():
+        raise InputError("out", str(out), "a file other than ROWS, and no folder", "name another file")
+    unscored = 0
+    with _replaced(out) as file, _progress(len(given)) as advance:
+        for found in _verdicts(judge, given, depth, batch):
+            file.write(found.model_dump_json() + "\n")
+            unscored += found.status == "unscored"
+            advance()
+    return len(given), unscored
 
 
 @app.command()
@@ -383,7 +460,7 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Say what judging many pictures costs: tokens, operations, bytes, hours, memory. Needs no weights."""
-    with _one_line_errors():
+    with one_line_errors():
         from judge import plan as paper
 
         chosen, count, size = paper.Accelerator.named(card), paper.counted(images), paper.sized(pixels)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from judge.errors import InputError
@@ -45,16 +45,15 @@ def read(path: Path) -> list[Sample | BadRow]:
         raise InputError(
             "rows", str(path), "a readable JSONL or CSV file", f"{reason}: check the path"
         ) from None
-    return [
-        row if isinstance(row, BadRow) else _sample(row, number, path) for number, row in enumerate(raw, 1)
-    ]
+    return [sample(row, number, path) for number, row in enumerate(raw, 1)]
 
 
 def _json_lines(text: str) -> list[Any]:
-    return list(_parsed(text.split("\n")))
+    return list(parsed(text.split("\n")))
 
 
-def _parsed(lines: list[str]) -> Iterator[Any]:
+def parsed(lines: Iterable[str]) -> Iterator[Any]:
+    """Lines of JSON as values; one that is none becomes a `BadRow`, a blank one nothing."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -68,7 +67,10 @@ def _brief(error: Exception) -> str:
     return " ".join(str(error).split())[:100]
 
 
-def _sample(row: Any, number: int, path: Path) -> Sample | BadRow:
+def sample(row: Any, number: int, path: PurePath) -> Sample | BadRow:
+    """A row, the `number`-th of the file at `path`, as a sample. A `BadRow` stays one."""
+    if isinstance(row, BadRow):
+        return row
     if not isinstance(row, Mapping):
         return BadRow("", f"row: row {number} is not an object with the keys {', '.join(FIELDS)}")
     name = row.get("id")
@@ -94,7 +96,7 @@ def _text(field: str, value: object) -> str:
     return value
 
 
-def _image(value: object, folder: Path, field: str = "image") -> str | Path:
+def _image(value: object, folder: PurePath, field: str = "image") -> str | PurePath:
     if value is None or value == "":
         raise InputError(field, value, "a path or a data: URL", "give the row a picture")
     text = _text(field, value)
