@@ -161,8 +161,8 @@ def score(
         str,
         typer.Argument(
             metavar="ROWS",
-            help="JSONL or CSV with id, image, prompt, elements, reference. With --ray or --shard also parquet, "
-            "WebDataset tars, a folder of them or of pictures, a pattern, or any fsspec address.",
+            help="JSONL or CSV with id, image, prompt, elements, reference. With --ray or --shard also "
+            "parquet, WebDataset tars, a folder of them or of pictures, a pattern, or any fsspec address.",
         ),
     ],
     out: Annotated[
