@@ -177,7 +177,7 @@ def score(
     adapter: Adapter = None,
     backend: BackendName = "auto",
     base_url: BaseUrl = None,
-    batch: Annotated[int, typer.Option(min=1, help="Rows judged together.")] = 16,
+    batch: Annotated[int, typer.Option(help="Rows judged together.")] = 16,
     batch_pixels: BatchPixels = None,
     shard: Annotated[
         str | None, typer.Option(help="i/n: every n-th batch from the i-th; `judge eval merge` joins them.")

@@ -309,7 +309,7 @@ def test_shards_joined_are_the_run_in_one_piece(tmp_path: Path, scripted: None) 
 @pytest.mark.parametrize(
     ("options", "said"),
     [(["--shard", "3/2"], "1 <= i"), (["--shard", "x"], "i/n"), (["--shard", "1/2", "--ray"], "none with"),
-     (["--ray", "local:no"], "extra argument"), (["--batch", "0"], "")],
+     (["--ray", "local:no"], "extra argument"), (["--batch", "0", "--shard", "1/2"], "batch")],
 )  # fmt: skip
 def test_bad_options_are_exit_code_two(
     tmp_path: Path, scripted: None, options: list[str], said: str

@@ -43,6 +43,8 @@ def run(
     """
     if ray is not None and shard is not None:
         raise InputError("shard", shard, "none with --ray", "Ray spreads the rows itself: leave it out")
+    if batch < 1:
+        raise InputError("batch", batch, "1 or more", "16 is the usual one")
     source = files(rows if "://" in rows else os.path.abspath(rows))
     judge = make()  # the checks of its arguments; its model is loaded where it is used
     i, n = (1, 1) if shard is None else _shard_of(shard)
