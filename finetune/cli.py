@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from finetune import nano
+from finetune.photos import cli as photos
 
 app = typer.Typer(
     help="Fine-tune a judge on labelled samples (lora), or train the embedded one step by step (the others).",
@@ -102,6 +103,7 @@ def _shown(value: float | None) -> str:
 
 
 app.add_typer(nano.app)
+app.add_typer(photos.app, name="photos")
 
 if __name__ == "__main__":
     app()

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import judge
-from judge import domain, evidence, media
+from judge import domain, media
 from judge.backends.base import Ask, Reply, Tuning
 from judge.elements import split
 from judge.errors import InputError, ReplyError
@@ -139,7 +139,7 @@ class Asking:
         elif elements is None:
             elements = split(prompt)
         picture = media.load(sample.image, field=field)
-        facts = evidence.measure(picture.image, rubric.facts) if rubric.facts else {}
+        facts = _measured(picture.image, rubric)
         reference, seen = self._reference(sample, notes), self._shown(picture)
         form = rubric.form(elements, self.max_defects).at_depth(depth)
         messages = rubric.messages(
@@ -247,6 +247,14 @@ class Asking:
             domain=tuned.domain,
             notes=list(notes),
         )
+
+
+def _measured(image: Image.Image, rubric: Rubric) -> dict[str, float]:
+    if not rubric.facts:
+        return {}  # most rubrics, and measuring loads OpenCV
+    from judge import evidence
+
+    return evidence.measure(image, rubric.facts)
 
 
 def name_of(given: Sample | Mapping[str, Any]) -> str:

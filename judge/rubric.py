@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from judge.errors import InputError, ReplyError
-from judge.evidence import FACTS
 from judge.form import Box, Choice, Form, Node, Object, Repeat, Text
 from judge.types import Depth, Family, Model, Severity
 
@@ -146,8 +145,8 @@ class Rubric(Frozen):
                 raise ValueError(f"{doubled[0]!r} is given twice, or reserved")
         if self.defects and not kinds:
             raise ValueError("defects are asked for, but no kinds are given")
-        if strange := [name for name in self.facts if name not in FACTS]:
-            raise ValueError(f"facts: {strange[0]!r} is not measured; known are {', '.join(FACTS)}")
+        if self.facts:
+            _check_facts(self.facts)
         known = {dimension.name for dimension in self.dimensions}
         if unknown := [name for name in self.score.dimensions if name not in known]:
             raise ValueError(f"score.{self.score.rule} uses {unknown[0]!r}, which is no dimension")
@@ -324,6 +323,13 @@ class Rubric(Frozen):
 
         jinja = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
         return jinja.from_string(self.templates.full), jinja.from_string(self.templates.brief)
+
+
+def _check_facts(names: Sequence[str]) -> None:
+    from judge.evidence import FACTS  # loads OpenCV, which most rubrics can do without
+
+    if strange := [name for name in names if name not in FACTS]:
+        raise ValueError(f"facts: {strange[0]!r} is not measured; known are {', '.join(FACTS)}")
 
 
 def _labels(name: str, labels: Sequence[str]) -> Choice:

@@ -10,7 +10,9 @@ from PIL import Image, ImageFilter
 
 from judge import Judge, Rubric, RubricError
 from judge.backends.scripted import Scripted
-from judge.evidence import FACTS, measure
+from judge.evidence import AREA, FACTS, KINDS, estimators, measure
+from judge.measures import MEASURES
+from judge.regions import iou
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +47,52 @@ def noisy(image: Image.Image) -> Image.Image:
 def test_a_fact_moves_the_way_its_name_says(name: str, changed, sign: int, picture: Image.Image) -> None:
     before, after = measure(picture, [name])[name], measure(changed(picture), [name])[name]
     assert sign * (after - before) > 0.05
+
+
+def test_the_area_that_stands_out_is_where_noise_was_added(picture: Image.Image) -> None:
+    spoilt = picture.copy()
+    spoilt.paste(noisy(picture).crop((160, 60, 280, 180)), (160, 60))
+    found = measure(spoilt, [*AREA, "area_noise", "area_blur"])
+    box = tuple(
+        found[f"area_{end}"] * side
+        for end, side in zip(("x1", "y1", "x2", "y2"), (320, 240) * 2, strict=True)
+    )
+    assert iou(box, (160, 60, 280, 180)) > 0.5
+    assert found["area_detail"] > 0.6 and found["area_noise"] > found["area_blur"] + 0.1
+
+
+@pytest.mark.parametrize(
+    ("kind", "spoil"),
+    [
+        ("noise", noisy),
+        ("blur", lambda image: image.filter(ImageFilter.GaussianBlur(4))),
+        ("compression", jpeg),
+    ],
+)
+def test_what_is_wrong_seems_stronger_than_before(kind: str, spoil) -> None:
+    photograph = textured()
+    before, after = (measure(image, [f"seems_{kind}"]) for image in (photograph, spoil(photograph)))
+    assert after[f"seems_{kind}"] > before[f"seems_{kind}"] + 0.1
+
+
+def test_the_estimators_fit_the_measures() -> None:
+    """A measure that is added, taken away or moved needs `judge finetune photos estimates` anew."""
+    held = estimators()
+    assert held.layers[0][0].shape[1] == held.known.shape[1] == len(MEASURES)
+    assert held.layers[-1][0].shape[0] == len(KINDS)
+
+
+def test_measuring_a_picture_twice_gives_the_same_numbers(picture: Image.Image) -> None:
+    assert measure(picture, FACTS) == measure(picture.copy(), FACTS)
+
+
+def textured() -> Image.Image:
+    """A picture with the spectrum of a photograph (amplitude falls with frequency)."""
+    r = np.random.default_rng(1)
+    spread = np.fft.rfft2(r.normal(size=(256, 256, 3)), axes=(0, 1))
+    radius = np.hypot(np.fft.fftfreq(256)[:, None], np.fft.rfftfreq(256)[None])[..., None]
+    field = np.fft.irfft2(spread / np.maximum(radius, 0.01) ** 1.2, axes=(0, 1))
+    return Image.fromarray(np.clip(128 + 45 * field / field.std(), 0, 255).astype(np.uint8))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 300), (17, 9)])

@@ -90,6 +90,14 @@ def measure_suites(seed: int) -> dict[str, Any]:
     return part.run(seed)
 
 
+def measure_photos(data: Path, contents: int) -> dict[str, Any]:
+    """The estimators of measured facts."""
+    from eval.bench import photos as part
+
+    with progress("photos", 105 + contents * len(part.MAKERS) * len(part.STRENGTHS)) as tick:
+        return part.run(data, contents, tick)
+
+
 def measure_backend(seed: int, rounds: int, model: str, adapter: str | None) -> dict[str, Any]:
     """Speed of the judge."""
     from eval.bench import backend as part
@@ -239,6 +247,16 @@ def draw(
 def suites(seed: Seed = 0, as_json: Json = False) -> None:
     """Seconds to read a label file of 23,820 rows, and to score 100,000 predictions."""
     show("suites", lambda: measure_suites(seed), as_json)
+
+
+@app.command()
+def photos(
+    data: Annotated[Path, typer.Option(help="Folder with clive_train (LIVE in the Wild) and kodak24.")],
+    contents: Annotated[int, typer.Option(min=2, max=24, help="How many of Kodak's photographs.")] = 24,
+    as_json: Json = False,
+) -> None:
+    """Opinions and strengths of distortions as estimated from measured facts, beside BRISQUE and SVR."""
+    show("photos", lambda: measure_photos(data, contents), as_json)
 
 
 @app.command()

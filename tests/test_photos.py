@@ -1,0 +1,93 @@
+"""Distorted photographs: exact, repeatable, of the size they were; pools that refuse what is none."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from finetune.cli import app
+from finetune.photos.distorted import distort, whole
+from finetune.photos.distortions import KINDS, MAKERS, kind_of
+from finetune.photos.estimates import fit
+from finetune.photos.pool import Pool, build, distorted, is_held_out
+from judge import InputError
+from judge.evidence import KINDS as ESTIMATED
+from judge.evidence import LOCAL, WIDTH, Measured, estimators
+
+
+@pytest.fixture(scope="module")
+def photograph() -> np.ndarray:
+    y, x = np.mgrid[0:96, 0:128]
+    waves = np.stack([np.sin(x / (3 + c)) * np.cos(y / (5 - c)) for c in range(3)], -1)
+    return np.clip(128 + 70 * waves, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_a_stronger_distortion_is_further_from_the_original(maker: str, photograph: np.ndarray) -> None:
+    errors = []
+    for strength in (0.0, 0.5, 1.0):
+        image, truth = whole(photograph, maker, strength, seed=3)
+        assert image.shape == photograph.shape and image.dtype == np.uint8
+        assert (truth.kind, truth.strength) == (kind_of(maker), strength)
+        errors.append(float(np.abs(image.astype(int) - photograph).mean()))
+    assert 0 < errors[0] < errors[1] < errors[2]
+
+
+def test_a_seed_gives_one_picture_and_its_truth(photograph: np.ndarray) -> None:
+    for seed in range(6):
+        (one, truth), (again, same) = (distort(photograph, seed) for _ in range(2))
+        assert (one == again).all() and truth == same
+
+
+def test_an_area_is_all_that_changes(photograph: np.ndarray) -> None:
+    image, truth = distort(photograph, 11, shares=(0, 0, 1, 0))
+    changed = np.abs(image.astype(int) - photograph).max(-1) > 24
+    for spot in truth.spots:
+        x1, y1, x2, y2 = (v * side for v, side in zip(spot.box, (128, 96, 128, 96), strict=True))
+        changed[max(0, int(y1) - 9) : int(y2) + 10, max(0, int(x1) - 9) : int(x2) + 10] = False
+        assert spot.kind in LOCAL
+    assert truth.kind == "none" and not changed.any() and 1 <= truth.quality < 5
+
+
+def test_what_is_distorted_is_what_is_estimated() -> None:
+    assert tuple(KINDS) == ESTIMATED
+
+
+def test_a_pool_is_read_as_written_and_estimators_are_fitted_on_it(tmp_path, photograph: np.ndarray) -> None:
+    Image.fromarray(photograph).save(tmp_path / "a.png")
+    build(tmp_path / "pool", list(distorted([tmp_path / "a.png"], 12, seed=5)), workers=1)
+    pool = Pool(tmp_path / "pool")
+    assert pool.images.shape == (12, 224, 224, 3) and pool.measured.shape == (12, WIDTH)
+    expected, truth = distort(photograph, 5 * 1_000_003)
+    assert (pool.rows[0].kind, pool.rows[0].score) == (truth.kind, pytest.approx(truth.quality))
+    assert np.allclose(pool.measured[0], Measured.of(expected).row)
+    fit([pool], pool, tmp_path / "own.safetensors", steps=3)
+    seems, good = estimators(tmp_path / "own.safetensors").read(np.stack([Measured.of(expected).whole]))
+    assert seems.shape == (1, len(ESTIMATED)) and np.isfinite(seems).all() and np.isfinite(good).all()
+
+
+def test_the_held_out_quarter_goes_by_name_alone() -> None:
+    names = [f"{n}.bmp" for n in range(400)]
+    assert 70 < sum(map(is_held_out, names)) < 130
+    assert all(is_held_out(f"images/{name}") == is_held_out(name) for name in names)
+
+
+def test_what_is_no_pool_and_no_folder_of_pictures_is_one_line(tmp_path) -> None:
+    with pytest.raises(InputError, match="rows.jsonl"):
+        Pool(tmp_path)
+    for command in (["pool", "out", str(tmp_path)], ["opinions", "out", str(tmp_path)]):
+        result = CliRunner().invoke(app, ["photos", *command])
+        assert result.exit_code == 2 and result.output.count("\n") == 1, result.output
+
+
+def test_a_pool_of_another_version_is_refused(tmp_path) -> None:
+    np.save(tmp_path / "images.npy", np.zeros((1, 224, 224, 3), np.uint8))
+    np.save(tmp_path / "measured.npy", np.zeros((1, 3), np.float32))
+    row = {"source": "scene", "name": "1", "score": 5.0, "spots": []}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(InputError, match="another version"):
+        Pool(tmp_path)
