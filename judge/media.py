@@ -106,19 +106,7 @@ def fit(
         The RGB picture for the model, and (sx, sy): a model pixel times s is an original pixel.
     """
     width, height = picture.width, picture.height
-    if side is not None:
-        target = (side, side)
-    else:
-        ratio = math.sqrt(_LONGEST_SIDE_RATIO)
-        # Beyond the ratio: as many pixels in the longest shape allowed.
-        longest, area = max(width, height), width * height
-        if longest > _LONGEST_SIDE_RATIO * min(width, height):
-            long, short = math.sqrt(area) * ratio, math.sqrt(area) / ratio
-        else:
-            long, short = longest, min(width, height)
-        shrink = 1.0 if max_pixels is None else min(1.0, math.sqrt(max_pixels / area))
-        long, short = max(1, math.floor(long * shrink)), max(1, math.floor(short * shrink))
-        target = (long, short) if width >= height else (short, long)
+    target = fitted(width, height, side=side, max_pixels=max_pixels)
     image = picture.image
     if target != (width, height):
         image = image.resize(target, Image.Resampling.BICUBIC)
@@ -143,16 +131,39 @@ def details(picture: Picture, side: int, count: int) -> list[Image.Image]:
     Returns:
         `count` RGB pictures of side x side.
     """
-    window = min(side, picture.width, picture.height)
     parts = []
-    for across, down in _PLACES[:count]:
-        left, top = round(across * (picture.width - window)), round(down * (picture.height - window))
-        part = picture.image.crop((left, top, left + window, top + window))
-        if window != side:
+    for box in windows(picture.width, picture.height, side, count):
+        part = picture.image.crop(box)
+        if part.width != side:
             part = part.resize((side, side), Image.Resampling.BICUBIC)
         part.format = "PNG"
         parts.append(part)
     return parts
+
+
+def windows(width: int, height: int, side: int, count: int) -> list[tuple[int, int, int, int]]:
+    """What `details` cuts out of a picture of this size: left, top, right and lower edge of each part."""
+    window = min(side, width, height)
+    corners = [(round(x * (width - window)), round(y * (height - window))) for x, y in _PLACES[:count]]
+    return [(left, top, left + window, top + window) for left, top in corners]
+
+
+def fitted(
+    width: int, height: int, *, side: int | None = None, max_pixels: int | None = None
+) -> tuple[int, int]:
+    """Width and height that `fit` reduces a picture of this size to."""
+    if side is not None:
+        return side, side
+    ratio = math.sqrt(_LONGEST_SIDE_RATIO)
+    # Beyond the ratio: as many pixels in the longest shape allowed.
+    longest, area = max(width, height), width * height
+    if longest > _LONGEST_SIDE_RATIO * min(width, height):
+        long, short = math.sqrt(area) * ratio, math.sqrt(area) / ratio
+    else:
+        long, short = longest, min(width, height)
+    shrink = 1.0 if max_pixels is None else min(1.0, math.sqrt(max_pixels / area))
+    long, short = max(1, math.floor(long * shrink)), max(1, math.floor(short * shrink))
+    return (long, short) if width >= height else (short, long)
 
 
 def _read(source: Any, field: str, max_bytes: int) -> tuple[bytes, str]:

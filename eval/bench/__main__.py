@@ -121,6 +121,13 @@ def measure_serving(
     return {**result, "seed": seed, **named(model, adapter)}
 
 
+def measure_reward(seed: int, looped: int, model: str, adapter: str | None) -> dict[str, Any]:
+    """Speed and memory of the reward."""
+    from eval.bench import reward as part
+
+    return {**part.run(seed, looped, model, adapter), **named(model, adapter)}
+
+
 def measure_parity(
     seed: int, count: int, asked: int | None, batch: int, adapter: str | None, rubric: str
 ) -> dict[str, Any]:
@@ -292,6 +299,18 @@ def serving(
 
 
 @app.command()
+def reward(
+    seed: Seed = 0,
+    looped: Annotated[int, typer.Option(min=1, help="Verdicts asked one by one.")] = 100,
+    model: Model = "embedded",
+    adapter: Adapter = None,
+    as_json: Json = False,
+) -> None:
+    """1,000 pictures scored by `judge.reward.Reward` beside verdicts in a loop, and the memory that takes."""
+    show("reward", lambda: measure_reward(seed, looped, model, adapter), as_json)
+
+
+@app.command()
 def parity(
     seed: Seed = 0,
     count: Count = 200,
@@ -348,6 +367,7 @@ def every(
         "backend": lambda: measure_backend(seed, 5, model, adapter),
         "forms": lambda: measure_forms(seed, count, model, adapter, 16),
         "scenes": lambda: measure_scenes(seed, count, None, model, adapter, 16),
+        "reward": lambda: measure_reward(seed, 100, model, adapter),
         "serving": lambda: measure_serving(seed, min(count, 256), 3, model, adapter, {}),
     }
     if not out.parent.is_dir():

@@ -89,6 +89,15 @@ class Transformers:
         )
         self._texts = lru_cache(maxsize=64)(self._text)
 
+    def network(self, rubric: str) -> Any:
+        """The torch model that answers a rubric, for those who need its gradient."""
+        return self._tuned(rubric) if rubric in self.tunings else self._model
+
+    @property
+    def processor(self) -> Any:
+        """The checkpoint's own processor."""
+        return self._processor
+
     def choose(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
         return self._run(asks, lambda ask: walker.read(ask.form, self.wording))
 
@@ -101,7 +110,7 @@ class Transformers:
             groups.setdefault(ask.rubric if ask.rubric in self.tunings else "", []).append(index)
         replies: dict[int, Reply | ReplyError] = {}
         for rubric, group in groups.items():
-            model = self._tuned(rubric) if rubric else self._model
+            model = self.network(rubric)
             for start in range(0, len(group), self.batch):
                 some = group[start : start + self.batch]
                 rows = self._rows([asks[index] for index in some], program)

@@ -156,37 +156,55 @@ class _Pen:
         return not self.wording.spelt(token).endswith('"')
 
 
+@dataclass
+class Reading:
+    """A form whose every choice is read in one chunk; each blank's first label stands in for its answer."""
+
+    chunk: Chunk = field(default_factory=Chunk)
+    blanks: list[tuple[Choice, Menu, slice]] = field(default_factory=list)
+    """Each blank, its labels' tree, and where its edges stand among the chunk's."""
+    pieces: list[str | Choice] = field(default_factory=list)
+    """The form in order: literal text, and blanks."""
+
+    @classmethod
+    def of(cls, form: Form, wording: Wording) -> Reading:
+        """Raises `InputError` for a form with other blanks than choices."""
+        reading, walk, tip = cls(), form.walk(), TIP
+        chunk = reading.chunk
+        try:
+            piece = next(walk)
+            while True:
+                match piece:
+                    case Literal(text):
+                        tip = chunk.chain(wording.plain(text), tip)
+                        reading.pieces.append(text)
+                        piece = walk.send("")
+                    case Choice():
+                        menu = wording.menu(piece.labels, _then(piece))
+                        start, edges = chunk.graft(menu, tip)
+                        part = slice(len(chunk.edges), len(chunk.edges) + len(edges))
+                        reading.blanks.append((piece, menu, part))
+                        chunk.edges += edges
+                        spelled = start + menu.fed[0][-1] if menu.fed[0] else tip
+                        tip = chunk.chain(menu.rest[0], spelled)
+                        reading.pieces.append(piece)
+                        piece = walk.send(piece.labels[0])
+                    case _:
+                        raise InputError("form", piece.name, "choice blanks", 'use form.at_depth("score")')
+        except StopIteration:
+            return reading
+
+
 def read(form: Form, wording: Wording) -> Program:
-    """Read every choice of a form in one chunk; each blank's first label stands in for its answer."""
-    walk, chunk, tip = form.walk(), Chunk(), TIP
-    blanks: list[tuple[Choice, Menu, slice]] = []
-    pieces: list[str | Choice] = []
-    try:
-        piece = next(walk)
-        while True:
-            match piece:
-                case Literal(text):
-                    tip = chunk.chain(wording.plain(text), tip)
-                    pieces.append(text)
-                    piece = walk.send("")
-                case Choice():
-                    menu = wording.menu(piece.labels, _then(piece))
-                    start, edges = chunk.graft(menu, tip)
-                    blanks.append((piece, menu, slice(len(chunk.edges), len(chunk.edges) + len(edges))))
-                    chunk.edges += edges
-                    spelled = start + menu.fed[0][-1] if menu.fed[0] else tip
-                    tip = chunk.chain(menu.rest[0], spelled)
-                    pieces.append(piece)
-                    piece = walk.send(piece.labels[0])
-                case _:
-                    raise InputError("form", piece.name, "choice blanks", 'use form.at_depth("score")')
-    except StopIteration:
-        scores = _finite((yield chunk), "reply")
+    """Read every choice of a form in one chunk."""
+    reading = Reading.of(form, wording)
+    scores = _finite((yield reading.chunk), "reply")
     reply, likeliest = Reply(""), {}
-    for blank, menu, part in blanks:
+    for blank, menu, part in reading.blanks:
         chances = menu.probabilities(scores[part])
         reply.probabilities[blank.name] = _report(blank, chances)
         likeliest[blank.name] = blank.labels[int(chances.argmax())]
+    pieces = reading.pieces
     reply.text = "".join(piece if isinstance(piece, str) else likeliest[piece.name] for piece in pieces)
     return reply
 
@@ -209,7 +227,8 @@ def _finite(scores: Any, blank: str) -> Any:
 class Row:
     """One form being filled."""
 
-    program: Program
+    program: Program | None
+    """None for a row that is only read, by `log_probabilities`."""
     prompt: list[int]
     """Tokens before the answer, image tokens included."""
     pixels: Any = None
@@ -224,6 +243,7 @@ class Row:
 
     def advance(self, answer: Any) -> int:
         """Hand the program what it asked for; returns how many tokens the chunk just read had."""
+        assert self.program is not None
         fed = len(self.chunk.tokens)
         try:
             self.chunk = self.program.send(answer)
@@ -255,18 +275,38 @@ def run(model: Any, rows: Sequence[Row], image_token: int) -> list[Reply | Reply
     return [row.reply for row in rows if row.reply is not None]
 
 
+def log_probabilities(model: Any, rows: Sequence[Row], image_token: int) -> list[Any]:
+    """What `run` reads of each row's first chunk, one tensor (edges,) a row, and with a gradient where the
+    rows' pixels have one. Rows hold their chunks and no program."""
+    batch = _Batch(model, list(rows), cached=False)
+    chunks, feed, vision = batch.prompted(image_token)
+    hidden, head = batch.hidden(feed, vision), model.get_output_embeddings()
+    found = []
+    for states, chunk in zip(hidden, chunks, strict=True):
+        nodes, tokens = torch.tensor(chunk.edges, device=hidden.device).T
+        logits = head(states[len(states) - len(chunk.tokens) + nodes])
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        found.append(logits.log_softmax(dim=1).gather(1, tokens[:, None])[:, 0])
+    return found
+
+
 class _Batch:
     """The rows still running and their key-value cache; slot t counts for row b where `kept[b, t]`."""
 
-    def __init__(self, model: Any, rows: list[Row]) -> None:
+    def __init__(self, model: Any, rows: list[Row], *, cached: bool = True) -> None:
         from transformers import DynamicCache
 
         self.model, self.rows = model, rows
-        self.cache: Any = DynamicCache(config=model.config.get_text_config())
+        self.cache: Any = DynamicCache(config=model.config.get_text_config()) if cached else None
         self.kept: NDArray[np.bool_] = np.zeros((len(rows), 0), dtype=bool)
 
     def prefill(self, image_token: int) -> None:
         """Feed the prompts with their images and, in the same pass, each row's first chunk."""
+        chunks, feed, vision = self.prompted(image_token)
+        self._forward(feed, chunks, vision)
+
+    def prompted(self, image_token: int) -> tuple[list[Chunk], _Feed, dict[str, Any]]:
+        """Prompts and first chunks as the model takes them, and the pictures."""
         chunks = [_prefixed(row.prompt, row.chunk) for row in self.rows]
         feed = _Feed.of(chunks, self.kept, [0] * len(chunks))
         grids = [row.grid for row in self.rows if row.grid is not None]
@@ -278,7 +318,7 @@ class _Batch:
                 "image_grid_thw": torch.cat(grids).to(self.model.device),
             }
         self._place_prompts(feed, vision.get("image_grid_thw"), image_token)
-        self._forward(feed, chunks, vision)
+        return chunks, feed, vision
 
     def step(self) -> None:
         """Feed each row's chunk and hand it what it asked for."""
@@ -305,18 +345,22 @@ class _Batch:
             feed.positions[:, index] += row.position - len(row.prompt)
             feed.positions[:, index, where[index]] = own
 
-    def _forward(self, feed: _Feed, chunks: list[Chunk], vision: dict[str, Any]) -> None:
+    def hidden(self, feed: _Feed, vision: dict[str, Any]) -> Any:
+        """Last hidden states (B, n, H)."""
         device = self.model.device
         blocked = torch.from_numpy(~feed.seen).to(device)
         mask = torch.zeros(blocked.shape, dtype=self.model.dtype, device=device)
-        hidden = self.model.model(
+        return self.model.model(
             input_ids=torch.from_numpy(feed.tokens).to(device),
             position_ids=torch.from_numpy(feed.positions).to(device),
             attention_mask=mask.masked_fill_(blocked, torch.finfo(mask.dtype).min)[:, None],
             past_key_values=self.cache,
-            use_cache=True,
+            use_cache=self.cache is not None,
             **vision,
         ).last_hidden_state
+
+    def _forward(self, feed: _Feed, chunks: list[Chunk], vision: dict[str, Any]) -> None:
+        hidden = self.hidden(feed, vision)
         self.kept = feed.kept
         answers = _answers(self.model.get_output_embeddings(), hidden, chunks)
         for index, (row, answer) in enumerate(zip(self.rows, answers, strict=True)):
