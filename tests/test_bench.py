@@ -555,7 +555,7 @@ def test_all_keeps_what_was_measured_when_a_part_fails(
     def broken(*_: object) -> dict[str, Any]:
         raise InputError("model", "x", "a model", "name one")
 
-    for name in ("scenes", "serving", "suites", "forms"):
+    for name in ("scenes", "serving", "suites", "forms", "reward"):
         monkeypatch.setattr(cli, f"measure_{name}", lambda *_: {"count": 1})
     monkeypatch.setattr(cli, "measure_backend", broken)
     monkeypatch.setattr(cli, "measure_draw", lambda *_: {"count": 1 // 0})
@@ -563,7 +563,8 @@ def test_all_keeps_what_was_measured_when_a_part_fails(
     result = invoke("all", "--out", str(out))
     assert result.exit_code == 1
     written = json.loads(out.read_text())
-    assert set(written) == {"scenes", "serving", "suites", "forms", "draw", "elements", "backend"}
+    measured = {"scenes", "serving", "suites", "forms", "reward", "draw", "elements", "backend"}
+    assert set(written) == measured
     assert "name one" in written["backend"]["error"]
     assert written["draw"]["error"].startswith("ZeroDivisionError")
     assert all(written[name]["part"] == name for name in written)
