@@ -6,8 +6,8 @@
    asked for 1000 it gives it as it is, asked for 0 without. It starts as a generator that is asked for 1000.
 2. ReFL then trains it, still asked for 1000, by the judge's expected quality (rubric `quality`), whose
    gradient reaches the pixels. By default only the UNet's embedding of the strength is trained, so that it
-   can do no more than what it has learnt. With `--train all` every weight is, and a generator so free may find
-   pixels that please the judge without being better; the kit's `Divergence` watches for that.
+   can do no more than what it has learnt. With `--train all` every weight is, and a generator so free may
+   find pixels that please the judge without being better; the kit's `Divergence` watches for that.
 3. On pictures of neither training, reward and truth are written to `curves.json` and `curves.png`. The truth
    is exact: what is left of the damage, |drawn - clean| / |damaged - clean|, 1 at first.
 """
