@@ -9,7 +9,7 @@
    written to `curves.json` and `curves.png`. The truth is read from the SVG's own elements, by no model.
 
 With `--weights structure=1` the reward no longer asks for the prompt, which invites hacking: drawings
-that are sound, and not what was asked for. The kit's `Divergence` watches for reward and truth drifting apart.
+that are sound, and not what was asked for. The kit's `Divergence` watches for the two drifting apart.
 """
 
 from __future__ import annotations
