@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
+from judge import motion
 from judge.errors import InputError, ReplyError
 from judge.evidence import FACTS
 from judge.form import Box, Choice, Form, Node, Object, Repeat, Text
@@ -128,7 +129,8 @@ class Rubric(Frozen):
     explanation: Chars = 160
     """Longest explanation of the score in characters; 0: none is asked."""
     facts: tuple[str, ...] = ()
-    """What is measured in the picture and told to the model; names of `judge.evidence.FACTS`."""
+    """What is measured in the picture and told to the model; names of `judge.evidence.FACTS`. Those of
+    `judge.motion.FACTS` are measured in videos, and a rubric that has one judges nothing else."""
     details: Annotated[int, Field(ge=0, le=8)] = 0
     """Parts shown pixel for pixel, after the whole, to a model of one fixed input size."""
     language: Language = "en"
@@ -146,8 +148,9 @@ class Rubric(Frozen):
                 raise ValueError(f"{doubled[0]!r} is given twice, or reserved")
         if self.defects and not kinds:
             raise ValueError("defects are asked for, but no kinds are given")
-        if strange := [name for name in self.facts if name not in FACTS]:
-            raise ValueError(f"facts: {strange[0]!r} is not measured; known are {', '.join(FACTS)}")
+        measured = (*FACTS, *motion.FACTS)
+        if strange := [name for name in self.facts if name not in measured]:
+            raise ValueError(f"facts: {strange[0]!r} is not measured; known are {', '.join(measured)}")
         known = {dimension.name for dimension in self.dimensions}
         if unknown := [name for name in self.score.dimensions if name not in known]:
             raise ValueError(f"score.{self.score.rule} uses {unknown[0]!r}, which is no dimension")

@@ -60,10 +60,14 @@ class Item(LabelledSample):
     def asked(self) -> Sample:
         """What a judge is shown: no labels, only the elements asked for."""
         names = [e.name for e in self.labels.elements]
-        given = {"id": self.id, "image": self.image, "prompt": self.prompt, "reference": self.reference}
-        if "video" in Sample.model_fields:
-            given["video"] = self.video
-        return Sample(**given, elements=names or self.elements)
+        return Sample(
+            id=self.id,
+            image=self.image,
+            video=self.video,
+            prompt=self.prompt,
+            elements=names or self.elements,
+            reference=self.reference,
+        )
 
 
 class Row(NamedTuple):

@@ -216,6 +216,12 @@ class Row:
     """(patches, values) patches of the row's images; None without images."""
     grid: Any = None
     """(images, 3) how many patches each image has in time, height and width; None without images."""
+    film: Any = None
+    """(patches, values) patches of the row's videos; None without videos."""
+    film_grid: Any = None
+    """(videos, 3) as `grid`; None without videos."""
+    pace: list[float] = field(default_factory=list)
+    """Of each video, the seconds between its patches in time."""
     chunk: Chunk = field(default_factory=Chunk)
     """What the row feeds next."""
     position: int = 0
@@ -236,20 +242,21 @@ class Row:
 
 
 @torch.inference_mode()
-def run(model: Any, rows: Sequence[Row], image_token: int) -> list[Reply | ReplyError]:
+def run(model: Any, rows: Sequence[Row], image_token: int, video_token: int) -> list[Reply | ReplyError]:
     """Fill every row; one whose program raises `ReplyError` gets that in its place.
 
     Args:
         model: a Qwen2-VL, Qwen2.5-VL or Qwen3-VL for conditional generation, in evaluation mode.
         rows: programs that have not started.
         image_token: the model's image token.
+        video_token: the model's video token.
     """
     for row in rows:
         row.advance(None)
     live = [row for row in rows if row.reply is None]
     if live:
         batch = _Batch(model, live)
-        batch.prefill(image_token)
+        batch.prefill(image_token, video_token)
         while batch.rows:
             batch.step()
     return [row.reply for row in rows if row.reply is not None]
@@ -265,38 +272,50 @@ class _Batch:
         self.cache: Any = DynamicCache(config=model.config.get_text_config())
         self.kept: NDArray[np.bool_] = np.zeros((len(rows), 0), dtype=bool)
 
-    def prefill(self, image_token: int) -> None:
-        """Feed the prompts with their images and, in the same pass, each row's first chunk."""
+    def prefill(self, image_token: int, video_token: int) -> None:
+        """Feed the prompts with their images and videos and, in the same pass, each row's first chunk."""
         chunks = [_prefixed(row.prompt, row.chunk) for row in self.rows]
         feed = _Feed.of(chunks, self.kept, [0] * len(chunks))
-        grids = [row.grid for row in self.rows if row.grid is not None]
-        vision = {}
-        if grids:
-            pixels = torch.cat([row.pixels for row in self.rows if row.pixels is not None])
-            vision = {
-                "pixel_values": pixels.to(self.model.device, self.model.dtype),
-                "image_grid_thw": torch.cat(grids).to(self.model.device),
-            }
-        self._place_prompts(feed, vision.get("image_grid_thw"), image_token)
+        vision = {
+            **self._vision("pixel_values", "image_grid_thw", [(row.pixels, row.grid) for row in self.rows]),
+            **self._vision(
+                "pixel_values_videos", "video_grid_thw", [(row.film, row.film_grid) for row in self.rows]
+            ),
+        }
+        self._place_prompts(feed, vision, image_token, video_token)
         self._forward(feed, chunks, vision)
+
+    def _vision(self, patches: str, grids: str, given: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
+        """The model's arguments for the rows' images, or for their videos; empty where there are none."""
+        told = [(pixels, grid) for pixels, grid in given if grid is not None]
+        if not told:
+            return {}
+        pixels, grid = (torch.cat(part) for part in zip(*told, strict=True))
+        return {
+            patches: pixels.to(self.model.device, self.model.dtype),
+            grids: grid.to(self.model.device),
+        }
 
     def step(self) -> None:
         """Feed each row's chunk and hand it what it asked for."""
         chunks = [row.chunk for row in self.rows]
         self._forward(_Feed.of(chunks, self.kept, [row.position for row in self.rows]), chunks, {})
 
-    def _place_prompts(self, feed: _Feed, grid: Any, image_token: int) -> None:
+    def _place_prompts(self, feed: _Feed, vision: dict[str, Any], image_token: int, video_token: int) -> None:
         """Give the prompts the model's own 3-D rope positions and move what follows them along."""
         prompts = np.zeros_like(feed.tokens)
         for index, row in enumerate(self.rows):
             start = feed.tokens.shape[1] - len(row.prompt) - len(row.chunk.tokens)
             prompts[index, start : start + len(row.prompt)] = 1
         tokens = torch.from_numpy(feed.tokens)
+        grids = {name: grid.cpu() for name, grid in vision.items() if name.endswith("_grid_thw")}
+        pace = [seconds for row in self.rows for seconds in row.pace]
         rope, _ = self.model.model.get_rope_index(
             input_ids=tokens,
-            mm_token_type_ids=(tokens == image_token).int(),
-            image_grid_thw=None if grid is None else grid.cpu(),
+            mm_token_type_ids=(tokens == image_token).int() + 2 * (tokens == video_token).int(),
+            second_per_grid_ts=torch.tensor(pace) if pace else None,
             attention_mask=torch.from_numpy(prompts),
+            **grids,
         )
         where = prompts.astype(bool)
         for index, row in enumerate(self.rows):
