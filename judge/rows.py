@@ -28,8 +28,8 @@ def read(path: Path) -> list[Sample | BadRow]:
     """Read the rows of a file, in order; blank lines are no rows.
 
     A row has `image` or `video` (a path relative to the file, an absolute path or a `data:` URL), `prompt`,
-    and optionally `id`, `reference` (a picture as `image`) and `elements`: in JSONL a list, in CSV a JSON list
-    or texts separated by ";". Other keys, such as `labels`, are ignored.
+    and optionally `id`, `reference` (a picture as `image`) and `elements`: in JSONL a list, in CSV a JSON
+    list or texts separated by ";". Other keys, such as `labels`, are ignored.
 
     Raises:
         InputError: the file cannot be read, or is neither JSONL nor CSV.

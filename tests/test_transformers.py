@@ -439,7 +439,7 @@ def test_an_installation_without_weights_says_so(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_video_is_read_as_the_library_reads_it(backend: Transformers) -> None:
-    """Prompt tokens, patches and rope positions of the official processor and model, uneven times included."""
+    """Prompt tokens, patches and rope positions of the official processor and model, uneven times too."""
     import torch
     from transformers.video_utils import VideoMetadata
 
