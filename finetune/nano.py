@@ -241,6 +241,14 @@ def ship(base: Path, adapter: Path, out: Annotated[Path, typer.Option()] = Path(
 
 
 @app.command()
+def ship_video(adapter: Path, out: Annotated[Path, typer.Option()] = Path("judge/assets/nano")) -> None:
+    """Put an adapter for the rubric `video` beside the embedded judge."""
+    from finetune.ship import ship_video as run
+
+    run(adapter, out)
+
+
+@app.command()
 def smoke(out: Path, seed: int = 0) -> None:
     """The whole chain in small; prints what its base gets right on held-out scenes, beside constant answers.
 

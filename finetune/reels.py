@@ -40,6 +40,8 @@ from judge.backends.tokens import Wording
 from judge.rubric import Rubric
 
 GRADED = 2
+HEAVY = {"attribute": 4.0}
+"""Weights other than in pre-training: the words for faults are new to the base."""
 PART = 50
 
 
@@ -98,11 +100,11 @@ def _reel(trunk: Trunk, processor: Any, clip: Measured) -> Reel:
     return Reel(clip.facts, clip.measured, shown, seen.tokens.bfloat16(), deep)
 
 
-def some_frames(r: Random, clip: Reel) -> Reel:
-    """The clip with one to all of its frames: what is to be told does not hang on their number."""
+def some_frames(r: Random, clip: Reel, most: int | None = None) -> Reel:
+    """The clip with one to `most` or all of its frames: what is to be told does not hang on their number."""
     if clip.tokens is None:
         raise ValueError("a clip without pictures has no frames")
-    kept = sorted(r.sample(range(len(clip.tokens)), r.randint(1, len(clip.tokens))))
+    kept = sorted(r.sample(range(len(clip.tokens)), r.randint(1, min(most or 99, len(clip.tokens)))))
     frames = re.findall(r".*?<\|vision_end\|>", clip.shown)
     deep = [level[kept] for level in clip.deep]
     return replace(clip, shown="".join(frames[n] for n in kept), tokens=clip.tokens[kept], deep=deep)
@@ -130,7 +132,6 @@ def task(r: Random, clip: Reel, seen: Reel, rubric: Rubric, *, score_only: bool)
     values: dict[str, Any] = {"elements": {e.name: e.present for e in asked}} if asked else {}
     values |= labels.attributes
     values |= {k.removeprefix("dimensions."): round(v) for k, v in soft.items()}
-    values["explanation"] = summary(clip.facts, sum(e.present for e in asked), len(asked))
     depth = "score" if score_only else "verdict"
     form = rubric.form(names).at_depth(depth)
     messages = rubric.messages(sample.prompt, names, brief=True, depth=depth, images=0, facts=clip.measured)
@@ -142,13 +143,6 @@ def task(r: Random, clip: Reel, seen: Reel, rubric: Rubric, *, score_only: bool)
         tags={f"elements.{i}": e.kind for i, e in enumerate(asked)},
         placeholders=score_only,
     )
-
-
-def summary(facts: ClipFacts, present: int, asked: int) -> str:
-    """One line about a clip."""
-    parts = [f"{present} of {asked} elements are there"] if asked else []
-    parts += [f"{fault.level} {fault.kind}" for fault in facts.faults]
-    return "; ".join(parts if facts.faults else [*parts, "no fault"])
 
 
 @dataclass
@@ -255,7 +249,7 @@ class Writer:
             how, grade = (GRADED, asked.soft[segment.blank]) if segment.blank in asked.soft else (HARD, 0.0)
             for k, token in enumerate(ids[: len(read)]):
                 column = len(row["ids"]) + k
-                row["targets"][column] = (token, WEIGHTS[tag], how, grade, TAGS.index(tag))
+                row["targets"][column] = (token, HEAVY.get(tag, WEIGHTS[tag]), how, grade, TAGS.index(tag))
                 if k < len(read) and read[k] != token:
                     break  # what follows would be read behind another label's beginning
             row["ids"] += read
@@ -281,13 +275,14 @@ class Visits:
                 yield self.batch([self.clips[i] for i in order[k : k + self.size]], r)
 
     def batch(self, clips: Sequence[Reel], r: Random) -> Batch:
-        """Some frames of these clips with fresh questions: a whole verdict and one at score depth."""
+        """Some frames of these clips with fresh questions: a whole verdict, and every third time a score."""
         seen = [
-            some_frames(r, clip if clip.tokens is not None else r.choice(self.looked_at)) for clip in clips
+            some_frames(r, clip) if clip.tokens is not None else some_frames(r, r.choice(self.looked_at), 1)
+            for clip in clips
         ]
         make = partial(task, r, rubric=self.rubric)
         plan = [
-            [make(clip, shown, score_only=short) for short in (False, True)]
+            [make(clip, shown, score_only=short) for short in (False, *[True] * (r.random() < 0.35))]
             for clip, shown in zip(clips, seen, strict=True)
         ]
         return self.writer.batch(seen, plan)

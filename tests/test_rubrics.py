@@ -87,7 +87,7 @@ def test_hostile_prompts_are_put_in_once_and_never_read(name: str) -> None:
     for brief in (False, True):
         (turn,) = rubric.messages(hostile, ELEMENTS, brief=brief)
         text = turn["content"][-1]["text"]
-        assert text.count(hostile) == rubric.needs_prompt or (brief and hostile in text)
+        assert text.count(hostile) in ((1,) if rubric.needs_prompt else (0, 1))
         assert "49" not in text
 
 
