@@ -56,8 +56,9 @@ def ship(base: Path, adapter: Path, out: Path) -> None:
 
 
 VIDEO_DOMAIN = (
-    "clips drawn by this package: its scenes in motion, with flicker, jitter, frozen and dropped frames, morphing "
-    "objects and blur; quality is read from what is measured in the frames; anything else is outside its training"
+    "clips drawn by this package: its scenes in motion, with flicker, jitter, frozen and dropped frames, "
+    "morphing objects and blur; quality is read from what is measured in the frames; anything else is "
+    "outside its training"
 )
 
 

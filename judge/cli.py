@@ -167,8 +167,8 @@ def score(
         str,
         typer.Argument(
             metavar="ROWS",
-            help="JSONL or CSV with id, image or video, prompt, elements, reference. With --ray or --shard also "
-            "parquet, WebDataset tars, a folder of them or of pictures, a pattern, or any fsspec address.",
+            help="JSONL or CSV with id, image or video, prompt, elements, reference. With --ray or --shard "
+            "also parquet, WebDataset tars, a folder of them or of pictures, a pattern, any fsspec address.",
         ),
     ],
     out: Annotated[
