@@ -40,8 +40,6 @@ from judge.backends.tokens import Wording
 from judge.rubric import Rubric
 
 GRADED = 2
-HEAVY = {"attribute": 4.0}
-"""Weights other than in pre-training: the words for faults are new to the base."""
 PART = 50
 
 
@@ -130,7 +128,6 @@ def task(r: Random, clip: Reel, seen: Reel, rubric: Rubric, *, score_only: bool)
         raise ValueError("a clip has a score")
     soft = {**{f"dimensions.{k}": v for k, v in labels.dimensions.items()}, "score": labels.score}
     values: dict[str, Any] = {"elements": {e.name: e.present for e in asked}} if asked else {}
-    values |= labels.attributes
     values |= {k.removeprefix("dimensions."): round(v) for k, v in soft.items()}
     depth = "score" if score_only else "verdict"
     form = rubric.form(names).at_depth(depth)
@@ -249,7 +246,7 @@ class Writer:
             how, grade = (GRADED, asked.soft[segment.blank]) if segment.blank in asked.soft else (HARD, 0.0)
             for k, token in enumerate(ids[: len(read)]):
                 column = len(row["ids"]) + k
-                row["targets"][column] = (token, HEAVY.get(tag, WEIGHTS[tag]), how, grade, TAGS.index(tag))
+                row["targets"][column] = (token, WEIGHTS[tag], how, grade, TAGS.index(tag))
                 if k < len(read) and read[k] != token:
                     break  # what follows would be read behind another label's beginning
             row["ids"] += read

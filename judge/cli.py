@@ -109,10 +109,11 @@ def verdict(
         judge_by = cache(lambda name: _judge(model, adapter, backend, name, base_url))
         for source, drawing in zip(images, drawings, strict=True):
             try:
-                kind = "video" if _is_video(source) else "image"
-                judge = judge_by(_rubric_for(kind == "video", rubric))
+                moving = _is_video(source)
+                judge = judge_by(_rubric_for(moving, rubric))
                 found = judge(
-                    **{kind: source},
+                    None if moving else source,
+                    video=source if moving else None,
                     prompt=prompt,
                     elements=_listed(elements),
                     id=source,

@@ -103,10 +103,10 @@ class _Run:
         after them."""
         import cv2
 
-        dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        dis: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         dis.setFinestScale(0)  # coarser ones smooth away what single objects do
         side = min(frames[0].shape)
-        lengths, common, own, unrest = [], [], [], []
+        lengths, common, own, unrest = list[float](), list[float](), list[float](), list[float]()
         before: Field | None = None
         for n, (a, b) in enumerate(_pairs(frames)):
             edges = _edges(a)
@@ -126,7 +126,11 @@ class _Run:
                     own.append(float(np.percentile(beyond, 85)))
                     unrest.append(float(np.median(beyond) / np.median(speed[moving])))
             before = flow
-        return np.float32(lengths), np.float32(common), np.float32(own), np.float32(unrest)
+        return _array(lengths), _array(common), _array(own), _array(unrest)
+
+
+def _array(values: list[float]) -> Field:
+    return np.array(values, np.float32)
 
 
 def _pairs(frames: Sequence[Any]) -> list[tuple[Any, Any]]:

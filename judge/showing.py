@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from judge import evidence, media, motion
@@ -85,14 +85,10 @@ def _video(source: Any, rubric: Rubric, moving: Sequence[str], card: Card, max_p
     notes = list(found.notes)
     if not moving:
         notes.append(ABOUT_PICTURES.format(rubric.name))
-    common = {
-        "original": found.still,
-        "facts": {name: measured[name] for name in rubric.facts},
-        "notes": notes,
-    }
+    common = Shown(found.still, {name: measured[name] for name in rubric.facts}, notes=notes)
     if card.films:
         film = Film(found.frames, found.times, found.duration)
-        return Shown(**common, films=[film], parts=[{"type": "video"}])
+        return replace(common, films=[film], parts=[{"type": "video"}])
     times = ({"type": "text", "text": f"<{time:.1f} seconds>"} for time in found.times)
     parts = [part for told in times for part in (told, {"type": "image"})]
-    return Shown(**common, images=found.frames, parts=parts)
+    return replace(common, images=found.frames, parts=parts)

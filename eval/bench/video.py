@@ -26,6 +26,8 @@ from judge.types import Labels, Verdict
 
 FULL_HD = (1920, 1080)
 FRAMES = 30
+GOOD = 4.6
+"""The mildest fault there is leaves 4.4 of its dimension."""
 MANY = 8
 """Least clips of a kind that a correlation is told of."""
 
@@ -96,16 +98,16 @@ def _measured(
         "score_srcc_score_depth": srcc(*_sides(truth, short, "").T),
         "quality_srcc": srcc(*quality.T),
     }
-    for name in ("motion", "consistency", "clarity"):
-        measures[f"{name}_srcc"] = srcc(*_sides(truth, full, name).T)
-    for kind in FAULTS[1:]:
+    for kind in FAULTS:
+        measures[f"dimension_srcc/{kind}"] = srcc(*_sides(truth, full, kind).T)
         only = [n for n, f in enumerate(facts) if [fault.kind for fault in f.faults] == [kind]]
         pairs = _sides([truth[n] for n in only], [full[n] for n in only], "quality")
         few = Measure(None, f"{len(only)} clips have it as their only fault; at least {MANY} are asked for")
         measures[f"quality_srcc_among/{kind}"] = srcc(*pairs.T) if len(only) >= MANY else few
-    for name in ("fault", "severity"):
-        said = [v.attributes[name].label if name in v.attributes else None for v in full]
-        measures[f"{name}_accuracy"] = accuracy(said, [t.attributes[name] for t in truth])
+    worst = [f.faults[0].kind if f.faults else "none" for f in facts]
+    measures["fault_named"] = accuracy([_named(verdict) for verdict in full], worst)
+    commonest = max(worst.count(kind) for kind in worst)
+    measures["fault_constant"] = Measure(commonest / len(worst), "", len(worst))
     measures["element_accuracy"] = _elements(truth, full)
     spans = {
         "score_srcc": bootstrap(lambda draw: srcc(*scores[draw].T).value, len(scores)),
@@ -116,6 +118,15 @@ def _measured(
         {name: [span.low, span.high] for name, span in spans.items()},
         {name: measure.note for name, measure in measures.items() if measure.note},
     )
+
+
+def _named(verdict: Verdict) -> str | None:
+    """The fault whose dimension is the lowest; "none" where all are over `GOOD`."""
+    told = {kind: verdict.dimensions[kind].score for kind in FAULTS if kind in verdict.dimensions}
+    if not told:
+        return None
+    kind = min(told, key=told.__getitem__)
+    return kind if told[kind] <= GOOD else "none"
 
 
 def _sides(truth: list[Labels], verdicts: list[Verdict], dimension: str) -> np.ndarray[Any, Any]:

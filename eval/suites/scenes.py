@@ -2,7 +2,7 @@
 
 Data: a folder with `rows.jsonl` (one `LabelledSample` a line, pictures and masks relative to it), as
 `finetune.scenes.write` makes it, or such a file. Rows of clips (`judge scenes --video`) have `video` in
-place of `image`; ask them with the rubric `video`. Measured are elements, scores, attributes, boxes of
+place of `image`; ask them with the rubric `video`. Measured are elements, scores, boxes of
 artifacts at IoU 0.5, and regions by the structure track's rule, the judge's boxes drawn filled against the
 exact masks.
 """

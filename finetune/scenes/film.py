@@ -5,16 +5,15 @@ the camera over a larger ground. Faults are injected with an exact severity s in
 
 - flicker: the brightness of each frame times 1 + (0.03 + 0.22 s) n, n a number in -1..1 of its own
 - jitter: the camera is off its path by normal steps of 0.3 + 1.9 s per cent of the height, each frame anew
-- frozen frames: 12 + 48 s per cent of the frames, in one or two runs, repeat the one before; motion goes on
+- freezing: 12 + 48 s per cent of the frames, in one or two runs, repeat the one before; motion goes on
   afterwards where it stood
-- dropped frames: in two to four places time leaps by 3 + 7 s frames
+- skipping: in two to four places time leaps by 3 + 7 s frames
 - morphing: outlines and insides of all objects flow by up to 0.6 + 2.8 s per cent of the height
 - blur: Gaussian, of 0.25 + 1.35 s per cent of the height, steady or coming and going
 
-The truth: a fault costs 0.12 + 0.58 s. With the losses of its faults, motion = 1 + 4 max(0, 1 - flicker -
-jitter - frozen frames - dropped frames), consistency and clarity likewise of morphing and blur, and quality
-of all of them. With a the share of the statements that hold, alignment = 1 + 4 a and score = 1 + a (quality -
-1).
+The truth: a fault costs 0.12 + 0.58 s. The dimension called like it is 1 + 4 (1 - what it costs), 5 without
+it; quality = 1 + 4 max(0, 1 - what all of them cost). With a the share of the statements that hold,
+alignment = 1 + 4 a and score = 1 + a (quality - 1).
 """
 
 from __future__ import annotations
@@ -32,13 +31,12 @@ from finetune.scenes.asking import about_background, about_count, about_object, 
 from finetune.scenes.facts import Facts
 from finetune.scenes.paint import Canvas, Style, background, pick_style
 from finetune.scenes.scene import _choose_things, _paint, _Pose, _pose
-from finetune.scenes.vocabulary import BACKGROUNDS, FAULTS, SEVERITIES
+from finetune.scenes.vocabulary import BACKGROUNDS, FAULTS
 from judge.types import ElementLabel, LabelledSample, Labels
 
 SHAPES = ((224, 224), (300, 224), (398, 224), (224, 300))
 """Widths and heights in pixels that a clip may have unless told otherwise."""
 RATES = (12, 16, 24, 30)
-MOTION = ("flicker", "jitter", "frozen frames", "dropped frames")
 GROUND = 1.25
 """How much larger than the picture the ground is that the camera pans over."""
 
@@ -53,10 +51,6 @@ class Fault:
     @property
     def loss(self) -> float:
         return 0.12 + 0.58 * self.severity
-
-    @property
-    def level(self) -> str:
-        return SEVERITIES[1 + (self.severity > 0.4) + (self.severity > 0.7)]
 
 
 @dataclass
@@ -104,7 +98,7 @@ def draw_clip(
     count, rate = frames or r.randint(24, 40), r.choice(RATES)
     film = _Film(r, width, height)
     kinds = r.choice([0, 1, 1, 1, 1, 1, 2, 2])
-    chosen = r.sample(FAULTS[1:], kinds) if fault is None else [fault] * (fault != "none")
+    chosen = r.sample(FAULTS, kinds) if fault is None else [fault] * (fault != "none")
     faults = sorted((Fault(k, round(r.uniform(0.05, 1), 3)) for k in chosen), key=lambda f: -f.severity)
     facts = ClipFacts(film.facts, faults, rate, count)
     sample = clip_sample(r, facts, clip_statements(r, film.facts, r.choice([0, 0, 1, 2, 3, 4])))
@@ -126,21 +120,14 @@ def clip_sample(r: Random, facts: ClipFacts, asked: list[ElementLabel]) -> Label
     """The labelled sample of a clip for these statements, scored by the rule at the top of this file."""
     share = sum(e.present for e in asked) / len(asked) if asked else 1.0
     quality = facts.left(*FAULTS)
-    worst = facts.faults[0] if facts.faults else None
     labels = Labels(
         score=1 + share * (quality - 1),
         dimensions={
             "alignment": 1 + 4 * share,
-            "motion": facts.left(*MOTION),
-            "consistency": facts.left("morphing"),
-            "clarity": facts.left("blur"),
+            **{kind: facts.left(kind) for kind in FAULTS},
             "quality": quality,
         },
         elements=asked,
-        attributes={
-            "fault": worst.kind if worst else "none",
-            "severity": worst.level if worst else SEVERITIES[0],
-        },
     )
     prompt = phrase(r, asked) if asked else ""
     return LabelledSample(prompt=prompt, elements=[e.name for e in asked] or None, labels=labels)
@@ -217,7 +204,7 @@ class _Film:
         """The frames, one after the other."""
         s = {f.kind: f.severity for f in faults}
         g = np.random.default_rng(self.r.getrandbits(32))
-        times = _times(self.r, count, s.get("frozen frames"), s.get("dropped frames"))
+        times = _times(self.r, count, s.get("freezing"), s.get("skipping"))
         shake = np.zeros((count, 2))
         if "jitter" in s:
             shake = g.normal(0, (0.3 + 1.9 * s["jitter"]) / 100 * self.height, (count, 2))
