@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from judge import regions
+from judge import regions, statements
 from judge.backends.base import Reply
 from judge.errors import ReplyError
 from judge.form import CORNERS, Form
@@ -63,10 +63,7 @@ def read(
 ) -> dict[str, Any]:
     """The fields of a scored verdict. Raises `ReplyError`."""
     values = answer.values
-    elements = []
-    for index, (name, written) in enumerate(values.get("elements", {}).items()):
-        chance = answer.present(index, written)
-        elements.append(Element(name=name, present=chance >= 0.5, probability=chance))
+    elements = _elements(answer)
     attributes = {}
     for question in rubric.attributes:
         chances = answer.probabilities(f"attributes.{question.name}", question.labels, values[question.name])
@@ -98,6 +95,24 @@ def read(
         "defects": defects,
         "explanation": values.get("explanation", ""),
     }
+
+
+def _elements(answer: Answer) -> list[Element]:
+    """Each as probable as the model says, but no more than what it needs: see `judge.statements`."""
+    named = answer.values.get("elements", {})
+    told = {name: answer.present(at, written) for at, (name, written) in enumerate(named.items())}
+    listed = statements.of(list(told))
+    chances = statements.held(listed, told)
+    return [
+        Element(
+            name=one.name,
+            present=chances[one.name] >= 0.5,
+            probability=chances[one.name],
+            kind=one.kind,
+            needs=one.needs,
+        )
+        for one in listed
+    ]
 
 
 def _defect(
