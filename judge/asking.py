@@ -82,6 +82,10 @@ class Case:
     """The decoded original where the verdict is to keep it."""
     outside: str = ""
     """Why the verdict abstains: the picture is outside the calibration's domain."""
+    prompt: str = ""
+    """As it was checked."""
+    original: Image.Image | None = None
+    """The decoded original where closer looks may want it."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,7 @@ class Asking:
         depth: Depth = "verdict",
         *,
         keep: bool = True,
+        closer: bool = False,
         field: str = "image",
     ) -> Case:
         """Check a sample, decode its picture and write the ask.
@@ -123,6 +128,7 @@ class Asking:
             given: the sample, or its fields.
             depth: as in `Judge`.
             keep: keep the decoded original for the verdict's overlay.
+            closer: keep it for closer looks.
             field: what errors call the picture.
 
         Raises:
@@ -168,6 +174,8 @@ class Asking:
             notes=[*picture.notes, *notes],
             image=picture.image if keep else None,
             outside=self.scale.too_far(picture.image) if self.scale else "",
+            prompt=prompt,
+            original=picture.image if closer else None,
         )
 
     def _shown(self, picture: media.Picture) -> list[Image.Image]:
@@ -201,6 +209,14 @@ class Asking:
 
     def conclude(self, case: Case, reply: Reply | ReplyError, milliseconds: float) -> Verdict:
         """Read a reply. One that cannot be used gives an unscored verdict with the reason."""
+        return self.scaled(self.unscaled(case, reply, milliseconds))
+
+    def scaled(self, verdict: Verdict) -> Verdict:
+        """The verdict on the human scale, where the judge is calibrated."""
+        return self.scale.applied(verdict) if self.scale else verdict
+
+    def unscaled(self, case: Case, reply: Reply | ReplyError, milliseconds: float) -> Verdict:
+        """What the reply says, before any calibration."""
         made = self._provenance(case.depth, milliseconds, case.notes)
         try:
             if isinstance(reply, ReplyError):
@@ -221,7 +237,7 @@ class Asking:
                 id=case.id, status="unscored", reason=printable(str(error)), size=case.size, provenance=made
             )
         verdict._image = case.image
-        return self.scale.applied(verdict) if self.scale else verdict
+        return verdict
 
     def unscored(self, reason: str, *, id: str = "", depth: Depth = "verdict") -> Verdict:
         """A verdict without numbers, for a sample that the model could not be asked about."""

@@ -52,6 +52,12 @@ Model = Annotated[str, typer.Option(help="embedded, or the name or folder of a Q
 Adapter = Annotated[str | None, typer.Option(help="Name or folder of a LoRA adapter.")]
 BackendName = Annotated[str, typer.Option("--backend", help="auto, transformers, vllm or openai.")]
 BaseUrl = Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server.")]
+Looks = Annotated[
+    int, typer.Option(help="Closer looks at a picture at most: 2 for what is in doubt, 200 for 4K.")
+]
+Deadline = Annotated[
+    float | None, typer.Option(help="Seconds after which no further look is begun; for score: of a batch.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
 
@@ -94,6 +100,8 @@ def verdict(
     adapter: Adapter = None,
     backend: BackendName = "auto",
     base_url: BaseUrl = None,
+    looks: Looks = 0,
+    deadline: Deadline = None,
     as_json: AsJson = False,
     overlay: Annotated[
         Path | None,
@@ -108,7 +116,12 @@ def verdict(
         for source, drawing in zip(images, drawings, strict=True):
             try:
                 found = judge(
-                    source, prompt=prompt, elements=_listed(elements), id=source, reference=reference
+                    source,
+                    prompt=prompt,
+                    elements=_listed(elements),
+                    id=source,
+                    reference=reference,
+                    **_closer(looks, deadline),
                 )
                 if drawing is not None:
                     _save(found, drawing)
@@ -136,6 +149,8 @@ def score(
     backend: BackendName = "auto",
     base_url: BaseUrl = None,
     batch: Annotated[int, typer.Option(help="Rows judged together.")] = 16,
+    looks: Looks = 0,
+    deadline: Deadline = None,
 ) -> None:
     """Judge every row of a file. A bad row gives an unscored verdict with the reason."""
     with one_line_errors():
@@ -147,7 +162,7 @@ def score(
         judge = _judge(model, adapter, backend, rubric, base_url)
         total, unscored = len(given), 0
         with _replaced(out) as file, _progress(total) as advance:
-            for found in _verdicts(judge, given, depth, batch):
+            for found in _verdicts(judge, given, depth, batch, _closer(looks, deadline)):
                 file.write(found.model_dump_json() + "\n")
                 unscored += found.status == "unscored"
                 advance()
@@ -399,11 +414,20 @@ def _listed(elements: str | None) -> list[str] | None:
     return None if elements is None else [part.strip() for part in elements.split(",")]
 
 
-def _verdicts(judge: Judge, given: list[Any], depth: DepthName, batch: int) -> Iterator[Verdict]:
+def _closer(looks: int, deadline: float | None) -> dict[str, Any]:
+    """What was asked for beyond the first look; nothing, where the judge decides."""
+    return ({"looks": looks} if looks else {}) | ({"deadline": deadline} if deadline is not None else {})
+
+
+def _verdicts(
+    judge: Judge, given: list[Any], depth: DepthName, batch: int, closer: dict[str, Any]
+) -> Iterator[Verdict]:
     from judge.rows import BadRow
 
     name: Depth = depth.value
-    judged = judge.many((row for row in given if not isinstance(row, BadRow)), depth=name, batch=batch)
+    judged = judge.many(
+        (row for row in given if not isinstance(row, BadRow)), depth=name, batch=batch, **closer
+    )
     for row in given:
         yield judge.unscored(row.reason, id=row.id, depth=name) if isinstance(row, BadRow) else next(judged)
 
