@@ -1,90 +1,124 @@
 """Measured facts about a picture: told to the model as evidence, kept in the verdict beside what it said.
 
-Each fact is a number from 0 to 1 that grows with what its name says. Scales are logarithmic where the
-measure's own values spread over orders of magnitude, with the ends stated at each.
+Three sorts, each a number from 0 to 1:
+- what `judge.measures` measures in the whole picture (`sharpness`, `noise`, `blockiness`, ...);
+- `area_x1` ... `area_y2`, where detail or colour differs most from what surrounds it, and `area_detail` (0.5: not
+  at all; less detail is lower) and `area_color`, by how much;
+- estimates that small regressors of the package (`judge/assets/photos.safetensors`, made by `judge finetune photos
+  estimates`) draw from all measures: `seems_...` how strong a distortion of a kind is, `seems_... there` the
+  same inside the area, and `seems_good`, what people would say of a photograph that measures like this one.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Grey = NDArray[np.float32]
-"""Luma (H, W), 0 to 255."""
+from judge.measures import MEASURES, View, vector
+
+KINDS = ("blur", "motion blur", "noise", "compression", "banding", "upscaled", "overexposed", "underexposed",
+         "low contrast", "color cast")  # fmt: skip
+"""Distortions whose strength is estimated."""
+LOCAL = ("blur", "motion blur", "noise", "compression", "upscaled", "color cast")
+"""Those that are also estimated inside the area."""
+AREA = ("area_x1", "area_y1", "area_x2", "area_y2", "area_detail", "area_color")
+SEEMS = tuple(f"seems_{kind.replace(' ', '_')}" for kind in KINDS)
+THERE = tuple(f"area_{kind.replace(' ', '_')}" for kind in LOCAL)
+FACTS = (*MEASURES, *AREA, *SEEMS, *THERE, "seems_good")
+"""Names of everything that can be told."""
+WIDTH = 2 * len(MEASURES) + len(AREA)
+WEIGHTS = Path(__file__).parent / "assets" / "photos.safetensors"
+
+Row = NDArray[np.float32]
 
 
-def sharpness(grey: Grey) -> float:
-    """Variance of the Laplacian (Pech-Pacheco et al. 2000), 1 to 10,000 on a logarithmic scale."""
-    import cv2
+@dataclass(frozen=True)
+class Measured:
+    """What was measured in a picture, before anything is estimated."""
 
-    return _scaled(float(cv2.Laplacian(grey, cv2.CV_32F).var()), 1.0, 1e4)
+    row: Row
+    """(WIDTH,): the measures of the whole, those of the area, and the area."""
 
+    @classmethod
+    def of(cls, pixels: Any) -> Self:
+        """Measure a picture of any size, (H, W, 3) uint8 RGB."""
+        view = View(pixels)
+        x1, y1, x2, y2, detail, color = view.area
+        area = [x1, y1, x2, y2, min(1.0, max(0.0, 0.5 + detail / 6)), min(1.0, color / 40)]
+        return cls(np.concatenate([vector(view), vector(view.inside), np.array(area, np.float32)]))
 
-def noise(grey: Grey) -> float:
-    """Standard deviation of Gaussian noise (Immerkaer 1996), 0.5 to 50 on a logarithmic scale."""
-    import cv2
+    @property
+    def whole(self) -> Row:
+        return self.row[: len(MEASURES)]
 
-    if min(grey.shape) < 3:
-        return 0.0
-    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
-    response = np.abs(cv2.filter2D(grey, cv2.CV_32F, kernel)[1:-1, 1:-1])
-    return _scaled(float(response.mean()) * math.sqrt(math.pi / 2) / 6, 0.5, 50.0)
+    @property
+    def inside(self) -> Row:
+        return self.row[len(MEASURES) : 2 * len(MEASURES)]
 
+    @property
+    def area(self) -> Row:
+        return self.row[2 * len(MEASURES) :]
 
-def blockiness(grey: Grey) -> float:
-    """How much larger steps are across the 8-pixel grid of JPEG than within it: a ratio of 1 to 8,
-    logarithmic. After Wang, Sheikh & Bovik 2002."""
-    ratios = []
-    for axis in (0, 1):
-        steps = np.abs(np.diff(grey, axis=axis)).mean(axis=1 - axis)
-        if len(steps) < 16:
-            continue
-        edge = np.arange(len(steps)) % 8 == 7
-        ratios.append(float(steps[edge].mean() + 0.1) / float(steps[~edge].mean() + 0.1))
-    return _scaled(float(np.mean(ratios)), 1.0, 8.0) if ratios else 0.0
-
-
-def clipping(grey: Grey) -> float:
-    """Share of the picture that is nearly black (at most 2) or nearly white (at least 253)."""
-    return float(((grey <= 2) | (grey >= 253)).mean())
-
-
-def banding(grey: Grey) -> float:
-    """Share of the 256 grey levels missing between the darkest and the brightest that occur."""
-    counts = np.bincount(np.clip(grey, 0, 255).astype(np.uint8).ravel(), minlength=256)
-    used = np.flatnonzero(counts)
-    span = int(used[-1] - used[0]) + 1
-    return 1.0 - len(used) / span
+    def facts(self) -> dict[str, float]:
+        """Every fact by name."""
+        seems, good = estimators().read(np.stack([self.whole, self.inside]))
+        there = [seems[1][KINDS.index(kind)] for kind in LOCAL]
+        values = [*self.whole, *self.area, *seems[0], *there, good[0]]
+        return {name: min(1.0, max(0.0, float(v))) for name, v in zip(FACTS, values, strict=True)}
 
 
-FACTS: dict[str, Callable[[Grey], float]] = {
-    "sharpness": sharpness,
-    "noise": noise,
-    "blockiness": blockiness,
-    "clipping": clipping,
-    "banding": banding,
-}
+@dataclass(frozen=True)
+class Estimators:
+    """Two regressors on the measures: a perceptron with one hidden layer for the strengths of distortions, and
+    kernel ridge regression with a Gaussian kernel for opinions."""
+
+    layers: tuple[Row, Row, Row, Row]
+    """Weights (hidden, measures) and bias, weights (kinds, hidden) and bias."""
+    known: Row
+    """(n, measures) photographs with opinions, scaled."""
+    shares: Row
+    """(n,) what each of them adds where a picture is like it."""
+    scale: Row
+    """(2, measures) mean and deviation of the measures."""
+    base: Row
+    """(2,) the mean opinion 0..1, and the kernel's rate."""
+
+    def read(self, rows: Row) -> tuple[Row, Row]:
+        """Strengths (n, kinds), about 0..1, and opinions (n,), about 0..1, of rows of measures."""
+        first, first_bias, last, last_bias = self.layers
+        hidden = np.tanh((3 * rows - 1.5) @ first.T + first_bias)
+        seems = hidden @ last.T + last_bias
+        scaled = np.clip((rows - self.scale[0]) / self.scale[1], -3, 3)
+        apart = ((scaled[:, None] - self.known[None]) ** 2).mean(-1)
+        return seems, self.base[0] + np.exp(-self.base[1] * apart) @ self.shares
+
+
+@cache
+def estimators(path: Path = WEIGHTS) -> Estimators:
+    """The package's regressors."""
+    from safetensors.numpy import load_file
+
+    held = load_file(path)
+    layers = tuple(held[name] for name in ("first", "first_bias", "last", "last_bias"))
+    return Estimators(layers, held["known"], held["shares"], held["scale"], held["base"])  # type: ignore[arg-type]
 
 
 def measure(image: Image.Image, names: Iterable[str]) -> dict[str, float]:
-    """Measure an RGB picture of any size.
+    """Measure a picture of any size.
 
     Args:
         image: the original, not what a model sees of it.
-        names: keys of `FACTS`.
+        names: of `FACTS`.
 
     Returns:
         Name -> value, 0 to 1, in the order asked.
     """
-    grey = np.asarray(image.convert("L"), dtype=np.float32)
-    return {name: FACTS[name](grey) for name in names}
-
-
-def _scaled(value: Any, low: float, high: float) -> float:
-    """Where a value lies between two ends on a logarithmic scale, 0 to 1."""
-    return min(1.0, max(0.0, math.log(max(value, low) / low) / math.log(high / low)))
+    facts = Measured.of(np.asarray(image.convert("RGB"))).facts()
+    return {name: facts[name] for name in names}

@@ -1,0 +1,1 @@
+"""Photographs: pristine ones with synthetic distortions of known kind, strength and place, and human scores."""
