@@ -128,7 +128,7 @@ def pretrain(
     settings = Settings(
         pools, init, held, out, minutes, lr, batch, seed, measure_every, longest=longest, steps=steps
     )
-    _spawn(run, workers, settings, course)
+    spawn(run, workers, settings, course)
 
 
 @app.command()
@@ -153,10 +153,10 @@ def adapt(
     settings = Settings(
         pools, init, held, out, minutes, lr, batch, seed, measure_every, longest=420, steps=steps
     )
-    _spawn(run, workers, settings, rank)
+    spawn(run, workers, settings, rank)
 
 
-def _spawn(run: Any, workers: int, settings: Any, *more: Any) -> None:
+def spawn(run: Any, workers: int, settings: Any, *more: Any) -> None:
     settings.out.mkdir(parents=True, exist_ok=True)
     if workers == 1:
         run(0, 1, settings, *more)

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import judge
-from judge import domain, evidence, media
+from judge import domain, media
 from judge.backends.base import Ask, Reply, Tuning
 from judge.elements import split
 from judge.errors import ReplyError
@@ -130,7 +130,7 @@ class Asking:
         if sample.reference is not None:
             notes.append(UNSEEN)
         picture = media.load(sample.image, field=field)
-        facts = evidence.measure(picture.image, rubric.facts) if rubric.facts else {}
+        facts = _measured(picture.image, rubric)
         seen = self._shown(picture)
         form = rubric.form(elements, self.max_defects).at_depth(depth)
         messages = rubric.messages(
@@ -173,7 +173,7 @@ class Asking:
                 size=case.size,
                 facts=case.facts,
                 provenance=made,
-                **read(answer, self.rubric, case.size, case.depth, made.notes),
+                **read(answer, self.rubric, case.size, case.depth, made.notes, case.facts),
             )
         except ReplyError as error:
             verdict = Verdict(
@@ -205,6 +205,14 @@ class Asking:
             domain=tuned.domain,
             notes=list(notes),
         )
+
+
+def _measured(image: Image.Image, rubric: Rubric) -> dict[str, float]:
+    if not rubric.facts:
+        return {}
+    from judge import evidence
+
+    return evidence.measure(image, rubric.facts)
 
 
 def name_of(given: Sample | Mapping[str, Any]) -> str:

@@ -76,11 +76,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class Estimators:
-    """Two regressors on the measures: a perceptron with one hidden layer for the strengths of distortions, and
-    kernel ridge regression with a Gaussian kernel for opinions."""
+    """Two regressors on the measures: a perceptron for the strengths of distortions, and ridge regression with a Gaussian kernel for opinions."""
 
-    layers: tuple[Row, Row, Row, Row]
-    """Weights (hidden, measures) and bias, weights (kinds, hidden) and bias."""
+    layers: tuple[tuple[Row, Row], ...]
+    """Weights (out, in) and bias (out,) of each layer; tanh between them."""
     known: Row
     """(n, measures) photographs with opinions, scaled."""
     shares: Row
@@ -92,9 +91,9 @@ class Estimators:
 
     def read(self, rows: Row) -> tuple[Row, Row]:
         """Strengths (n, kinds), about 0..1, and opinions (n,), about 0..1, of rows of measures."""
-        first, first_bias, last, last_bias = self.layers
-        hidden = np.tanh((3 * rows - 1.5) @ first.T + first_bias)
-        seems = hidden @ last.T + last_bias
+        seems = 3 * rows - 1.5
+        for depth, (weight, bias) in enumerate(self.layers):
+            seems = (np.tanh(seems) if depth else seems) @ weight.T + bias
         scaled = np.clip((rows - self.scale[0]) / self.scale[1], -3, 3)
         apart = ((scaled[:, None] - self.known[None]) ** 2).mean(-1)
         return seems, self.base[0] + np.exp(-self.base[1] * apart) @ self.shares
@@ -106,8 +105,9 @@ def estimators(path: Path = WEIGHTS) -> Estimators:
     from safetensors.numpy import load_file
 
     held = load_file(path)
-    layers = tuple(held[name] for name in ("first", "first_bias", "last", "last_bias"))
-    return Estimators(layers, held["known"], held["shares"], held["scale"], held["base"])  # type: ignore[arg-type]
+    count = sum(name.startswith("weight") for name in held)
+    layers = tuple((held[f"weight{n}"], held[f"bias{n}"]) for n in range(count))
+    return Estimators(layers, held["known"], held["shares"], held["scale"], held["base"])
 
 
 def measure(image: Image.Image, names: Iterable[str]) -> dict[str, float]:

@@ -322,7 +322,7 @@ MEASURES: dict[str, Measure] = {
     "flatness": Measure(lambda v: float((np.abs(np.diff(v.grey, axis=1)) < 0.5).mean()), 0.01, 1.0, log=True),
     "banding": Measure(_banding, 0.0, 1.0),
     # light
-    "clipped": Measure(lambda v: float((v.pixels[::2, ::2].max(2) >= 250).mean()) + 1e-3, 1e-3, 0.8, log=True),
+    "clipping": Measure(lambda v: float((v.pixels[::2, ::2].max(2) >= 250).mean()) + 1e-3, 1e-3, 0.8, log=True),
     "highlights": Measure(lambda v: float(v.levels[250:].sum()) + 1e-3, 1e-3, 0.6, log=True),
     "shadows": Measure(lambda v: float(v.levels[:6].sum()) + 1e-3, 1e-3, 0.6, log=True),
     "lightness": Measure(lambda v: v.lightness(50), 2.0, 98.0),

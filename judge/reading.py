@@ -10,7 +10,7 @@ from judge import regions
 from judge.backends.base import Reply
 from judge.errors import ReplyError
 from judge.form import CORNERS, Form
-from judge.rubric import SCALE, Rubric
+from judge.rubric import SCALE, Rubric, in_steps
 from judge.types import Attribute, Defect, Depth, Dimension, Element
 
 DISAGREEMENT = 1.0
@@ -59,9 +59,23 @@ class Answer:
 
 
 def read(
-    answer: Answer, rubric: Rubric, size: tuple[int, int], depth: Depth, notes: list[str]
+    answer: Answer,
+    rubric: Rubric,
+    size: tuple[int, int],
+    depth: Depth,
+    notes: list[str],
+    facts: Mapping[str, float],
 ) -> dict[str, Any]:
-    """The fields of a scored verdict. Raises `ReplyError`."""
+    """The fields of a scored verdict. Raises `ReplyError`.
+
+    Args:
+        answer: the reply against its form.
+        rubric: what was asked.
+        size: width and height of the original in pixels.
+        depth: which form was filled.
+        notes: gets what the reader should know.
+        facts: what was measured, 0..1.
+    """
     values = answer.values
     elements = []
     for index, (name, written) in enumerate(values.get("elements", {}).items()):
@@ -96,21 +110,39 @@ def read(
         "elements": elements,
         "attributes": attributes,
         "defects": defects,
-        "explanation": values.get("explanation", ""),
+        "explanation": values.get("explanation")
+        or (_explained(rubric, attributes, defects, facts, score, size) if depth == "verdict" else ""),
     }
+
+
+def _explained(
+    rubric: Rubric,
+    attributes: Mapping[str, Attribute],
+    defects: Sequence[Defect],
+    facts: Mapping[str, float],
+    score: float,
+    size: tuple[int, int],
+) -> str:
+    """The rubric's own sentence about the picture."""
+    areas = [{"kind": d.kind, "severity": d.severity, "place": regions.place(d.box, *size)} for d in defects]
+    labels = {name: attribute.label for name, attribute in attributes.items()}
+    return rubric.said("picture", attributes=labels, defects=areas, facts=in_steps(facts), score=score)
 
 
 def _defect(
     answer: Answer, rubric: Rubric, size: tuple[int, int], index: int, item: dict[str, Any]
 ) -> Defect:
     opened = answer.probabilities(f"defects.{index}.open", ("open", "close"), "open")
+    box = regions.from_relative(_located(answer, f"defects.{index}.box", item["box"]), *size)
+    place = regions.place(box, *size)
     return Defect(
         family=rubric.family(item["kind"]),
         kind=item["kind"],
-        box=regions.from_relative(_located(answer, f"defects.{index}.box", item["box"]), *size),
+        box=box,
         severity=item["severity"],
         confidence=opened["open"],
-        explanation=item.get("explanation", ""),
+        explanation=item.get("explanation")
+        or rubric.said("region", kind=item["kind"], severity=item["severity"], place=place),
     )
 
 

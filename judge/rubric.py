@@ -15,7 +15,6 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from judge.errors import InputError, RubricError
-from judge.evidence import FACTS
 from judge.form import Box, Choice, Form, Node, Object, Repeat, Text
 from judge.types import Depth, Family, Model, Severity
 
@@ -82,6 +81,16 @@ class Templates(Frozen):
     """For a model that was tuned on the rubric: the prompt and the elements only."""
 
 
+class Sentences(Frozen):
+    """Jinja templates that put answers into words, where the model is asked for no text of its own."""
+
+    picture: str = ""
+    """The explanation of the score, from `attributes` (name -> label), `defects` (kind, severity, place),
+    `facts` (0..1000) and `score`."""
+    region: str = ""
+    """The explanation of a region, from its `kind`, `severity` and `place`."""
+
+
 class Rubric(Frozen):
     """What is asked of a picture. Immutable; equal rubrics have equal hashes."""
 
@@ -101,6 +110,7 @@ class Rubric(Frozen):
     details: Annotated[int, Field(ge=0, le=8)] = 0
     """Parts shown pixel for pixel, after the whole, to a model of one fixed input size."""
     templates: Templates
+    sentences: Sentences = Sentences()
     score: ScoreRule = ScoreRule()
 
     @model_validator(mode="after")
@@ -112,7 +122,9 @@ class Rubric(Frozen):
                 raise ValueError(f"{doubled[0]!r} is given twice, or reserved")
         if self.defects and not kinds:
             raise ValueError("defects are asked for, but no kinds are given")
-        if strange := [name for name in self.facts if name not in FACTS]:
+        if strange := _unmeasured(self.facts):
+            from judge.evidence import FACTS
+
             raise ValueError(f"facts: {strange[0]!r} is not measured; known are {', '.join(FACTS)}")
         known = {dimension.name for dimension in self.dimensions}
         if unknown := [name for name in self.score.dimensions if name not in known]:
@@ -221,18 +233,44 @@ class Rubric(Frozen):
             elements=list(elements),
             depth=depth,
             max_defects=limit,
-            facts={name: round(value * 100) * 10 for name, value in (facts or {}).items()},
+            facts=in_steps(facts or {}),
         )
         shown: list[dict[str, Any]] = [{"type": "image"} for _ in range(images)]
         return [{"role": "user", "content": [*shown, {"type": "text", "text": text}]}]
 
+    def said(self, what: Literal["picture", "region"], **known: Any) -> str:
+        """An explanation by the rubric's own sentences; empty where it has none. See `Sentences`."""
+        return " ".join(self._worded[what].render(**known).split())
+
     @cached_property
     def _compiled(self) -> tuple[Any, Any]:
-        from jinja2 import StrictUndefined
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-        jinja = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
+        jinja = _jinja()
         return jinja.from_string(self.templates.full), jinja.from_string(self.templates.brief)
+
+    @cached_property
+    def _worded(self) -> dict[str, Any]:
+        jinja = _jinja()
+        return {name: jinja.from_string(text) for name, text in self.sentences.model_dump().items()}
+
+
+def _jinja() -> Any:
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    return ImmutableSandboxedEnvironment(undefined=StrictUndefined)
+
+
+def _unmeasured(facts: Sequence[str]) -> list[str]:
+    if not facts:
+        return []  # most rubrics, and measuring loads OpenCV
+    from judge.evidence import FACTS
+
+    return [name for name in facts if name not in FACTS]
+
+
+def in_steps(facts: Mapping[str, float]) -> dict[str, int]:
+    """Facts (0..1) as they are told: 0, 10, ... 1000, as coordinates are."""
+    return {name: round(value * 100) * 10 for name, value in facts.items()}
 
 
 def _labels(name: str, labels: Sequence[str]) -> Choice:

@@ -190,6 +190,8 @@ def build(out: Path, jobs: Sequence[Job], workers: int | None = None) -> None:
     if not jobs:
         raise InputError("pool", str(out), "at least one picture", "give more photographs, or a larger count")
     out.mkdir(parents=True, exist_ok=True)
+    for old in (out / "rows.jsonl", *out.glob("seen-*.pt")):
+        old.unlink(missing_ok=True)
     images = np.lib.format.open_memmap(out / "images.npy", "w+", np.uint8, (len(jobs), SIDE, SIDE, 3))
     measured = np.lib.format.open_memmap(out / "measured.npy", "w+", np.float32, (len(jobs), WIDTH))
     rows: list[str] = []

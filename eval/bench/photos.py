@@ -1,0 +1,144 @@
+"""The technical quality of photographs: people's opinions, and the strength of known distortions.
+
+Opinions: the quarter of LIVE in the Wild that training never saw (`finetune.photos.pool.is_held_out`), beside the
+36 features of BRISQUE (Mittal, Moorthy & Bovik 2012) and a support vector machine trained on the other three.
+Distortions: Kodak's photographs, none of which is trained on, in every way and five strengths; the correlation is
+that of the score, downwards, over all of them at once (`srcc`) and as a mean over photographs (`within`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.metrics import Measure, plcc, srcc
+from judge.errors import InputError
+from judge.measures import View, shape
+
+STRENGTHS = (0.1, 0.3, 0.5, 0.7, 0.9)
+
+
+def run(judge: Any, data: Path, contents: int, batch: int, tick: Callable[[], None]) -> dict[str, Any]:
+    """Measure a judge.
+
+    Args:
+        judge: under the rubric `quality`.
+        data: folder with `clive_train` (LIVE in the Wild) and `kodak24`.
+        contents: how many of Kodak's photographs.
+        batch: pictures judged at once.
+        tick: called once a picture.
+
+    Raises:
+        InputError: a data set is not there.
+    """
+    found: dict[str, Measure] = {}
+    known, held = _opinions(data)
+    scores = _scores(judge, [image for image, _ in held], batch, tick)
+    truth = np.array([mos for _, mos in held])
+    baseline = _brisque(known, held)
+    for name, predicted in (("quality", scores), ("brisque", baseline)):
+        found[f"{name}_srcc"] = srcc(predicted, truth, interval=True)
+        found[f"{name}_plcc"] = plcc(predicted, truth, interval=True)
+    within: dict[str, float] = {}
+    for maker, pictures, strengths in _distortions(data, contents):
+        down = -_scores(judge, pictures, batch, tick)
+        found[f"{maker}_srcc"] = srcc(down, np.tile(strengths, contents), interval=True)
+        rows = down.reshape(contents, len(strengths))
+        within[maker] = float(np.mean([srcc(row, np.array(strengths)).value or 0.0 for row in rows]))
+    return {
+        **{name: measure.value for name, measure in found.items()},
+        "within": within,
+        "interval_95": {name: m.interval for name, m in found.items() if m.interval},
+        "photographs": len(held),
+        "trained_on": len(known),
+        "contents": contents,
+    }
+
+
+Rated = list[tuple[str, float]]
+
+
+def _opinions(data: Path) -> tuple[Rated, Rated]:
+    """Picture files with mean opinions: those trained on, and those held out."""
+    from eval.suites.live_itw import labels
+    from finetune.photos.pool import is_held_out
+
+    folder = data / "clive_train"
+    if not (folder / "labels.csv").is_file():
+        raise InputError("data", str(data), "a folder with clive_train/labels.csv", "name the folder above it")
+    sides: tuple[Rated, Rated] = [], []
+    for item in labels(folder / "labels.csv"):
+        if item.labels.mos is not None:
+            path = str(folder / "images" / str(item.image))
+            sides[is_held_out(str(item.image))].append((path, item.labels.mos))
+    return sides
+
+
+def _scores(judge: Any, pictures: Sequence[Any], batch: int, tick: Callable[[], None]) -> NDArray[np.float64]:
+    scores = []
+    for verdict in judge.many([{"image": picture} for picture in pictures], batch=batch):
+        tick()
+        scores.append(np.nan if verdict.score is None else verdict.score)
+    return np.array(scores)
+
+
+def _distortions(data: Path, contents: int) -> Any:
+    """Each way of distorting, its pictures (contents by strengths) and the strengths."""
+    from finetune.photos.distorted import read_rgb, whole
+    from finetune.photos.distortions import MAKERS
+
+    files = sorted((data / "kodak24").glob("*.png"))[:contents]
+    if len(files) < contents:
+        raise InputError("data", str(data), f"a folder with {contents} pictures in kodak24", "name another")
+    photographs = [read_rgb(str(path)) for path in files]
+    for maker in MAKERS:
+        pictures = [
+            whole(photo, maker, strength, seed=n)[0] for n, photo in enumerate(photographs) for strength in STRENGTHS
+        ]
+        yield maker, pictures, STRENGTHS
+
+
+def _brisque(known: Rated, held: Rated) -> NDArray[np.float64]:
+    """Predictions of BRISQUE's features and epsilon-SVR for the held-out photographs."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import MinMaxScaler
+    from sklearn.svm import SVR
+
+    features = [np.array([brisque_features(path) for path, _ in side]) for side in (known, held)]
+    model = make_pipeline(MinMaxScaler((-1, 1)), SVR(C=64, gamma=0.05, epsilon=2))
+    model.fit(features[0], [mos for _, mos in known])
+    return np.asarray(model.predict(features[1]))
+
+
+def brisque_features(path: str) -> NDArray[np.float64]:
+    """The 36 features of a picture file: 18 at each of two scales."""
+    from finetune.photos.distorted import read_rgb
+
+    view = View(read_rgb(path))
+    found: list[float] = []
+    for scale in (1, 2):
+        m = view.normal(scale)
+        found += [shape(m), float(m.var())]
+        for pair in (m[:, 1:] * m[:, :-1], m[1:] * m[:-1], m[1:, 1:] * m[:-1, :-1], m[1:, :-1] * m[:-1, 1:]):
+            found += _asymmetric(pair)
+    return np.array(found)
+
+
+def _asymmetric(values: NDArray[np.float32]) -> list[float]:
+    """Shape, mean, left and right variance of an asymmetric generalised Gaussian (Lasmar et al. 2009)."""
+    from scipy.special import gamma
+
+    left = float((values[values < 0] ** 2).mean()) if (values < 0).any() else 1e-9
+    right = float((values[values >= 0] ** 2).mean()) if (values >= 0).any() else 1e-9
+    tilt = np.sqrt(left / right)
+    ratio = float(np.abs(values).mean()) ** 2 / (float((values**2).mean()) + 1e-9)
+    ratio *= (tilt**3 + 1) * (tilt + 1) / (tilt**2 + 1) ** 2
+    shapes = np.arange(0.2, 10, 0.01)
+    fitted = gamma(2 / shapes) ** 2 / (gamma(1 / shapes) * gamma(3 / shapes))
+    best = float(shapes[np.argmin(np.abs(fitted - ratio))])
+    mean = (np.sqrt(right) - np.sqrt(left)) * gamma(2 / best) / np.sqrt(gamma(1 / best) * gamma(3 / best))
+    return [best, float(mean), left, right]

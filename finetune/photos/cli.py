@@ -1,0 +1,140 @@
+"""`judge finetune photos`: the adapter for the technical quality of photographs, step by step.
+
+The steps in order stand in finetune/README.md. Heavy imports stand inside the commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from judge.errors import InputError, JudgeError
+
+app = typer.Typer(
+    help="Teach the embedded judge the technical quality of photographs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+BASE = Path(__file__).parents[2] / "judge" / "assets" / "nano" / "base"
+Out = Annotated[Path, typer.Argument(help="Folder to write.")]
+Seed = Annotated[int, typer.Option(min=0)]
+Count = Annotated[int, typer.Option(min=1)]
+Pools = Annotated[list[Path], typer.Argument(help="Folders written by `pool`, `opinions` or `scenes`.")]
+Base = Annotated[Path, typer.Option(help="Checkpoint that the adapter is for.")]
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    try:
+        yield
+    except JudgeError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2 if isinstance(error, InputError) else 1) from None
+
+
+@app.command()
+def pool(
+    out: Out,
+    photos: Annotated[list[Path], typer.Argument(help="Folders of pristine photographs.")],
+    count: Count = 4500,
+    seed: Seed = 1,
+) -> None:
+    """Distort pristine photographs, every one of them equally often."""
+    from finetune.photos import pool as pools
+
+    with _one_line_errors():
+        pools.build(out, list(pools.distorted(pools.pictures_in(photos), count, seed)))
+
+
+@app.command()
+def opinions(
+    out: Out,
+    data: Annotated[Path, typer.Argument(help="Folder of LIVE in the Wild: labels.csv and images/.")],
+    held: Annotated[bool, typer.Option("--held", help="The quarter that is kept for measuring.")] = False,
+) -> None:
+    """Photographs with people's mean opinions."""
+    from finetune.photos import pool as pools
+
+    with _one_line_errors():
+        pools.build(out, list(pools.opinions(data, held)))
+
+
+@app.command()
+def scenes(out: Out, count: Count = 700, seed: Seed = 71) -> None:
+    """Drawn scenes, so that they are not forgotten."""
+    from finetune.photos import pool as pools
+
+    with _one_line_errors():
+        pools.build(out, list(pools.scenes(count, seed)))
+
+
+@app.command()
+def estimates(
+    pools: Pools,
+    opinions: Annotated[Path, typer.Option(help="Pool of photographs with opinions.")],
+    seed: Seed = 0,
+) -> None:
+    """Fit the regressors of judge/evidence.py; they lie in the package."""
+    from finetune.photos.estimates import fit
+    from finetune.photos.pool import Pool
+
+    with _one_line_errors():
+        fit([Pool(folder) for folder in pools], Pool(opinions), seed=seed)
+
+
+@app.command()
+def train(
+    pools: Pools,
+    held: Annotated[Path, typer.Option(help="Pool that is measured on, never trained on.")],
+    out: Annotated[Path, typer.Option(help="Folder of checkpoints, log and result.")],
+    start: Annotated[Path | None, typer.Option(help="Adapter to go on from; default: a fresh one.")] = None,
+    init: Base = BASE,
+    minutes: float = 12,
+    steps: Annotated[int, typer.Option(help="Length of the schedule in steps; 0: by --minutes.")] = 0,
+    lr: float = 1.5e-3,
+    batch: int = 32,
+    rank: int = 32,
+    seed: Seed = 0,
+    workers: Annotated[int, typer.Option(min=1)] = 2,
+    measure_every: float = 4.0,
+) -> None:
+    """LoRA on the language layers, from pools of any sort."""
+    with _one_line_errors():
+        from finetune.photos import train as training
+        from finetune.photos.pool import Pool
+
+        for folder in (*pools, held):
+            Pool(folder)  # a bad one is told before anything starts
+        if start is not None and not (start / "adapter_config.json").is_file():
+            raise InputError("start", str(start), "a folder with adapter_config.json", "name an adapter")
+        if not (init / "config.json").is_file():
+            raise InputError("init", str(init), "a checkpoint's folder", "name one that has config.json")
+        from finetune.nano import spawn
+        from finetune.trainer import Settings
+
+        settings = Settings(
+            pools, init, held, out, minutes, lr, batch, seed, measure_every, longest=420, steps=steps
+        )
+        training.look(settings)
+        spawn(training.teach, workers, settings, rank, start)
+
+
+@app.command()
+def ship(
+    adapter: Path, out: Annotated[Path, typer.Option()] = BASE.parent, name: str = "quality"
+) -> None:
+    """Put the adapter beside the embedded judge's base, for the rubric `quality`."""
+    with _one_line_errors():
+        from finetune.photos.ship import ship as run
+
+        run(adapter, out, name)
+
+
+if __name__ == "__main__":
+    app()
