@@ -17,7 +17,7 @@ from finetune.batches import Batch, Visits
 from finetune.losses import Answers, attention_losses, forward, tallies
 from finetune.network import Trunk
 from finetune.scenes import Facts
-from finetune.trainer import Settings, Team, held_out, join, measure, train
+from finetune.trainer import Settings, Team, held_out, join, live_dtype, measure, train
 from judge.rubric import Rubric
 
 TARGETS = r".*language_model\.layers\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
@@ -62,7 +62,7 @@ def adapt(worker: int, workers: int, settings: Settings, lora_rank: int) -> None
     join(worker, workers, settings.port)
     torch.manual_seed(settings.seed)  # the same fresh adapter in every worker
     out, size = settings.out, settings.batch // workers
-    base = AutoModelForImageTextToText.from_pretrained(settings.init, dtype=torch.bfloat16)
+    base = AutoModelForImageTextToText.from_pretrained(settings.init, dtype=live_dtype())
     tokenizer = AutoTokenizer.from_pretrained(settings.init)
     tuned = lora(base, lora_rank)
     plan = Plan()

@@ -16,7 +16,7 @@ from finetune.batches import Batch, Visits
 from finetune.losses import Answers, Helps, attention_losses, forward, tallies
 from finetune.network import Trunk
 from finetune.scenes import Facts
-from finetune.trainer import Settings, Team, held_out, join, measure, train
+from finetune.trainer import Settings, Team, held_out, join, live_dtype, measure, train
 
 HELPS = {
     "kind": 0.5,
@@ -74,7 +74,7 @@ def pretrain(rank: int, workers: int, settings: Settings, course: str = "sight")
 
     join(rank, workers, settings.port)
     out, size, plan = settings.out, settings.batch // workers, PLANS[course]
-    model = AutoModelForImageTextToText.from_pretrained(settings.init, dtype=torch.bfloat16)
+    model = AutoModelForImageTextToText.from_pretrained(settings.init, dtype=live_dtype())
     tokenizer = AutoTokenizer.from_pretrained(settings.init)
     visits = Visits(
         settings.pools, tokenizer, plan, size=size, longest=settings.longest, seed=settings.seed * 100 + rank
@@ -105,7 +105,7 @@ def gradients(
     run = forward(trunk, batch, seen, answers, probe=True)
     if run.probed is None:
         raise AssertionError("a probing pass probes")
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=live_dtype() == torch.bfloat16):
         extra = helps(batch, seen, run.probed, trunk.order, trunk.language.embed_tokens.weight)
     extra |= attention_losses(run.probed, batch)
     total = run.loss + less * sum(HELPS[n] * v for n, v in extra.items())
