@@ -46,7 +46,7 @@ class Settings:
 
 
 def live_dtype() -> torch.dtype:
-    """What parameters are held in while training: bfloat16 where the CPU computes in it, else float32. Without
+    """What parameters are held in while training: bfloat16 where the CPU has it, else float32. Without
     such instructions bfloat16 takes ten times as long (measured: 5 GFLOPS beside 49)."""
     return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
 
