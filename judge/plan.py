@@ -169,10 +169,10 @@ def _feed_forward(text: Any) -> tuple[int, int]:
 def _spans(vision: Any) -> tuple[int, ...]:
     window = getattr(vision, "window_size", None)
     if not window:
-        return (0,) * vision.depth
+        return (0,) * int(vision.depth)
     full = set(vision.fullatt_block_indexes)
     patches = (window // vision.patch_size) ** 2
-    return tuple(0 if layer in full else patches for layer in range(vision.depth))
+    return tuple(0 if layer in full else int(patches) for layer in range(int(vision.depth)))
 
 
 def config_of(model: str) -> Any:

@@ -59,7 +59,7 @@ def cluster(address: str = "auto") -> Iterator[None]:
         address = os.environ.get("RAY_ADDRESS", "") or "auto"
     _knock(address)
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    own = {"object_store_memory": STORE, "include_dashboard": False}
+    own: dict[str, Any] = {"object_store_memory": STORE, "include_dashboard": False}
     try:
         if address == "local":
             ray.init("local", **own, **options)
@@ -140,6 +140,7 @@ class Fleet:
                 max_task_retries=RETRIES,
             )
             try:
+                table: Any  # typed as any of the formats that there are
                 for table in verdicts.iter_batches(batch_size=None, batch_format="pyarrow"):
                     yield from map(pickle.loads, table["judged"].to_pylist())
             except ray.exceptions.RayError as error:

@@ -212,7 +212,7 @@ class Recorded:
     def _texts_of(self, part: str) -> list[str]:
         from pyarrow import parquet
 
-        table = parquet.read_table(io.BytesIO(self.folder.bytes(part)), columns=["verdict"])
+        table = parquet.read_table(io.BytesIO(self.folder.whole(part)), columns=["verdict"])
         texts: list[str] = table["verdict"].to_pylist()
         return texts
 
@@ -268,7 +268,7 @@ class Folder:
         except Exception as error:
             raise self._failed(error) from None
 
-    def bytes(self, name: str) -> bytes:
+    def whole(self, name: str) -> bytes:
         data: bytes = self._system.cat_file(f"{self._path}/{name}")
         return data
 
@@ -278,7 +278,7 @@ class Folder:
 
     def json(self, name: str) -> Any:
         try:
-            return json.loads(self.bytes(name))
+            return json.loads(self.whole(name))
         except ValueError as error:
             mend = f"it is damaged ({error}): judge into another folder"
             raise InputError("out", f"{self.out}/{name}", "a file of judge score", mend) from None

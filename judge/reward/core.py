@@ -55,7 +55,31 @@ class RewardResult:
         return None if found is None else float(found)
 
 
-class Reward:
+class Awaited:
+    """What rewards share: `acall`, the call awaited."""
+
+    def __call__(
+        self,
+        *,
+        prompts: Iterable[str],
+        images: Iterable[Any],
+        metadata: Iterable[Mapping[str, Any] | None] | None = None,
+        fresh: bool = False,
+    ) -> list[RewardResult]:
+        raise NotImplementedError
+
+    async def acall(
+        self,
+        *,
+        prompts: Iterable[str],
+        images: Iterable[Any],
+        metadata: Iterable[Mapping[str, Any] | None] | None = None,
+    ) -> list[RewardResult]:
+        """`__call__`, awaited: the event loop goes on while the model works in a thread."""
+        return await asyncio.to_thread(self, prompts=prompts, images=images, metadata=metadata)
+
+
+class Reward(Awaited):
     """A judge as a reward function. Safe to call from several threads, which then take turns.
 
     Args:
@@ -134,16 +158,6 @@ class Reward:
             results = _against_each_other(told, results)
         self._count(results)
         return results
-
-    async def acall(
-        self,
-        *,
-        prompts: Iterable[str],
-        images: Iterable[Any],
-        metadata: Iterable[Mapping[str, Any] | None] | None = None,
-    ) -> list[RewardResult]:
-        """`__call__`, awaited: the event loop goes on while the model works in a thread."""
-        return await asyncio.to_thread(self, prompts=prompts, images=images, metadata=metadata)
 
     def map(
         self,

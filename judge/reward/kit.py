@@ -10,7 +10,6 @@ is more likely a hole in the judge than a better picture.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from statistics import fmean, pstdev
 from typing import Any, Protocol
 
 from judge.errors import InputError
-from judge.reward.core import RewardResult
+from judge.reward.core import Awaited, RewardResult
 
 log = logging.getLogger("judge.reward")
 
@@ -36,7 +35,7 @@ class Fresh(Protocol):
     ) -> list[RewardResult]: ...
 
 
-class Ensemble:
+class Ensemble(Awaited):
     """Several rewards as one: the mean of their scores, less a penalty where they disagree.
 
     score = max(0, mean - penalty x standard deviation). What raises one judge's score and not the others'
@@ -74,16 +73,6 @@ class Ensemble:
             for member in self.members.values()
         ]
         return [self._joined(row) for row in zip(*columns, strict=True)]
-
-    async def acall(
-        self,
-        *,
-        prompts: Iterable[str],
-        images: Iterable[Any],
-        metadata: Iterable[Mapping[str, Any] | None] | None = None,
-    ) -> list[RewardResult]:
-        """`__call__`, awaited."""
-        return await asyncio.to_thread(self, prompts=prompts, images=images, metadata=metadata)
 
     def _joined(self, row: Sequence[RewardResult]) -> RewardResult:
         parts: dict[str, float] = {}
