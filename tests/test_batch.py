@@ -31,6 +31,7 @@ from judge.batch import results, units
 from judge.batch.address import completed
 from judge.batch.score import Here, score
 from judge.batch.sources import Files, files
+from judge.batch.units import WorkersLost
 from judge.errors import InputError, JudgeError, ReplyError
 from judge.judge import Judge
 from judge.rows import BadRow
@@ -258,6 +259,37 @@ def test_a_unit_that_comes_twice_is_taken_once() -> None:
     covered.ends = {0: 20}
     assert covered.missing(2) == ["rows 16 to 20 of piece 1", "the end of piece 2"]
     assert covered.add(units.Place(0, 15, 5, "")) and covered.missing(1) == []
+
+
+def test_what_was_lost_with_its_workers_is_handed_out_again(tmp_path: Path) -> None:
+    rows, rounds = write_rows(tmp_path, 60), list[int]()
+    here = Here(judge_of(), "score", BATCH)
+
+    def frail(source: Any, done: Any) -> Iterator[Any]:
+        rounds.append(sum(place.count for places in done.values() for place in places))
+        for number, one in enumerate(here(source, done)):
+            if number == 1 and len(rounds) < 3:
+                raise WorkersLost("a node went")
+            yield one
+
+    tally = score(files(str(rows)), str(tmp_path / "out"), frail, ASKED)
+    assert tally.done == 60 and len(rounds) == 3 and rounds == sorted(set(rounds))
+    assert recorded(tmp_path / "out") == local(rows, judge_of())
+
+
+def test_workers_that_are_always_lost_are_one_error_and_what_is_judged_stays(tmp_path: Path) -> None:
+    rows, out = write_rows(tmp_path, 60), tmp_path / "out"
+    here = Here(judge_of(), "score", BATCH)
+
+    def frail(source: Any, done: Any) -> Iterator[Any]:
+        if not done:
+            yield next(iter(here(source, done)))
+        raise WorkersLost("a node went")
+
+    with pytest.raises(WorkersLost, match="the same command goes on .a node went."):
+        score(files(str(rows)), str(out), frail, ASKED)
+    assert score(files(str(rows)), str(out), here, ASKED).done == 60
+    assert recorded(out) == local(rows, judge_of())
 
 
 def test_batches_hold_at_most_so_many_pixels() -> None:

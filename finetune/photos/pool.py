@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -196,7 +197,9 @@ def build(out: Path, jobs: Sequence[Job], workers: int | None = None) -> None:
     measured = np.lib.format.open_memmap(out / "measured.npy", "w+", np.float32, (len(jobs), WIDTH))
     rows: list[str] = []
     begun = said = time.monotonic()
-    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+    # A fork of a process whose OpenCV has threads waits for ever for those that were not copied.
+    clean = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(workers or os.cpu_count(), clean) as pool:
         for n, (image, numbers, example) in enumerate(pool.map(_seen, jobs, chunksize=8)):
             images[n], measured[n] = image, numbers
             rows.append(json.dumps(asdict(example)))

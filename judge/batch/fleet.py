@@ -25,8 +25,8 @@ import ray.data
 from ray.util.annotations import RayDeprecationWarning
 
 from judge.batch.sources import Source
-from judge.batch.units import Judged, Place, Unit, fault_of, judged, units
-from judge.errors import InputError, JudgeError
+from judge.batch.units import Judged, Place, Unit, WorkersLost, fault_of, judged, units
+from judge.errors import InputError
 from judge.judge import Judge
 from judge.types import Depth
 
@@ -118,7 +118,7 @@ class Fleet:
 
         Raises:
             InputError: the cluster has no room for such workers.
-            JudgeError: units were lost again and again.
+            WorkersLost: units were lost again and again.
         """
         pool = ray.data.ActorPoolStrategy(
             min_size=1, max_size=(size := self._size()), initial_size=size, max_tasks_in_flight_per_actor=2
@@ -144,9 +144,7 @@ class Fleet:
                 for table in verdicts.iter_batches(batch_size=None, batch_format="pyarrow"):
                     yield from map(pickle.loads, table["judged"].to_pylist())
             except ray.exceptions.RayError as error:
-                text = " ".join(str(error).split())[:300]
-                kept = "what is judged is kept, and the same command goes on"
-                raise JudgeError(f"ray: {text}; {kept}") from error
+                raise WorkersLost(f"ray: {' '.join(str(error).split())[:300]}") from error
 
     def _size(self) -> int:
         """How many workers there will be. Actors that take every CPU would leave none to read rows with, and

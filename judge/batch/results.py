@@ -92,6 +92,7 @@ class Results:
             return
         if not self.coverage.add(judged.place):
             return
+        self.done.setdefault(judged.place.piece, []).append(judged.place)
         self._held.append(judged)
         self._weight += sum(map(len, judged.lines))
         self.rows += judged.place.count

@@ -10,8 +10,8 @@ from typing import Any
 import judge as package
 from judge.batch.results import Format, Results
 from judge.batch.sources import Files, Row, Source
-from judge.batch.units import Judged, Place, judged, raised, units
-from judge.errors import InputError, JudgeError
+from judge.batch.units import Judged, Place, WorkersLost, judged, raised, units
+from judge.errors import InputError
 from judge.judge import Judge
 from judge.types import Depth, Sample
 
@@ -41,33 +41,39 @@ def score(
     total: int | None = None,
     tick: Callable[[Tally], None] = lambda tally: None,
 ) -> Tally:
-    """Judge what is not judged yet.
+    """Judge what is not judged yet. Where workers are lost for good, and units with them, what is missing is
+    handed out anew, for as long as each round gets further.
 
     Raises:
         InputError: `out` cannot be used or written, or the rows are not those it was begun with.
         BackendError: the model cannot be loaded.
-        JudgeError: workers were lost, and rows with them.
+        WorkersLost: again and again, and rows with them.
     """
     results = Results(out, {**asked, "rows": list(source.pieces)}, layout)
     tally = Tally(total, results.before, results.rows, results.unscored)
     tick(tally)
     if results.complete:
         return tally
-    try:
-        for one in judging(source, results.done):
-            if one.fault:
-                raise raised(one.fault)
-            results.add(one)
-            tally.done, tally.unscored = results.rows, results.unscored
-            tick(tally)
-    except BaseException:
-        _keep(results)
-        raise
-    if missing := results.finish(len(source.pieces)):
-        raise JudgeError(
-            f"score: workers were lost, and with them {', '.join(missing[:3])}; the same command goes on"
-        )
-    return tally
+    while True:
+        before, lost = results.rows, ""
+        try:
+            for one in judging(source, results.done):
+                if one.fault:
+                    raise raised(one.fault)
+                results.add(one)
+                tally.done, tally.unscored = results.rows, results.unscored
+                tick(tally)
+        except WorkersLost as error:
+            lost = str(error)
+        except BaseException:
+            _keep(results)
+            raise
+        missing = results.finish(len(source.pieces))
+        if not missing:
+            return tally
+        if results.rows == before:
+            gone = f"with them {', '.join(missing[:3])}; the same command goes on"
+            raise WorkersLost(f"score: workers were lost, and {gone}" + (f" ({lost})" if lost else ""))
 
 
 def _keep(results: Results) -> None:

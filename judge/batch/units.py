@@ -26,6 +26,10 @@ HEAVY = 16 << 20
 """Bytes of pictures after which a unit ends with the batch."""
 
 
+class WorkersLost(JudgeError):
+    """Workers died, and units with them that nobody else judged. What is judged is kept."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where the rows of a unit stand."""
