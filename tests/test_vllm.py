@@ -110,6 +110,18 @@ def test_scenes_get_the_verdict_that_transformers_gives(
     assert ours[0].provenance.backend == "vllm"
 
 
+@pytest.mark.parametrize("depth", ["verdict", "score"])
+def test_the_bench_hands_the_engine_every_request_without_our_code(backend: Any, depth: Any) -> None:
+    from eval.bench.contenders.vllm import Vllm
+
+    team = Vllm("embedded", None, samples(4, 9))
+    team.judge.__dict__["backend"] = backend
+    team.start()
+    for name in ("vllm_raw", "vllm"):
+        lap = team.lap(name, depth, 1, 4)
+        assert (lap.count, lap.usable) == (4, 4)
+
+
 def strange_form(least: int) -> Form:
     """Lists that must begin, labels of several tokens, numbers that begin alike, texts that are cut."""
     item = Object(

@@ -5,7 +5,8 @@
     outlines       `outlines.Generator` on llguidance, one schema for each form, kept
     outlines_open  the same with one schema for all, which leaves the names of the elements open, in batches
     bare_forward   the model's forward pass on exactly what the walker's score depth feeds: the limit
-    vllm_raw       the engine in process, handed the requests of our backend `vllm`, without our code
+    vllm_raw       the engine in process, handed pictures and the requests of our backend `vllm`, without our
+                   code: nothing is prepared, checked or read from what it answers
     vllm           our backend `vllm`
     gateway        `judge serve --backend vllm` and many clients
 

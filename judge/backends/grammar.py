@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from judge.form import Choice, Form, Literal, Part, Repeat, Text, opening
 
@@ -186,7 +187,7 @@ class _Writer:
         return self._rule(("text", many), rf'[^"\\\x00-\x1f]{many} "\""')
 
     def _labels(self, labels: tuple[str, ...]) -> str:
-        return self._rule(labels, _alternatives([tuple(self.spell(label)) for label in labels]))
+        return self._rule(labels, _menu(self.spell, labels))
 
     def _rule(self, key: tuple[str, ...], body: str) -> str:
         """The name of the rule of this key, which is written at its first use."""
@@ -194,6 +195,11 @@ class _Writer:
             self.named[key] = f"r{len(self.named)}"
             self.rules[self.named[key]] = body
         return self.named[key]
+
+
+@lru_cache(maxsize=256)  # most menus are the rubric's, the same for every sample
+def _menu(spell: Spell, labels: tuple[str, ...]) -> str:
+    return _alternatives([tuple(spell(label)) for label in labels])
 
 
 def _alternatives(paths: Sequence[tuple[str, ...]]) -> str:

@@ -214,6 +214,7 @@ def _after(state: int, byte: int) -> int:
     return INSIDE
 
 
+@lru_cache(maxsize=1 << 14)  # it is asked of the same tokens again and again
 def _squeezed(text: bytes, state: int) -> bytes:
     """Without blank space outside strings, given the state of the first byte."""
     if not any(byte in _SPACE for byte in text):

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
@@ -190,8 +190,12 @@ class VLLM:
             self._done[key] = error
             return
         program = self._read(ask, prompt) if verb == "choose" else self._fill(ask, prompt)
-        self._jobs[key] = _Job(program, pictures, self._loras.get(ask.rubric, self._loras.get("")))
+        self._jobs[key] = _Job(program, pictures, self.lora_of(ask))
         self._advance(key, None)
+
+    def lora_of(self, ask: Ask) -> Any:
+        """vLLM's `LoRARequest` that an ask is answered under; None: the checkpoint as it is."""
+        return self._loras.get(ask.rubric, self._loras.get(""))
 
     def step(self) -> list[tuple[str, Reply | ReplyError]]:
         self._run()
@@ -455,8 +459,8 @@ class Draft:
     ) -> None:
         self.form, self.plain, self.spelled = form, plain, spelled
         self.tokens: list[int] = []
-        self.told: list[Mapping[bytes, float]] = []
-        """What could have stood at each token; nothing for those that were put there."""
+        self.told: list[Callable[[], Mapping[bytes, float]]] = []
+        """Tells what could have stood at each token; nothing for those that were put there."""
         self.answers: list[str] = []
         """Of the blanks that are settled."""
         self.room: int | None = None
@@ -470,7 +474,7 @@ class Draft:
         finished, standing = output.finish_reason == "stop", len(self.tokens)
         written = list(output.token_ids)[: -1 if finished else None]  # the last one closes the turn
         self.tokens += written
-        self.told += _alternatives(output.logprobs, self.spelled)[: len(written)]
+        self.told += [partial(_alternatives, output.logprobs, n, self.spelled) for n in range(len(written))]
         if finished:
             self._put(grammar.behind(self.form))
         text = self._text()
@@ -495,13 +499,13 @@ class Draft:
 
     def reply(self) -> Reply:
         pieces = list(map(self.spelled, self.tokens))
-        probabilities, exact = logprobs.read(self.form, pieces, self.told.__getitem__)
+        probabilities, exact = logprobs.read(self.form, pieces, lambda n: self.told[n]())
         return Reply(self._text().decode("utf-8", "replace"), probabilities, exact)
 
     def _put(self, text: str) -> None:
         added = self.plain(text)
         self.tokens += added
-        self.told += [{}] * len(added)
+        self.told += [dict] * len(added)
 
     def _text(self) -> bytes:
         return b"".join(map(self.spelled, self.tokens))
@@ -573,10 +577,10 @@ def _first(told: Any) -> dict[int, float]:
     return dict(zip(told.token_ids[:end], told.logprobs[:end], strict=True))
 
 
-def _alternatives(told: Any, spelled: Callable[[int], bytes]) -> list[Mapping[bytes, float]]:
-    """What could have stood at each position of `FlatLogprobs`."""
-    spans = zip(told.start_indices, told.end_indices, strict=True)
-    return [{spelled(told.token_ids[n]): told.logprobs[n] for n in reversed(range(*span))} for span in spans]
+def _alternatives(told: Any, position: int, spelled: Callable[[int], bytes]) -> dict[bytes, float]:
+    """What could have stood at a position of `FlatLogprobs`."""
+    span = range(told.start_indices[position], told.end_indices[position])
+    return {spelled(told.token_ids[n]): told.logprobs[n] for n in reversed(span)}
 
 
 def _bytes_of(tokenizer: Any) -> Callable[[int], bytes]:

@@ -1,7 +1,8 @@
 """vLLM in this process: our backend, and the engine below it handed the same requests without our code.
 
 The requests are taken down while our backend answers every sample once: tokens, sampling with its grammar
-or label tokens, what is asked after which reply. Then only the pictures change.
+or label tokens, what is asked after which reply. Then only the pictures change, which are handed over as
+arrays are without our code; the clocks of both start at the samples.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+from PIL import Image
 
 from eval.bench.contenders import CannotRun, Lap, fresh
 from judge import Judge
@@ -96,9 +99,9 @@ class Vllm:
 
     def _raw(self, samples: Sequence[Sample], scripts: Sequence[Script]) -> Lap:
         """The requests of all samples, straight to the engine; nothing is read from the outputs."""
-        asks = [self.judge.asking.prepare(sample, "verdict").ask for sample in samples]
-        pictures = [self.backend._prompt(ask)[1] for ask in asks]
-        engine, lora, sampling = self.backend._engine, self.backend._lora, self._sampling(scripts)
+        engine, sampling = self.backend._engine, self._sampling(scripts)
+        lora = self.backend.lora_of(self.judge.asking.prepare(samples[0]).ask)
+        shown: dict[int, dict[str, Any]] = {}
         left = [0] * len(samples)
         stage = [-1] * len(samples)
         number, of = 0, dict[str, int]()
@@ -108,13 +111,14 @@ class Vllm:
             stage[at] += 1
             if stage[at] < len(scripts[at].stages):
                 for question, params in sampling[at][stage[at]]:
-                    prompt = {"prompt_token_ids": question.tokens, **pictures[at]}
+                    prompt = {"prompt_token_ids": question.tokens, **shown[at]}
                     engine.add_request(f"raw {number}", prompt, params, lora_request=lora)
                     of[f"raw {number}"] = at
                     number, left[at] = number + 1, left[at] + 1
 
         start = time.perf_counter()
-        for at in range(len(samples)):
+        for at, sample in enumerate(samples):
+            shown[at] = self._shown(sample)
             ask_on(at)
         while of:
             for output in engine.step():
@@ -124,6 +128,13 @@ class Vllm:
                     if not left[at]:
                         ask_on(at)
         return Lap(time.perf_counter() - start, len(samples), len(samples))
+
+    def _shown(self, sample: Sample) -> dict[str, Any]:
+        picture, side = Image.fromarray(sample.image), self.backend.size
+        if side is None:
+            return {"multi_modal_data": {"image": [picture]}}
+        picture = picture.resize((side, side), Image.Resampling.BICUBIC)
+        return {"multi_modal_data": {"image": [picture]}, "mm_processor_kwargs": {"do_resize": False}}
 
     def _sampling(self, scripts: Sequence[Script]) -> list[list[list[tuple[Any, Any]]]]:
         """By sample and stage: questions with their parameters as the engine takes them, made beforehand."""
