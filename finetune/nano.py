@@ -156,6 +156,50 @@ def adapt(
     _spawn(run, workers, settings, rank)
 
 
+@app.command()
+def clips(
+    out: Path,
+    count: int = 2400,
+    pictures: Annotated[int, typer.Option(help="Clips that the tower looks at, the first ones.")] = 150,
+    seed: int = 5,
+    base: Annotated[Path, typer.Option(callback=_model)] = Path("judge/assets/nano/base"),
+    workers: int = 2,
+) -> None:
+    """Draw a pool of clips, as the base's vision tower sees them."""
+    from finetune.reels import build
+
+    build(out, base, count=count, pictures=pictures, seed=seed, workers=workers)
+
+
+def _whole_clips(path: Path | list[Path]) -> Path | list[Path]:
+    for folder in path if isinstance(path, list) else [path]:
+        if not any(folder.glob("*.pkl")):
+            raise typer.BadParameter(f"{folder}: no pool of clips; write one with `clips {folder}`")
+    return path
+
+
+@app.command()
+def adapt_video(
+    pools: Annotated[list[Path], typer.Argument(help="Folders written by `clips`.", callback=_whole_clips)],
+    out: Out,
+    held: Annotated[Path, typer.Option(help="Clips that are measured on.", callback=_whole_clips)],
+    init: Annotated[Path, typer.Option(help="Folder of the embedded judge.")] = Path("judge/assets/nano"),
+    minutes: float = 20,
+    steps: Steps = 0,
+    lr: float = 1.5e-3,
+    batch: int = 16,
+    seed: int = 0,
+    measure_every: float = 4.0,
+    workers: int = 2,
+) -> None:
+    """LoRA for the rubric `video`, begun as the adapter for pictures."""
+    from finetune.adapt_video import adapt as run
+    from finetune.trainer import Settings
+
+    settings = Settings(pools, init, held, out, minutes, lr, batch, seed, measure_every, steps=steps)
+    _spawn(run, workers, settings)
+
+
 def _spawn(run: Any, workers: int, settings: Any, *more: Any) -> None:
     settings.out.mkdir(parents=True, exist_ok=True)
     if workers == 1:
@@ -194,6 +238,14 @@ def ship(base: Path, adapter: Path, out: Annotated[Path, typer.Option()] = Path(
     from finetune.ship import ship as run
 
     run(base, adapter, out)
+
+
+@app.command()
+def ship_video(adapter: Path, out: Annotated[Path, typer.Option()] = Path("judge/assets/nano")) -> None:
+    """Put an adapter for the rubric `video` beside the embedded judge."""
+    from finetune.ship import ship_video as run
+
+    run(adapter, out)
 
 
 @app.command()

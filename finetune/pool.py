@@ -9,10 +9,8 @@ A pool is written by this machine for this machine: the pickle is never read fro
 
 from __future__ import annotations
 
-import os
 import pickle
 import time
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from finetune.scenes import Facts, Scene, draw
 from finetune.scenes.scene import USUAL
 from finetune.scenes.vocabulary import COLORS, DEFECTS, KINDS
 from finetune.scenes.write import seeds
+from finetune.workers import clean_pool
 
 PATCH, GRID = 16, 14
 
@@ -66,7 +65,7 @@ def build(
     patches = np.lib.format.open_memmap(out / "patches.npy", "w+", np.uint8, (count, 3, GRID, GRID))
     facts: list[Facts] = []
     begun = said = time.monotonic()
-    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+    with clean_pool(workers) as pool:
         for n, (image, patch, fact) in enumerate(
             pool.map(partial(_draw_one, flaws), seeds(seed, count), chunksize=32)
         ):

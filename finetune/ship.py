@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -51,7 +52,31 @@ def ship(base: Path, adapter: Path, out: Path) -> None:
     card = {"domain": DOMAIN, "brief": True, "size": PIXELS}
     card |= {"rubrics": ["default", "quality"], "words": sorted(set(WORDS))}
     card["phrases"] = PHRASES
-    (out / "judge.json").write_text(json.dumps(card, indent=1) + "\n", "utf-8")
+    _write(out / "judge.json", card)
+
+
+VIDEO_DOMAIN = (
+    "clips drawn by this package: its scenes in motion, with flicker, jitter, frozen and dropped frames, "
+    "morphing objects and blur; quality is read from what is measured in the frames; anything else is "
+    "outside its training"
+)
+
+
+def ship_video(adapter: Path, out: Path) -> None:
+    """Put an adapter for the rubric `video` beside a shipped judge, OUT/video, and name it in its cards."""
+    (out / "video").mkdir(exist_ok=True)
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        shutil.copyfile(adapter / name, out / "video" / name)
+    _without_paths(out / "video" / "adapter_config.json")
+    _write(out / "video" / "judge.json", {"domain": VIDEO_DOMAIN})
+    card = json.loads((out / "judge.json").read_text("utf-8"))
+    card["adapters"] = {**card.get("adapters", {}), "video": "video"}
+    card["rubrics"] = list(dict.fromkeys([*card["rubrics"], "video"]))
+    _write(out / "judge.json", card)
+
+
+def _write(path: Path, card: dict[str, Any]) -> None:
+    path.write_text(json.dumps(card, indent=1) + "\n", "utf-8")
 
 
 def _without_paths(config: Path) -> None:

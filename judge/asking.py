@@ -19,6 +19,7 @@ from judge.errors import InputError, ReplyError
 from judge.given import checked_depth, checked_elements, checked_prompt, checked_sample, printable
 from judge.reading import Answer, read
 from judge.rubric import Rubric
+from judge.showing import shown
 from judge.types import Comparison, Depth, Provenance, Sample, Verdict
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ class Card:
     tunings: Mapping[str, Tuning] = field(default_factory=dict)
     """Rubrics that the model has adapters for."""
 
+    films: bool = False
+    """It takes videos as such; otherwise it is shown their frames as pictures."""
+
     def under(self, rubric: str) -> Tuning:
         """The adapter that answers a rubric (empty: none) and what it was trained on."""
         return self.tunings.get(rubric) or Tuning(self.adapter or "", self.domain)
@@ -63,6 +67,7 @@ class Card:
             brief=backend.brief,
             size=backend.size,
             tunings=dict(getattr(backend, "tunings", {})),
+            films=bool(getattr(backend, "films", False)),
         )
 
 
@@ -76,7 +81,7 @@ class Case:
     size: tuple[int, int]
     """Width and height of the original in pixels."""
     facts: dict[str, float]
-    """What was measured in the picture; see `judge.evidence`."""
+    """What was measured; see `judge.evidence` and `judge.motion`."""
     notes: list[str]
     image: Image.Image | None
     """The decoded original where the verdict is to keep it."""
@@ -117,7 +122,7 @@ class Asking:
         keep: bool = True,
         field: str = "image",
     ) -> Case:
-        """Check a sample, decode its picture and write the ask.
+        """Check a sample, decode its picture or video and write the ask.
 
         Args:
             given: the sample, or its fields.
@@ -138,9 +143,8 @@ class Asking:
             elements = []
         elif elements is None:
             elements = split(prompt)
-        picture = media.load(sample.image, field=field)
-        facts = _measured(picture.image, rubric)
-        reference, seen = self._reference(sample, notes), self._shown(picture)
+        seen = shown(sample, rubric, self.card, self.max_pixels, field)
+        reference = self._reference(sample, notes)
         form = rubric.form(elements, self.max_defects).at_depth(depth)
         messages = rubric.messages(
             prompt,
@@ -148,32 +152,37 @@ class Asking:
             brief=self.card.brief,
             depth=depth,
             max_defects=self.max_defects,
-            images=len(seen),
-            facts=facts,
+            images=0 if seen.parts else len(seen.images),
+            facts=seen.facts,
             reference=reference is not None,
         )
-        images = [*self._examples, *([self._fitted(reference)] if reference else []), *seen]
+        content = messages[-1]["content"]
+        # A video stands where the picture would, behind the reference.
+        content[reference is not None : reference is not None] = seen.parts
+        images = [*self._examples, *([self._fitted(reference)] if reference else []), *seen.images]
         if self.embedded:
             notes += domain.of_rubric(rubric)
-            if rubric.needs_prompt and prompt:
-                notes += domain.notes(prompt, elements, picture.image)
+            if seen.parts or (rubric.needs_prompt and prompt):
+                notes += domain.notes(prompt, elements, seen.original)
         if self.calibration and not self.scale:
             notes.append("the calibration was left out: it was made for another rubric or other weights")
         return Case(
             id=printable(sample.id),
             depth=depth,
-            ask=Ask(images=images, messages=messages, form=form, rubric=rubric.name, seed=self.seed),
-            size=(picture.width, picture.height),
-            facts=facts,
-            notes=[*picture.notes, *notes],
-            image=picture.image if keep else None,
-            outside=self.scale.too_far(picture.image) if self.scale else "",
+            ask=Ask(
+                images=images,
+                messages=messages,
+                form=form,
+                films=seen.films,
+                rubric=rubric.name,
+                seed=self.seed,
+            ),
+            size=seen.original.size,
+            facts=seen.facts,
+            notes=[*seen.notes, *notes],
+            image=seen.original if keep else None,
+            outside=self.scale.too_far(seen.original) if self.scale else "",
         )
-
-    def _shown(self, picture: media.Picture) -> list[Image.Image]:
-        """The picture as the model sees it; where that is a fixed square, the rubric's details after it."""
-        side = self.card.size
-        return [self._fitted(picture), *(media.details(picture, side, self.rubric.details) if side else ())]
 
     def _reference(self, sample: Sample, notes: list[str]) -> media.Picture | None:
         """The reference picture where the rubric shows one. Raises `InputError`."""
@@ -247,14 +256,6 @@ class Asking:
             domain=tuned.domain,
             notes=list(notes),
         )
-
-
-def _measured(image: Image.Image, rubric: Rubric) -> dict[str, float]:
-    if not rubric.facts:
-        return {}  # most rubrics, and measuring loads OpenCV
-    from judge import evidence
-
-    return evidence.measure(image, rubric.facts)
 
 
 def name_of(given: Sample | Mapping[str, Any]) -> str:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -86,7 +86,7 @@ def _root(
 @app.command()
 def verdict(
     images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE...", help="Pictures, all of the same prompt.")
+        list[str], typer.Argument(metavar="FILE...", help="Pictures or videos, all of the same prompt.")
     ],
     prompt: Prompt = "",
     elements: Elements = None,
@@ -102,20 +102,27 @@ def verdict(
         typer.Option(help="Draw the verdict into this file; with several images NAME-1.png, NAME-2.png, ..."),
     ] = None,
 ) -> None:
-    """Judge pictures of one prompt."""
+    """Judge pictures or videos of one prompt; videos under the rubric video unless told otherwise."""
     code = 0
     with one_line_errors():
         drawings = _overlay_files(overlay, len(images))
-        judge = _judge(model, adapter, backend, rubric, base_url)
+        judge_by = cache(lambda name: _judge(model, adapter, backend, name, base_url))
         for source, drawing in zip(images, drawings, strict=True):
             try:
+                moving = _is_video(source)
+                judge = judge_by(_rubric_for(moving, rubric))
                 found = judge(
-                    source, prompt=prompt, elements=_listed(elements), id=source, reference=reference
+                    None if moving else source,
+                    video=source if moving else None,
+                    prompt=prompt,
+                    elements=_listed(elements),
+                    id=source,
+                    reference=reference,
                 )
                 if drawing is not None:
                     _save(found, drawing)
             except InputError as error:
-                if error.field != "image" or len(images) == 1:
+                if error.field not in ("image", "video") or len(images) == 1:
                     raise
                 _complain(error)  # one bad picture does not cost the others their verdicts
                 code = 2
@@ -161,8 +168,8 @@ def score(
         str,
         typer.Argument(
             metavar="ROWS",
-            help="JSONL or CSV with id, image, prompt, elements, reference. With --ray or --shard also "
-            "parquet, WebDataset tars, a folder of them or of pictures, a pattern, or any fsspec address.",
+            help="JSONL or CSV with id, image or video, prompt, elements, reference. With --ray or --shard "
+            "also parquet, WebDataset tars, a folder of them or of pictures, a pattern, any fsspec address.",
         ),
     ],
     out: Annotated[
@@ -186,9 +193,7 @@ def score(
     workers: Workers = None,
     cpus: Cpus = 1.0,
     gpus: Gpus = 0.0,
-    layout: Annotated[
-        FormatName, typer.Option("--format", help="Of the folder's parts.")
-    ] = FormatName.jsonl,
+    layout: Annotated[FormatName, typer.Option("--format", help="Of the folder's parts.")] = FormatName.jsonl,
 ) -> None:
     """Judge every row of a file. A bad row gives an unscored verdict with the reason."""
     with one_line_errors():
@@ -212,15 +217,34 @@ def score(
             )
             total, unscored = tally.done, tally.unscored
         else:
-            total, unscored = _score_here(Path(rows), Path(out), _judge(*chosen), depth, batch)
+            total, unscored = _score_here(
+                Path(rows),
+                Path(out),
+                lambda name: _judge(model, adapter, backend, name, base_url),
+                rubric,
+                depth,
+                batch,
+            )
     typer.echo(f"{out}: {total} rows, {total - unscored} scored, {unscored} unscored", err=True)
 
 
-def _score_here(rows: Path, out: Path, judge: Judge, depth: DepthName, batch: int) -> tuple[int, int]:
+def _score_here(
+    rows: Path,
+    out: Path,
+    judge_by: Callable[[str], Judge],
+    rubric: str,
+    depth: DepthName,
+    batch: int,
+) -> tuple[int, int]:
     """Judge a file of rows into a file. Returns the number of rows, and of those unscored."""
-    from judge.rows import read
+    from judge.rows import BadRow, read
 
     given = read(rows)
+    videos = [row.video is not None for row in given if not isinstance(row, BadRow)]
+    if any(videos) and not all(videos) and rubric == DEFAULT:
+        mend = "name a --rubric, or keep them apart"
+        raise InputError("rows", str(rows), "pictures only or videos only", mend)
+    judge = judge_by(_rubric_for(any(videos), rubric))
     if out.is_dir() or out.resolve() == rows.resolve():
         raise InputError("out", str(out), "a file other than ROWS, and no folder", "name another file")
     unscored = 0
@@ -264,20 +288,23 @@ def scenes(
     count: Annotated[int, typer.Option(help="How many scenes.")] = 100,
     seed: Annotated[int, typer.Option(help="Same seed, same scenes.")] = 0,
     sheet: Annotated[bool, typer.Option("--sheet", help="Also write sheet.png, a contact sheet.")] = False,
+    video: Annotated[bool, typer.Option("--video", help="Draw clips (MP4) instead of pictures.")] = False,
 ) -> None:
-    """Draw labelled scenes: pictures, masks and rows.jsonl."""
+    """Draw labelled scenes: pictures, masks and rows.jsonl; or clips and rows.jsonl."""
     with one_line_errors():
         try:
             from finetune import scenes as drawn
-            from finetune.scenes.write import seeds
+            from finetune.scenes.write import seeds, write_clips
         except ImportError as error:
             raise JudgeError(f"scenes: the package finetune is not installed ({error})") from None
         chosen = seeds(seed, count)
         if sheet and count < 1:
             raise InputError("count", count, "1 or more with --sheet", "draw some scenes")
+        if sheet and video:
+            raise InputError("sheet", sheet, "no sheet of clips", "leave one of the two out")
         try:
             with _progress(count) as advance:
-                for _ in drawn.write(out, count, seed):
+                for _ in (write_clips if video else drawn.write)(out, count, seed):
                     advance()
             if sheet:
                 drawn.sheet(drawn.draw(one) for one in chosen[:SHEET]).save(out / "sheet.png")
@@ -494,6 +521,20 @@ def doctor() -> None:
         fine = fine and not (finding.fine is False and finding.name == "backend transformers")
     _print(table)
     raise typer.Exit(int(not fine))
+
+
+DEFAULT = "default"
+
+
+def _is_video(source: str) -> bool:
+    from judge.decoding import SUFFIXES
+
+    return source[:11].lower() == "data:video/" or Path(source).suffix.lower() in SUFFIXES
+
+
+def _rubric_for(video: bool, rubric: str) -> str:
+    """Videos have a rubric of their own, which they get unless another one is named."""
+    return "video" if video and rubric == DEFAULT else rubric
 
 
 def _judge(model: str, adapter: str | None, backend: str, rubric: str, base_url: str | None) -> Judge:

@@ -124,18 +124,21 @@ class Judge:
 
     def __call__(
         self,
-        image: Any,
+        image: Any = None,
         *,
+        video: Any = None,
         prompt: str = "",
         elements: Sequence[str] | None = None,
         id: str = "",
         reference: Any = None,
         depth: Depth = "verdict",
     ) -> Verdict:
-        """Judge one picture.
+        """Judge one picture or one video.
 
         Args:
             image: path, `PIL.Image.Image`, encoded bytes, `data:` URL or uint8 array (H, W, 3).
+            video: in its place: path, encoded bytes or `data:` URL of a video, uint8 array (frames, H, W, 3),
+                or a sequence of pictures; best under the rubric `video`.
             prompt: the text it was made from; control characters and line ends become spaces.
             elements: statements to check; default: taken from the prompt.
             id: kept in the verdict.
@@ -150,7 +153,8 @@ class Judge:
             InputError: an argument is unusable; `MediaError` for the picture.
             BackendError: the model cannot be loaded or run.
         """
-        given = {"id": id, "image": image, "prompt": prompt, "elements": elements, "reference": reference}
+        given = {"id": id, "image": image, "video": video, "prompt": prompt, "elements": elements}
+        given["reference"] = reference
         if self._remote is not None:
             return self._remote.verdict(given, depth)
         start = self._clock()

@@ -170,9 +170,9 @@ def _read(source: Any, field: str, max_bytes: int) -> tuple[bytes, str]:
     """The encoded picture and a short name of the source for errors."""
     if isinstance(source, bytes | bytearray | memoryview):
         data, shown = bytes(source), f"<{len(source)} bytes>"
-        _check_bytes(len(data), field, shown, max_bytes)
+        check_bytes(len(data), field, shown, max_bytes)
     elif isinstance(source, str) and source[:5].lower() == "data:":
-        data, shown = _read_data_url(source, field, max_bytes)
+        data, shown = from_data_url(source, field, max_bytes)
     elif isinstance(source, str) and source[:8].lower().startswith(("http://", "https://")):
         raise MediaError(field, source, _KINDS, "download it first: nothing is fetched while judging")
     elif isinstance(source, str | os.PathLike):
@@ -193,7 +193,7 @@ def _read_file(path: Path, field: str, max_bytes: int) -> bytes:
         # A pipe or a device may never end, so only regular files are opened.
         if not stat.S_ISREG(about.st_mode):
             raise MediaError(field, shown, allowed, "it is not a regular file: copy it into one")
-        _check_bytes(about.st_size, field, shown, max_bytes)
+        check_bytes(about.st_size, field, shown, max_bytes)
         with path.open("rb") as file:
             data = file.read(max_bytes + 1)
     except MediaError:
@@ -204,24 +204,24 @@ def _read_file(path: Path, field: str, max_bytes: int) -> bytes:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise MediaError(field, shown, allowed, f"{reason}: check the path") from None
-    _check_bytes(len(data), field, shown, max_bytes)
+    check_bytes(len(data), field, shown, max_bytes)
     return data
 
 
-def _read_data_url(url: str, field: str, max_bytes: int) -> tuple[bytes, str]:
+def from_data_url(url: str, field: str, max_bytes: int) -> tuple[bytes, str]:
     head, comma, body = url.partition(",")
     shown = f"<{head[:40]}, {len(url)} characters>"
     allowed = "data:image/...;base64,... URLs"
     if not comma or not head.lower().endswith(";base64"):
         raise MediaError(field, shown, allowed, "encode the file's bytes with base64")
-    _check_bytes(len(body) * 3 // 4 - body[-2:].count("="), field, shown, max_bytes)
+    check_bytes(len(body) * 3 // 4 - body[-2:].count("="), field, shown, max_bytes)
     try:
         return base64.b64decode(body, validate=True), shown
     except (binascii.Error, ValueError) as error:
         raise MediaError(field, shown, allowed, f"the base64 is damaged ({error}): encode it again") from None
 
 
-def _check_bytes(count: int, field: str, shown: str, max_bytes: int) -> None:
+def check_bytes(count: int, field: str, shown: str, max_bytes: int) -> None:
     if count > max_bytes:
         mend = f"it has {count}: save it smaller or raise max_bytes"
         raise MediaError(field, shown, f"at most {max_bytes} bytes", mend)

@@ -13,7 +13,7 @@ from judge.errors import InputError
 from judge.types import Sample
 
 JSON_LINES = (".jsonl", ".ndjson", ".json")
-FIELDS = ("id", "image", "prompt", "elements", "reference")
+FIELDS = ("id", "image", "video", "prompt", "elements", "reference")
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class BadRow:
 def read(path: Path) -> list[Sample | BadRow]:
     """Read the rows of a file, in order; blank lines are no rows.
 
-    A row has `image` (a path relative to the file, an absolute path or a `data:` URL), `prompt`, and
-    optionally `id`, `reference` (a picture as `image`) and `elements`: in JSONL a list, in CSV a JSON list or
-    texts separated by ";". Other keys, such as `labels`, are ignored.
+    A row has `image` or `video` (a path relative to the file, an absolute path or a `data:` URL), `prompt`,
+    and optionally `id`, `reference` (a picture as `image`) and `elements`: in JSONL a list, in CSV a JSON
+    list or texts separated by ";". Other keys, such as `labels`, are ignored.
 
     Raises:
         InputError: the file cannot be read, or is neither JSONL nor CSV.
@@ -79,9 +79,11 @@ def sample(row: Any, number: int, path: PurePath) -> Sample | BadRow:
     try:
         if name is not None and not known:
             raise InputError("id", name, "text or a whole number", "give each row a name")
+        moving = row.get("video") not in (None, "")
         return Sample(
             id=shown,
-            image=_image(row.get("image"), path.parent),
+            image=None if moving else _image(row.get("image"), path.parent),
+            video=_image(row["video"], path.parent) if moving else None,
             prompt=_text("prompt", row.get("prompt") or ""),
             elements=_elements(row.get("elements")),
             reference=_image(row["reference"], path.parent, "reference") if row.get("reference") else None,
@@ -98,7 +100,7 @@ def _text(field: str, value: object) -> str:
 
 def _image(value: object, folder: PurePath, field: str = "image") -> str | PurePath:
     if value is None or value == "":
-        raise InputError(field, value, "a path or a data: URL", "give the row a picture")
+        raise InputError(field, value, "a path or a data: URL", "give the row a picture, or a video")
     text = _text(field, value)
     return text if text[:5].lower() == "data:" else folder / text
 

@@ -127,7 +127,8 @@ class Rubric(Frozen):
     explanation: Chars = 160
     """Longest explanation of the score in characters; 0: none is asked."""
     facts: tuple[str, ...] = ()
-    """What is measured in the picture and told to the model; names of `judge.evidence.FACTS`."""
+    """What is measured in the picture and told to the model; names of `judge.evidence.FACTS`. Those of
+    `judge.motion.FACTS` are measured in videos, and a rubric that has one judges nothing else."""
     details: Annotated[int, Field(ge=0, le=8)] = 0
     """Parts shown pixel for pixel, after the whole, to a model of one fixed input size."""
     language: Language = "en"
@@ -326,10 +327,11 @@ class Rubric(Frozen):
 
 
 def _check_facts(names: Sequence[str]) -> None:
-    from judge.evidence import FACTS  # loads OpenCV, which most rubrics can do without
+    from judge import evidence, motion  # load OpenCV, which most rubrics can do without
 
-    if strange := [name for name in names if name not in FACTS]:
-        raise ValueError(f"facts: {strange[0]!r} is not measured; known are {', '.join(FACTS)}")
+    known = (*evidence.FACTS, *motion.FACTS)
+    if strange := [name for name in names if name not in known]:
+        raise ValueError(f"facts: {strange[0]!r} is not measured; known are {', '.join(known)}")
 
 
 def _labels(name: str, labels: Sequence[str]) -> Choice:

@@ -23,7 +23,7 @@ class Model(BaseModel):
 
 
 class Sample(Model):
-    """One thing to judge: pictures, the prompt they were made from, and what to look for."""
+    """One thing to judge: a picture or a video, the prompt it was made from, and what to look for."""
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
@@ -31,6 +31,9 @@ class Sample(Model):
     """The caller's name for this sample; kept in the verdict."""
     image: Any = None
     """Path, `PIL.Image.Image`, encoded bytes, `data:` URL or uint8 array (H, W, 3); see `judge.media`."""
+    video: Any = None
+    """In place of `image`: path, encoded bytes or `data:` URL of a video, uint8 array (frames, H, W, 3), or a
+    sequence of pictures; see `judge.video`."""
     prompt: str = ""
     """The text the picture was made from; empty only for rubrics that need no prompt."""
     elements: list[str] | None = None
@@ -168,14 +171,15 @@ class Verdict(Model):
     defects: list[Defect] = []
     explanation: str = ""
     facts: dict[str, Probability] = {}
-    """What was measured in the picture and told to the model, each 0..1; see `judge.evidence`."""
+    """What was measured in the picture and told to the model, each 0..1; see `judge.evidence`, for videos
+    `judge.motion`."""
     size: tuple[int, int] | None = None
-    """Width and height in pixels of the picture that `box` refers to."""
+    """Width and height in pixels of the picture that `box` refers to; of a video's frames."""
     provenance: Provenance
     trace: list[Look] = []
 
     _image: Any = None
-    """The decoded picture, kept for `overlay`; never serialised."""
+    """The decoded picture, of a video the frame in its middle, kept for `overlay`; never serialised."""
 
     def overlay(self, image: Any = None) -> Any:
         """Draw boxes, kinds, elements and score on the picture.

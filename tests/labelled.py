@@ -54,7 +54,9 @@ class Seeded(Filler):
         return super()._fill(ask)
 
 
-def judged(data: Path, out: Path, *, seed: int = 0, limit: int | None = None) -> Recorded:
+def judged(
+    data: Path, out: Path, *, seed: int = 0, limit: int | None = None, rubric: str = "default"
+) -> Recorded:
     """A run over such a folder."""
-    run(Plan(suite("scenes"), data, limit=limit, batch=50), out, Judge(backend=Seeded(seed)))
+    run(Plan(suite("scenes"), data, limit=limit, batch=50), out, Judge(backend=Seeded(seed), rubric=rubric))
     return recorded([out])[0]

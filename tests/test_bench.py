@@ -555,7 +555,7 @@ def test_all_keeps_what_was_measured_when_a_part_fails(
     def broken(*_: object) -> dict[str, Any]:
         raise InputError("model", "x", "a model", "name one")
 
-    for name in ("scenes", "serving", "suites", "forms", "reward"):
+    for name in ("scenes", "serving", "suites", "forms", "reward", "video"):
         monkeypatch.setattr(cli, f"measure_{name}", lambda *_: {"count": 1})
     monkeypatch.setattr(cli, "measure_backend", broken)
     monkeypatch.setattr(cli, "measure_draw", lambda *_: {"count": 1 // 0})
@@ -563,7 +563,7 @@ def test_all_keeps_what_was_measured_when_a_part_fails(
     result = invoke("all", "--out", str(out))
     assert result.exit_code == 1
     written = json.loads(out.read_text())
-    measured = {"scenes", "serving", "suites", "forms", "reward", "draw", "elements", "backend"}
+    measured = {"scenes", "serving", "suites", "forms", "reward", "video", "draw", "elements", "backend"}
     assert set(written) == measured
     assert "name one" in written["backend"]["error"]
     assert written["draw"]["error"].startswith("ZeroDivisionError")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval.bench import forms, scenes
+from eval.bench import forms, scenes, video
 from finetune.scenes import draw
 from finetune.scenes.vocabulary import KINDS
 from judge import Judge, Rubric, Sample, Verdict
@@ -72,6 +72,15 @@ def test_it_judges_fresh_scenes_far_better_than_a_constant(measured: dict[str, f
     assert measured["element_accuracy"] > measured["element_constant"] + 0.2
     assert measured["score_srcc"] > 0.7
     assert measured["defect_image_accuracy"] > 0.75
+
+
+def test_it_ranks_fresh_clips_by_what_is_wrong_with_them(judge: JudgeType) -> None:
+    clips = Judge(rubric="video")
+    clips.__dict__["backend"] = judge.backend
+    found = video.run(clips, count=40, seed=3, rounds=1, batch=8, tick=lambda: None)
+    assert found["unscored"] == 0
+    assert found["quality_srcc"] > 0.55
+    assert found["fault_named"] > found["fault_constant"] + 0.15
 
 
 def test_the_expectation_ranks_at_least_as_well_as_the_sampled_digit(measured: dict[str, float]) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 from pathlib import Path
 
+import clips
 import pytest
 import tiny
 import torch
@@ -19,6 +20,7 @@ from finetune.lora.config import CONFIGS, Config, Losses
 from finetune.lora.held import Live
 from finetune.lora.rows import Order, Visits, Writer
 from finetune.lora.targets import school
+from judge.asking import Asking, Card
 from judge.backends.transformers import Transformers
 from judge.errors import InputError
 from judge.form import Form
@@ -42,6 +44,7 @@ def folder(tmp_path_factory) -> Path:
     photos(root / "photos", 8)
     evalmuse(root / "evalmuse", 8)
     structure(root / "structure", 8)
+    videos(root / "videos", 8)
     return root
 
 
@@ -95,6 +98,14 @@ def structure(root: Path, count: int) -> Path:
         square = {"bbox_type": 1, "bbox": [{"x": 4, "y": 4}, {"x": 40, "y": 30}]}
         rows[f"p{n}"] = {"prompt_en": "a hand", "mos": 1 + n % 4, "bbox_info": [[square], []]}
     (root / "train_info.json").write_text(json.dumps(rows))
+    return root
+
+
+def videos(root: Path, count: int) -> Path:
+    root.mkdir()
+    for n in range(count):
+        (root / f"{n}.mp4").write_bytes(clips.film(clips.plain(6, seed=n)))
+    (root / "info.txt").write_text("".join(f"{n}.mp4|a square moves|{10 * n + 9}\n" for n in range(count)))
     return root
 
 
@@ -281,6 +292,28 @@ def test_answers_are_trained_as_a_backend_reads_them(folder, writer):
     assert degradation in {token for token, _ in short.hard.values()}
 
 
+@pytest.mark.parametrize("family", ["qwen3_vl", "qwen2_5_vl"])
+def test_a_video_is_trained_as_a_backend_reads_it(folder, family):
+    """The chances that the batch's last forward pass gives the score's labels are those of a verdict."""
+    config = told(folder, "qwen3-vl-4b-video", "videos", **{"model.base": folder / family})
+    base = bases.check(config.model)
+    model, processor = bases.load(base, config.model, config.lora)
+    live = Live(model.eval(), processor, base)
+    made = school(config.data[0], "data.0")
+    writer = Writer(live, Losses(), max_pixels=40_000)
+    rows = [writer.row(target, made.rubric, "score") for target in made.targets[:3]]
+    batch, last = writer.collate(rows), max(row.answer for row in rows)
+    soft = batch.pop("targets")["soft"]
+    logits = model(**batch).logits.float()
+    asking = Asking(made.rubric, lambda: Card.of(live), max_pixels=40_000)
+    for n, target in enumerate(made.targets[:3]):
+        sample = target.item.asked().model_copy(update={"elements": list(target.elements)})
+        (reply,) = live.choose([asking.prepare(sample, "score").ask])
+        (at,) = (at for at in soft["at"].tolist() if at[0] == n)
+        chances = logits[n, at[1] - last - 1][writer.scale].softmax(-1)
+        assert chances.tolist() == pytest.approx(list(reply.probabilities["score"].values()), abs=1e-4)
+
+
 def test_a_loss_that_is_switched_off_weighs_nothing(folder, live):
     made = school(told(folder).data[0], "data.0")
     names = ("literals", "text", "attributes", "branches", "kinds", "elements", "scores")
@@ -346,7 +379,7 @@ def test_soft_targets_are_least_at_the_truth():
 @pytest.mark.parametrize(
     ("name", "data"),
     [("nano-scenes", "scenes"), ("nano-photos", "photos"), ("qwen3-vl-8b-evalmuse", "evalmuse"),
-     ("qwen2.5-vl-7b-structure", "structure")],
+     ("qwen2.5-vl-7b-structure", "structure"), ("qwen3-vl-4b-video", "videos")],
 )  # fmt: skip
 def test_every_shipped_configuration_builds_the_trainer_and_steps_twice(folder, tmp_path, name, data):
     trainer = run.build(run.prepare(told(folder, name, data)), tmp_path)

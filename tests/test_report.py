@@ -24,6 +24,7 @@ from eval.report import report
 from eval.report.facts import alike, collect
 from eval.report.plots import short
 from eval.suites import suite
+from finetune.scenes.write import write_clips
 from judge.errors import InputError
 
 pytest.importorskip("matplotlib", reason="the extra eval is not installed")
@@ -164,13 +165,20 @@ def test_runs_over_other_rows_are_refused(folder: Path, tmp_path: Path) -> None:
         collect(recorded([folder / "first", tmp_path / "fewer"]))
 
 
+def test_a_run_over_videos_shows_a_frame_of_each(tmp_path: Path) -> None:
+    list(write_clips(tmp_path / "data", 6, seed=1))
+    judged(tmp_path / "data", tmp_path / "run", rubric="video")
+    text = report(recorded([tmp_path / "run"]), tmp_path / "out", pictures=2).read_text(encoding="utf-8")
+    assert text.count("data:image/jpeg;base64,") >= 2 and "not where the data is now" not in text
+
+
 def test_pictures_that_are_gone_leave_the_numbers(folder: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     (data / "rows.jsonl").write_bytes((folder / "data" / "rows.jsonl").read_bytes())
     page = report(recorded([folder / "first"], data), tmp_path / "out", pictures=2)
     text = page.read_text(encoding="utf-8")
-    assert "the picture is not where the data is now" in text and "<img" not in text
+    assert "the file is not where the data is now" in text and "<img" not in text
 
 
 def test_worst_and_best_are_what_they_are_called(folder: Path) -> None:

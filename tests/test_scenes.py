@@ -210,4 +210,4 @@ def test_a_contact_sheet_shows_every_scene_and_none_is_an_error():
 
 def test_rows_hold_plain_json():
     row = json.loads(SCENES[0].sample.model_dump_json())
-    assert set(row) == {"id", "image", "prompt", "elements", "reference", "labels"}
+    assert set(row) == {"id", "image", "video", "prompt", "elements", "reference", "labels"}

@@ -14,6 +14,7 @@ import tiny
 from PIL import Image
 
 from judge.backends import Ask, Backend, Reply
+from judge.backends.base import Film
 from judge.backends.tokens import Habits
 from judge.backends.transformers import Transformers
 from judge.errors import BackendError, InputError, ReplyError
@@ -97,6 +98,11 @@ def unresized(backend: Transformers) -> tuple[int, int]:
 def filled(replies: list[Reply | ReplyError]) -> list[Reply]:
     assert all(isinstance(reply, Reply) for reply in replies), replies
     return replies
+
+
+def film(seed: int, count: int = 5, side: int = 56) -> Film:
+    times = [0.1, 0.5, 1.3, 1.4, 2.0]
+    return Film([noise(seed + n, side, side) for n in range(count)], times[:count], 2.5)
 
 
 # -- The numbers are the model's own -------------------------------------------------------------------
@@ -427,3 +433,63 @@ def test_an_installation_without_weights_says_so(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("judge.backends.folder.EMBEDDED", tmp_path)
     with pytest.raises(BackendError, match="no weights"):
         Transformers()
+
+
+# -- Videos --------------------------------------------------------------------------------------------
+
+
+def test_a_video_is_read_as_the_library_reads_it(backend: Transformers) -> None:
+    """Prompt tokens, patches and rope positions of the official processor and model, uneven times too."""
+    import torch
+    from transformers.video_utils import VideoMetadata
+
+    shown = film(3, side=unresized(backend)[0])
+    form = Form(Object((("score", Choice("score", SCALE)),)))
+    chat = [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "How good?"}]}]
+    (reply,) = filled(backend.choose([Ask([], chat, form, films=[shown])]))
+
+    processor, model = backend._processor, backend._model
+    frames = [*shown.frames, shown.frames[-1]]  # an even number, as the processors make it
+    stack = torch.from_numpy(np.stack([np.asarray(frame) for frame in frames])).permute(0, 3, 1, 2)
+    told = VideoMetadata(
+        total_num_frames=2500, fps=1000.0, frames_indices=[100, 500, 1300, 1400, 2000, 2000], duration=2.5
+    )
+    inputs = processor(
+        text=[processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) + '{"score":'],
+        videos=[stack],
+        videos_kwargs={
+            "video_metadata": [told],
+            "do_sample_frames": False,
+            "do_resize": False,
+            "cap_pixels_per_frame": False,
+        },
+        return_tensors="pt",
+    )
+    with torch.inference_mode():
+        wanted = {key: inputs[key] for key in inputs if key not in ("attention_mask", "video_metadata")}
+        last = model(**wanted).logits[0, -1].log_softmax(-1)
+    path = [backend.wording.plain(label)[0] for label in SCALE]
+    expected = torch.softmax(last[path], 0).numpy()
+    assert np.allclose(list(reply.probabilities["score"].values()), expected, atol=1e-4)
+
+
+def test_videos_and_pictures_of_one_batch_do_not_disturb_each_other(qwen3: Transformers) -> None:
+    form = Form(Object((("score", Choice("score", SCALE)),)))
+    chat = [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "How good?"}]}]
+    asks = [
+        Ask([], chat, form, films=[film(1)]),
+        ask(5, depth="score"),
+        Ask([], chat, form, films=[film(9, 2)]),
+    ]
+    together, alone = filled(qwen3.choose(asks)), [filled(qwen3.choose([one]))[0] for one in asks]
+    for a, b in zip(together, alone, strict=True):
+        for blank, shares in a.probabilities.items():
+            assert np.allclose(list(shares.values()), list(b.probabilities[blank].values()), atol=1e-4)
+
+
+def test_a_video_the_messages_do_not_show_fails_its_row_only(qwen3: Transformers) -> None:
+    good = ask(1, depth="score")
+    bad = Ask(good.images, good.messages, good.form, films=[film(1)])
+    replies = qwen3.choose([bad, good])
+    assert isinstance(replies[0], ReplyError) and "videos: 1 given" in str(replies[0])
+    assert isinstance(replies[1], Reply)

@@ -83,6 +83,15 @@ def samples(count: int, seed: int) -> list[Sample]:
     ]
 
 
+def clips(count: int) -> list[Sample]:
+    """Drawn clips of few frames, each with a fault of its own."""
+    from finetune.scenes.film import draw_clip
+    from finetune.scenes.vocabulary import FAULTS
+
+    drawn = [draw_clip(n, frames=12, fault=FAULTS[n % len(FAULTS)]) for n in range(count)]
+    return [Sample(id=str(n), video=list(c.frames), prompt=c.sample.prompt) for n, c in enumerate(drawn)]
+
+
 # -- The same judge ----------------------------------------------------------------------------------------
 
 
@@ -120,6 +129,17 @@ def test_the_bench_hands_the_engine_every_request_without_our_code(backend: Any,
     for name in ("vllm_raw", "vllm"):
         lap = team.lap(name, depth, 1, 4)
         assert (lap.count, lap.usable) == (4, 4)
+
+
+@pytest.mark.parametrize("depth", ["verdict", "score"])
+def test_clips_get_the_verdict_that_transformers_gives(
+    backend: Any, reference: Transformers, depth: Any
+) -> None:
+    given = clips(6)
+    ours = list(Judge(backend=backend, rubric="video").many(given, depth=depth, batch=6))
+    theirs = list(Judge(backend=reference, rubric="video").many(given, depth=depth, batch=6))
+    assert all(alike(one, other, 0.001) for one, other in zip(ours, theirs, strict=True))
+    assert len({round(one.score, 2) for one in ours if one.score}) > 3
 
 
 def strange_form(least: int) -> Form:

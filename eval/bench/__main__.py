@@ -178,10 +178,22 @@ def measure_plan(rounds: int) -> dict[str, Any]:
     return part.run(open_judge("embedded", None), rounds=rounds)
 
 
-def open_judge(model: str, adapter: str | None) -> Any:
+def measure_video(
+    seed: int, count: int, rounds: int, model: str, adapter: str | None, batch: int
+) -> dict[str, Any]:
+    """Seconds on full-HD frames, and accuracy on fresh clips."""
+    from eval.bench import video as part
+
+    judge = open_judge(model, adapter, "video")
+    with progress("video", 2 * rounds + 3 * count) as tick:
+        result = part.run(judge, count=count, seed=seed, rounds=rounds, batch=batch, tick=tick)
+    return {**result, **named(model, adapter)}
+
+
+def open_judge(model: str, adapter: str | None, rubric: str = "default") -> Any:
     from judge import Judge
 
-    return Judge(model, adapter=adapter)
+    return Judge(model, adapter=adapter, rubric=rubric)
 
 
 def drawn(count: int, seed: int) -> Any:
@@ -349,6 +361,20 @@ def plan(
     show("plan", lambda: measure_plan(rounds), as_json)
 
 
+@app.command()
+def video(
+    seed: Seed = 0,
+    count: Count = 200,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each depth is timed.")] = 5,
+    model: Model = "embedded",
+    adapter: Adapter = None,
+    batch: Batch = 8,
+    as_json: Json = False,
+) -> None:
+    """Seconds to judge 30 full-HD frames, decoding included; ranking of fresh clips and kinds of faults."""
+    show("video", lambda: measure_video(seed, count, rounds, model, adapter, batch), as_json)
+
+
 @app.command(name="all")
 def every(
     seed: Seed = 0,
@@ -368,6 +394,7 @@ def every(
         "forms": lambda: measure_forms(seed, count, model, adapter, 16),
         "scenes": lambda: measure_scenes(seed, count, None, model, adapter, 16),
         "reward": lambda: measure_reward(seed, 100, model, adapter),
+        "video": lambda: measure_video(seed, min(count, 200), 5, model, adapter, 8),
         "serving": lambda: measure_serving(seed, min(count, 256), 3, model, adapter, {}),
     }
     if not out.parent.is_dir():

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from typing import Any
 
 from eval.bench.scenes import scene_seeds
+from finetune.workers import clean_pool
 
 
 def run(count: int, seed: int, processes: int = 2) -> dict[str, Any]:
     """Draw `count` scenes in parallel; starting the processes is not timed, handing pictures over neither."""
     seeds = scene_seeds(count, seed)
     shares = [seeds[at::processes] for at in range(processes)]
-    # Spawned, not forked: a fork of a process that has run torch may hang.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with clean_pool(processes) as pool:
         list(pool.map(_draw, [share[:1] for share in shares]))
         start = time.perf_counter()
         pixels = sum(pool.map(_draw, shares))

@@ -22,7 +22,7 @@ from eval.report import facts as reading
 from eval.report.facts import Answers, Facts
 from eval.report.plots import STAND_INS, Plot
 from eval.suites.base import Item, Row
-from judge import media
+from judge import media, video
 from judge.errors import InputError
 from judge.render import plain
 
@@ -340,18 +340,19 @@ def _said(defect: Any) -> str:
 
 
 def _shown(item: Item, verdict: Any) -> dict[str, Any]:
-    """The picture as a data URL with its boxes in percent, or why there is none."""
+    """The picture, or the frame that stands for a video, as a data URL with its boxes in percent, or why
+    there is none."""
     nothing = {"url": "", "alt": "", "width": 0, "height": 0, "across": 0, "boxes": [], "missing": ""}
-    if item.image is None:
-        return nothing | {"missing": "a video" if item.video else "the picture is not where the data is now"}
+    if item.image is None and item.video is None:
+        return nothing | {"missing": "the file is not where the data is now"}
     try:
-        picture = media.load(item.image)
+        picture = media.load(item.image).image if item.video is None else video.load(item.video).still
     except InputError as error:
         return nothing | {"missing": plain(str(error))}
     zoom = min(1.0, SIDE / max(picture.width, picture.height))
     size = max(1, round(picture.width * zoom)), max(1, round(picture.height * zoom))
     buffer = io.BytesIO()
-    picture.image.resize(size).save(buffer, "JPEG", quality=84)
+    picture.resize(size).save(buffer, "JPEG", quality=84)
     url = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
     boxes = [_box(d.box, picture, 0, f"true: {d.kind}") for d in item.labels.defects]
     for number, defect in enumerate(verdict["defects"], 1):

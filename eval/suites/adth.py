@@ -20,6 +20,6 @@ SUITE = opinion_suite(
     default="all",
     predictions=files.scored_lines,
     rule=Rule(fit=4, errors=True, note="weighted as THQA-NTIRE does; this set has no official single number"),
-    rubric="quality",
+    rubric="video",
     kind="video",
 )

@@ -57,13 +57,22 @@ class Item(LabelledSample):
     group: str = ""
     """What it is compared within: a prompt, a scene, a source video; empty when there is no such thing."""
 
+    @property
+    def file(self) -> str:
+        """The picture or video it is about."""
+        return str(self.image if self.video is None else self.video)
+
     def asked(self) -> Sample:
         """What a judge is shown: no labels, only the elements asked for."""
         names = [e.name for e in self.labels.elements]
-        given = {"id": self.id, "image": self.image, "prompt": self.prompt, "reference": self.reference}
-        if "video" in Sample.model_fields:
-            given["video"] = self.video
-        return Sample(**given, elements=names or self.elements)
+        return Sample(
+            id=self.id,
+            image=self.image,
+            video=self.video,
+            prompt=self.prompt,
+            elements=names or self.elements,
+            reference=self.reference,
+        )
 
 
 class Row(NamedTuple):

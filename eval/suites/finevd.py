@@ -58,7 +58,7 @@ SUITE = opinion_suite(
     rule=Rule(
         fit=4, note="whether PLCC is fitted is not published for this track; plcc_raw stands beside it"
     ),
-    rubric="quality",
+    rubric="video",
     kind="video",
     submission=lines_submission("output.txt"),
 )

@@ -196,7 +196,7 @@ SUITE = Suite(
     read=partial(opinions.read, labels=with_pairs, files=FILES, default="val", source=SOURCE, kind="video"),
     measure=measure,
     score=score,
-    rubric="quality",
+    rubric="video",
     kind="video",
     depth="score",
     scale=(1.0, 5.0),

@@ -56,6 +56,7 @@ SUITE = opinion_suite(
     rule=Rule(
         fit=4, note="whether PLCC is fitted is not published for this track; plcc_raw stands beside it"
     ),
+    rubric="video",
     kind="video",
     submission=objects_submission("output.json", "video", "predict_score", llm=False, per="video"),
 )

@@ -1,8 +1,10 @@
-"""Drawn scenes: pictures of this project's own renderer, whose truth is exact.
+"""Drawn scenes: pictures, or clips, of this project's own renderer, whose truth is exact.
 
 Data: a folder with `rows.jsonl` (one `LabelledSample` a line, pictures and masks relative to it), as
-`finetune.scenes.write` makes it, or such a file. Measured are elements, scores, boxes of artifacts at IoU
-0.5, and regions by the structure track's rule, the judge's boxes drawn filled against the exact masks.
+`finetune.scenes.write` makes it, or such a file. Rows of clips (`judge scenes --video`) have `video` in
+place of `image`; ask them with the rubric `video`. Measured are elements, scores, boxes of
+artifacts at IoU 0.5, and regions by the structure track's rule, the judge's boxes drawn filled against the
+exact masks.
 """
 
 from __future__ import annotations
@@ -32,14 +34,21 @@ def read(data: Path, split: str | None = None, *, media: bool = True) -> Iterato
     opinions.checked_split(split, ("all",), "all")
     path = base.label_file(data, ["rows.jsonl"], SOURCE)
     root = path.parent
-    yield from base.with_media(lambda: base.unique(_items(path), path), root, SOURCE, media=media)
+    first = next(_items(path), None)
+    kind: base.Kind = "video" if first is not None and first.video is not None else "image"
+    items = lambda: base.unique(_items(path, kind), path)  # noqa: E731
+    yield from base.with_media(items, root, SOURCE, kind=kind, media=media)
 
 
-def _items(path: Path) -> Iterator[Item]:
+def _items(path: Path, kind: base.Kind | None = None) -> Iterator[Item]:
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             if line.strip():
-                yield _item(line, path, f"{path.name} line {number}", number)
+                item = _item(line, path, f"{path.name} line {number}", number)
+                if kind is not None and getattr(item, kind) is None:
+                    where = f"{path.name} line {number}: {kind}"
+                    raise InputError(where, None, "rows that all have it", "keep pictures and clips apart")
+                yield item
 
 
 def _item(line: str, path: Path, where: str, number: int) -> Item:
@@ -49,11 +58,14 @@ def _item(line: str, path: Path, where: str, number: int) -> Item:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "row"
         raise InputError(f"{where}: {field}", first["input"], first["msg"], "mend the row") from None
+    truth = Truth(**dict(sample.labels), mos=sample.labels.score)
+    fields = dict(sample) | {"id": sample.id or str(number), "labels": truth}
+    if isinstance(sample.video, str):
+        return Item(**fields | {"video": Path(sample.video)})
     if not isinstance(sample.image, str):
         raise InputError(f"{where}: image", sample.image, "a picture's path, relative to the file", "mend it")
     area = partial(_area, sample.labels.defects, path.parent, path.parent / sample.image)
-    truth = Truth(**dict(sample.labels), mos=sample.labels.score, area=area)
-    return Item(**dict(sample) | {"id": sample.id or str(number), "labels": truth})
+    return Item(**fields | {"labels": truth.model_copy(update={"area": area})})
 
 
 def _area(defects: list[DefectLabel], root: Path, image: Path) -> NDArray[np.bool_]:

@@ -39,6 +39,7 @@ SUITE = opinion_suite(
     default="all",
     predictions=files.scored_lines,
     rule=Rule(weights={}),
+    rubric="video",
     kind="video",
     scale=(0.0, 100.0),
 )

@@ -39,7 +39,7 @@ SUITE = opinion_suite(
     default="val",
     predictions=files.scored_lines,
     rule=Rule(fit=4),
-    rubric="quality",
+    rubric="video",
     kind="video",
     scale=(0.0, 5.0),
     submission=lines_submission("output.txt"),

@@ -119,7 +119,7 @@ SUITE = Suite(
     read=partial(opinions.read, labels=labels, files=FILES, default="all", source=SOURCE, kind="video"),
     measure=measure,
     score=score,
-    rubric="quality",
+    rubric="video",
     kind="video",
     depth="score",
     splits=tuple(FILES),

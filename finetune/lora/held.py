@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib.metadata import version
+from inspect import signature
 from typing import Any
 
 from eval.suites.base import Row
@@ -39,11 +40,16 @@ class Live(Transformers):
         self._habits = Habits(map(self.wording.plain, base.phrases))
         self._texts = lru_cache(maxsize=64)(self._text)
 
+    @property
+    def paced(self) -> bool:
+        """The model is told the time between the frames of a video in numbers, not only in words."""
+        return "second_per_grid_ts" in signature(self._model.forward).parameters
+
     def encoded(self, ask: Ask) -> walker.Row:
         """A question as this backend would feed it: tokens up to the answer, and the patches of its pictures.
 
         Raises:
-            InputError: the model cannot take its pictures.
+            InputError: the model cannot take its pictures or videos.
         """
         (row,) = self._rows([ask], lambda ask: walker.read(ask.form, self.wording))
         if isinstance(row, ReplyError):

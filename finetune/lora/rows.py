@@ -8,7 +8,7 @@ standing in each blank before it, and is trained so.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from random import Random
 from typing import Any
 
@@ -22,6 +22,7 @@ from finetune.lora.held import Live
 from finetune.lora.losses import bell, opinion_shares
 from finetune.lora.targets import School, Target
 from judge.asking import Asking, Card
+from judge.backends.walker import Sight, sights
 from judge.form import CORNERS, Segment
 from judge.rubric import SCALE, Rubric
 from judge.types import Depth
@@ -31,14 +32,12 @@ NEUTRAL = 0.6
 
 
 @dataclass
-class Row:
+class Row(Sight):
     """One chat with its answer."""
 
     ids: list[int]
     answer: int
     """How many of the last tokens are the answer's, the end of the turn included."""
-    pixels: Tensor
-    grid: Tensor
     target: Target
     hard: dict[int, tuple[int, float]] = field(default_factory=dict)
     """Place in the answer -> token that should stand there, weight."""
@@ -64,17 +63,18 @@ class Writer:
         self.scale = [self.wording.plain(label)[0] for label in SCALE]
 
     def row(self, target: Target, rubric: Rubric, depth: Depth) -> Row:
-        """Encode one target at one depth; its picture is decoded here.
+        """Encode one target at one depth; its picture or video is decoded here.
 
         Raises:
-            MediaError: the picture cannot be read.
+            MediaError: the picture or video cannot be read.
         """
         asking = Asking(rubric, lambda: Card.of(self.backend), max_pixels=self.max_pixels)
         elements = list(target.elements) if rubric.elements else None
         sample = target.item.asked().model_copy(update={"elements": elements})
         ask = asking.prepare(sample, depth, keep=False, field=f"{target.item.id}: image").ask
         encoded = self.backend.encoded(ask)
-        row = Row(list(encoded.prompt), 0, encoded.pixels, encoded.grid, target)
+        shown = {field.name: getattr(encoded, field.name) for field in fields(Sight)}
+        row = Row(list(encoded.prompt), 0, target, **shown)
         values = {name: target.values[name] for name, _ in ask.form.root.members}
         for segment in ask.form.segments(values):
             self._write(row, segment, depth)
@@ -149,12 +149,14 @@ class Writer:
                 tokens[n, shift + place], weights[n, shift + place] = token, weight
             soft += [((n, shift + place), i, s, w) for place, i, s, w in row.soft]
         tensor = torch.from_numpy
+        kinds = (ids == self.wording.image_token) + 2 * (ids == self.wording.video_token)
+        pace = [seconds for row in rows for seconds in row.pace]
         return {
             "input_ids": tensor(ids),
             "attention_mask": tensor(seen),
-            "mm_token_type_ids": (tensor(ids) == self.wording.image_token).int() * tensor(seen).int(),
-            "pixel_values": torch.cat([row.pixels for row in rows]),
-            "image_grid_thw": torch.cat([row.grid for row in rows]),
+            "mm_token_type_ids": tensor(kinds * seen).int(),
+            **sights(rows),
+            **({"second_per_grid_ts": torch.tensor(pace)} if pace and self.backend.paced else {}),
             "targets": {
                 "tokens": tensor(tokens),
                 "weights": tensor(weights),

@@ -59,13 +59,13 @@ def prepare(config: Config, tick: Any = lambda said: None) -> Prepared:
 
 
 def _check_apart(read: list[School], examination: Examination) -> None:
-    """Raises `InputError` when a picture is both learnt from and measured on."""
-    learnt = {str(target.item.image) for school in read for target in school.targets}
-    both = [item.id for item in examination.items if str(item.image) in learnt]
+    """Raises `InputError` when a picture or video is both learnt from and measured on."""
+    learnt = {target.item.file for school in read for target in school.targets}
+    both = [item.id for item in examination.items if item.file in learnt]
     if both:
         mend = "split the data, or use skip and limit"
         shown = f"{len(both)} of them, {both[0]} first"
-        raise InputError("held.path", shown, "pictures that are not trained on", mend)
+        raise InputError("held.path", shown, "pictures or videos that are not trained on", mend)
 
 
 def build(prepared: Prepared, out: Path) -> Any:

@@ -16,6 +16,7 @@ from eval.suites import suite as suite_of
 from eval.suites.base import Item, Suite, Truth
 from eval.suites.evalmuse_structure import picture_shape
 from finetune.lora.config import Data, Source
+from judge.decoding import opened
 from judge.elements import split
 from judge.errors import InputError
 from judge.regions import to_relative
@@ -129,8 +130,12 @@ class _Maker:
         self.answer = f"dimensions.{predicts}" if predicts in self.names else "score"
 
     def target(self, item: Item) -> Target:
+        # A file that is no picture, or no video, is told now, not in an hour.
         if isinstance(item.image, str):
-            picture_shape(Path(item.image))  # a file that is no picture is told now, not in an hour
+            picture_shape(Path(item.image))
+        elif item.video is not None:
+            with opened(str(item.video), f"{self.where}: {item.id}: video"):
+                pass
         labels, unknown = item.labels, set[str]()
         elements, present, agreement = self._elements(item, unknown)
         opinions = self._opinions(item)

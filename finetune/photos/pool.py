@@ -12,11 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from finetune.photos.distorted import Spot, Truth, distort, read_rgb
+from finetune.workers import clean_pool
 from judge.errors import InputError
 from judge.evidence import WIDTH, Measured
 
@@ -197,9 +195,7 @@ def build(out: Path, jobs: Sequence[Job], workers: int | None = None) -> None:
     measured = np.lib.format.open_memmap(out / "measured.npy", "w+", np.float32, (len(jobs), WIDTH))
     rows: list[str] = []
     begun = said = time.monotonic()
-    # A fork of a process whose OpenCV has threads waits for ever for those that were not copied.
-    clean = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(workers or os.cpu_count(), clean) as pool:
+    with clean_pool(workers) as pool:
         for n, (image, numbers, example) in enumerate(pool.map(_seen, jobs, chunksize=8)):
             images[n], measured[n] = image, numbers
             rows.append(json.dumps(asdict(example)))

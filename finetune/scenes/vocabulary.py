@@ -30,6 +30,8 @@ DEFECTS = (
     "smeared", "warped", "cut", "erased", "noise", "tint",
 )  # fmt: skip
 DEGRADATIONS = ("none", "blur", "noise", "jpeg", "banding", "low contrast")
+FAULTS = ("flicker", "jitter", "freezing", "skipping", "morphing", "blur")
+"""What may be wrong with a clip; dimensions of the rubric `video`."""
 SEVERITIES = ("none", "slight", "moderate", "strong")
 """Names of the degradation levels 0..3."""
 

@@ -1,16 +1,18 @@
-"""Scenes on disk: PNG pictures, PNG masks, one JSONL row a scene, and a contact sheet to look at."""
+"""Scenes on disk: PNG pictures (or MP4 clips), PNG masks, one JSONL row a scene, and a contact sheet to look
+at."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from finetune.scenes.encode import encode
+from finetune.scenes.film import draw_clip
 from finetune.scenes.scene import Scene, draw
+from finetune.workers import clean_pool
 from judge.errors import InputError
 
 _STRIDE = 10_000_019
@@ -33,7 +35,7 @@ def _write_one(folder: Path, first: int, size: int, drawing: Callable[[int, int]
         defect.mask = Path("masks") / f"{name}-{k}.png"
         Image.fromarray((mask * 255).astype("uint8")).save(folder / defect.mask, compress_level=1)
     scene.sample.id, scene.sample.image = name, f"images/{name}.png"
-    return scene.sample.model_dump_json(exclude={"reference"})
+    return scene.sample.model_dump_json(exclude={"reference", "video"})
 
 
 def write(
@@ -55,19 +57,48 @@ def write(
         InputError: count or seed out of range, or `out` is a file.
     """
     todo = seeds(seed, count)
+    _make(out, "images", "masks")
+    yield from _rows(out, partial(_write_one, out, todo.start, size, drawing), todo, workers)
+
+
+def _make(out: Path, *parts: str) -> None:
     if out.is_file():
         raise InputError(
             "out", str(out), "a folder", "name a folder that does not exist yet, or an empty one"
         )
-    for part in ("images", "masks"):
+    for part in parts:
         (out / part).mkdir(parents=True, exist_ok=True)
+
+
+def _rows(out: Path, job: Callable[[int], str], todo: range, workers: int | None) -> Iterator[int]:
+    """Write the row of each seed, in order, and put the file in its place when all are there."""
     draft = out / "rows.jsonl.part"
-    job = partial(_write_one, out, todo.start, size, drawing)
-    with draft.open("w", encoding="utf-8") as rows, ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+    with draft.open("w", encoding="utf-8") as rows, clean_pool(workers) as pool:
         for n, row in enumerate(pool.map(job, todo, chunksize=16), 1):
             rows.write(row + "\n")
             yield n
     draft.rename(out / "rows.jsonl")
+
+
+def _write_clip(folder: Path, first: int, seed: int) -> str:
+    clip, name = draw_clip(seed), f"{seed - first:06d}"
+    (folder / "clips" / f"{name}.mp4").write_bytes(encode(clip.frames, clip.size, clip.facts.rate))
+    clip.sample.id, clip.sample.video = name, f"clips/{name}.mp4"
+    return clip.sample.model_dump_json(exclude={"reference", "image"})
+
+
+def write_clips(out: Path, count: int, seed: int, *, workers: int | None = None) -> Iterator[int]:
+    """Draw `count` clips into a folder; yields how many are done after each.
+
+    Layout: `clips/NNNNNN.mp4` (H.264, see `finetune.scenes.encode`), `rows.jsonl` with one `LabelledSample` a
+    line in order. `rows.jsonl` appears only when all is written.
+
+    Raises:
+        InputError: count or seed out of range, or `out` is a file.
+    """
+    todo = seeds(seed, count)
+    _make(out, "clips")
+    yield from _rows(out, partial(_write_clip, out, todo.start), todo, workers)
 
 
 def sheet(scenes: Iterable[Scene], columns: int = 6) -> Image.Image:

@@ -15,6 +15,18 @@ if TYPE_CHECKING:
 
 
 @dataclass
+class Film:
+    """A video as a model sees it."""
+
+    frames: list[Image]
+    """RGB pictures of one size, in the order they are shown."""
+    times: list[float]
+    """When, in seconds from the beginning."""
+    duration: float
+    """Seconds."""
+
+
+@dataclass
 class Ask:
     """One form to fill."""
 
@@ -23,6 +35,8 @@ class Ask:
     messages: list[dict[str, Any]]
     """Chat messages; their text is content, whatever it looks like."""
     form: Form
+    films: list[Film] = field(default_factory=list)
+    """Videos, in the order of the video parts of `messages`; for backends that take them."""
     rubric: str = ""
     """Name of the rubric that asks, for a model that has adapters for some."""
     seed: int = 0
@@ -56,6 +70,7 @@ class Backend(Protocol):
     place, and no row's answer depends on the others. `BackendError` is raised when the model cannot run.
 
     A backend that picks an adapter by `Ask.rubric` also has `tunings`, a mapping of rubric names to `Tuning`.
+    One that takes videos as such has `films`, true; others are shown their frames as pictures.
     """
 
     name: str

@@ -36,10 +36,11 @@ class Scripted:
         *,
         brief: bool = False,
         size: int | None = None,
+        films: bool = False,
     ) -> None:
         self.replies = list(replies)
         self.asks: list[Ask] = []
-        self.brief, self.size = brief, size
+        self.brief, self.size, self.films = brief, size, films
 
     def choose(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
         return [self._next(ask) for ask in asks]

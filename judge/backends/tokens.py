@@ -28,6 +28,7 @@ class Wording:
         self.processor = processor
         self.tokenizer = processor.tokenizer
         self.image_token: int = processor.image_token_id
+        self.video_token: int = processor.video_token_id
         self.merge: int = processor.image_processor.merge_size
         self._control = frozenset(
             number for number, token in self.tokenizer.added_tokens_decoder.items() if token.special
@@ -40,18 +41,36 @@ class Wording:
         self.spelt = lru_cache(maxsize=65536)(lambda token: self.decode([token]))
         self._outline = lru_cache(maxsize=64)(self._outline_of)
 
-    def chat(self, messages: Sequence[dict[str, Any]], image_tokens: Sequence[int]) -> list[int]:
-        """Tokens of a chat up to where the answer starts; each image takes as many tokens as stated."""
+    def chat(
+        self, messages: Sequence[dict[str, Any]], image_tokens: Sequence[int], films: Sequence[str] = ()
+    ) -> list[int]:
+        """Tokens of a chat up to where the answer starts.
+
+        Args:
+            messages: the chat.
+            image_tokens: how many tokens each image takes.
+            films: what stands for each video, in marks of the tokenizer (`judge.backends.film.words`).
+        """
         shape = tuple(
             (message["role"], tuple(part["type"] for part in _parts(message["content"])))
             for message in messages
         )
         texts = [p["text"] for m in messages for p in _parts(m["content"]) if p["type"] == "text"]
-        images = iter(image_tokens)
+        images, reels = iter(image_tokens), iter(films)
         tokens: list[int] = []
         for piece in self._outline(shape):
-            tokens += self.plain(texts[piece]) if isinstance(piece, int) else piece
-        return [t for token in tokens for t in [token] * (next(images) if token == self.image_token else 1)]
+            for token in self.plain(texts[piece]) if isinstance(piece, int) else piece:
+                if token == self.image_token:
+                    tokens += [token] * next(images)
+                elif token == self.video_token:
+                    tokens += self.marked(next(reels))
+                else:
+                    tokens.append(token)
+        return tokens
+
+    def marked(self, text: str) -> list[int]:
+        """Tokens of the template's own text, in which control tokens are what they say."""
+        return list(self._marked.encode(text, add_special_tokens=False).ids)
 
     def decode(self, tokens: Sequence[int]) -> str:
         return str(self._marked.decode(list(tokens), skip_special_tokens=False))

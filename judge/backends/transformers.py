@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from judge.backends import _torchvision, walker
+from judge.backends import _torchvision, film, walker
 from judge.backends.base import Ask, Reply
 from judge.backends.folder import Adapter, Folder
 from judge.backends.quick import quicken
@@ -47,6 +47,7 @@ class Transformers:
     """
 
     name = "transformers"
+    films = True
 
     def __init__(
         self,
@@ -124,7 +125,7 @@ class Transformers:
             return [
                 reply
                 for part in _within_memory(rows)
-                for reply in walker.run(model, part, self.wording.image_token)
+                for reply in walker.run(model, part, self.wording.image_token, self.wording.video_token)
             ]
         except RuntimeError as error:  # out of memory is one
             raise BackendError(f"{self.model}: {' '.join(str(error).split())[:300]}") from error
@@ -144,15 +145,31 @@ class Transformers:
                 rows.append(ReplyError(fault))
                 continue
             own = counts[image : image + len(ask.images)]
-            prompt = self.wording.chat(ask.messages, [count // self.wording.merge**2 for count in own])
-            row = walker.Row(program(ask), prompt)
+            row = walker.Row(program(ask), [])
             if own:
                 row.pixels, row.grid = pixels[patch : patch + sum(own)], grid[image : image + len(own)]
             image, patch = image + len(own), patch + sum(own)
+            try:
+                films = self._films(row, ask)
+            except ReplyError as error:
+                rows.append(error)
+                continue
+            row.prompt = self.wording.chat(ask.messages, [n // self.wording.merge**2 for n in own], films)
             limit = self._model.config.get_text_config().max_position_embeddings
-            long = f"prompt: {len(prompt)} tokens, the model reads {limit}; shorten it"
-            rows.append(row if len(prompt) < limit else ReplyError(long))
+            long = f"prompt: {len(row.prompt)} tokens, the model reads {limit}; shorten it"
+            rows.append(row if len(row.prompt) < limit else ReplyError(long))
         return rows
+
+    def _films(self, row: walker.Row, ask: Ask) -> list[str]:
+        """Give a row the patches of its videos; returns what stands for them in the prompt. Raises
+        `ReplyError`."""
+        if not ask.films:
+            return []
+        reels = [film.reel(one, self._processor, self.size) for one in ask.films]
+        row.film, row.film_grid = film.patches(reels, self._processor)
+        row.pace = [film.pace(reel, self._processor) for reel in reels]
+        pairs = zip(reels, row.film_grid, strict=True)
+        return [film.words(reel, grid, self._processor) for reel, grid in pairs]
 
     def _unfit(self, ask: Ask) -> str:
         """Why a picture has no size that the processor's pixel limit allows; empty when it has one."""
@@ -225,6 +242,9 @@ def _fault(ask: Ask, side: int | None) -> str:
     wanted = sum(part["type"] == "image" for part in parts)
     if wanted != len(ask.images):
         return f"images: {len(ask.images)} given, the messages show {wanted}"
+    wanted = sum(part["type"] == "video" for part in parts)
+    if wanted != len(ask.films):
+        return f"videos: {len(ask.films)} given, the messages show {wanted}"
     for picture in ask.images:
         if side and picture.size != (side, side):
             return f"image: {picture.width}x{picture.height}, the model sees {side}x{side}"

@@ -21,7 +21,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
-from judge.backends import _lora, _torchvision, grammar, logprobs
+import numpy as np
+
+from judge.backends import _lora, _torchvision, film, grammar, logprobs
 from judge.backends import transformers as plain
 from judge.backends.base import Ask, Reply
 from judge.backends.folder import Folder
@@ -80,6 +82,7 @@ class VLLM:
     """
 
     name = "vllm"
+    films = True
 
     def __init__(
         self,
@@ -106,7 +109,7 @@ class VLLM:
 
         source = folder.source
         chosen: dict[str, Any] = {"model": source, "revision": revision, "dtype": dtype}
-        chosen["limit_mm_per_prompt"] = {"image": images, "video": 0}  # each may be 999 otherwise
+        chosen["limit_mm_per_prompt"] = {"image": images, "video": 1}  # each may be 999 otherwise
         self._jobs: dict[str, _Job] = {}
         self._owner: dict[str, str] = {}
         """Name of a running request -> key of its job."""
@@ -309,17 +312,32 @@ class VLLM:
         pictures = [self._fitted(picture) for picture in ask.images]
         step = processor.patch_size * processor.merge_size
         counts = [picture.width // step * (picture.height // step) for picture in pictures]
-        tokens = self.wording.chat(ask.messages, [1] * len(pictures))
-        length = len(tokens) + sum(counts) - len(counts)
+        reels = [film.reel(one, self._processor, self.size) for one in ask.films]
+        # The engine writes the videos' tokens itself, and just as many: here they only count.
+        marks = [self._processor.video_token] * len(reels)
+        tokens = self.wording.chat(ask.messages, [1] * len(pictures), marks)
+        length = len(tokens) + sum(counts) - len(counts) + sum(map(self._length, reels)) - len(reels)
         if length >= self._longest:
             raise ReplyError(f"prompt: {length} tokens, the model reads {self._longest}; shorten it")
-        if not pictures:
+        data, names = dict[str, Any](), dict[str, list[str]]()
+        if pictures:
+            data["image"], names["image"] = pictures, list(map(_name_of, pictures))
+        if reels:
+            data["video"] = [(reel.frames, reel.metadata) for reel in reels]
+            names["video"] = [_name_of_reel(reel) for reel in reels]
+        if not data:
             return tokens, {}
-        return tokens, {
-            "multi_modal_data": {"image": pictures},
-            "multi_modal_uuids": {"image": list(map(_name_of, pictures))},
-            "mm_processor_kwargs": {"do_resize": False},
-        }
+        resized = {"do_resize": False}
+        return tokens, {"multi_modal_data": data, "multi_modal_uuids": names, "mm_processor_kwargs": resized}
+
+    def _length(self, reel: film.Reel) -> int:
+        """How many tokens a video takes in the prompt."""
+        video = self._processor.video_processor
+        count, height, width, _ = reel.frames.shape
+        grid = np.array(
+            [count // video.temporal_patch_size, height // video.patch_size, width // video.patch_size]
+        )
+        return len(self.wording.marked(film.words(reel, grid, self._processor)))
 
     def _fitted(self, picture: Any) -> Any:
         """The picture at a size that the model takes, by the same resampling as the transformers backend."""
@@ -563,8 +581,6 @@ def _path(menu: Menu, node: int) -> list[int]:
 
 def _finite(scores: Mapping[tuple[int, ...], float], menu: Menu, blank: str) -> Any:
     """Log-probabilities (edges,) in the menu's order. Raises `ReplyError` when the model answered NaN."""
-    import numpy as np
-
     read = np.array([scores[(*_path(menu, node), token)] for node, token in menu.edges])
     if np.isnan(read).any():
         raise ReplyError(f"{blank}: the model answered NaN")
@@ -599,6 +615,12 @@ def _bytes_of(tokenizer: Any) -> Callable[[int], bytes]:
         return bytes(alphabet[character] for character in token)
 
     return spelled
+
+
+def _name_of_reel(reel: film.Reel) -> str:
+    digest = hashlib.blake2b(reel.frames.tobytes(), digest_size=16)
+    digest.update(f"{reel.frames.shape} {reel.metadata['frames_indices']}".encode())
+    return digest.hexdigest()
 
 
 def _name_of(picture: Any) -> str:

@@ -223,18 +223,30 @@ def _finite(scores: Any, blank: str) -> Any:
     return scores
 
 
+@dataclass(kw_only=True)
+class Sight:
+    """What a chat shows, as the model takes it."""
+
+    pixels: Any = None
+    """(patches, values) patches of the row's images; None without images."""
+    grid: Any = None
+    """(images, 3) how many patches each image has in time, height and width; None without images."""
+    film: Any = None
+    """(patches, values) patches of the row's videos; None without videos."""
+    film_grid: Any = None
+    """(videos, 3) as `grid`; None without videos."""
+    pace: list[float] = field(default_factory=list)
+    """Of each video, the seconds between its patches in time."""
+
+
 @dataclass
-class Row:
+class Row(Sight):
     """One form being filled."""
 
     program: Program | None
     """None for a row that is only read, by `log_probabilities`."""
     prompt: list[int]
     """Tokens before the answer, image tokens included."""
-    pixels: Any = None
-    """(patches, values) patches of the row's images; None without images."""
-    grid: Any = None
-    """(images, 3) how many patches each image has in time, height and width; None without images."""
     chunk: Chunk = field(default_factory=Chunk)
     """What the row feeds next."""
     position: int = 0
@@ -256,30 +268,31 @@ class Row:
 
 
 @torch.inference_mode()
-def run(model: Any, rows: Sequence[Row], image_token: int) -> list[Reply | ReplyError]:
+def run(model: Any, rows: Sequence[Row], image_token: int, video_token: int) -> list[Reply | ReplyError]:
     """Fill every row; one whose program raises `ReplyError` gets that in its place.
 
     Args:
         model: a Qwen2-VL, Qwen2.5-VL or Qwen3-VL for conditional generation, in evaluation mode.
         rows: programs that have not started.
         image_token: the model's image token.
+        video_token: the model's video token.
     """
     for row in rows:
         row.advance(None)
     live = [row for row in rows if row.reply is None]
     if live:
         batch = _Batch(model, live)
-        batch.prefill(image_token)
+        batch.prefill(image_token, video_token)
         while batch.rows:
             batch.step()
     return [row.reply for row in rows if row.reply is not None]
 
 
-def log_probabilities(model: Any, rows: Sequence[Row], image_token: int) -> list[Any]:
+def log_probabilities(model: Any, rows: Sequence[Row], image_token: int, video_token: int) -> list[Any]:
     """What `run` reads of each row's first chunk, one tensor (edges,) a row, and with a gradient where the
     rows' pixels have one. Rows hold their chunks and no program."""
     batch = _Batch(model, list(rows), cached=False)
-    chunks, feed, vision = batch.prompted(image_token)
+    chunks, feed, vision = batch.prompted(image_token, video_token)
     hidden, head = batch.hidden(feed, vision), model.get_output_embeddings()
     found = []
     for states, chunk in zip(hidden, chunks, strict=True):
@@ -288,6 +301,19 @@ def log_probabilities(model: Any, rows: Sequence[Row], image_token: int) -> list
         logits = logits if logits.dtype == torch.float64 else logits.float()
         found.append(logits.log_softmax(dim=1).gather(1, tokens[:, None])[:, 0])
     return found
+
+
+def sights(rows: Sequence[Sight]) -> dict[str, Any]:
+    """The model's arguments for what the rows show: patches and grids of their images and of their videos;
+    neither where there are none."""
+    given = {
+        "pixel_values": [row.pixels for row in rows],
+        "image_grid_thw": [row.grid for row in rows],
+        "pixel_values_videos": [row.film for row in rows],
+        "video_grid_thw": [row.film_grid for row in rows],
+    }
+    shown = {name: [part for part in parts if part is not None] for name, parts in given.items()}
+    return {name: torch.cat(parts) for name, parts in shown.items() if parts}
 
 
 class _Batch:
@@ -300,24 +326,21 @@ class _Batch:
         self.cache: Any = DynamicCache(config=model.config.get_text_config()) if cached else None
         self.kept: NDArray[np.bool_] = np.zeros((len(rows), 0), dtype=bool)
 
-    def prefill(self, image_token: int) -> None:
-        """Feed the prompts with their images and, in the same pass, each row's first chunk."""
-        chunks, feed, vision = self.prompted(image_token)
+    def prefill(self, image_token: int, video_token: int) -> None:
+        """Feed the prompts with their images and videos and, in the same pass, each row's first chunk."""
+        chunks, feed, vision = self.prompted(image_token, video_token)
         self._forward(feed, chunks, vision)
 
-    def prompted(self, image_token: int) -> tuple[list[Chunk], _Feed, dict[str, Any]]:
-        """Prompts and first chunks as the model takes them, and the pictures."""
+    def prompted(self, image_token: int, video_token: int) -> tuple[list[Chunk], _Feed, dict[str, Any]]:
+        """Prompts and first chunks as the model takes them, and the pictures and videos."""
         chunks = [_prefixed(row.prompt, row.chunk) for row in self.rows]
         feed = _Feed.of(chunks, self.kept, [0] * len(chunks))
-        grids = [row.grid for row in self.rows if row.grid is not None]
-        vision = {}
-        if grids:
-            pixels = torch.cat([row.pixels for row in self.rows if row.pixels is not None])
-            vision = {
-                "pixel_values": pixels.to(self.model.device, self.model.dtype),
-                "image_grid_thw": torch.cat(grids).to(self.model.device),
-            }
-        self._place_prompts(feed, vision.get("image_grid_thw"), image_token)
+        dtype = self.model.dtype
+        vision = {
+            name: given.to(self.model.device, dtype if given.is_floating_point() else None)
+            for name, given in sights(self.rows).items()
+        }
+        self._place_prompts(feed, vision, image_token, video_token)
         return chunks, feed, vision
 
     def step(self) -> None:
@@ -325,18 +348,21 @@ class _Batch:
         chunks = [row.chunk for row in self.rows]
         self._forward(_Feed.of(chunks, self.kept, [row.position for row in self.rows]), chunks, {})
 
-    def _place_prompts(self, feed: _Feed, grid: Any, image_token: int) -> None:
+    def _place_prompts(self, feed: _Feed, vision: dict[str, Any], image_token: int, video_token: int) -> None:
         """Give the prompts the model's own 3-D rope positions and move what follows them along."""
         prompts = np.zeros_like(feed.tokens)
         for index, row in enumerate(self.rows):
             start = feed.tokens.shape[1] - len(row.prompt) - len(row.chunk.tokens)
             prompts[index, start : start + len(row.prompt)] = 1
         tokens = torch.from_numpy(feed.tokens)
+        grids = {name: grid.cpu() for name, grid in vision.items() if name.endswith("_grid_thw")}
+        pace = [seconds for row in self.rows for seconds in row.pace]
         rope, _ = self.model.model.get_rope_index(
             input_ids=tokens,
-            mm_token_type_ids=(tokens == image_token).int(),
-            image_grid_thw=None if grid is None else grid.cpu(),
+            mm_token_type_ids=(tokens == image_token).int() + 2 * (tokens == video_token).int(),
+            second_per_grid_ts=torch.tensor(pace) if pace else None,
             attention_mask=torch.from_numpy(prompts),
+            **grids,
         )
         where = prompts.astype(bool)
         for index, row in enumerate(self.rows):

@@ -155,7 +155,7 @@ class Differentiable:
             )
             for n, (messages, reading) in enumerate(readings)
         ]
-        return walker.log_probabilities(self.network, rows, wording.image_token)
+        return walker.log_probabilities(self.network, rows, wording.image_token, wording.video_token)
 
     def _seen(self, images: Tensor) -> Tensor:
         """The pictures as the model sees them: what `judge.media.fit` and `details` and the processor do."""
