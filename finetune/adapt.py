@@ -29,21 +29,15 @@ LOOKS = {"named": 0.1, "boxed": 0.2, "linked": 0.1}
 
 
 class Plan:
-    """Each visit: whole verdicts, one at score depth, sometimes the quality rubric in place of a verdict."""
+    """Each visit: two whole verdicts and one at score depth. (`quality` has an adapter of its own.)"""
 
     def __init__(self) -> None:
-        self.default, self.quality = Rubric.load("default"), Rubric.load("quality")
+        self.default = Rubric.load("default")
 
     def __call__(self, r: Random, facts: Facts, progress: float) -> list[tasks.Task]:
-        out = [
-            tasks.judge(r, facts, self.default, score_only=False),
-            tasks.judge(r, facts, self.default, score_only=True),
+        return [
+            tasks.judge(r, facts, self.default, score_only=score_only) for score_only in (False, True, False)
         ]
-        if r.random() < 0.35:
-            out.append(tasks.judge(r, facts, self.quality, score_only=r.random() < 0.4))
-        else:
-            out.append(tasks.judge(r, facts, self.default, score_only=False))
-        return out
 
 
 def lora(model: Any, rank: int) -> Any:

@@ -41,7 +41,7 @@ def look(trunk: Trunk, batch: Batch) -> Tensor:
 def _answered(trunk: Trunk, answers: Answers, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """Loss, whether each asked token was the likeliest, and what it is about."""
     asked = batch.weights[:, 1:] > 0
-    loss, hits = answers(trunk.head(look(trunk, batch)[:, :-1][asked]), batch, asked)  # type: ignore[arg-type]
+    loss, hits = answers(trunk.head(look(trunk, batch)[:, :-1][asked]), batch, asked)
     return loss, hits, batch.tags[:, 1:][asked]
 
 

@@ -57,11 +57,9 @@ class Pool:
 
 
 @dataclass
-class Batch:
-    """Tensors of some pictures and the questions about them; B pictures, L tokens a row."""
+class Texts:
+    """Tensors of the questions about some pictures; B pictures, L tokens a row."""
 
-    pictures: Tensor
-    """(B, 224, 224, 3) uint8."""
     ids: Tensor
     """(B, L) what the model reads."""
     targets: Tensor
@@ -78,6 +76,20 @@ class Batch:
     """(3, B, L)."""
     blocks: Tensor
     """(B, L) 0 for the shared picture, 1.. for questions, -1 for padding."""
+
+    def mask(self) -> Tensor:
+        """(B, 1, L, L) True where a query may look: back, at the picture and at its own question."""
+        b = self.blocks
+        own = (b[:, :, None] == b[:, None, :]) | (b[:, None, :] == 0)
+        return (own & torch.ones(b.shape[1], b.shape[1], dtype=torch.bool).tril())[:, None]
+
+
+@dataclass
+class Batch(Texts):
+    """Scenes and the questions about them, with all that the training's helps want to know."""
+
+    pictures: Tensor
+    """(B, 224, 224, 3) uint8."""
     named: tuple[Tensor, Tensor, Tensor]
     """Named objects: row, column (n,) and where to attend: (n, GROUPS, 1 + IMAGE_TOKENS) of bools."""
     boxed: tuple[Tensor, Tensor, Tensor]
@@ -96,12 +108,6 @@ class Batch:
     """(B, 2, GRID, GRID, 4) distances to the edges of the object, of the defect there; NaN where none."""
     centres: Tensor
     """(B, IMAGE_TOKENS) 1 where an object has its centre."""
-
-    def mask(self) -> Tensor:
-        """(B, 1, L, L) True where a query may look: back, at the picture and at its own question."""
-        b = self.blocks
-        own = (b[:, :, None] == b[:, None, :]) | (b[:, None, :] == 0)
-        return (own & torch.ones(b.shape[1], b.shape[1], dtype=torch.bool).tril())[:, None]
 
 
 GROUPS = 6
@@ -157,14 +163,14 @@ class Writer:
             self._known[text] = self.encode(text)
         return self._known[text]
 
-    def row(self, tasks: Sequence[Task], facts: Facts, longest: int) -> _Row:
+    def row(self, tasks: Sequence[Task], facts: Facts | None, longest: int) -> _Row:
         """Lay out the tasks that fit into `longest` tokens of text."""
         row = _Row(list(self.shared), [], [0] * len(self.shared))
         for n, task in enumerate(tasks, 1):
             self._write(row, task, facts, n, len(self.shared) + longest)
         return row
 
-    def _write(self, row: _Row, task: Task, facts: Facts, block: int, limit: int) -> None:
+    def _write(self, row: _Row, task: Task, facts: Facts | None, block: int, limit: int) -> None:
         user, ends = self._cached(f"{task.user}<|im_end|>\n<|im_start|>assistant\n")
         segments = task.form.segments(task.values)
         pieces = [self._cached(s.text) for s in segments]
@@ -186,10 +192,10 @@ class Writer:
         row.blocks += [block] * (len(row.ids) - begin)
 
     def _mention(
-        self, row: _Row, text: str, begin: int, ends: list[int], facts: Facts, task: Task
+        self, row: _Row, text: str, begin: int, ends: list[int], facts: Facts | None, task: Task
     ) -> list[tuple[int, list[Area]]]:
         """Note the objects a text names; returns the columns of their last tokens, and where they are."""
-        if not (self.ground and task.grounded):
+        if not (self.ground and task.grounded) or facts is None:
             return []
         found = []
         for last, areas in mentions(text, facts):
@@ -222,22 +228,14 @@ class Writer:
     ) -> None:
         row.targets[len(row.ids) + ahead] = (token, weight, how, grade, tag)
 
-    def pack(
-        self,
-        rows: Sequence[_Row],
-        pictures: NDArray[np.uint8],
-        patches: NDArray[np.uint8],
-        facts: Sequence[Facts],
-    ) -> Batch:
-        """Pad rows to one length, a multiple of 16, and gather everything the losses want."""
+    def texts(self, rows: Sequence[_Row]) -> dict[str, Tensor]:
+        """The fields of `Texts`: rows padded to one length, a multiple of 16."""
         b, length = len(rows), -(-max(len(r.ids) for r in rows) // 16) * 16
         ids = np.full((b, length), self.padding)
         blocks = np.full((b, length), -1)
         positions = np.zeros((3, b, length), np.int64)
         shared = self._shared_positions()
         target = np.zeros((5, b, length), np.float32)
-        named, boxed = list[tuple[int, int, list[Area]]](), list[tuple[int, int, Area]]()
-        linked = [(i, *link) for i, row in enumerate(rows) for link in row.linked]
         for i, row in enumerate(rows):
             n, s = len(row.ids), len(self.shared)
             ids[i, :n], blocks[i, :n] = row.ids, row.blocks
@@ -245,19 +243,33 @@ class Writer:
             positions[:, i, s:n] = np.array(row.positions) + shared.max() + 1
             for column, values in row.targets.items():
                 target[:, i, column] = values
-            named += [(i, c, a) for c, a in row.named if len(a) < GROUPS]
-            boxed += [(i, c, a) for c, a in row.boxed]
+        tensor = torch.from_numpy
+        return {
+            "ids": tensor(ids),
+            "targets": tensor(target[0].astype(np.int64)),
+            "weights": tensor(target[1]),
+            "how": tensor(target[2].astype(np.int64)),
+            "grades": tensor(target[3]),
+            "tags": tensor(target[4].astype(np.int64)),
+            "positions": tensor(positions),
+            "blocks": tensor(blocks),
+        }
+
+    def pack(
+        self,
+        rows: Sequence[_Row],
+        pictures: NDArray[np.uint8],
+        patches: NDArray[np.uint8],
+        facts: Sequence[Facts],
+    ) -> Batch:
+        """Gather everything about some scenes that the losses want."""
+        named = [(i, c, a) for i, row in enumerate(rows) for c, a in row.named if len(a) < GROUPS]
+        boxed = [(i, c, a) for i, row in enumerate(rows) for c, a in row.boxed]
+        linked = [(i, *link) for i, row in enumerate(rows) for link in row.linked]
         tensor = torch.from_numpy
         return Batch(
+            **self.texts(rows),
             pictures=tensor(pictures),
-            ids=tensor(ids),
-            targets=tensor(target[0].astype(np.int64)),
-            weights=tensor(target[1]),
-            how=tensor(target[2].astype(np.int64)),
-            grades=tensor(target[3]),
-            tags=tensor(target[4].astype(np.int64)),
-            positions=tensor(positions),
-            blocks=tensor(blocks),
             named=_named(named),
             boxed=_boxed(boxed),
             linked=_linked([link[:4] for link in linked]),

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from finetune.batches import COORDINATE, GRADED, TAGS, Batch
+from finetune.batches import COORDINATE, GRADED, TAGS, Batch, Texts
 from finetune.network import CELLS, IMAGE_TOKENS, Probed, Probes, Seen, Trunk
 from finetune.scenes.vocabulary import BACKGROUNDS, COLORS, DEFECTS, DEGRADATIONS, KINDS, SEVERITIES, STYLES
 
@@ -120,7 +120,7 @@ class Answers:
         self.grade = torch.tensor([tokenizer.encode(str(n))[0] for n in range(1, 6)])
         self.vocabulary = vocabulary
 
-    def __call__(self, logits: Tensor, batch: Batch, asked: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, logits: Tensor, batch: Texts, asked: Tensor) -> tuple[Tensor, Tensor]:
         """Mean loss, and whether each asked token was the likeliest.
 
         Args:

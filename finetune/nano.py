@@ -128,7 +128,7 @@ def pretrain(
     settings = Settings(
         pools, init, held, out, minutes, lr, batch, seed, measure_every, longest=longest, steps=steps
     )
-    _spawn(run, workers, settings, course)
+    spawn(run, workers, settings, course)
 
 
 @app.command()
@@ -153,7 +153,7 @@ def adapt(
     settings = Settings(
         pools, init, held, out, minutes, lr, batch, seed, measure_every, longest=420, steps=steps
     )
-    _spawn(run, workers, settings, rank)
+    spawn(run, workers, settings, rank)
 
 
 @app.command()
@@ -197,10 +197,10 @@ def adapt_video(
     from finetune.trainer import Settings
 
     settings = Settings(pools, init, held, out, minutes, lr, batch, seed, measure_every, steps=steps)
-    _spawn(run, workers, settings)
+    spawn(run, workers, settings)
 
 
-def _spawn(run: Any, workers: int, settings: Any, *more: Any) -> None:
+def spawn(run: Any, workers: int, settings: Any, *more: Any) -> None:
     settings.out.mkdir(parents=True, exist_ok=True)
     if workers == 1:
         run(0, 1, settings, *more)
@@ -243,9 +243,9 @@ def ship(base: Path, adapter: Path, out: Annotated[Path, typer.Option()] = Path(
 @app.command()
 def ship_video(adapter: Path, out: Annotated[Path, typer.Option()] = Path("judge/assets/nano")) -> None:
     """Put an adapter for the rubric `video` beside the embedded judge."""
-    from finetune.ship import ship_video as run
+    from finetune.ship import ship_beside
 
-    run(adapter, out)
+    ship_beside(adapter, out, "video")
 
 
 @app.command()

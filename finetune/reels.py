@@ -27,7 +27,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from finetune.batches import HARD, TAGS, WEIGHTS, _tag
+from finetune.batches import GRADED, HARD, TAGS, WEIGHTS, Texts, _tag
 from finetune.network import CELLS, IMAGE_TOKENS, PIXELS, Trunk
 from finetune.scenes.film import ClipFacts, clip_sample, clip_statements
 from finetune.scenes.measure import Measured, measured
@@ -39,7 +39,6 @@ from judge.backends.film import words
 from judge.backends.tokens import Wording
 from judge.rubric import Rubric
 
-GRADED = 2
 PART = 50
 
 
@@ -143,29 +142,13 @@ def task(r: Random, clip: Reel, seen: Reel, rubric: Rubric, *, score_only: bool)
 
 
 @dataclass
-class Batch:
-    """Tensors of some clips and the questions about them; B clips, L tokens a row."""
+class Batch(Texts):
+    """Some clips and the questions about them."""
 
     pictures: list[Reel]
     """Whose pictures are shown."""
-    ids: Tensor
-    targets: Tensor
-    weights: Tensor
-    how: Tensor
-    grades: Tensor
-    tags: Tensor
-    positions: Tensor
-    """(3, B, L)."""
-    blocks: Tensor
-    """(B, L) 0 for the clip, 1.. for questions, -1 for padding."""
     film: Tensor
     """(B, L) where the clips' tokens go."""
-
-    def mask(self) -> Tensor:
-        """(B, 1, L, L) True where a query may look: back, at the clip and at its own question."""
-        b = self.blocks
-        own = (b[:, :, None] == b[:, None, :]) | (b[:, None, :] == 0)
-        return (own & torch.ones(b.shape[1], b.shape[1], dtype=torch.bool).tril())[:, None]
 
 
 class Writer:

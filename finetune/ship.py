@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -13,6 +13,7 @@ from finetune.network import PIXELS
 from finetune.pretrain import tokenizer_files
 from finetune.scenes import vocabulary
 from finetune.scenes.scene import sentence
+from judge.errors import InputError
 
 DOMAIN = (
     "scenes drawn by this package: plain shapes and simple figures, their colours, counts and places, "
@@ -50,7 +51,7 @@ def ship(base: Path, adapter: Path, out: Path) -> None:
         shutil.copy(adapter / name, out / "adapter" / name)
     _without_paths(out / "adapter" / "adapter_config.json")
     card = {"domain": DOMAIN, "brief": True, "size": PIXELS}
-    card |= {"rubrics": ["default", "quality"], "words": sorted(set(WORDS))}
+    card |= {"rubrics": ["default"], "words": sorted(set(WORDS))}
     card["phrases"] = PHRASES
     _write(out / "judge.json", card)
 
@@ -62,16 +63,35 @@ VIDEO_DOMAIN = (
 )
 
 
-def ship_video(adapter: Path, out: Path) -> None:
-    """Put an adapter for the rubric `video` beside a shipped judge, OUT/video, and name it in its cards."""
-    (out / "video").mkdir(exist_ok=True)
+QUALITY_DOMAIN = (
+    "the technical quality of photographs: blur, noise, compression, banding, enlargement, exposure, contrast"
+    " and color, learnt on distorted photographs and on mean opinions about 285 of LIVE in the Wild; and of "
+    "scenes drawn by this package"
+)
+DOMAINS = {"quality": QUALITY_DOMAIN, "video": VIDEO_DOMAIN}
+
+
+def ship_beside(adapter: Path, out: Path, rubric: Literal["quality", "video"]) -> None:
+    """Put an adapter for one rubric beside a shipped judge, OUT/RUBRIC, and name it in the judge's card.
+
+    Raises:
+        InputError: `adapter` is none, or `out` holds no judge.
+    """
+    if not (adapter / "adapter_model.safetensors").is_file():
+        mend = "train one first"
+        raise InputError("adapter", str(adapter), "a folder with adapter_model.safetensors", mend)
+    if not (out / "judge.json").is_file():
+        mend = "ship the base and its adapter first"
+        raise InputError("out", str(out), "a folder with judge.json", mend)
+    place = out / rubric
+    place.mkdir(exist_ok=True)
     for name in ("adapter_config.json", "adapter_model.safetensors"):
-        shutil.copyfile(adapter / name, out / "video" / name)
-    _without_paths(out / "video" / "adapter_config.json")
-    _write(out / "video" / "judge.json", {"domain": VIDEO_DOMAIN})
+        shutil.copyfile(adapter / name, place / name)
+    _without_paths(place / "adapter_config.json")
+    _write(place / "judge.json", {"domain": DOMAINS[rubric]})
     card = json.loads((out / "judge.json").read_text("utf-8"))
-    card["adapters"] = {**card.get("adapters", {}), "video": "video"}
-    card["rubrics"] = list(dict.fromkeys([*card["rubrics"], "video"]))
+    card["adapters"] = {**card.get("adapters", {}), rubric: rubric}
+    card["rubrics"] = list(dict.fromkeys([*card["rubrics"], rubric]))
     _write(out / "judge.json", card)
 
 

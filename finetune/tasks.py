@@ -275,7 +275,7 @@ def mentions(text: str, facts: Facts) -> Iterator[tuple[int, list[Area]]]:
 def corpus(facts: list[Facts], seed: int = 0) -> Iterator[str]:
     """Texts to train a tokenizer on: every task over some scenes, with the coordinates' numbers spelt out."""
     r = Random(seed)
-    rubrics = [Rubric.load("default"), Rubric.load("quality")]
+    rubric = Rubric.load("default")
     for f in facts:
         for task in [
             describe(r, f),
@@ -285,7 +285,7 @@ def corpus(facts: list[Facts], seed: int = 0) -> Iterator[str]:
             damage(r, f),
             inspect(r, f),
             report(r, f),
-            *(judge(r, f, x, score_only=False) for x in rubrics),
+            judge(r, f, rubric, score_only=False),
         ]:
             yield task.user
             for segment in task.form.segments(task.values):

@@ -223,7 +223,7 @@ class Asking:
                 size=case.size,
                 facts=case.facts,
                 provenance=made,
-                **read(answer, self.rubric, case.size, case.depth, made.notes),
+                **read(answer, self.rubric, case.size, case.depth, made.notes, case.facts),
             )
         except ReplyError as error:
             verdict = Verdict(

@@ -97,9 +97,15 @@ class Estimators:
         seems = 3 * rows - 1.5
         for depth, (weight, bias) in enumerate(self.layers):
             seems = (np.tanh(seems) if depth else seems) @ weight.T + bias
-        scaled = np.clip((rows - self.scale[0]) / self.scale[1], -3, 3)
-        apart = ((scaled[:, None] - self.known[None]) ** 2).mean(-1)
-        return seems, self.base[0] + np.exp(-self.base[1] * apart) @ self.shares
+        return seems, opinions(rows, self.known, self.shares, self.scale, self.base)
+
+
+def opinions(rows: Row, known: Row, shares: Row, scale: Row, base: Row) -> Row:
+    """Opinions (n,), about 0..1, of rows of measures; the rest as in `Estimators`."""
+    scaled = np.clip((rows - scale[0]) / scale[1], -3, 3)
+    apart = ((scaled[:, None] - known[None]) ** 2).mean(-1)
+    found: Row = base[0] + np.exp(-base[1] * apart) @ shares
+    return found
 
 
 @cache

@@ -10,7 +10,7 @@ from judge import regions
 from judge.backends.base import Reply
 from judge.errors import ReplyError
 from judge.form import CORNERS, Form
-from judge.rubric import SCALE, Rubric
+from judge.rubric import SCALE, Rubric, in_steps
 from judge.types import Attribute, Defect, Depth, Dimension, Element
 
 DISAGREEMENT = 1.0
@@ -59,9 +59,23 @@ class Answer:
 
 
 def read(
-    answer: Answer, rubric: Rubric, size: tuple[int, int], depth: Depth, notes: list[str]
+    answer: Answer,
+    rubric: Rubric,
+    size: tuple[int, int],
+    depth: Depth,
+    notes: list[str],
+    facts: Mapping[str, float],
 ) -> dict[str, Any]:
-    """The fields of a scored verdict. Raises `ReplyError`."""
+    """The fields of a scored verdict. Raises `ReplyError`.
+
+    Args:
+        answer: the reply against its form.
+        rubric: what was asked.
+        size: width and height of the original in pixels.
+        depth: which form was filled.
+        notes: gets what the reader should know.
+        facts: what was measured, 0..1.
+    """
     values = answer.values
     elements = []
     for index, (name, written) in enumerate(values.get("elements", {}).items()):
@@ -89,28 +103,60 @@ def read(
         notes.append("the backend estimated the probabilities from the likeliest tokens")
     if not answer.complete:
         notes.append("the backend gave no probabilities: numbers are those of the written labels")
+    distribution = _with_measured(distribution, rubric.score.measured, facts)
+    score, explanation = _expectation(distribution), values.get("explanation", "")
+    if not explanation and depth == "verdict":
+        explanation = _explained(rubric, attributes, defects, facts, score, size)
     return {
-        "score": _expectation(distribution),
+        "score": score,
         "distribution": distribution,
         "dimensions": {n: Dimension(score=_expectation(d), distribution=d) for n, d in scales.items()},
         "elements": elements,
         "attributes": attributes,
         "defects": defects,
-        "explanation": values.get("explanation", ""),
+        "explanation": explanation,
     }
+
+
+def _with_measured(
+    distribution: list[float], shares: Mapping[str, float], facts: Mapping[str, float]
+) -> list[float]:
+    """The model's distribution beside those that facts stand for, each with its share."""
+    mixed = [(1 - sum(shares.values())) * p for p in distribution] if shares else distribution
+    for name, share in shares.items():
+        told = _spread([(1 + 4 * facts[name], 1.0)])
+        mixed = [p + share * q for p, q in zip(mixed, told, strict=True)]
+    return mixed
+
+
+def _explained(
+    rubric: Rubric,
+    attributes: Mapping[str, Attribute],
+    defects: Sequence[Defect],
+    facts: Mapping[str, float],
+    score: float,
+    size: tuple[int, int],
+) -> str:
+    """The rubric's own sentence about the picture."""
+    areas = [{"kind": d.kind, "severity": d.severity, "place": regions.place(d.box, *size)} for d in defects]
+    labels = {name: attribute.label for name, attribute in attributes.items()}
+    return rubric.said("picture", attributes=labels, defects=areas, facts=in_steps(facts), score=score)
 
 
 def _defect(
     answer: Answer, rubric: Rubric, size: tuple[int, int], index: int, item: dict[str, Any]
 ) -> Defect:
     opened = answer.probabilities(f"defects.{index}.open", ("open", "close"), "open")
+    box = regions.from_relative(_located(answer, f"defects.{index}.box", item["box"]), *size)
+    place = regions.place(box, *size)
     return Defect(
         family=rubric.family(item["kind"]),
         kind=item["kind"],
-        box=regions.from_relative(_located(answer, f"defects.{index}.box", item["box"]), *size),
+        box=box,
         severity=item["severity"],
         confidence=opened["open"],
-        explanation=item.get("explanation", ""),
+        explanation=item.get("explanation")
+        or rubric.said("region", kind=item["kind"], severity=item["severity"], place=place),
     )
 
 

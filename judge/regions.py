@@ -142,3 +142,17 @@ def _relative_pair(low: float, high: float, grid: int) -> tuple[int, int]:
 def _check_size(width: int, height: int) -> None:
     if width < 1 or height < 1:
         raise InputError("size", (width, height), "at least 1 x 1 pixels", "pass the picture's own size")
+
+
+def place(box: Box, width: int, height: int) -> str:
+    """Where in a picture a box lies, in words: in the middle, at the left, at the upper right, ..."""
+    if (box[2] - box[0]) * (box[3] - box[1]) > 0.7 * width * height:
+        return "nearly everywhere"
+    across, down = (box[0] + box[2]) / (2 * width), (box[1] + box[3]) / (2 * height)
+    rows, columns = ("upper", "", "lower"), ("left", "", "right")
+    row, column = rows[min(2, int(down * 3))], columns[min(2, int(across * 3))]
+    if not row and not column:
+        return "in the middle"
+    if not column:
+        return "at the top" if row == "upper" else "at the bottom"
+    return f"at the {row} {column}".replace("  ", " ")

@@ -75,6 +75,9 @@ class ScoreRule(Frozen):
     depths: tuple[Depth, ...] = ()
     """Depths beside `score` at which the rule gives the score. At others it is the score blank, and the rule
     a check on it."""
+    measured: dict[Name, Annotated[float, Field(gt=0, lt=1)]] = {}
+    """Facts (0 worst, 1 best) and the shares, less than 1 together, with which they count in the score; the
+    rest of it is the model's."""
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -102,6 +105,16 @@ class Example(Frozen):
     elements: tuple[str, ...] = ()
     answer: dict[str, Any]
     """The filled form: every member it has at depth `verdict`."""
+
+
+class Sentences(Frozen):
+    """Jinja templates that put answers into words, where the model is asked for no text of its own."""
+
+    picture: str = ""
+    """The explanation of the score, from `attributes` (name -> label), `defects` (kind, severity, place),
+    `facts` (0..1000) and `score`."""
+    region: str = ""
+    """The explanation of a region, from its `kind`, `severity` and `place`."""
 
 
 class Rubric(Frozen):
@@ -135,6 +148,7 @@ class Rubric(Frozen):
     """What explanations are written in. Names of members and labels never change."""
     examples: tuple[Example, ...] = ()
     templates: Templates
+    sentences: Sentences = Sentences()
     score: ScoreRule = ScoreRule()
 
     @model_validator(mode="after")
@@ -148,6 +162,10 @@ class Rubric(Frozen):
             raise ValueError("defects are asked for, but no kinds are given")
         if self.facts:
             _check_facts(self.facts)
+        if untold := [name for name in self.score.measured if name not in self.facts]:
+            raise ValueError(f"score.measured: {untold[0]!r} is not among the facts")
+        if sum(self.score.measured.values()) >= 1:
+            raise ValueError("score.measured: the shares make 1 or more, which leaves nothing to the model")
         known = {dimension.name for dimension in self.dimensions}
         if unknown := [name for name in self.score.dimensions if name not in known]:
             raise ValueError(f"score.{self.score.rule} uses {unknown[0]!r}, which is no dimension")
@@ -302,7 +320,7 @@ class Rubric(Frozen):
             depth=depth,
             max_defects=max_defects,
             reference=reference,
-            facts={name: round(value * 100) * 10 for name, value in facts.items()},
+            facts=in_steps(facts),
         )
         if LANGUAGES[self.language] and depth == "verdict" and not brief:
             text += f"\n\n{LANGUAGES[self.language]}"
@@ -317,13 +335,31 @@ class Rubric(Frozen):
             values["defects"] = values["defects"][:max_defects]
         return form.render(values)
 
+    def said(self, what: Literal["picture", "region"], **known: Any) -> str:
+        """An explanation by the rubric's own sentences; empty where it has none. See `Sentences`."""
+        return " ".join(self._worded[what].render(**known).split())
+
     @cached_property
     def _compiled(self) -> tuple[Any, Any]:
-        from jinja2 import StrictUndefined
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-        jinja = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
+        jinja = _jinja()
         return jinja.from_string(self.templates.full), jinja.from_string(self.templates.brief)
+
+    @cached_property
+    def _worded(self) -> dict[str, Any]:
+        jinja = _jinja()
+        return {name: jinja.from_string(text) for name, text in self.sentences.model_dump().items()}
+
+
+def _jinja() -> Any:
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    return ImmutableSandboxedEnvironment(undefined=StrictUndefined)
+
+
+def in_steps(facts: Mapping[str, float]) -> dict[str, int]:
+    """Facts (0..1) as they are told: 0, 10, ... 1000, as coordinates are."""
+    return {name: round(value * 100) * 10 for name, value in facts.items()}
 
 
 def _check_facts(names: Sequence[str]) -> None:

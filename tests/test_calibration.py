@@ -21,6 +21,7 @@ from judge.calibration import OUTSIDE, Calibration, Scale, expectation, tempered
 from judge.errors import InputError
 from judge.judge import Judge
 from judge.likeness import measured
+from judge.rubric import Rubric, ScoreRule
 
 
 class Harsh(Filler):
@@ -168,8 +169,9 @@ def test_too_few_labels_and_constant_scores_are_refused(data, tmp_path):
             ask.images[:] = [Image.new("RGB", (8, 8))]
             return super()._fill(ask)
 
+    blind = Rubric.load("quality").model_copy(update={"score": ScoreRule()})  # nothing measured in its score
     with pytest.raises(InputError, match="the same"):
-        constant = Judge(backend=Constant(), rubric="quality", calibration=False)
+        constant = Judge(backend=Constant(), rubric=blind, calibration=False)
         fitting.calibrate(constant, fitting.source("live-itw", data))
 
 

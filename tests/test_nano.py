@@ -68,7 +68,7 @@ def test_every_task_renders_and_its_own_form_reads_it_back(make):
         assert task.form.parse(task.form.render(task.values)) == task.values
 
 
-@pytest.mark.parametrize("name", ["default", "quality"])
+@pytest.mark.parametrize("name", ["default"])
 @pytest.mark.parametrize("score_only", [False, True])
 def test_judging_targets_are_the_rubrics_own_form_and_messages(name, score_only):
     rubric = Rubric.load(name)

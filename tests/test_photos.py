@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from functools import partial
+from random import Random
 
 import numpy as np
 import pytest
@@ -10,13 +12,15 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from finetune.cli import app
-from finetune.photos.distorted import distort, whole
+from finetune.photos.distorted import Spot, distort, whole
 from finetune.photos.distortions import KINDS, MAKERS, kind_of
-from finetune.photos.estimates import fit
-from finetune.photos.pool import Pool, build, distorted, is_held_out
+from finetune.photos.estimates import apart, fit
+from finetune.photos.pool import Example, Pool, build, distorted, is_held_out
+from finetune.photos.questions import ask
 from judge import InputError
 from judge.evidence import KINDS as ESTIMATED
 from judge.evidence import LOCAL, WIDTH, Measured, estimators
+from judge.rubric import Rubric
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +72,37 @@ def test_a_pool_is_read_as_written_and_estimators_are_fitted_on_it(tmp_path, pho
     fit([pool], pool, tmp_path / "own.safetensors", steps=3)
     seems, good = estimators(tmp_path / "own.safetensors").read(np.stack([Measured.of(expected).whole]))
     assert seems.shape == (1, len(ESTIMATED)) and np.isfinite(seems).all() and np.isfinite(good).all()
+
+
+def test_a_photographs_own_opinion_says_nothing_of_what_is_told_about_it(tmp_path) -> None:
+    """Two pools that differ in the opinion of one photograph only: its estimate is the same in both."""
+    r = np.random.default_rng(2)
+    pictures = r.integers(0, 256, (10, 48, 64, 3), np.uint8)
+
+    def estimated(name: str, of_first: float) -> np.ndarray:
+        scores = [of_first, *np.linspace(1, 5, 9)]
+        jobs = [partial(_rated, p, str(n), s) for n, (p, s) in enumerate(zip(pictures, scores, strict=True))]
+        build(tmp_path / name, [job for job in jobs for _ in range(2)], workers=1)
+        return apart(Pool(tmp_path / name))
+
+    low, high = estimated("low", 1.0), estimated("high", 5.0)
+    assert low[:2] == pytest.approx(high[:2]) and not np.allclose(low[2:], high[2:])
+
+
+def _rated(picture: np.ndarray, name: str, score: float) -> tuple[np.ndarray, Example]:
+    return picture, Example("opinion", name, score, kind="")
+
+
+def test_an_adapter_is_taught_the_rubrics_own_form_under_what_was_measured(photograph: np.ndarray) -> None:
+    rubric, r = Rubric.load("quality"), Random(1)
+    facts = Measured.of(photograph).facts()
+    spot = Spot("noise", 0.8, (0.1, 0.1, 0.6, 0.6))
+    task = ask(r, rubric, Example("distorted", "x", 2.2, "blur", 0.9, (spot,)), facts, score_only=False)
+    assert task.form == rubric.form() and task.values["degradation"] == "blur"
+    assert task.values["severity"] == "strong" and task.values["defects"][0]["box"] == [100, 100, 600, 600]
+    assert task.soft == {"score": 2.2} and "Measured: a" in task.user
+    rated = ask(r, rubric, Example("opinion", "x", 4.0, kind=""), facts, score_only=False)
+    assert rated.values["degradation"] in rubric.attributes[0].labels
 
 
 def test_the_held_out_quarter_goes_by_name_alone() -> None:

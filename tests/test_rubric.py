@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
+from pydantic import ValidationError
 
+from judge.backends.scripted import Scripted
 from judge.errors import InputError, RubricError
-from judge.rubric import Rubric
+from judge.judge import Judge
+from judge.rubric import Rubric, in_steps
 
 DEFAULT, QUALITY = Rubric.load("default"), Rubric.load("quality")
 
@@ -48,7 +52,7 @@ def test_the_full_template_names_every_member_of_the_form() -> None:
             text = text_of(rubric.messages("a cat", ["a cat"], depth=depth))
             for key, _ in form.root.members:
                 assert f'"{key}"' in text
-            assert ('"explanation"' in text) == (depth == "verdict")
+            assert ('"explanation"' in text) == (depth == "verdict" and rubric.explanation > 0)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
@@ -71,7 +75,7 @@ def test_the_answer_of_the_default_rubric_puts_evidence_before_scores() -> None:
         "elements", "degradation", "defects", "alignment", "structure", "score", "explanation",
     ]  # fmt: skip
     assert [key for key, _ in QUALITY.form().root.members] == [
-        "degradation", "severity", "score", "explanation",
+        "degradation", "severity", "defects", "score",
     ]  # fmt: skip
 
 
@@ -114,7 +118,39 @@ def test_kinds_belong_to_families() -> None:
     with pytest.raises(InputError, match="missing part"):
         DEFAULT.family("smeard")
     with pytest.raises(InputError, match="allowed: none"):
-        QUALITY.family("smeared")
+        Rubric.load("video").family("smeared")
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [({"noise": 0.4, "seems_good": 0.6}, "1 or more"), ({"warmth": 0.1}, "not among the facts")],
+)
+def test_shares_of_measures_that_cannot_be_are_refused(shares: dict[str, float], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Rubric(**(QUALITY.model_dump() | {"score": {"measured": shares}}))
+
+
+def test_what_is_measured_counts_in_the_score_with_its_share() -> None:
+    answer = {"degradation": "none", "severity": "none", "defects": [], "score": 2}
+    picture = Image.new("RGB", (64, 64))
+    verdict = Judge(backend=Scripted([answer]), rubric="quality")(picture)
+    measured = 1 + 4 * min(1.0, max(0.0, verdict.facts["seems_good"]))
+    assert verdict.score == pytest.approx(0.5 * 2 + 0.5 * measured)
+    assert sum(verdict.distribution or []) == pytest.approx(1)
+
+
+def test_answers_are_put_into_the_rubrics_own_words_with_what_was_measured() -> None:
+    said = QUALITY.said(
+        "picture",
+        attributes={"degradation": "noise", "severity": "strong"},
+        defects=[{"kind": "blur", "severity": "moderate", "place": "at the upper left"}],
+        facts=in_steps(dict.fromkeys(QUALITY.facts, 0.254)),
+        score=2.0,
+    )
+    assert said.startswith("strong noise; blur at the upper left; measured") and "sharpness 250" in said
+    region = {"kind": "blur", "severity": "moderate", "place": "at the top"}
+    assert QUALITY.said("region", **region) == "moderate blur at the top"
+    assert DEFAULT.said("region", **region) == ""
 
 
 def test_the_hash_covers_everything_that_is_asked(tmp_path: Path) -> None:

@@ -90,12 +90,15 @@ def measure_suites(seed: int) -> dict[str, Any]:
     return part.run(seed)
 
 
-def measure_photos(data: Path, contents: int) -> dict[str, Any]:
-    """The estimators of measured facts."""
+def measure_photos(
+    data: Path, contents: int, model: str, adapter: str | None, batch: int
+) -> dict[str, Any]:
+    """The judge of photographs, and the estimators of measured facts."""
     from eval.bench import photos as part
 
+    judge = open_judge(model, adapter, "quality")
     with progress("photos", 105 + contents * len(part.MAKERS) * len(part.STRENGTHS)) as tick:
-        return part.run(data, contents, tick)
+        return {**part.run(judge, data, contents, batch, tick), **named(model, adapter)}
 
 
 def measure_backend(seed: int, rounds: int, model: str, adapter: str | None) -> dict[str, Any]:
@@ -272,10 +275,13 @@ def suites(seed: Seed = 0, as_json: Json = False) -> None:
 def photos(
     data: Annotated[Path, typer.Option(help="Folder with clive_train (LIVE in the Wild) and kodak24.")],
     contents: Annotated[int, typer.Option(min=2, max=24, help="How many of Kodak's photographs.")] = 24,
+    model: Model = "embedded",
+    adapter: Adapter = None,
+    batch: Batch = 16,
     as_json: Json = False,
 ) -> None:
-    """Opinions and strengths of distortions as estimated from measured facts, beside BRISQUE and SVR."""
-    show("photos", lambda: measure_photos(data, contents), as_json)
+    """Opinions and strengths of distortions by the judge and by measured facts, beside BRISQUE and SVR."""
+    show("photos", lambda: measure_photos(data, contents, model, adapter, batch), as_json)
 
 
 @app.command()

@@ -1,10 +1,12 @@
-"""What the estimators of `judge.evidence` know of photographs: people's opinions, strengths of distortions.
+"""What a judge under the rubric `quality`, and the estimators of `judge.evidence` that it is told of, know of
+photographs: people's opinions, strengths of distortions.
 
-Opinions: the quarter of LIVE in the Wild that fitting never saw (`finetune.photos.pool.is_held_out`), beside
-the 36 features of BRISQUE (Mittal, Moorthy & Bovik 2012) and support vector regression on the other three.
-Distortions: Kodak's photographs, none of which is fitted on, in every way and five strengths; the correlation
-of the estimate of that kind with the strength, over all of them at once and as a mean over photographs
-(`within`).
+Opinions: the quarter of LIVE in the Wild that nothing was fitted or trained on
+(`finetune.photos.pool.is_held_out`), beside the 36 features of BRISQUE (Mittal, Moorthy & Bovik 2012) and
+support vector regression on the other three. Distortions: Kodak's photographs, of which the same holds, in
+every way and five strengths; the correlation of the estimate of that kind with the strength, over all of them
+at once and as a mean over photographs (`within`); of the judge's score as a mean over photographs, downwards
+(`judge_within`).
 """
 
 from __future__ import annotations
@@ -24,16 +26,19 @@ from finetune.photos.pool import is_held_out
 from judge.errors import InputError
 from judge.evidence import Measured
 from judge.measures import View, shape
+from judge.types import Depth
 
 STRENGTHS = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
-def run(data: Path, contents: int, tick: Callable[[], None]) -> dict[str, Any]:
-    """Measure the estimators.
+def run(judge: Any, data: Path, contents: int, batch: int, tick: Callable[[], None]) -> dict[str, Any]:
+    """Measure both.
 
     Args:
+        judge: under the rubric `quality`.
         data: folder with `clive_train` (LIVE in the Wild) and `kodak24`.
         contents: how many of Kodak's photographs.
+        batch: pictures judged at once.
         tick: called once a picture.
 
     Raises:
@@ -41,21 +46,27 @@ def run(data: Path, contents: int, tick: Callable[[], None]) -> dict[str, Any]:
     """
     found: dict[str, Measure] = {}
     known, held = _opinions(data)
-    seems = _estimates([read_rgb(path) for path, _ in held], "seems_good", tick)
-    truth = np.array([mos for _, mos in held])
-    for name, predicted in (("seems_good", seems), ("brisque_svr", _brisque(known, held))):
+    photographs, truth = [read_rgb(path) for path, _ in held], np.array([mos for _, mos in held])
+    opinions = {
+        "judge": _scores(judge, photographs, "verdict", batch),
+        "judge_score_depth": _scores(judge, photographs, "score", batch),
+        "seems_good": _estimates(photographs, "seems_good", tick),
+        "brisque_svr": _brisque(known, held),
+    }
+    for name, predicted in opinions.items():
         found[f"{name}_srcc"] = srcc(predicted, truth, interval=True)
         found[f"{name}_plcc"] = plcc(predicted, truth, interval=True)
-    within: dict[str, float] = {}
+    within, judged = dict[str, float](), dict[str, float]()
     for maker, pictures in _distortions(data, contents):
         fact = f"seems_{kind_of(maker).replace(' ', '_')}"
         strengths = _estimates(pictures, fact, tick)
         found[f"{maker}_srcc"] = srcc(strengths, np.tile(STRENGTHS, contents), interval=True)
-        rows = strengths.reshape(contents, len(STRENGTHS))
-        within[maker] = float(np.mean([srcc(row, np.array(STRENGTHS)).value or 0.0 for row in rows]))
+        within[maker] = _within(strengths)
+        judged[maker] = _within(-_scores(judge, pictures, "score", batch))
     return {
         **{name: measure.value for name, measure in found.items()},
         "within": within,
+        "judge_within": judged,
         "interval_95": {name: [m.interval.low, m.interval.high] for name, m in found.items() if m.interval},
         "photographs": len(held),
         "fitted_on": len(known),
@@ -87,6 +98,17 @@ def _estimates(pictures: Iterable[Any], fact: str, tick: Callable[[], None]) -> 
         tick()
         found.append(Measured.of(pixels).facts()[fact])
     return np.array(found)
+
+
+def _scores(judge: Any, pictures: Iterable[Any], depth: Depth, batch: int) -> NDArray[np.float64]:
+    verdicts = judge.many(({"image": picture} for picture in pictures), depth=depth, batch=batch)
+    return np.array([np.nan if verdict.score is None else verdict.score for verdict in verdicts])
+
+
+def _within(values: NDArray[np.float64]) -> float:
+    """The mean over photographs of the correlation with the strengths."""
+    rows = values.reshape(-1, len(STRENGTHS))
+    return float(np.mean([srcc(row, np.array(STRENGTHS)).value or 0.0 for row in rows]))
 
 
 def _distortions(data: Path, contents: int) -> Iterator[tuple[str, list[Any]]]:

@@ -1,4 +1,5 @@
-"""`judge finetune photos`: pools of photographs, and the estimators that judge/evidence.py has of them.
+"""`judge finetune photos`: pools of photographs, the estimators that judge/evidence.py has of them, and the
+adapter for their technical quality.
 
 The steps in order stand in finetune/README.md. Heavy imports stand inside the commands.
 """
@@ -15,16 +16,18 @@ import typer
 from judge.errors import InputError, JudgeError
 
 app = typer.Typer(
-    help="Photographs with known distortions or opinions, and estimators of both.",
+    help="Teach the embedded judge the technical quality of photographs.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
+BASE = Path(__file__).parents[2] / "judge" / "assets" / "nano" / "base"
 Out = Annotated[Path, typer.Argument(help="Folder to write.")]
 Seed = Annotated[int, typer.Option(min=0)]
 Count = Annotated[int, typer.Option(min=1)]
 Pools = Annotated[list[Path], typer.Argument(help="Folders written by `pool`, `opinions` or `scenes`.")]
+Base = Annotated[Path, typer.Option(help="Checkpoint that the adapter is for.")]
 
 
 @contextmanager
@@ -84,6 +87,52 @@ def estimates(
 
     with _one_line_errors():
         fit([Pool(folder) for folder in pools], Pool(opinions), seed=seed)
+
+
+@app.command()
+def train(
+    pools: Pools,
+    held: Annotated[Path, typer.Option(help="Pool that is measured on, never trained on.")],
+    out: Annotated[Path, typer.Option(help="Folder of checkpoints, log and result.")],
+    start: Annotated[Path | None, typer.Option(help="Adapter to go on from; default: a fresh one.")] = None,
+    init: Base = BASE,
+    minutes: float = 12,
+    steps: Annotated[int, typer.Option(help="Length of the schedule in steps; 0: by --minutes.")] = 0,
+    lr: float = 1.5e-3,
+    batch: int = 32,
+    rank: int = 32,
+    seed: Seed = 0,
+    workers: Annotated[int, typer.Option(min=1)] = 2,
+    measure_every: float = 4.0,
+) -> None:
+    """LoRA on the language layers, from pools of any sort."""
+    with _one_line_errors():
+        from finetune.photos import train as training
+        from finetune.photos.pool import Pool
+
+        for folder in (*pools, held):
+            Pool(folder)  # a bad one is told before anything starts
+        if start is not None and not (start / "adapter_config.json").is_file():
+            raise InputError("start", str(start), "a folder with adapter_config.json", "name an adapter")
+        if not (init / "config.json").is_file():
+            raise InputError("init", str(init), "a checkpoint's folder", "name one that has config.json")
+        from finetune.nano import spawn
+        from finetune.trainer import Settings
+
+        settings = Settings(
+            pools, init, held, out, minutes, lr, batch, seed, measure_every, longest=420, steps=steps
+        )
+        training.look(settings)
+        spawn(training.teach, workers, settings, rank, start)
+
+
+@app.command()
+def ship(adapter: Path, out: Annotated[Path, typer.Option()] = BASE.parent) -> None:
+    """Put the adapter beside the embedded judge's base, for the rubric `quality`."""
+    with _one_line_errors():
+        from finetune.ship import ship_beside
+
+        ship_beside(adapter, out, "quality")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from torch import nn
 
 from finetune.photos.pool import Pool
 from judge.evidence import KINDS, WEIGHTS, Measured
+from judge.evidence import opinions as guessed
 from judge.regions import iou
 
 HIDDEN, STEPS, BATCH = 96, 5000, 256
@@ -95,15 +96,34 @@ def perceptron(rows: Rows, strengths: Rows, steps: int = STEPS, seed: int = 0) -
     return {name: p.detach().numpy() for name, p in named.items()}
 
 
-def kernel(opinions: Pool) -> dict[str, Rows]:
-    """What `judge.evidence.Estimators` needs to estimate opinions, by name."""
+FOLDS = 5
+
+
+def apart(opinions: Pool, seed: int = 0) -> Rows:
+    """Opinions (n,), 0..1, estimated for each photograph by the kernel of the others, all views of one on one
+    side: what `seems_good` is worth about photographs that it was not fitted on."""
     rows = np.stack([Measured(np.asarray(numbers)).whole for numbers in opinions.measured])
-    truth = np.array([(example.score - 1) / 4 for example in opinions.rows])
+    names = sorted({example.name for example in opinions.rows})
+    fold = dict(zip(names, np.random.default_rng(seed).permutation(len(names)) % FOLDS, strict=True))
+    folds = np.array([fold[example.name] for example in opinions.rows])
+    found = np.zeros(len(rows), np.float32)
+    for n in range(FOLDS):
+        held = kernel(opinions, np.flatnonzero(folds != n))
+        found[folds == n] = guessed(rows[folds == n], **held)
+    return found
+
+
+def kernel(opinions: Pool, some: NDArray[np.intp] | None = None) -> dict[str, Rows]:
+    """What `judge.evidence.opinions` needs, by name; from all or `some` of the rows."""
+    chosen = range(len(opinions.rows)) if some is None else some
+    examples = [opinions.rows[n] for n in chosen]
+    rows = np.stack([Measured(np.asarray(opinions.measured[n])).whole for n in chosen])
+    truth = np.array([(example.score - 1) / 4 for example in examples])
     scale = np.stack([rows.mean(0), rows.std(0) + 1e-3])
     known = np.clip((rows - scale[0]) / scale[1], -3, 3)
     apart = ((known[:, None] - known[None]) ** 2).mean(-1)
     # Views of one photograph are nearly one: the ridge grows with how many there are.
-    views = len(rows) / len({example.name for example in opinions.rows})
+    views = len(rows) / len({example.name for example in examples})
     gram = np.exp(-RATE * apart) + views * RIDGE * np.eye(len(rows))
     shares = np.linalg.solve(gram, truth - truth.mean())
     return {"known": known, "shares": shares, "scale": scale, "base": np.array([truth.mean(), RATE])}
