@@ -16,7 +16,7 @@ from judge.backends.scripted import Scripted
 from judge.errors import BackendError, InputError, MediaError, ReplyError, RubricError
 from judge.form import dumps
 from judge.judge import Judge
-from judge.rubric import Rubric
+from judge.rubric import Rubric, ScoreRule
 from judge.types import Sample, Verdict
 
 FULL: dict[str, Any] = {
@@ -97,7 +97,8 @@ def test_score_depth_of_a_slot_rubric_is_its_score_blank() -> None:
         "attributes.degradation": {"none": 1.0}, "attributes.severity": {"none": 1.0},
         "score": {"2": 0.5, "3": 0.5},
     })  # fmt: skip
-    verdict = Judge(backend=Scripted([reply]), rubric="quality")(image(), depth="score")
+    rubric = Rubric.load("quality").model_copy(update={"score": ScoreRule()})  # nothing measured in its score
+    verdict = Judge(backend=Scripted([reply]), rubric=rubric)(image(), depth="score")
     assert verdict.score == pytest.approx(2.5)
     assert verdict.dimensions == {}
 

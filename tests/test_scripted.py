@@ -10,7 +10,7 @@ from judge.errors import BackendError, ReplyError
 from judge.rubric import Rubric
 
 RUBRIC = Rubric.load("quality")
-VALUES = {"degradation": "blur", "severity": "slight", "score": 4, "explanation": "soft"}
+VALUES = {"degradation": "blur", "severity": "slight", "defects": [], "score": 4}
 
 
 def ask() -> Ask:
