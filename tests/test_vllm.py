@@ -384,7 +384,7 @@ def test_an_adapter_that_changes_nothing_does_not_start(tmp_path: Path) -> None:
     """Weights under a wrong prefix: vLLM would serve the base model in the adapter's name."""
     from safetensors.torch import load_file, save_file
 
-    for part in ("base", "judge.json"):
+    for part in ("base", "judge.json", "quality", "video"):
         (tmp_path / part).symlink_to(EMBEDDED / part)
     (tmp_path / "adapter").mkdir()
     for file in ("adapter_config.json",):

@@ -128,7 +128,9 @@ class Fleet:
         ]
         with _quiet_context():
             given = ray.data.from_items(pieces, override_num_blocks=len(pieces))
-            read = given.map_batches(_reading(source, self.batch), batch_size=1, num_cpus=READING)
+            # Reading asks for no CPU of its own: where a node goes, the workers that are restarted elsewhere
+            # may take all that are left, and what was being read on it could never be read again.
+            read = given.map_batches(_reading(source, self.batch), batch_size=1, num_cpus=0)
             verdicts = read.map_batches(
                 _Worker,
                 fn_constructor_args=(self.make, source, self.depth, self.batch, self.pixels),
