@@ -9,6 +9,7 @@ import resource
 import signal
 import socket
 import tarfile
+import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -415,13 +416,23 @@ def test_a_fleet_gives_the_rows_of_a_local_run(nodes: Any, second: Any, tmp_path
 
 
 @pytest.mark.slow
-def test_every_row_once_though_a_worker_dies(nodes: Any, tmp_path: Path) -> None:
+def test_every_row_once_though_a_worker_dies_and_a_node_goes(
+    nodes: Any, second: Any, tmp_path: Path
+) -> None:
     from judge.batch.fleet import Fleet
 
-    rows, out = write_rows(tmp_path, 400), tmp_path / "out"
+    started, _ = nodes
+    rows, out, gone = write_rows(tmp_path, 400), tmp_path / "out", list[float]()
+
+    def remove(tally: Any) -> None:
+        if tally.done >= 150 and not gone:
+            gone.append(time.monotonic())
+            started.remove_node(second)
+
     make = partial(judge_of, seconds=0.01, word="thing 77", marker=str(tmp_path / "died"))
-    done = score(files(str(rows)), str(out), Fleet(make, "score", BATCH, cpus=0.5), ASKED)
-    assert (tmp_path / "died").exists() and done.done == 400
+    fleet = Fleet(make, "score", BATCH, cpus=0.5, patience=20)
+    done = score(files(str(rows)), str(out), fleet, ASKED, tick=remove)
+    assert gone and (tmp_path / "died").exists() and done.done == 400
     assert recorded(out) == local(rows, judge_of())
 
 

@@ -14,6 +14,8 @@ import os
 import pickle
 import re
 import socket
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,8 +32,8 @@ from judge.errors import InputError
 from judge.judge import Judge
 from judge.types import Depth
 
-READING = 0.25
-"""CPUs of a task that reads rows."""
+SPARE = 0.25
+"""CPUs that workers leave to Ray Data's own tasks."""
 RETRIES = 3
 """How often a unit is tried again whose worker died over it."""
 KNOCK = 5.0
@@ -103,6 +105,7 @@ class Fleet:
         depth, batch, pixels: as in `judge.batch.units.judged`.
         workers: how many; None: as many as there is room for.
         cpus, gpus: what each of them takes; fractions are allowed.
+        patience: seconds without an answer after which, where a node was lost, a round ends with what it has.
     """
 
     make: Callable[[], Judge]
@@ -112,6 +115,7 @@ class Fleet:
     workers: int | None = None
     cpus: float = 1.0
     gpus: float = 0.0
+    patience: float = 120.0
 
     def __call__(self, source: Source, done: Mapping[int, list[Place]]) -> Iterator[Judged]:
         """The verdicts on what is not done, in the order in which workers get done.
@@ -143,13 +147,15 @@ class Fleet:
             )
             try:
                 table: Any  # typed as any of the formats that there are
-                for table in verdicts.iter_batches(batch_size=None, batch_format="pyarrow"):
-                    yield from map(pickle.loads, table["judged"].to_pylist())
+                with _watched(verdicts, self.patience) as heard:
+                    for table in verdicts.iter_batches(batch_size=None, batch_format="pyarrow"):
+                        heard()
+                        yield from map(pickle.loads, table["judged"].to_pylist())
             except ray.exceptions.RayError as error:
                 raise WorkersLost(f"ray: {' '.join(str(error).split())[:300]}") from error
 
     def _size(self) -> int:
-        """How many workers there will be. Actors that take every CPU would leave none to read rows with, and
+        """How many workers there will be. Actors that take every CPU would leave Ray's own tasks none, and
         all would wait for each other without a word."""
         if not self.cpus > 0 and not self.gpus > 0:
             raise InputError("cpus", self.cpus, "above 0, or GPUs above 0", "1 is the usual one")
@@ -158,16 +164,46 @@ class Fleet:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         fits = sum(_fits(node, self.cpus, self.gpus) for node in nodes)
         spare = sum(node.get("CPU", 0.0) for node in nodes) - fits * self.cpus
-        if fits and spare < READING and self.cpus:
+        if fits and spare < SPARE and self.cpus:
             fits -= 1
         cpus, gpus = (sum(node.get(name, 0.0) for node in nodes) for name in ("CPU", "GPU"))
-        room = f"the cluster has {cpus:g} CPUs and {gpus:g} GPUs, and reading takes {READING} CPUs"
+        room = f"the cluster has {cpus:g} CPUs and {gpus:g} GPUs, and {SPARE} CPUs stay free"
         each = f"{self.cpus:g} CPUs and {self.gpus:g} GPUs each"
         if fits < 1:
             raise InputError("workers", self.workers or each, f"workers of {each} that fit", room)
         if self.workers is not None and not 1 <= self.workers <= fits:
             raise InputError("workers", self.workers, f"1 to {fits} of {each}", room)
         return self.workers or fits
+
+
+@contextmanager
+def _watched(dataset: Any, patience: float) -> Iterator[Callable[[], None]]:
+    """End the dataset's execution when a node was lost and nothing was heard for so long: Ray Data's executor
+    may wait for ever for what went with the node. What it has given by then stands, and its iterator ends.
+
+    Yields:
+        What is to be called at every answer.
+    """
+    begun, over, last = _alive(), threading.Event(), [time.monotonic()]
+
+    def watch() -> None:
+        while not over.wait(patience / 10):
+            late = time.monotonic() - last[0] > patience
+            if late and begun - _alive() and (executor := dataset._current_executor):
+                executor.shutdown(force=True)
+                return
+
+    watcher = threading.Thread(target=watch, name="batch-watch", daemon=True)
+    watcher.start()
+    try:
+        yield lambda: last.__setitem__(0, time.monotonic())
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _alive() -> set[str]:
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
 
 
 def _fits(node: Mapping[str, float], cpus: float, gpus: float) -> int:
