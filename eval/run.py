@@ -30,6 +30,7 @@ from typing import Any, Protocol
 import judge as package
 from eval.recorded import FORMAT, MANIFEST, RESULTS, Manifest, check_same, items_of, lines, read_manifest
 from eval.suites.base import Item, Suite
+from judge.asking import Card
 from judge.errors import InputError, JudgeError
 from judge.rubric import Rubric
 from judge.types import Depth, Sample, Verdict
@@ -237,7 +238,7 @@ def _loaded(judge: Judging) -> Manifest:
         "loaded": {
             "model": backend.model,
             "revision": backend.revision,
-            "adapter": backend.adapter or None,
+            "adapter": Card.of(backend).under(judge.rubric.name).adapter or None,
             "backend": backend.name,
             "backend_version": backend.version,
         }

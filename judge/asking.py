@@ -6,7 +6,7 @@ needs the model itself, only its `Card`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from judge.errors import InputError, ReplyError
 from judge.given import checked_depth, checked_elements, checked_prompt, checked_sample, printable
 from judge.reading import Answer, read
 from judge.rubric import Rubric
-from judge.showing import shown
+from judge.showing import Shown, shown
 from judge.types import Comparison, Depth, Provenance, Sample, Verdict
 
 if TYPE_CHECKING:
@@ -136,30 +136,9 @@ class Asking:
         sample, rubric, notes = checked_sample(given), self.rubric, list[str]()
         checked_depth(depth)
         prompt = checked_prompt(sample.prompt, rubric.needs_prompt, notes)
-        elements = checked_elements(sample.elements)
-        if not rubric.elements:
-            if elements:
-                notes.append(f"rubric {rubric.name} asks for no elements: those given were left out")
-            elements = []
-        elif elements is None:
-            elements = split(prompt)
+        elements = self._elements(sample, prompt, notes)
         seen = shown(sample, rubric, self.card, self.max_pixels, field)
         reference = self._reference(sample, notes)
-        form = rubric.form(elements, self.max_defects).at_depth(depth)
-        messages = rubric.messages(
-            prompt,
-            elements,
-            brief=self.card.brief,
-            depth=depth,
-            max_defects=self.max_defects,
-            images=0 if seen.parts else len(seen.images),
-            facts=seen.facts,
-            reference=reference is not None,
-        )
-        content = messages[-1]["content"]
-        # A video stands where the picture would, behind the reference.
-        content[reference is not None : reference is not None] = seen.parts
-        images = [*self._examples, *([self._fitted(reference)] if reference else []), *seen.images]
         if self.embedded:
             notes += domain.of_rubric(rubric)
             if seen.parts or (rubric.needs_prompt and prompt):
@@ -169,19 +148,52 @@ class Asking:
         return Case(
             id=printable(sample.id),
             depth=depth,
-            ask=Ask(
-                images=images,
-                messages=messages,
-                form=form,
-                films=seen.films,
-                rubric=rubric.name,
-                seed=self.seed,
-            ),
+            ask=self._ask(prompt, elements, seen, reference, depth),
             size=seen.original.size,
             facts=seen.facts,
             notes=[*seen.notes, *notes],
             image=seen.original if keep else None,
             outside=self.scale.too_far(seen.original) if self.scale else "",
+        )
+
+    def _elements(self, sample: Sample, prompt: str, notes: list[str]) -> Sequence[str]:
+        """What is asked for: the sample's own elements, or those of its prompt, where the rubric has any."""
+        elements = checked_elements(sample.elements)
+        if self.rubric.elements:
+            return split(prompt) if elements is None else elements
+        if elements:
+            notes.append(f"rubric {self.rubric.name} asks for no elements: those given were left out")
+        return []
+
+    def _ask(
+        self,
+        prompt: str,
+        elements: Sequence[str],
+        seen: Shown,
+        reference: media.Picture | None,
+        depth: Depth,
+    ) -> Ask:
+        messages = self.rubric.messages(
+            prompt,
+            elements,
+            brief=self.card.brief,
+            depth=depth,
+            max_defects=self.max_defects,
+            images=0 if seen.parts else len(seen.images),
+            facts=seen.facts,
+            reference=reference is not None,
+        )
+        beside = [self._fitted(reference)] if reference is not None else []
+        # A video stands where the picture would, behind the reference.
+        content = messages[-1]["content"]
+        content[len(beside) : len(beside)] = seen.parts
+        return Ask(
+            images=[*self._examples, *beside, *seen.images],
+            messages=messages,
+            form=self.rubric.form(elements, self.max_defects).at_depth(depth),
+            films=seen.films,
+            rubric=self.rubric.name,
+            seed=self.seed,
         )
 
     def _reference(self, sample: Sample, notes: list[str]) -> media.Picture | None:

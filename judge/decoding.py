@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -251,31 +250,10 @@ def _stream(source: Any, field: str, max_bytes: int) -> Iterator[tuple[Any, str]
     elif isinstance(source, str) and source[:8].lower().startswith(("http://", "https://")):
         raise MediaError(field, source, _KINDS, "download it first: nothing is fetched while judging")
     elif isinstance(source, str | os.PathLike):
-        path = Path(source)
-        _check_file(path, field, max_bytes)
-        with path.open("rb") as file:
-            yield file, str(path)
+        with media.opened(Path(source), field, "video", max_bytes) as file:
+            yield file, str(source)
     else:
         raise MediaError(field, source, _KINDS, "pass one of these")
-
-
-def _check_file(path: Path, field: str, max_bytes: int) -> None:
-    shown, allowed = str(path), "the path of one video"
-    try:
-        about = path.stat()
-        with path.open("rb") if stat.S_ISREG(about.st_mode) else io.BytesIO():
-            pass
-    except FileNotFoundError:
-        mend = f"no such file (from {Path.cwd()}): check the path"
-        raise MediaError(field, shown, allowed, mend) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise MediaError(field, shown, allowed, f"{reason}: check the path") from None
-    if stat.S_ISDIR(about.st_mode):
-        raise MediaError(field, shown, allowed, "it is a directory: name a file in it")
-    if not stat.S_ISREG(about.st_mode):  # a pipe or a device may never end
-        raise MediaError(field, shown, allowed, "it is not a regular file: copy it into one")
-    media.check_bytes(about.st_size, field, shown, max_bytes)
 
 
 def _line(error: Exception) -> str:

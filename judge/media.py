@@ -15,9 +15,11 @@ import math
 import os
 import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -185,7 +187,30 @@ def _read(source: Any, field: str, max_bytes: int) -> tuple[bytes, str]:
 
 
 def _read_file(path: Path, field: str, max_bytes: int) -> bytes:
-    shown, allowed = str(path), "the path of one picture"
+    with opened(path, field, "picture", max_bytes) as file:
+        try:
+            data = file.read(max_bytes + 1)
+        except OSError as error:
+            mend = f"{error.strerror or error}: check the path"
+            raise MediaError(field, str(path), "the path of one picture", mend) from None
+    check_bytes(len(data), field, str(path), max_bytes)
+    return data
+
+
+@contextmanager
+def opened(path: Path, field: str, what: str, max_bytes: int) -> Iterator[BinaryIO]:
+    """A regular file, open for reading.
+
+    Args:
+        path: of the file.
+        field: what errors call the input.
+        what: what the file should be, for errors: "picture" or "video".
+        max_bytes: largest size.
+
+    Raises:
+        MediaError: there is none, it cannot be read, is no regular file, or is too large.
+    """
+    shown, allowed = str(path), f"the path of one {what}"
     try:
         about = path.stat()
         if stat.S_ISDIR(about.st_mode):
@@ -194,8 +219,7 @@ def _read_file(path: Path, field: str, max_bytes: int) -> bytes:
         if not stat.S_ISREG(about.st_mode):
             raise MediaError(field, shown, allowed, "it is not a regular file: copy it into one")
         check_bytes(about.st_size, field, shown, max_bytes)
-        with path.open("rb") as file:
-            data = file.read(max_bytes + 1)
+        file = path.open("rb")
     except MediaError:
         raise
     except FileNotFoundError:
@@ -204,8 +228,8 @@ def _read_file(path: Path, field: str, max_bytes: int) -> bytes:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise MediaError(field, shown, allowed, f"{reason}: check the path") from None
-    check_bytes(len(data), field, shown, max_bytes)
-    return data
+    with file:
+        yield file
 
 
 def from_data_url(url: str, field: str, max_bytes: int) -> tuple[bytes, str]:
