@@ -193,7 +193,7 @@ BACKWARDS = Form(
 def test_a_corner_that_lies_before_its_opposite_is_asked_again_with_the_labels_it_may_have(
     backend: Any, reference: Transformers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from judge.backends.vllm import Draft
+    from judge.backends.draft import Draft
 
     taken_back: list[int] = []
     original = Draft._back_to
