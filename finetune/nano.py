@@ -252,7 +252,8 @@ def ship_video(adapter: Path, out: Annotated[Path, typer.Option()] = Path("judge
 def smoke(out: Path, seed: int = 0) -> None:
     """The whole chain in small; prints what its base gets right on held-out scenes, beside constant answers.
 
-    In two minutes of two cores it learns to name colours; which statements hold comes later.
+    In two and a half minutes of two cores it learns to name colours; which statements hold comes later. (At
+    150 steps some seeds and processors had not begun to: .09 to .34, by 300 all had: .81 to .85.)
     """
     from finetune.network import Size
     from finetune.ship import ship as run
@@ -267,7 +268,7 @@ def smoke(out: Path, seed: int = 0) -> None:
         seed,
     )
     common = {"held": out / "held", "seed": seed, "measure_every": 60.0}
-    pretrain([out / "pool"], out / "init", out=out / "base", steps=150, **common)
+    pretrain([out / "pool"], out / "init", out=out / "base", steps=250, **common)
     adapt([out / "pool"], out / "base/model", out=out / "judge", steps=20, **common)
     run(out / "base/model", out / "judge/adapter", out / "nano")
     last = json.loads((out / "base/log.jsonl").read_text().splitlines()[-1])["held_out"]
