@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from eval.resample import Interval, Measure, draws, interval_of, percentiles, share
 from judge.errors import InputError
+from judge.strengths import count_wins, fit, open_chain
 
 Floats = NDArray[np.float64]
 
@@ -344,9 +345,9 @@ def bradley_terry(
     won = np.asarray(outcome, dtype=np.float64)
     if (a == b).any():
         raise InputError("second", names[int(a[a == b][0])], "another than the first", "remove the pair")
-    wins = _wins(a, b, won, np.ones(len(a)), len(names))
-    why = _open_chain(wins, names)
-    strengths = _fit_strengths(wins[None])[0] if not why else np.zeros(len(names))
+    wins = count_wins(a, b, won, np.ones(len(a)), len(names))
+    why = open_chain(wins, names)
+    strengths = fit(wins[None])[0] if not why else np.zeros(len(names))
     spans = _strength_spans(a, b, won, len(names), rounds, seed) if interval and not why else None
     found = []
     for at, name in enumerate(names):
@@ -357,55 +358,10 @@ def bradley_terry(
     return sorted(found, key=lambda s: (-(s.strength.value or 0.0), -s.wins / max(1, s.pairs), s.name))
 
 
-def _wins(a: Any, b: Any, won: Floats, weights: Floats, count: int) -> Floats:
-    """Wins of row over column, shape (count, count)."""
-    table = np.bincount(a * count + b, weights=won * weights, minlength=count * count)
-    table += np.bincount(b * count + a, weights=(1 - won) * weights, minlength=count * count)
-    return np.asarray(table.reshape(count, count), dtype=np.float64)
-
-
-def _open_chain(wins: Floats, names: list[str]) -> str:
-    """Why the maximum does not exist; empty where it does."""
-    from scipy.sparse.csgraph import connected_components
-
-    if len(names) < 2:
-        return f"a ranking needs at least 2 competitors, there are {len(names)}"
-    parts, _ = connected_components(wins > 0, directed=True, connection="strong")
-    if parts == 1:
-        return ""
-    for at, name in enumerate(names):
-        if not wins[:, at].any():
-            return f"{name} never lost, so its strength has no upper bound and the ranking no scale"
-        if not wins[at].any():
-            return f"{name} never won, so its strength has no lower bound and the ranking no scale"
-    return f"the competitors fall into {parts} parts between which all wins go one way, or that never met"
-
-
-def _fit_strengths(wins: Floats, *, prior: float = 0.0) -> Floats:
-    """Maximum-likelihood strengths of many tables at once, shape (tables, competitors); Newton's method."""
-    wins = wins + prior * (1 - np.eye(wins.shape[1]))
-    games = wins + wins.transpose(0, 2, 1)
-    total = wins.sum(axis=2)
-    theta = np.zeros(total.shape)
-    ones = np.ones((wins.shape[1],) * 2) / wins.shape[1]
-    for _ in range(200):
-        p = 1 / (1 + np.exp(theta[:, None, :] - theta[:, :, None]))
-        slope = total - (games * p).sum(axis=2)
-        curve = games * p * (1 - p)
-        # The likelihood does not change when all strengths move together; `ones` pins their mean.
-        hessian = np.eye(curve.shape[1]) * curve.sum(axis=2)[:, :, None] - curve + ones
-        step = np.linalg.solve(hessian, slope[:, :, None])[:, :, 0]
-        largest = np.abs(step).max(axis=1, keepdims=True)
-        theta = theta + step / np.maximum(1.0, largest)  # at most 1 at once: far steps overshoot
-        if largest.max() < 1e-12:
-            break
-    return np.asarray(theta - theta.mean(axis=1, keepdims=True))
-
-
 def _strength_spans(a: Any, b: Any, won: Floats, count: int, rounds: int, seed: int) -> list[Interval]:
     values = []
     for block in draws(len(a), rounds, seed):
-        tables = np.stack([_wins(a, b, won, weights, count) for weights in block.astype(np.float64)])
-        values.append(_fit_strengths(tables, prior=0.005))
+        tables = np.stack([count_wins(a, b, won, weights, count) for weights in block.astype(np.float64)])
+        values.append(fit(tables, prior=0.005))
     drawn = np.concatenate(values)
     return [percentiles(drawn[:, at]) for at in range(count)]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from judge.form import Form
     from judge.judge import Judge
+    from judge.panel import Panel
     from judge.rubric import Rubric
     from judge.types import LabelledSample, Labels, Sample, Verdict
 
@@ -39,6 +40,7 @@ __all__ = [
     "LabelledSample",
     "Labels",
     "MediaError",
+    "Panel",
     "ReplyError",
     "Rubric",
     "RubricError",
@@ -57,6 +59,7 @@ _HOME = {
     "LabelledSample": "types",
     "Labels": "types",
     "MediaError": "errors",
+    "Panel": "panel",
     "ReplyError": "errors",
     "Rubric": "rubric",
     "RubricError": "errors",

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import judge
-from judge import domain, media
+from judge import domain, media, pairwise
 from judge.backends.base import Ask, Reply, Tuning
 from judge.elements import split
 from judge.errors import InputError, ReplyError
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from judge.backends.base import Backend
     from judge.calibration import Calibration
+    from judge.form import Form
 
 MAX_PIXELS = 1_003_520
 """Pictures are reduced to this many pixels for models without a fixed input size: 1280 patches of 28 x 28."""
@@ -87,6 +88,11 @@ class Case:
     """The decoded original where the verdict is to keep it."""
     outside: str = ""
     """Why the verdict abstains: the picture is outside the calibration's domain."""
+    prompt: str = ""
+    picture: Image.Image | None = None
+    """The picture as the model sees it."""
+    reference: Image.Image | None = None
+    """The reference as the model sees it, where it is shown one."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +145,7 @@ class Asking:
         elements = self._elements(sample, prompt, notes)
         seen = shown(sample, rubric, self.card, self.max_pixels, field)
         reference = self._reference(sample, notes)
+        beside = None if reference is None else self._fitted(reference)
         if self.embedded:
             notes += domain.of_rubric(rubric)
             if seen.parts or (rubric.needs_prompt and prompt):
@@ -148,12 +155,15 @@ class Asking:
         return Case(
             id=printable(sample.id),
             depth=depth,
-            ask=self._ask(prompt, elements, seen, reference, depth),
+            ask=self._ask(prompt, elements, seen, beside, depth),
             size=seen.original.size,
             facts=seen.facts,
             notes=[*seen.notes, *notes],
             image=seen.original if keep else None,
             outside=self.scale.too_far(seen.original) if self.scale else "",
+            prompt=prompt,
+            picture=seen.images[0] if seen.images else None,
+            reference=beside,
         )
 
     def _elements(self, sample: Sample, prompt: str, notes: list[str]) -> Sequence[str]:
@@ -170,7 +180,7 @@ class Asking:
         prompt: str,
         elements: Sequence[str],
         seen: Shown,
-        reference: media.Picture | None,
+        reference: Image.Image | None,
         depth: Depth,
     ) -> Ask:
         messages = self.rubric.messages(
@@ -183,7 +193,7 @@ class Asking:
             facts=seen.facts,
             reference=reference is not None,
         )
-        beside = [self._fitted(reference)] if reference is not None else []
+        beside = [reference] if reference is not None else []
         # A video stands where the picture would, behind the reference.
         content = messages[-1]["content"]
         content[len(beside) : len(beside)] = seen.parts
@@ -275,6 +285,31 @@ def name_of(given: Sample | Mapping[str, Any]) -> str:
     return str(given.get("id", "") if isinstance(given, Mapping) else given.id)
 
 
+def compared_together(
+    a: Verdict, b: Verdict, form: Form, replies: Sequence[Reply | ReplyError]
+) -> Comparison:
+    """Which of two pictures is the better one, by two answers about both of them."""
+    try:
+        found = pairwise.read(form, replies)
+    except ReplyError as error:
+        reason = printable(str(error))
+        return Comparison(preferred=None, probability=None, how="pairwise", reason=reason, a=a, b=b)
+    chance = found.probability
+    if not found.exact:
+        a.provenance.notes.append("the comparison's probabilities are estimates or written labels")
+    return Comparison(
+        preferred="tie" if abs(chance - 0.5) <= pairwise.TIE else "a" if chance > 0.5 else "b",
+        probability=chance,
+        how="pairwise",
+        orders=found.orders,
+        swap_disagreement=found.disagreement,
+        explanation=printable(found.explanation),
+        margin=None if a.score is None or b.score is None else a.score - b.score,
+        a=a,
+        b=b,
+    )
+
+
 def compared(a: Verdict, b: Verdict) -> Comparison:
     """Which of two verdicts is the better one."""
     if a.score is None or b.score is None or a.distribution is None or b.distribution is None:
@@ -289,4 +324,6 @@ def compared(a: Verdict, b: Verdict) -> Comparison:
     margin = a.score - b.score
     preferred = "tie" if abs(margin) < 1e-6 else "a" if margin > 0 else "b"
     probability = min(1.0, max(0.0, better + equal / 2))
-    return Comparison(preferred=preferred, probability=probability, margin=margin, a=a, b=b)
+    return Comparison(
+        preferred=preferred, probability=probability, swap_disagreement=0.0, margin=margin, a=a, b=b
+    )

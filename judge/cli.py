@@ -40,6 +40,12 @@ class DepthName(StrEnum):
     verdict = "verdict"
 
 
+class HowName(StrEnum):
+    auto = "auto"
+    pointwise = "pointwise"
+    pairwise = "pairwise"
+
+
 Prompt = Annotated[str, typer.Option("--prompt", "-p", help="Text the picture was made from.")]
 Elements = Annotated[
     str | None, typer.Option(help="Statements to check, separated by commas. Default: taken from the prompt.")
@@ -267,12 +273,16 @@ def compare(
     adapter: Adapter = None,
     backend: BackendName = "auto",
     base_url: BaseUrl = None,
+    how: Annotated[HowName, typer.Option(help="pairwise shows both at once, in both orders.")] = HowName.auto,
+    reference: Reference = None,
     as_json: AsJson = False,
 ) -> None:
     """Say which of two pictures is better."""
     with one_line_errors():
         judge = _judge(model, adapter, backend, rubric, base_url)
-        found = judge.compare(a, b, prompt=prompt, elements=_listed(elements))
+        found = judge.compare(
+            a, b, prompt=prompt, elements=_listed(elements), reference=reference, how=how.value
+        )
     if as_json:
         typer.echo(found.model_dump_json())
     else:
@@ -280,6 +290,69 @@ def compare(
 
         _print(terminal_comparison(found, a, b))
     raise typer.Exit(int(found.preferred is None))
+
+
+@app.command()
+def rank(
+    data: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Pictures, folders of pictures (one a generator), or rows.")
+    ],
+    prompt: Prompt = "",
+    rubric: RubricName = "default",
+    model: Model = "embedded",
+    adapter: Adapter = None,
+    backend: BackendName = "auto",
+    base_url: BaseUrl = None,
+    how: Annotated[HowName, typer.Option(help="pairwise shows both at once, in both orders.")] = HowName.auto,
+    depth: Annotated[DepthName, typer.Option(help="Depth of the verdicts.")] = DepthName.score,
+    budget: Annotated[
+        int | None, typer.Option(help="Matches at most. Default: a fifth of all, at least 3 a competitor.")
+    ] = None,
+    confidence: Annotated[float, typer.Option(help="How sure the order of neighbours must be.")] = 0.95,
+    seed: Annotated[int, typer.Option(help="Of the order in which pictures are taken.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Rank pictures or generators by the most telling comparisons, until the order is settled."""
+    with one_line_errors():
+        from judge.ranking import entrants
+        from judge.ranking import rank as ranked
+
+        competitors = entrants(data, prompt)
+        judge = _judge(model, adapter, backend, rubric, base_url)
+        found = ranked(
+            judge,
+            competitors,
+            how=how.value,
+            depth=depth.value,
+            budget=budget,
+            confidence=confidence,
+            seed=seed,
+        )
+    if as_json:
+        typer.echo(found.model_dump_json())
+    else:
+        from judge.render import terminal_ranking
+
+        _print(terminal_ranking(found))
+    raise typer.Exit(int(not found.matches))
+
+
+@app.command()
+def elements(
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="Text to take apart.")],
+    by: Annotated[str, typer.Option(help="rules, words (finer), model, or auto.")] = "rules",
+    model: Model = "embedded",
+    adapter: Adapter = None,
+    backend: BackendName = "auto",
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a prompt apart into statements to check: kind, statement, what it needs."""
+    with one_line_errors():
+        found = _judge(model, adapter, backend, "default", base_url).elements(prompt, by=by)  # type: ignore[arg-type]
+    for one in found:
+        needs = f"  needs {', '.join(one.needs)}" if one.needs else ""
+        typer.echo(one.model_dump_json() if as_json else f"{one.kind:<10} {one.name}{needs}")
 
 
 @app.command()

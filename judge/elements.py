@@ -18,11 +18,11 @@ MAX_CHARS = 80
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """Control characters, line ends among them."""
 
-_ARTICLES = frozenset("a an the this that these those its it's his her their my your our".split())
-_DANGLING = _ARTICLES | {"of", "very"}
+ARTICLES = frozenset("a an the this that these those its it's his her their my your our".split())
+_DANGLING = ARTICLES | {"of", "very"}
 _PRONOUNS = frozenset("he she it they him them who which that there here we i you something".split())
-_COPULAS = frozenset("is are was were be being been has have".split())
-_COLOURS = frozenset(
+COPULAS = frozenset("is are was were be being been has have".split())
+COLOURS = frozenset(
     "red green blue yellow purple orange pink black white gray grey brown cyan magenta teal gold golden "
     "silver violet turquoise beige navy maroon olive lime pale dark light".split()
 )
@@ -33,7 +33,7 @@ _SIDES = {
     for c in ("of", "side of")
 }
 # Longest phrase first when matched; the value is how the element words it.
-_RELATIONS = _SIDES | {
+RELATIONS = _SIDES | {
     "to left of": "left of", "to right of": "right of", "left of": "left of", "right of": "right of",
     "on top of": "on top of", "in front of": "in front of", "next to": "next to", "close to": "near",
     "at the edge of": "on the edge of", "on the edge of": "on the edge of",
@@ -44,12 +44,12 @@ _RELATIONS = _SIDES | {
     "covered in": "covered in", "covered with": "covered with", "surrounded by": "surrounded by",
     "surrounding": "surrounding", "in the shape of": "in the shape of",
 }  # fmt: skip
-_BREAKS = frozenset(
+BREAKS = frozenset(
     "in at with without by from into through during for to against amongst among across as and or while "
     "where featuring containing including showing depicting then amid within along but plus & upon onto "
     "beyond towards toward outside down up also not".split()
 )
-_ING_NOUNS = frozenset(
+ING_NOUNS = frozenset(
     "ring king wing string spring thing building painting drawing ceiling clothing evening morning wedding "
     "lightning lighting earring viking swing writing lettering rendering engraving etching crosshatching "
     "coloring shading railing flooring dwelling living boxing pudding winning".split()
@@ -58,7 +58,7 @@ _TRANSITIVE = frozenset(
     "wearing holding eating riding carrying reading playing facing watching driving drinking making using "
     "chasing pulling pushing throwing kicking catching cooking cutting guarding spelling hugging".split()
 )
-_MEDIA = (
+MEDIA = (
     "picture image photo photograph painting drawing illustration sketch render rendering portrait shot "
     "scene view depiction art artwork print poster blueprint blueprints scan footage cartoon diagram "
     "close-up closeup photography composition snapshot"
@@ -74,14 +74,14 @@ _LEAD = re.compile(
     re.I,
 )
 _MEDIUM = re.compile(
-    rf"^((?:[\w-]+\s+){{0,6}}?(?:{'|'.join(_MEDIA)}))\s+(?:of|showing|depicting|with)\s+(?=\S)", re.I
+    rf"^((?:[\w-]+\s+){{0,6}}?(?:{'|'.join(MEDIA)}))\s+(?:of|showing|depicting|with)\s+(?=\S)", re.I
 )
-_QUOTED = re.compile(
+QUOTED = re.compile(
     r"“([^”]{1,80})”|\"([^\"]{1,80})\"|(?<!\w)'([^']{1,80})'(?!\w)|(?<!\w)‘([^’]{1,80})’(?!\w)"
 )
 _SPACED_HYPHEN = re.compile(r"(?<=[a-z]) - (?=[a-z])")  # "award - winning", as tokenised captions have it
 _CLAUSES = re.compile(r"[,;:|\n!?()\[\]{}<>]+|\.(?!\d)|\s[-–—]{1,3}\s|\s/\s")
-_LONGEST = max(len(phrase.split()) for phrase in _RELATIONS)
+_LONGEST = max(len(phrase.split()) for phrase in RELATIONS)
 
 
 def split(prompt: str, limit: int = LIMIT) -> list[str]:
@@ -152,7 +152,7 @@ def normalise(element: str) -> str:
     """The form in which `agreement` compares an element; may be empty."""
     bare = re.sub(r"\s*\([^()]*\)\s*$", "", element.casefold())
     words = re.sub(r"[^\w\s]", " ", bare).split()
-    while words and words[0] in _ARTICLES:
+    while words and words[0] in ARTICLES:
         words.pop(0)
     return " ".join(words)
 
@@ -175,7 +175,7 @@ def _statements(text: str) -> Iterator[str]:
         return f" \ue000{len(held) - 1}\ue001 "  # private-use marks: one word that no rule touches
 
     text = _SPACED_HYPHEN.sub("-", re.sub("[\ue000\ue001]", "", text))
-    text = _QUOTED.sub(hold, text)
+    text = QUOTED.sub(hold, text)
     text = re.sub("|".join(map(re.escape, _FIXED)), hold, text, flags=re.I)
     subject = ""
     for clause in _CLAUSES.split(text):
@@ -193,14 +193,14 @@ def _statements(text: str) -> Iterator[str]:
 
 def _unhold(text: str, held: list[str]) -> str:
     text = re.sub("\ue000(\\d+)\ue001", lambda m: held[int(m.group(1))], text)
-    bare = _QUOTED.fullmatch(text)
+    bare = QUOTED.fullmatch(text)
     return next(filter(None, bare.groups()), text).strip() if bare else text
 
 
 def _strip(words: list[str]) -> list[str]:
     """Without articles in front and loose words behind."""
     start, end = 0, len(words)
-    while start < end and words[start].lower() in _ARTICLES:
+    while start < end and words[start].lower() in ARTICLES:
         start += 1
     while end > start and words[end - 1].lower() in _DANGLING:
         if end - start > 1 and words[end - 2] == "letter":  # "the letter a"
@@ -219,18 +219,18 @@ def _parts(words: list[str]) -> Iterator[tuple[str, str]]:
         kind = ""
         if size:
             kind = "relation"
-        elif word in _COPULAS:
+        elif word in COPULAS:
             kind, size, relation = "is", 1, "is"
         elif word == "and" and _two_colours(phrase, words[at + 1 : at + 2]):
             pass
-        elif word in _BREAKS:
+        elif word in BREAKS:
             kind, size, relation = "break", 1, word
         elif _is_verb(word, phrase, words[at + 1 : at + 1 + _LONGEST]):
             kind, size, relation = "verb", 1, word
             if at + 1 < len(words) and words[at + 1].lower() in _PARTICLES:
                 size, relation = 2, f"{word} {words[at + 1].lower()}"
         if not kind:
-            if not (phrase == ["no"] and word in _ARTICLES):
+            if not (phrase == ["no"] and word in ARTICLES):
                 phrase.append(words[at])
             at += 1
             continue
@@ -244,7 +244,7 @@ def _parts(words: list[str]) -> Iterator[tuple[str, str]]:
 def _relation(words: list[str], at: int) -> tuple[int, str]:
     """How many words from `at` state a relation (0: none), and its wording."""
     for size in range(min(_LONGEST, len(words) - at), 0, -1):
-        wording = _RELATIONS.get(" ".join(words[at : at + size]).lower())
+        wording = RELATIONS.get(" ".join(words[at : at + size]).lower())
         if wording:
             return size, wording
     if at + 1 < len(words) and words[at + 1].lower() == "than" and words[at].lower().endswith("er"):
@@ -254,20 +254,20 @@ def _relation(words: list[str], at: int) -> tuple[int, str]:
 
 def _two_colours(phrase: list[str], rest: list[str]) -> bool:
     """True in "red and blue ball": the "and" joins colours of one thing."""
-    if not rest or rest[0].lower() not in _COLOURS:
+    if not rest or rest[0].lower() not in COLOURS:
         return False
     before = {word.lower() for word in _strip(phrase)}
-    return bool(before) and before <= _COLOURS
+    return bool(before) and before <= COLOURS
 
 
 def _is_verb(word: str, phrase: list[str], rest: list[str]) -> bool:
     """True for "riding" in "a cat riding a bike", not in "a riding hood" or "a painting"."""
-    if not word.endswith("ing") or len(word) < 5 or word in _ING_NOUNS or not _strip(phrase):
+    if not word.endswith("ing") or len(word) < 5 or word in ING_NOUNS or not _strip(phrase):
         return False
     if word in _TRANSITIVE or not rest:
         return True
     after = rest[0].lower()
-    return after in _ARTICLES | _BREAKS | _PARTICLES or after.isdigit() or _relation(rest, 0)[0] > 0
+    return after in ARTICLES | BREAKS | _PARTICLES or after.isdigit() or _relation(rest, 0)[0] > 0
 
 
 def _read(parts: Iterator[tuple[str, str]], subject: str) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from judge.elements import CONTROL, MAX_CHARS, clean
 from judge.errors import InputError
-from judge.types import Depth, Sample
+from judge.types import Depth, How, Sample
 
 if TYPE_CHECKING:
     from judge.backends.base import Backend
@@ -46,6 +46,12 @@ def checked_depth(depth: Depth) -> Depth:
     if depth not in get_args(Depth):
         raise InputError("depth", depth, ", ".join(get_args(Depth)), "use one of them")
     return depth
+
+
+def checked_how(how: How) -> How:
+    if how not in get_args(How):
+        raise InputError("how", how, ", ".join(get_args(How)), "use one of them")
+    return how
 
 
 def checked_sample(given: Sample | Mapping[str, Any]) -> Sample:

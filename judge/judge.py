@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from judge.asking import MAX_PIXELS, Asking, Card, Case, compared, name_of
+from judge import asked as listing
+from judge import pairwise, statements
+from judge.asking import MAX_PIXELS, Asking, Card, Case, compared, compared_together, name_of
 from judge.backends.base import Ask, Reply
+from judge.elements import split
 from judge.errors import BackendError, InputError, ReplyError
-from judge.given import check_backend, checked_depth, is_address
+from judge.given import check_backend, checked_depth, checked_how, checked_prompt, is_address
 from judge.rubric import Rubric
-from judge.types import Comparison, Depth, Sample, Verdict
+from judge.types import Comparison, Depth, How, Sample, Verdict, Way
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from judge.backends.base import Backend
     from judge.calibration import Calibration
     from judge.remote import Remote
+    from judge.statements import Statement
 
 EMBEDDED = "embedded"
 
@@ -188,13 +193,21 @@ class Judge:
         elements: Sequence[str] | None = None,
         reference: Any = None,
         depth: Depth = "verdict",
+        how: How = "auto",
     ) -> Comparison:
-        """Judge two pictures of one prompt, each on its own, and say which is better.
+        """Judge two pictures of one prompt, and say which is better.
+
+        Args:
+            how: "pairwise" shows the model both, once in each order, and takes the mean; "pointwise" compares
+                the scores of the two verdicts; "auto" is pairwise for general models, and pointwise for those
+                tuned on one picture at a time and behind a gateway.
 
         Raises:
             InputError, BackendError: as for a single verdict; the field is `a` or `b` for a bad picture.
         """
+        checked_how(how)
         if self._remote is not None:
+            self.way(how)
             return self._remote.compare(
                 a, b, prompt=prompt, elements=elements, reference=reference, depth=depth
             )
@@ -204,7 +217,57 @@ class Judge:
             self.asking.prepare({"id": name, "image": image, **shared}, depth, field=name)
             for name, image in (("a", a), ("b", b))
         ]
-        return compared(*self._judge(cases, start))
+        together = self.way(how) == "pairwise"
+        a_found, b_found = self._judge(cases, start)
+        if not together:
+            return compared(a_found, b_found)
+        asks = pairwise.asks(self.rubric, *cases)
+        return compared_together(a_found, b_found, asks[0].form, self._replies(asks, depth, False))
+
+    def way(self, how: How = "auto") -> Way:
+        """How `compare` does it. Raises `InputError` for pairs that the model was not made for."""
+        checked_how(how)
+        single = self._remote is not None or self.asking.card.brief
+        if how == "pairwise" and single:
+            mend = "the model was tuned on one picture at a time, or sits behind a gateway: use pointwise"
+            raise InputError("how", how, "auto or pointwise with this model", mend)
+        return "pointwise" if single or how == "pointwise" else "pairwise"
+
+    def elements(
+        self, prompt: str, *, by: Literal["auto", "rules", "words", "model"] = "auto"
+    ) -> list[Statement]:
+        """Take the elements out of a prompt, with their kinds and what each needs.
+
+        Args:
+            prompt: the text a picture was made from.
+            by: "rules": as a verdict does by itself; "words": finer, word by word (`judge.atoms`); "model":
+                the model fills them in; "auto": the model if it is a general one, else the rules.
+
+        Raises:
+            InputError: an argument is unusable.
+            BackendError: the model cannot be run. `ReplyError`: it named nothing.
+        """
+        if by not in ("auto", "rules", "words", "model"):
+            raise InputError("by", by, "auto, rules, words, model", "use one of them")
+        prompt = checked_prompt(prompt, True, [])
+        if by == "words":
+            from judge.atoms import atoms
+
+            return atoms(prompt)
+        if by == "model" or (by == "auto" and self._remote is None and not self.asking.card.brief):
+            if self._remote is not None:
+                raise InputError("by", by, "rules or words behind a gateway", "use one of them")
+            asked = listing.ask(prompt, seed=self.seed)
+            return listing.read(asked, self._replies([asked], "verdict", False)[0])
+        return statements.of(split(prompt))
+
+    def reseeded(self, seed: int) -> Judge:
+        """The same judge, on the same loaded model, with another seed."""
+        self.backend  # noqa: B018 - loaded once, for both
+        other = copy(self)
+        other.seed = seed
+        other.__dict__.pop("asking", None)
+        return other
 
     def unscored(self, reason: str, *, id: str = "", depth: Depth = "verdict") -> Verdict:
         """A verdict without numbers, for a sample that this judge could not be asked about."""

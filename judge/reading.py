@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from judge import regions
+from judge import regions, statements
 from judge.backends.base import Reply
 from judge.errors import ReplyError
 from judge.form import CORNERS, Form
@@ -77,10 +77,7 @@ def read(
         facts: what was measured, 0..1.
     """
     values = answer.values
-    elements = []
-    for index, (name, written) in enumerate(values.get("elements", {}).items()):
-        chance = answer.present(index, written)
-        elements.append(Element(name=name, present=chance >= 0.5, probability=chance))
+    elements = _elements(answer)
     attributes = {}
     for question in rubric.attributes:
         chances = answer.probabilities(f"attributes.{question.name}", question.labels, values[question.name])
@@ -141,6 +138,24 @@ def _explained(
     areas = [{"kind": d.kind, "severity": d.severity, "place": regions.place(d.box, *size)} for d in defects]
     labels = {name: attribute.label for name, attribute in attributes.items()}
     return rubric.said("picture", attributes=labels, defects=areas, facts=in_steps(facts), score=score)
+
+
+def _elements(answer: Answer) -> list[Element]:
+    """Each as probable as the model says, but no more than what it needs: see `judge.statements`."""
+    named = answer.values.get("elements", {})
+    told = {name: answer.present(at, written) for at, (name, written) in enumerate(named.items())}
+    listed = statements.of(list(told))
+    chances = statements.held(listed, told)
+    return [
+        Element(
+            name=one.name,
+            present=chances[one.name] >= 0.5,
+            probability=chances[one.name],
+            kind=one.kind,
+            needs=one.needs,
+        )
+        for one in listed
+    ]
 
 
 def _defect(

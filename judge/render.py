@@ -20,6 +20,8 @@ from judge.types import Box, Comparison, Defect, Verdict
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from judge.ranking import Ranking
+
 SMALL = 640
 """Pictures whose longer side has fewer pixels are enlarged to about this before anything is drawn."""
 LARGE = 4096
@@ -361,6 +363,13 @@ def _footer(verdict: Verdict) -> list[RenderableType]:
     return [*notes, Text(plain(line), style="dim")]
 
 
+def _swapped(comparison: Comparison) -> str:
+    """What is said of the two orders, where there were two."""
+    if comparison.how == "pointwise" or comparison.swap_disagreement is None:
+        return ""
+    return f", both orders, {comparison.swap_disagreement:.2f} apart"
+
+
 def terminal_comparison(comparison: Comparison, a: str = "a", b: str = "b") -> RenderableType:
     """Both verdicts and which one is better, as a Rich renderable; `a` and `b` name the pictures."""
     from rich.console import Group
@@ -370,12 +379,37 @@ def terminal_comparison(comparison: Comparison, a: str = "a", b: str = "b") -> R
     if comparison.preferred is None:
         closing = Text(f"no preference: {plain(comparison.reason)}", style="bold red")
     elif comparison.preferred == "tie":
-        closing = Text("tie", style="bold")
+        closing = Text.assemble(("tie", "bold"), (_swapped(comparison), "dim"))
     else:
         chance = comparison.probability or 0.0
         chance = chance if comparison.preferred == "a" else 1 - chance
         better = f"{comparison.preferred} is better: {plain(names[comparison.preferred])}"
-        told = f"  by {abs(comparison.margin or 0.0):.2f}, probability {chance:.2f}"
+        by = "" if comparison.margin is None else f"  by {abs(comparison.margin):.2f},"
+        told = f"{by} probability {chance:.2f}{_swapped(comparison)}"
         closing = Text.assemble((better, "bold"), (told, "dim"))
     panels = (terminal(comparison.a, f"a: {a}"), terminal(comparison.b, f"b: {b}"))
     return Group(*panels, closing)
+
+
+def terminal_ranking(ranking: Ranking) -> RenderableType:
+    """The order with strengths, their intervals and how sure each is of the next, as a Rich renderable."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("", "name", "strength", "95 %", "wins", "ahead of the next"):
+        table.add_column(heading, justify="left" if heading == "name" else "right")
+    for one in ranking.places:
+        table.add_row(
+            str(one.place),
+            Text(plain(one.name)),
+            f"{one.strength:+.2f}",
+            f"{one.low:+.2f} .. {one.high:+.2f}",
+            f"{one.wins:g} of {one.matches}",
+            "" if one.ahead is None else f"{one.ahead:.2f}",
+        )
+    order = "settled" if ranking.settled else "not settled: give a larger --budget, or more pictures"
+    told = f"{ranking.matches} of {ranking.of} comparisons, {ranking.looks} verdicts; the order is {order}"
+    lost = [f"{ranking.undecided} without a result: {plain(ranking.reasons[0])}"] if ranking.reasons else []
+    return Group(table, *(Text(line, style="dim") for line in [told, *lost]))

@@ -14,6 +14,9 @@ Distribution = Annotated[list[Probability], Field(min_length=5, max_length=5)]
 Family = Literal["artifact", "misalignment"]
 Severity = Literal["negligible", "moderate", "critical"]
 Depth = Literal["score", "verdict"]
+Way = Literal["pointwise", "pairwise"]
+"""How pictures are compared: each judged on its own, or both shown together."""
+How = Literal["auto", "pointwise", "pairwise"]
 
 
 class Model(BaseModel):
@@ -97,6 +100,11 @@ class Element(Model):
     present: bool
     """`probability` cut at 0.5."""
     probability: Probability
+    """The model's own, but no higher than that of an element it needs."""
+    kind: str = ""
+    """object, attribute, count, relation, activity, style or text; see `judge.statements`."""
+    needs: list[str] = []
+    """Names of elements of this verdict that must be there before this one can."""
 
 
 class Attribute(Model):
@@ -153,6 +161,19 @@ class Look(Model):
     milliseconds: float = Field(ge=0)
 
 
+class Panelist(Model):
+    """What one judge of a panel gave."""
+
+    model: str
+    adapter: str | None = None
+    rubric: str
+    seed: int = 0
+    weight: Probability
+    score: Score | None
+    reason: str = ""
+    """Why there is no score."""
+
+
 class Verdict(Model):
     """The judge's answer about one sample. Unscored verdicts have a reason and no numbers."""
 
@@ -177,6 +198,10 @@ class Verdict(Model):
     """Width and height in pixels of the picture that `box` refers to; of a video's frames."""
     provenance: Provenance
     trace: list[Look] = []
+    panel: list[Panelist] = []
+    """What each judge of a `Panel` gave; empty for a single judge."""
+    disagreement: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
+    """Weighted standard deviation of the panel's scores; None for a single judge."""
 
     _image: Any = None
     """The decoded picture, of a video the frame in its middle, kept for `overlay`; never serialised."""
@@ -199,12 +224,22 @@ class Verdict(Model):
 
 
 class Comparison(Model):
-    """Two pictures of one prompt, each judged on its own."""
+    """Two pictures of one prompt: which is better."""
 
     preferred: Literal["a", "b", "tie"] | None
-    """The one with the higher score; None when one of them is unscored."""
+    """Pointwise the one with the higher score, pairwise the one that both orders together prefer; None when
+    one of them is unscored, or a comparison could not be read."""
     probability: Probability | None
-    """Probability that a's label is the higher one, equal labels counted half; the two are independent."""
+    """Probability that a is better, a tie counted half. Pointwise: that a's label is the higher one, the two
+    taken as independent. Pairwise: the mean over both orders."""
+    how: Way = "pointwise"
+    """pointwise: each picture was judged on its own; pairwise: both were shown together, in both orders."""
+    orders: tuple[Probability, Probability] | None = None
+    """Pairwise: probability that a is better where a stands first, and where b does."""
+    swap_disagreement: Probability | None = None
+    """How far the two orders lie apart; pointwise 0, since no picture has a place. None: no preference."""
+    explanation: str = ""
+    """Pairwise: what decided it, in the model's words where a ("first") stood first."""
     margin: Annotated[float, Field(ge=-4.0, le=4.0)] | None = None
     """Score of a minus score of b."""
     reason: str = ""

@@ -264,7 +264,7 @@ def test_a_backend_that_loses_rows_is_found_out() -> None:
 def test_compare_prefers_the_higher_score_and_says_how_sure() -> None:
     low = Reply(dumps(FULL | {"score": 2}), SURE | {"score": {"2": 0.5, "4": 0.5}})
     found = Judge(backend=Scripted([Reply(dumps(FULL), SURE), low]))  # a: 3, 4, 5 with 0.25, 0.5, 0.25
-    comparison = found.compare(image(), image(32, 32), **ASKED)
+    comparison = found.compare(image(), image(32, 32), **ASKED, how="pointwise")
     assert comparison.preferred == "a"
     assert comparison.margin == pytest.approx(1.0)
     # a beats 2 always; against 4 it wins with 5 (.25) and halves its 4 (.5).
@@ -273,9 +273,9 @@ def test_compare_prefers_the_higher_score_and_says_how_sure() -> None:
 
 
 def test_compare_knows_ties_and_missing_scores() -> None:
-    tie = Judge(backend=Scripted([FULL, FULL])).compare(image(), image(), **ASKED)
+    tie = Judge(backend=Scripted([FULL, FULL])).compare(image(), image(), **ASKED, how="pointwise")
     assert (tie.preferred, tie.probability, tie.margin) == ("tie", 0.5, 0.0)
-    none = Judge(backend=Scripted([FULL, "?"])).compare(image(), image(), **ASKED)
+    none = Judge(backend=Scripted([FULL, "?"])).compare(image(), image(), **ASKED, how="pointwise")
     assert (none.preferred, none.probability) == (None, None)
     assert none.reason.startswith("b: ")
 

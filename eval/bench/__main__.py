@@ -68,12 +68,16 @@ def measure_forms(seed: int, count: int, model: str, adapter: str | None, batch:
 def measure_elements(labels: Path | None) -> dict[str, Any]:
     """The splitter against EvalMuse's lists."""
     from eval.bench import elements as part
+    from judge.atoms import words
     from judge.elements import split
 
     if labels is None or not labels.is_file():
         where = "no file was given" if labels is None else f"{labels} is not there"
         return {"skipped": f"{where}; give --labels FILE, EvalMuse-40K's prompt_t2i.json"}
-    return part.run(part.read_labels(labels), split)
+    read = part.read_labels(labels)
+    finer = part.run(read, lambda prompt: list(words(prompt)))
+    finer.pop("notes")
+    return part.run(read, split) | {f"words_{name}": value for name, value in finer.items()}
 
 
 def measure_draw(seed: int, count: int, processes: int) -> dict[str, Any]:

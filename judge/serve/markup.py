@@ -271,11 +271,13 @@ def _preference(found: Comparison) -> str:
         return _preferred("No preference", found.reason, "")
     a = found.probability
     if found.preferred == "tie":
-        title, told = "A tie", "both have the same score"
+        title = "A tie"
+        told = "both have the same score" if found.how == "pointwise" else "neither is clearly better"
     else:
         name, chance = ("A", a) if found.preferred == "a" else ("B", 1 - a)
         title = f"Picture {name} is better"
-        told = f"by {abs(found.margin or 0.0):.2f}, with probability {_percent(chance)}"
+        by = "" if found.margin is None else f"by {abs(found.margin):.2f}, "
+        told = f"{by}with probability {_percent(chance)}"
     split = f"<span>A {_percent(a)}</span>{_bar(a)}<span>{_percent(1 - a)} B</span>"
     return _preferred(title, told, f'<div class="j-split" aria-hidden="true">{split}</div>')
 
