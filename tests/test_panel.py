@@ -10,9 +10,12 @@ from judge.backends.scripted import Scripted
 from judge.errors import InputError
 from judge.judge import Judge
 from judge.panel import Panel
+from judge.rubric import Rubric, ScoreRule
 from judge.types import LabelledSample, Labels, Verdict
 
 PICTURE = Image.new("RGB", (100, 100))
+PLAIN = Rubric.load("quality").model_copy(update={"score": ScoreRule()})
+"""Its score is what the model says, and nothing measured."""
 
 
 def quality(score: int) -> dict:
@@ -22,7 +25,7 @@ def quality(score: int) -> dict:
 
 def saying(*scores: int) -> Judge:
     """Gives these scores, one a picture, whole as at score depth."""
-    return Judge(backend=Scripted([quality(score) for score in scores]), rubric="quality")
+    return Judge(backend=Scripted([quality(score) for score in scores]), rubric=PLAIN)
 
 
 def seeing(box: list[int] | None) -> Judge:
@@ -54,10 +57,10 @@ def test_a_region_stands_when_half_of_the_weight_sees_it() -> None:
 
 
 def test_a_judge_without_a_score_is_left_out_and_noted() -> None:
-    broken = Judge(backend=Scripted(["?"]), rubric="quality")
+    broken = Judge(backend=Scripted(["?"]), rubric=PLAIN)
     verdict = Panel([saying(2), broken])(PICTURE)
     assert verdict.score == 2 and "1 of 2 judges gave no score" in verdict.provenance.notes[-1]
-    alone = Panel([Judge(backend=Scripted(["?"]), rubric="quality")])(PICTURE)
+    alone = Panel([Judge(backend=Scripted(["?"]), rubric=PLAIN)])(PICTURE)
     assert alone.status == "unscored" and alone.reason and alone.panel[0].score is None
 
 
@@ -69,7 +72,7 @@ def test_weights_are_fitted_to_labels() -> None:
         {k: v for k, v in quality(n).items() if k != "defects"} for n in [*truth, *(6 - n for n in truth)]
     ]
     honest, contrary = (
-        Judge(backend=Scripted(some), rubric="quality") for some in (numbers[:10], numbers[10:])
+        Judge(backend=Scripted(some), rubric=PLAIN) for some in (numbers[:10], numbers[10:])
     )
     panel = Panel([honest, contrary]).calibrated(samples)
     assert panel.weights == pytest.approx([1, 0], abs=1e-3)
