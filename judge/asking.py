@@ -89,10 +89,13 @@ class Case:
     outside: str = ""
     """Why the verdict abstains: the picture is outside the calibration's domain."""
     prompt: str = ""
+    """As it was checked."""
     picture: Image.Image | None = None
     """The picture as the model sees it."""
     reference: Image.Image | None = None
     """The reference as the model sees it, where it is shown one."""
+    original: Image.Image | None = None
+    """The decoded picture in full size, where closer looks may want it."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,7 @@ class Asking:
         depth: Depth = "verdict",
         *,
         keep: bool = True,
+        closer: bool = False,
         field: str = "image",
     ) -> Case:
         """Check a sample, decode its picture or video and write the ask.
@@ -134,6 +138,7 @@ class Asking:
             given: the sample, or its fields.
             depth: as in `Judge`.
             keep: keep the decoded original for the verdict's overlay.
+            closer: keep it for closer looks.
             field: what errors call the picture.
 
         Raises:
@@ -164,6 +169,7 @@ class Asking:
             prompt=prompt,
             picture=seen.images[0] if seen.images else None,
             reference=beside,
+            original=seen.original if closer and not seen.parts else None,
         )
 
     def _elements(self, sample: Sample, prompt: str, notes: list[str]) -> Sequence[str]:
@@ -232,6 +238,14 @@ class Asking:
 
     def conclude(self, case: Case, reply: Reply | ReplyError, milliseconds: float) -> Verdict:
         """Read a reply. One that cannot be used gives an unscored verdict with the reason."""
+        return self.scaled(self.unscaled(case, reply, milliseconds))
+
+    def scaled(self, verdict: Verdict) -> Verdict:
+        """The verdict on the human scale, where the judge is calibrated."""
+        return self.scale.applied(verdict) if self.scale else verdict
+
+    def unscaled(self, case: Case, reply: Reply | ReplyError, milliseconds: float) -> Verdict:
+        """What the reply says, before any calibration."""
         made = self._provenance(case.depth, milliseconds, case.notes)
         try:
             if isinstance(reply, ReplyError):
@@ -252,7 +266,7 @@ class Asking:
                 id=case.id, status="unscored", reason=printable(str(error)), size=case.size, provenance=made
             )
         verdict._image = case.image
-        return self.scale.applied(verdict) if self.scale else verdict
+        return verdict
 
     def unscored(self, reason: str, *, id: str = "", depth: Depth = "verdict") -> Verdict:
         """A verdict without numbers, for a sample that the model could not be asked about."""

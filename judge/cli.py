@@ -60,6 +60,12 @@ Model = Annotated[str, typer.Option(help="embedded, or the name or folder of a Q
 Adapter = Annotated[str | None, typer.Option(help="Name or folder of a LoRA adapter.")]
 BackendName = Annotated[str, typer.Option("--backend", help="auto, transformers, vllm or openai.")]
 BaseUrl = Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server.")]
+Looks = Annotated[
+    int, typer.Option(help="Closer looks at a picture at most: 2 for what is in doubt, 200 for 4K.")
+]
+Deadline = Annotated[
+    float | None, typer.Option(help="Seconds after which no further look is begun; for score: of a batch.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
 
@@ -102,6 +108,8 @@ def verdict(
     adapter: Adapter = None,
     backend: BackendName = "auto",
     base_url: BaseUrl = None,
+    looks: Looks = 0,
+    deadline: Deadline = None,
     as_json: AsJson = False,
     overlay: Annotated[
         Path | None,
@@ -124,6 +132,7 @@ def verdict(
                     elements=_listed(elements),
                     id=source,
                     reference=reference,
+                    **_closer(looks, deadline),
                 )
                 if drawing is not None:
                     _save(found, drawing)
@@ -200,6 +209,8 @@ def score(
     cpus: Cpus = 1.0,
     gpus: Gpus = 0.0,
     layout: Annotated[FormatName, typer.Option("--format", help="Of the folder's parts.")] = FormatName.jsonl,
+    looks: Looks = 0,
+    deadline: Deadline = None,
 ) -> None:
     """Judge every row of a file. A bad row gives an unscored verdict with the reason."""
     with one_line_errors():
@@ -207,6 +218,9 @@ def score(
         if ray is not None or shard is not None:
             from judge.batch import command
 
+            if looks or deadline is not None:
+                mend = "judge such pictures without --shard and --ray"
+                raise InputError("looks", looks, "no closer looks with rows in bulk", mend)
             tally = command.run(
                 rows,
                 out,
@@ -230,6 +244,7 @@ def score(
                 rubric,
                 depth,
                 batch,
+                _closer(looks, deadline),
             )
     typer.echo(f"{out}: {total} rows, {total - unscored} scored, {unscored} unscored", err=True)
 
@@ -241,6 +256,7 @@ def _score_here(
     rubric: str,
     depth: DepthName,
     batch: int,
+    closer: dict[str, Any],
 ) -> tuple[int, int]:
     """Judge a file of rows into a file. Returns the number of rows, and of those unscored."""
     from judge.rows import BadRow, read
@@ -255,7 +271,7 @@ def _score_here(
         raise InputError("out", str(out), "a file other than ROWS, and no folder", "name another file")
     unscored = 0
     with _replaced(out) as file, _progress(len(given)) as advance:
-        for found in _verdicts(judge, given, depth, batch):
+        for found in _verdicts(judge, given, depth, batch, closer):
             file.write(found.model_dump_json() + "\n")
             unscored += found.status == "unscored"
             advance()
@@ -622,11 +638,20 @@ def _listed(elements: str | None) -> list[str] | None:
     return None if elements is None else [part.strip() for part in elements.split(",")]
 
 
-def _verdicts(judge: Judge, given: list[Any], depth: DepthName, batch: int) -> Iterator[Verdict]:
+def _closer(looks: int, deadline: float | None) -> dict[str, Any]:
+    """What was asked for beyond the first look; nothing, where the judge decides."""
+    return ({"looks": looks} if looks else {}) | ({"deadline": deadline} if deadline is not None else {})
+
+
+def _verdicts(
+    judge: Judge, given: list[Any], depth: DepthName, batch: int, closer: dict[str, Any]
+) -> Iterator[Verdict]:
     from judge.rows import BadRow
 
     name: Depth = depth.value
-    judged = judge.many((row for row in given if not isinstance(row, BadRow)), depth=name, batch=batch)
+    judged = judge.many(
+        (row for row in given if not isinstance(row, BadRow)), depth=name, batch=batch, **closer
+    )
     for row in given:
         yield judge.unscored(row.reason, id=row.id, depth=name) if isinstance(row, BadRow) else next(judged)
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from judge import asked as listing
 from judge import pairwise, statements
+from judge.agent import LOOKS, Budget, Told, checked_deadline, checked_looks, in_step, judged
 from judge.asking import MAX_PIXELS, Asking, Card, Case, compared, compared_together, name_of
 from judge.backends.base import Ask, Reply
 from judge.elements import split
 from judge.errors import BackendError, InputError, ReplyError
 from judge.given import check_backend, checked_depth, checked_how, checked_prompt, is_address
+from judge.looks import Question, Verb, verb_at
 from judge.rubric import Rubric
 from judge.types import Comparison, Depth, How, Sample, Verdict, Way
 
@@ -47,6 +50,8 @@ class Judge:
         max_pixels: what a model without a fixed input size is shown at most.
         calibration: what `judge calibrate` wrote, as a file, its folder, or read; True: the one beside the
             adapter, if it was made for this rubric; False: none.
+        looks: closer looks at a picture at most, where the first leaves doubt or misses detail; 2 are enough
+            for doubts, 200 for small defects in pictures of 4K. Default: none. See `judge.agent`.
         options: passed on to the backend; to `judge.Client` with an address.
 
     Raises:
@@ -65,6 +70,7 @@ class Judge:
         max_defects: int | None = None,
         max_pixels: int = MAX_PIXELS,
         calibration: str | Path | Calibration | bool = True,
+        looks: int | None = None,
         **options: Any,
     ) -> None:
         self._wanted, self._base_url = check_backend(backend, base_url), base_url
@@ -72,6 +78,7 @@ class Judge:
         self.rubric.form((), max_defects)  # a bad number is told here, not once a row
         self.model, self.adapter, self.seed = model, adapter, seed
         self.max_defects, self.max_pixels = max_defects, max_pixels
+        self.looks = checked_looks(LOOKS if looks is None else looks)
         self._given, self._options = backend, options
         self.calibration: Calibration | None = None
         if calibration is not False:
@@ -91,6 +98,7 @@ class Judge:
                 "max_defects": max_defects,
                 "max_pixels": None if max_pixels == MAX_PIXELS else max_pixels,
                 "calibration": None if calibration is True else calibration,
+                "looks": looks,
             }
             self._remote = Remote(model, self.rubric, decided, options)
 
@@ -137,6 +145,8 @@ class Judge:
         id: str = "",
         reference: Any = None,
         depth: Depth = "verdict",
+        looks: int | None = None,
+        deadline: float | None = None,
     ) -> Verdict:
         """Judge one picture or one video.
 
@@ -150,6 +160,8 @@ class Judge:
             reference: the picture to compare with (an edit's source, a restoration's original), for rubrics
                 that use one; with others the verdict notes that it was not looked at.
             depth: "verdict" for everything, "score" for numbers only, from one forward pass.
+            looks: closer looks at most; default: as the judge was made.
+            deadline: seconds after which no closer look is begun that would not be done by then.
 
         Returns:
             The verdict; `unscored`, with a reason, when the model's reply cannot be used.
@@ -161,14 +173,23 @@ class Judge:
         given = {"id": id, "image": image, "video": video, "prompt": prompt, "elements": elements}
         given["reference"] = reference
         if self._remote is not None:
+            _refuse_looks(looks, deadline)
             return self._remote.verdict(given, depth)
+        spare = self._spare(looks, deadline)
         start = self._clock()
-        return self._judge([self.asking.prepare(given, depth)], start)[0]
+        return self._judge([self.asking.prepare(given, depth, closer=spare.looks > 0)], start, spare)[0]
 
     def many(
-        self, samples: Iterable[Sample | Mapping[str, Any]], *, depth: Depth = "verdict", batch: int = 16
+        self,
+        samples: Iterable[Sample | Mapping[str, Any]],
+        *,
+        depth: Depth = "verdict",
+        batch: int = 16,
+        looks: int | None = None,
+        deadline: float | None = None,
     ) -> Iterator[Verdict]:
-        """Judge samples in batches: one verdict per sample, in order.
+        """Judge samples in batches: one verdict per sample, in order. Closer looks at all the pictures of a
+        batch go to the model together, and `deadline` is that of each batch.
 
         A sample that is unusable, or that the model fails on, gives an unscored verdict with the reason. The
         verdicts keep no picture: `overlay` needs it again.
@@ -181,8 +202,9 @@ class Judge:
         if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
             raise InputError("batch", batch, "1 or more", "16 is the usual one")
         if self._remote is not None:
+            _refuse_looks(looks, deadline)
             return self._remote.many(iter(samples), depth, batch)
-        return self._many(iter(samples), depth, batch)
+        return self._many(iter(samples), depth, batch, self._spare(looks, deadline))
 
     def compare(
         self,
@@ -211,18 +233,20 @@ class Judge:
             return self._remote.compare(
                 a, b, prompt=prompt, elements=elements, reference=reference, depth=depth
             )
-        start = self._clock()
+        start, spare = self._clock(), self._spare(None, None)
         shared = {"prompt": prompt, "elements": elements, "reference": reference}
         cases = [
-            self.asking.prepare({"id": name, "image": image, **shared}, depth, field=name)
+            self.asking.prepare(
+                {"id": name, "image": image, **shared}, depth, closer=spare.looks > 0, field=name
+            )
             for name, image in (("a", a), ("b", b))
         ]
         together = self.way(how) == "pairwise"
-        a_found, b_found = self._judge(cases, start)
+        a_found, b_found = self._judge(cases, start, spare)
         if not together:
             return compared(a_found, b_found)
-        asks = pairwise.asks(self.rubric, *cases)
-        return compared_together(a_found, b_found, asks[0].form, self._replies(asks, depth, False))
+        asks, verb = pairwise.asks(self.rubric, *cases), verb_at(depth)
+        return compared_together(a_found, b_found, asks[0].form, self._replies(asks, verb, False))
 
     def way(self, how: How = "auto") -> Way:
         """How `compare` does it. Raises `InputError` for pairs that the model was not made for."""
@@ -258,7 +282,7 @@ class Judge:
             if self._remote is not None:
                 raise InputError("by", by, "rules or words behind a gateway", "use one of them")
             asked = listing.ask(prompt, seed=self.seed)
-            return listing.read(asked, self._replies([asked], "verdict", False)[0])
+            return listing.read(asked, self._replies([asked], "complete", False)[0])
         return statements.of(split(prompt))
 
     def reseeded(self, seed: int) -> Judge:
@@ -275,42 +299,76 @@ class Judge:
             return self._remote.unscored(reason, id=id, depth=depth)
         return self.asking.unscored(reason, id=id, depth=depth)
 
+    def _spare(self, looks: int | None, deadline: float | None) -> Budget:
+        """What each picture may have beyond its first look; `until` counts from the start of its batch."""
+        looks = self.looks if looks is None else checked_looks(looks)
+        return Budget(looks, checked_deadline(deadline), self._clock)
+
     def _many(
-        self, samples: Iterator[Sample | Mapping[str, Any]], depth: Depth, batch: int
+        self, samples: Iterator[Sample | Mapping[str, Any]], depth: Depth, batch: int, spare: Budget
     ) -> Iterator[Verdict]:
         self.backend  # noqa: B018 - a model that cannot be loaded ends the run here, not row by row
+        closer = spare.looks > 0
         while group := list(islice(samples, batch)):
             start = self._clock()
-            drafts: list[Case | Verdict] = [self._case_or_reason(sample, depth) for sample in group]
+            drafts: list[Case | Verdict] = [self._case_or_reason(sample, depth, closer) for sample in group]
             cases = [draft for draft in drafts if isinstance(draft, Case)]
-            verdicts = iter(self._judge(cases, start, forgiving=True) if cases else [])
+            verdicts = iter(self._judge(cases, start, spare, forgiving=True) if cases else [])
             for draft in drafts:
                 yield draft if isinstance(draft, Verdict) else next(verdicts)
 
-    def _case_or_reason(self, given: Sample | Mapping[str, Any], depth: Depth) -> Case | Verdict:
+    def _case_or_reason(
+        self, given: Sample | Mapping[str, Any], depth: Depth, closer: bool
+    ) -> Case | Verdict:
         try:
-            return self.asking.prepare(given, depth, keep=False)
+            return self.asking.prepare(given, depth, keep=False, closer=closer)
         except InputError as error:
             return self.unscored(str(error), id=name_of(given), depth=depth)
 
-    def _judge(self, cases: list[Case], start: float, *, forgiving: bool = False) -> list[Verdict]:
-        replies = self._replies([case.ask for case in cases], cases[0].depth, forgiving)
-        spent = (self._clock() - start) * 1000 / len(cases)
-        conclude = self.asking.conclude
-        return [conclude(case, reply, spent) for case, reply in zip(cases, replies, strict=True)]
+    def _judge(
+        self, cases: list[Case], start: float, spare: Budget, *, forgiving: bool = False
+    ) -> list[Verdict]:
+        budgets = [replace(spare, until=start + spare.until) for _ in cases]
+        programs = [judged(self.asking, case, own) for case, own in zip(cases, budgets, strict=True)]
+        since = start
 
-    def _replies(self, asks: list[Ask], depth: Depth, forgiving: bool) -> Sequence[Reply | ReplyError]:
+        def put(questions: list[Question]) -> list[Told]:
+            nonlocal since
+            replies = self._answers(questions, forgiving)
+            now = self._clock()
+            spent, since = (now - since) * 1000 / len(questions), now
+            return [(reply, spent) for reply in replies]
+
+        return in_step(programs, put)
+
+    def _answers(self, questions: list[Question], forgiving: bool) -> list[Reply | ReplyError]:
+        """Replies in order; what asks for the same verb goes to the backend together."""
+        replies: dict[int, Reply | ReplyError] = {}
+        for verb in ("choose", "complete"):
+            some = [n for n, question in enumerate(questions) if question.verb == verb]
+            asks = [questions[n].ask for n in some]
+            replies.update(zip(some, self._replies(asks, verb, forgiving) if asks else (), strict=True))
+        return [replies[n] for n in range(len(questions))]
+
+    def _replies(self, asks: list[Ask], verb: Verb, forgiving: bool) -> Sequence[Reply | ReplyError]:
         try:
-            replies = self.backend.choose(asks) if depth == "score" else self.backend.complete(asks)
+            replies = self.backend.choose(asks) if verb == "choose" else self.backend.complete(asks)
         except BackendError as error:
             if not forgiving:
                 raise
             if len(asks) == 1:
                 return [ReplyError(str(error))]
             # One row that does not fit into memory must not take the others of its batch with it.
-            return [reply for ask in asks for reply in self._replies([ask], depth, forgiving)]
+            return [reply for ask in asks for reply in self._replies([ask], verb, forgiving)]
         if len(replies) != len(asks):
             raise BackendError(
                 f"backend {self.backend.name}: {len(replies)} replies to {len(asks)} questions"
             )
         return replies
+
+
+def _refuse_looks(looks: int | None, deadline: float | None) -> None:
+    """A gateway takes no closer looks."""
+    for name, value in (("looks", looks), ("deadline", deadline)):
+        if value is not None:
+            raise InputError(name, value, "none with a gateway, which takes no closer looks", "leave it out")

@@ -11,7 +11,7 @@ from judge.backends.base import Reply
 from judge.errors import ReplyError
 from judge.form import CORNERS, Form
 from judge.rubric import SCALE, Rubric, in_steps
-from judge.types import Attribute, Defect, Depth, Dimension, Element
+from judge.types import Attribute, Defect, Depth, Dimension, Element, Verdict
 
 DISAGREEMENT = 1.0
 """A verdict says so when its written score and the one by the rubric's rule are further apart."""
@@ -57,6 +57,14 @@ class Answer:
     def present(self, index: int, written: object) -> float:
         return self.probabilities(f"elements.{index}", ("true", "false"), str(written).lower())["true"]
 
+    def opened(self, index: int) -> float:
+        """Probability of naming another defect where the one of this index was named."""
+        return self.probabilities(f"defects.{index}.open", ("open", "close"), "open")["open"]
+
+    def scales(self, rubric: Rubric) -> dict[str, list[float]]:
+        """The distributions of the rubric's dimensions."""
+        return {d.name: self.scale(f"dimensions.{d.name}", self.values[d.name]) for d in rubric.dimensions}
+
 
 def read(
     answer: Answer,
@@ -84,7 +92,7 @@ def read(
         attributes[question.name] = Attribute(
             label=max(chances, key=chances.__getitem__), probabilities=chances
         )
-    scales = {d.name: answer.scale(f"dimensions.{d.name}", values[d.name]) for d in rubric.dimensions}
+    scales = answer.scales(rubric)
     written_score = answer.scale("score", values["score"])
     supports = _supports(elements, scales)
     by_rule = _by_rule(rubric, supports)
@@ -95,7 +103,7 @@ def read(
         written, other = _expectation(written_score), _expectation(by_rule)
         if abs(written - other) > DISAGREEMENT:
             notes.append(f"the scores disagree: {written:.2f} written, {other:.2f} by the rubric's rule")
-    defects = [_defect(answer, rubric, size, n, item) for n, item in enumerate(values.get("defects", []))]
+    defects = defects_of(answer, rubric, size)
     if not answer.exact:
         notes.append("the backend estimated the probabilities from the likeliest tokens")
     if not answer.complete:
@@ -158,10 +166,43 @@ def _elements(answer: Answer) -> list[Element]:
     ]
 
 
+def defects_of(answer: Answer, rubric: Rubric, size: tuple[int, int]) -> list[Defect]:
+    """The regions that an answer names, in pixels of a picture of this size. Raises `ReplyError`."""
+    return [_defect(answer, rubric, size, n, item) for n, item in enumerate(answer.values.get("defects", []))]
+
+
+def rescored(
+    verdict: Verdict, elements: list[Element], parts: Sequence[Mapping[str, Sequence[float]]], rubric: Rubric
+) -> dict[str, Any]:
+    """The numbers of a verdict that closer looks change; none where the rubric has no rule for its score.
+
+    Args:
+        verdict: by the first look.
+        elements: as they are known now.
+        parts: distributions of the dimensions in parts of the picture where something is broken. The whole
+            is no better than its worst part, but for alignment, which a part does not show.
+    """
+    if not rubric.score.dimensions or (elements == verdict.elements and not parts):
+        return {}
+    scales = {name: list(known.distribution) for name, known in verdict.dimensions.items()}
+    for name in scales:
+        if name != "alignment":
+            scales[name] = min([scales[name], *(list(part[name]) for part in parts)], key=_expectation)
+    supports = _supports(elements, scales)
+    distribution = _by_rule(rubric, supports)
+    if distribution is None:
+        return {}
+    shown = {name: _spread(support) for name, support in supports.items()}
+    return {
+        "distribution": distribution,
+        "score": _expectation(distribution),
+        "dimensions": {n: Dimension(score=_expectation(d), distribution=d) for n, d in shown.items()},
+    }
+
+
 def _defect(
     answer: Answer, rubric: Rubric, size: tuple[int, int], index: int, item: dict[str, Any]
 ) -> Defect:
-    opened = answer.probabilities(f"defects.{index}.open", ("open", "close"), "open")
     box = regions.from_relative(_located(answer, f"defects.{index}.box", item["box"]), *size)
     place = regions.place(box, *size)
     return Defect(
@@ -169,7 +210,7 @@ def _defect(
         kind=item["kind"],
         box=box,
         severity=item["severity"],
-        confidence=opened["open"],
+        confidence=answer.opened(index),
         explanation=item.get("explanation")
         or rubric.said("region", kind=item["kind"], severity=item["severity"], place=place),
     )

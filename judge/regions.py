@@ -26,9 +26,14 @@ def area(box: Box) -> float:
     return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
 
 
+def common(a: Box, b: Box) -> float:
+    """Area in square pixels that two boxes share."""
+    return area((max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])))
+
+
 def iou(a: Box, b: Box) -> float:
     """Intersection over union of two boxes, 0 to 1; 0 when both are empty."""
-    both = area((max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])))
+    both = common(a, b)
     either = area(a) + area(b) - both
     return both / either if either > 0 else 0.0
 
@@ -38,6 +43,11 @@ def clip(box: Box, width: int, height: int) -> Box:
     x1, x2 = (min(max(x, 0.0), float(width)) for x in (box[0], box[2]))
     y1, y2 = (min(max(y, 0.0), float(height)) for y in (box[1], box[3]))
     return x1, y1, x2, y2
+
+
+def shifted(box: Box, right: float, down: float) -> Box:
+    """A box moved by so many pixels."""
+    return box[0] + right, box[1] + down, box[2] + right, box[3] + down
 
 
 def scale(box: Box, sx: float, sy: float) -> Box:

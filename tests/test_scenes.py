@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from random import Random
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from finetune.scenes import ask, draw, phrase, sample_of, sheet, write
+from finetune.scenes import ask, draw, phrase, sample_of, sheet, undamaged, write
 from finetune.scenes import vocabulary as words
 from finetune.scenes.defects import bounds
 from finetune.scenes.degrade import degrade
 from finetune.scenes.facts import score_of, severity_of
 from finetune.scenes.figures import BUILDERS
+from finetune.scenes.large import draw_large
 from judge.elements import split
 from judge.errors import InputError
 from judge.types import LabelledSample
@@ -211,3 +213,30 @@ def test_a_contact_sheet_shows_every_scene_and_none_is_an_error():
 def test_rows_hold_plain_json():
     row = json.loads(SCENES[0].sample.model_dump_json())
     assert set(row) == {"id", "image", "video", "prompt", "elements", "reference", "labels"}
+
+
+def test_the_undamaged_picture_differs_where_something_is_broken_and_nowhere_else():
+    compared = 0
+    for seed, scene in zip(range(1_000_000, 1_000_060), SCENES, strict=True):
+        if scene.facts.level:  # a degradation of the whole spreads a difference
+            continue
+        apart = (np.abs(undamaged(seed).astype(int) - scene.image).max(axis=2) > 60).astype(np.uint8)
+        apart = cv2.morphologyEx(apart, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8)) > 0  # specks are no damage
+        near = np.zeros(apart.shape, dtype=bool)
+        for x1, y1, x2, y2 in (map(int, defect.box) for defect in scene.sample.labels.defects):
+            near[max(0, y1 - 3) : y2 + 3, max(0, x1 - 3) : x2 + 3] = True
+        assert not (apart & ~near).any()
+        assert (undamaged(seed) != scene.image).any() == bool(scene.masks)
+        compared += bool(scene.masks)
+    assert compared > 10
+
+
+def test_a_large_scene_is_broken_in_one_small_window():
+    broken, whole = draw_large(4, (960, 540), 48), draw_large(4, (960, 540), 0)
+    assert broken.image.shape == whole.image.shape == (540, 960, 3)
+    assert whole.flaw is None and broken.flaw is not None
+    x1, y1, x2, y2 = map(int, broken.flaw.box)
+    assert 30 <= x2 - x1 <= 48 and 30 <= y2 - y1 <= 48
+    ys, xs = np.nonzero((broken.image != whole.image).any(axis=2))
+    assert xs.max() - xs.min() < 48 and ys.max() - ys.min() < 48
+    assert xs.min() <= x1 and x2 <= xs.max() + 1 and ys.min() <= y1 and y2 <= ys.max() + 1

@@ -135,6 +135,18 @@ def measure_reward(seed: int, looped: int, model: str, adapter: str | None) -> d
     return {**part.run(seed, looped, model, adapter), **named(model, adapter)}
 
 
+def measure_looks(
+    seed: int, count: int, scenes: int, looks: int, model: str, adapter: str | None
+) -> dict[str, Any]:
+    """Large pictures with one small defect, and doubtful elements of usual scenes."""
+    from eval.bench import looks as part
+
+    judge = open_judge(model, adapter)
+    with progress("looks", 2 * count + scenes) as tick:
+        result = part.run(judge, count, scenes, seed, looks, tick)
+    return {**result, "seed": seed, **named(model, adapter)}
+
+
 def measure_parity(
     seed: int, count: int, asked: int | None, batch: int, adapter: str | None, rubric: str
 ) -> dict[str, Any]:
@@ -330,6 +342,20 @@ def reward(
 ) -> None:
     """1,000 pictures scored by `judge.reward.Reward` beside verdicts in a loop, and the memory that takes."""
     show("reward", lambda: measure_reward(seed, looped, model, adapter), as_json)
+
+
+@app.command()
+def looks(
+    seed: Seed = 0,
+    count: Annotated[int, typer.Option(min=1, help="How many 4K pictures, each broken and whole.")] = 20,
+    scenes: Annotated[int, typer.Option(min=1, help="Usual scenes, for doubtful elements.")] = 1000,
+    most: Annotated[int, typer.Option("--looks", min=1, help="Closer looks at a 4K picture at most.")] = 200,
+    model: Model = "embedded",
+    adapter: Adapter = None,
+    as_json: Json = False,
+) -> None:
+    """Small defects in 4K pictures, and doubtful elements, with closer looks and without."""
+    show("looks", lambda: measure_looks(seed, count, scenes, most, model, adapter), as_json)
 
 
 @app.command()

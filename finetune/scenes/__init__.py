@@ -2,7 +2,7 @@
 
 from finetune.scenes.asking import ask, phrase, sample_of
 from finetune.scenes.facts import Facts
-from finetune.scenes.scene import Scene, draw
+from finetune.scenes.scene import Scene, draw, undamaged
 from finetune.scenes.write import sheet, write
 
-__all__ = ["Facts", "Scene", "ask", "draw", "phrase", "sample_of", "sheet", "write"]
+__all__ = ["Facts", "Scene", "ask", "draw", "phrase", "sample_of", "sheet", "undamaged", "write"]

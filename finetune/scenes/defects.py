@@ -149,12 +149,14 @@ def break_pixels(
     x = min(max(int(centre[0] + off * math.cos(a) - w / 2), 0), max(0, size - w))
     y = min(max(int(centre[1] + off * math.sin(a) - h / 2), 0), max(0, size - h))
     out = canvas.copy()
-    patch = canvas[y : y + h, x : x + w]
-    if kind == "erased":
-        out[y : y + h, x : x + w] = bare[y : y + h, x : x + w]
-    else:
-        out[y : y + h, x : x + w] = _ON_PIXELS[kind](r, patch)
+    window = np.s_[y : y + h, x : x + w]
+    out[window] = damaged(r, kind, canvas[window], bare[window])
     return out
+
+
+def damaged(r: Random, kind: str, patch: Canvas, bare: Canvas) -> Canvas:
+    """A window (h, w, 3) after damage that fits into any window; `bare` is the window without objects."""
+    return bare if kind == "erased" else _ON_PIXELS[kind](r, patch)
 
 
 def fuse(

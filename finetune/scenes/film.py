@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from finetune.scenes.asking import about_background, about_count, about_object, phrase
 from finetune.scenes.facts import Facts
 from finetune.scenes.paint import Canvas, Style, background, pick_style
-from finetune.scenes.scene import _choose_things, _paint, _Pose, _pose
+from finetune.scenes.scene import Pose, _choose_things, paint, pose_of
 from finetune.scenes.vocabulary import BACKGROUNDS, FAULTS
 from judge.types import ElementLabel, LabelledSample, Labels
 
@@ -149,12 +149,12 @@ class _Sprite:
 
     @classmethod
     def of(
-        cls, pose: _Pose, style: Style, x: float, y: float, radius: float, r: Random, pace: float
+        cls, pose: Pose, style: Style, x: float, y: float, radius: float, r: Random, pace: float
     ) -> _Sprite:
         side = 2 * math.ceil(1.6 * radius) + 9
         black, white = np.zeros((side, side, 3), np.float32), np.full((side, side, 3), 255, np.float32)
         for canvas in (black, white):
-            _paint(canvas, pose, pose.parts, style)
+            paint(canvas, pose, pose.parts, style)
         cover = 1 - np.clip(white - black, 0, 255).mean(2) / 255
         way, speed = r.uniform(0, 2 * math.pi), pace * r.uniform(0.6, 1.5)
         turn = r.choice([0.0, 0.0, r.uniform(-0.03, 0.03)])
@@ -195,7 +195,7 @@ class _Film:
             x, y, radius = thing.x * width / unit, thing.y * height / unit, thing.radius
             middle = math.ceil(1.6 * radius) + 4.0
             thing.x, thing.y = middle, middle
-            pose = _pose(r, thing)
+            pose = pose_of(r, thing)
             thing.x, thing.y = x, y
             pace = unit * r.uniform(0.7, 1.3) / 100
             self.sprites.append(_Sprite.of(pose, style, x, y, radius, r, pace))

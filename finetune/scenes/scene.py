@@ -56,7 +56,7 @@ def _places(r: Random, n: int, size: int) -> list[tuple[float, float, float]]:
     return out
 
 
-def _colors_at(canvas: Canvas, x: float, y: float, reach: float) -> list[str]:
+def colors_at(canvas: Canvas, x: float, y: float, reach: float) -> list[str]:
     """Colours that stand out from the background about one place."""
     patch = canvas[int(max(0, y - reach)) : int(y + reach) + 1, int(max(0, x - reach)) : int(x + reach) + 1]
     ground = patch.reshape(-1, 3).mean(0)
@@ -68,7 +68,7 @@ def _choose_things(r: Random, canvas: Canvas) -> list[Thing]:
     things: list[Thing] = []
     again = r.choice([0.15, 0.3, 0.7])
     for x, y, s in _places(r, r.choice([1, 2, 2, 3, 3, 4, 4, 5]), canvas.shape[0]):
-        usable = _colors_at(canvas, x, y, s)
+        usable = colors_at(canvas, x, y, s)
         color, kind = r.choice(usable), r.choice(kinds)
         twin = r.choice(things) if things and r.random() < again else None
         if twin and twin.color in usable and sum(t.key == twin.key for t in things) < max(COUNTS):
@@ -84,7 +84,7 @@ def _choose_things(r: Random, canvas: Canvas) -> list[Thing]:
 
 
 @dataclass
-class _Pose:
+class Pose:
     """How one object stands: parts in unit coordinates and the map to pixels."""
 
     parts: list[Part]
@@ -96,7 +96,8 @@ class _Pose:
         return [(c @ self.matrix.T + self.offset).astype(np.float32) for c in part.contours]
 
 
-def _pose(r: Random, thing: Thing) -> _Pose:
+def pose_of(r: Random, thing: Thing) -> Pose:
+    """A figure of the thing's kind, colour and place, in proportions of its own."""
     parts = BUILDERS[thing.kind](r)
     lean = 0.08 if thing.kind == "diamond" else 0.35 if thing.kind in SHAPES else 0.18
     turn, flip = r.uniform(-lean, lean), -1.0 if r.random() < 0.5 and thing.kind not in SHAPES else 1.0
@@ -107,7 +108,7 @@ def _pose(r: Random, thing: Thing) -> _Pose:
     base = COLORS[thing.color]
     color = tuple(float(min(255, max(0, v + r.randint(-16, 16)))) for v in base)
     seed = r.getrandbits(31)
-    return _Pose(
+    return Pose(
         [replace(part, seed=seed + n) for n, part in enumerate(parts)],
         matrix.astype(np.float32),
         np.float32([thing.x, thing.y]),
@@ -115,7 +116,8 @@ def _pose(r: Random, thing: Thing) -> _Pose:
     )
 
 
-def _paint(canvas: Canvas, pose: _Pose, parts: list[Part], style: Style) -> None:
+def paint(canvas: Canvas, pose: Pose, parts: list[Part], style: Style) -> None:
+    """Paint parts of a posed figure into a canvas, in place."""
     for part in parts:
         paint_part(canvas, part, pose.contours(part), pose.color, style)
 
@@ -130,7 +132,7 @@ class _Drawing:
         self.bare = self.canvas.copy()
         self.style = pick_style(r)
         self.facts = Facts(size, kind, self.style.name, _choose_things(r, self.canvas))
-        self.poses = [_pose(r, t) for t in self.facts.things]
+        self.poses = [pose_of(r, t) for t in self.facts.things]
         self.map = np.zeros((size, size), np.uint8)
         self.masks: list[broken.Mask] = []
 
@@ -154,7 +156,7 @@ class _Drawing:
         """Paint every object; `plan` says which one loses, gains or shifts a part."""
         for n, (thing, pose) in enumerate(zip(self.facts.things, self.poses, strict=True)):
             before = self.canvas.copy()
-            _paint(self.canvas, pose, pose.parts, self.style)
+            paint(self.canvas, pose, pose.parts, self.style)
             shown = broken.difference(before, self.canvas) > 2
             self.map[shown] = n + 1
             x0, y0, x1, y1 = broken.bounds(shown)
@@ -167,9 +169,16 @@ class _Drawing:
                     break
                 parts, part = result
                 after = before.copy()
-                _paint(after, pose, parts, self.style)
+                paint(after, pose, parts, self.style)
                 if self._keep(self.canvas, after, plan[n], sentence(plan[n], thing.name, part), n):
                     break
+
+    def whole(self) -> Canvas:
+        """The same drawing with nothing broken."""
+        canvas = self.bare.copy()
+        for pose in self.poses:
+            paint(canvas, pose, pose.parts, self.style)
+        return canvas
 
     def damage(self, kind: str) -> bool:
         """Break the finished canvas at one place; False when nothing visible came of it."""
@@ -228,6 +237,23 @@ def draw(seed: int, size: int = SIZE, flaws: tuple[float, ...] = USUAL) -> Scene
         The picture with its labels. `sample.image` is None: `write` sets it to a path.
     """
     r = Random(seed)
+    d = _drawn(r, size, flaws)
+    elements = ask(r, d.facts, r.choice([2, 3, 3, 4, 5]))
+    return Scene(_degraded(d, d.canvas, seed), sample_of(r, d.facts, elements), d.masks, d.facts, d.map)
+
+
+def undamaged(seed: int, size: int = SIZE, flaws: tuple[float, ...] = USUAL) -> NDArray[np.uint8]:
+    """The picture (size, size, 3) of `draw` with the same arguments, had nothing in it been broken.
+
+    What degrades the picture as a whole stays, so outside of the masks only a degradation that spreads
+    (blur, jpeg) makes a difference.
+    """
+    d = _drawn(Random(seed), size, flaws)
+    return _degraded(d, d.whole(), seed)
+
+
+def _drawn(r: Random, size: int, flaws: tuple[float, ...]) -> _Drawing:
+    """A finished drawing: objects, defects in reading order, and how the whole is degraded."""
     d = _Drawing(r, size)
     wanted = r.choices([0, 1, 2, 3], flaws)[0]
     kinds = [r.choice(DEFECTS) for _ in range(wanted)]
@@ -244,6 +270,8 @@ def draw(seed: int, size: int = SIZE, flaws: tuple[float, ...] = USUAL) -> Scene
     d.facts.flaws, d.masks = [d.facts.flaws[i] for i in order], [d.masks[i] for i in order]
     if r.random() < 0.3:
         d.facts.degradation, d.facts.level = r.choice(DEGRADATIONS[1:]), r.randint(1, 3)
-    image = degrade(np.clip(d.canvas, 0, 255).astype(np.uint8), d.facts.degradation, d.facts.level, seed)
-    elements = ask(r, d.facts, r.choice([2, 3, 3, 4, 5]))
-    return Scene(image, sample_of(r, d.facts, elements), d.masks, d.facts, d.map)
+    return d
+
+
+def _degraded(d: _Drawing, canvas: Canvas, seed: int) -> NDArray[np.uint8]:
+    return degrade(np.clip(canvas, 0, 255).astype(np.uint8), d.facts.degradation, d.facts.level, seed)

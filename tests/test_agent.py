@@ -1,0 +1,181 @@
+"""Closer looks: what is asked again, what comes of it, and what it may cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from seer import SIDE, Seer
+
+from judge.agent import USUAL, VIEWS, Budget
+from judge.backends.scripted import Scripted
+from judge.errors import InputError, ReplyError
+from judge.judge import Judge
+from judge.looks import FLAT, tiles
+from judge.regions import iou
+from judge.types import Verdict
+
+PATCH = (700.0, 410.0, 716.0, 426.0)
+
+
+def large(patch: tuple[float, ...] | None = PATCH) -> Image.Image:
+    """1024 x 768 with fine grey detail everywhere, and a red patch that 64 x 64 pixels do not show."""
+    grey = np.random.default_rng(3).integers(60, 200, (768, 1024, 1), dtype=np.uint8).repeat(3, axis=2)
+    if patch:
+        x1, y1, x2, y2 = map(int, patch)
+        grey[y1:y2, x1:x2] = (250, 20, 20)
+    return Image.fromarray(grey)
+
+
+def look(backend: Seer, image: Any, **options: Any) -> Verdict:
+    return Judge(backend=backend)(image, prompt="a plain wall", elements=[], **options)
+
+
+def test_what_is_too_small_for_the_first_look_is_found_by_closer_ones() -> None:
+    without, found = look(Seer(), large(), looks=0), look(Seer(), large(), looks=400)
+    assert (without.defects, without.trace) == ([], [])
+    [defect] = found.defects
+    assert iou(defect.box, PATCH) > 0.5  # in pixels of the original
+    assert found.score is not None and without.score is not None and found.score < without.score
+
+
+def test_a_finding_that_moves_with_the_cut_is_dropped() -> None:
+    """A model that is shown unusual cuts names regions that are not there, but not twice at one place."""
+    assert look(Seer(dreams=True), large(None), looks=400).defects[1:] == []
+    boxes = [defect.box for defect in look(Seer(dreams=True), large(), looks=400).defects]
+    assert sum(iou(box, PATCH) > 0.5 for box in boxes) == 1
+
+
+def test_a_defect_on_the_seam_of_two_tiles_is_one_finding() -> None:
+    for x in range(640, 720, 16):
+        patch = (float(x), 300.0, x + 16.0, 316.0)
+        [defect] = look(Seer(), large(patch), looks=400).defects
+        assert iou(defect.box, patch) > 0.5
+
+
+def test_every_look_is_in_the_trace() -> None:
+    backend = Seer()
+    verdict = look(backend, large(), looks=400)
+    assert len(verdict.trace) == len(backend.asks) - 1
+    assert any("tint 0.90" in one.answer for one in verdict.trace)
+    for one in verdict.trace:
+        x1, y1, x2, y2 = one.region
+        assert 0 <= x1 < x2 <= 1024 and 0 <= y1 < y2 <= 768
+        assert one.milliseconds >= 0 and one.question
+
+
+@pytest.mark.parametrize("looks", [0, 1, 2, 7, 30, 100])
+def test_no_more_is_asked_than_was_allowed(looks: int) -> None:
+    backend = Seer(dreams=True, elements=[0.5])
+    Judge(backend=backend, looks=looks)(large(), prompt="a wall", elements=["wall"])
+    assert len(backend.asks) <= 1 + looks
+
+
+def test_a_decided_picture_of_usual_size_costs_one_question() -> None:
+    backend = Seer()
+    Judge(backend=backend, looks=50)(Image.new("RGB", (SIDE, SIDE)), prompt="a wall", elements=["wall"])
+    assert len(backend.asks) == 1
+
+
+def test_an_element_in_doubt_is_asked_again_on_its_own() -> None:
+    backend = Seer(elements=[0.4, 0.9, 0.9])
+    usual = Judge(backend=backend, looks=USUAL)
+    verdict = usual(Image.new("RGB", (SIDE, SIDE)), prompt="a wall", elements=["wall"])
+    [element] = verdict.elements
+    assert element.present and 0.4 < element.probability < 0.9
+    assert [one.question for one in verdict.trace] == ["wall"] * len(VIEWS)
+    assert verdict.dimensions["alignment"].score == pytest.approx(1 + 4 * element.probability)
+
+
+def test_score_depth_looks_again_at_elements_only() -> None:
+    backend = Seer(elements=[0.6, 0.1, 0.1])
+    verdict = Judge(backend=backend)(large(), prompt="a wall", elements=["wall"], depth="score", looks=50)
+    assert [verb for verb, _ in backend.rounds] == ["choose", "choose"]
+    assert not verdict.elements[0].present and verdict.score is not None and verdict.score < 3
+
+
+def test_a_defect_in_doubt_that_is_not_seen_closely_is_dropped() -> None:
+    picture = np.zeros((SIDE, SIDE, 3), np.uint8)
+    picture[:8, :8] = (250, 20, 20)
+    kept = look(Seer(confidence=0.6), picture, looks=USUAL)
+    assert [defect.confidence for defect in kept.defects] == [pytest.approx(0.6)]
+    blinking = Seer(dreams=True, confidence=0.55)
+    assert look(blinking, np.zeros((SIDE, SIDE, 3), np.uint8), looks=USUAL).defects == []
+
+
+def test_tiles_of_many_pictures_go_to_the_model_together() -> None:
+    backend, one = Seer(), Seer()
+    samples = [{"image": large(), "prompt": "a wall", "elements": []} for _ in range(3)]
+    many = list(Judge(backend=backend, looks=40).many(samples))
+    alone = Judge(backend=one, looks=40)(**samples[0])
+    assert [verb for verb, _ in backend.rounds] == [verb for verb, _ in one.rounds]
+    assert [count for _, count in backend.rounds] == [3 * count for _, count in one.rounds]
+    assert all(verdict.defects == alone.defects for verdict in many)
+
+
+def test_no_look_is_begun_that_would_pass_the_deadline() -> None:
+    now = 0.0
+    budget = Budget(looks=100, until=10.0, clock=lambda: now)
+    assert budget.afford(50) == 50  # nothing is known of the pace yet
+    budget.note(500.0)
+    assert budget.afford(50) == 20
+    now = 9.9
+    assert budget.afford(50) == 0
+
+
+def test_a_look_that_cannot_be_read_costs_no_verdict() -> None:
+    first = {"elements": {"wall": True}, "degradation": "none", "defects": [], "alignment": 4,
+             "structure": 4, "score": 4, "explanation": "fine"}  # fmt: skip
+    backend = Scripted([_doubtful(first), ReplyError("gone"), ReplyError("gone")], brief=True, size=SIDE)
+    usual = Judge(backend=backend, looks=USUAL)
+    verdict = usual(Image.new("RGB", (SIDE, SIDE)), prompt="a wall", elements=["wall"])
+    assert (
+        verdict.status == "scored" and [one.answer for one in verdict.trace] == ["unreadable: gone"] * USUAL
+    )
+
+
+def _doubtful(values: dict[str, Any]) -> Any:
+    from judge.backends.base import Reply
+    from judge.form import dumps
+
+    return Reply(dumps(values), {"elements.0": {"true": 0.5, "false": 0.5}})
+
+
+def test_a_general_model_is_told_that_it_sees_a_part() -> None:
+    class General(Seer):
+        brief = False
+
+    backend = General()
+    look(backend, large(), looks=60)
+    told = backend.asks[-1].messages[-1]["content"][-1]["text"]
+    assert "one part of a picture" in told and "a plain wall" in told and '"defects"' in told
+    assert '"score"' not in told and "missing object" not in told
+
+
+def test_tiles_cover_what_is_lost_and_leave_flat_parts_out() -> None:
+    picture = np.full((600, 1200, 3), 120, np.uint8)
+    picture[:, 800:] = np.asarray(large(None))[:600, :400]
+    whole = Image.fromarray(picture)
+    found = tiles(whole, whole.resize((SIDE, SIDE)), SIDE, 200)
+    assert found and all(x2 > 780 for _, _, x2, _ in found)
+    covered = np.zeros((600, 1200), bool)
+    for x1, y1, x2, y2 in found:
+        covered[int(y1) : int(y2), int(x1) : int(x2)] = True
+    assert covered[:, 820:].all()
+    assert len(tiles(whole, whole.resize((SIDE, SIDE)), SIDE, 40)) <= 40
+    assert tiles(Image.new("RGB", (1200, 600)), Image.new("RGB", (SIDE, SIDE)), SIDE, 200) == [] and FLAT > 0
+
+
+@pytest.mark.parametrize(("looks", "deadline"), [(-1, None), (1025, None), (True, None), (2, 0), (2, -1.0)])
+def test_bad_limits_are_one_clear_error(looks: Any, deadline: Any) -> None:
+    with pytest.raises(InputError, match=r"looks|deadline"):
+        look(Seer(), large(), looks=looks, deadline=deadline)
+
+
+def test_a_gateway_is_not_asked_for_looks() -> None:
+    with pytest.raises(InputError, match="looks"):
+        Judge("http://127.0.0.1:9", looks=3)
+    with pytest.raises(InputError, match="closer looks"):
+        Judge("http://127.0.0.1:9")(large(), prompt="a wall", looks=3)
