@@ -210,19 +210,19 @@ class _Closer:
             sure = [d for d in self.defects if d.family == "artifact"]
             self.defects = [d for d in self.defects if d.family != "artifact"]
             chains = [[defect] for defect in _fused([*sure, *found])]
-            for share, room, right, down in AGAIN:
-                chains = yield from self._follow(chains, share * side, room, (right, down))
+            for share, about, right, down in AGAIN:
+                chains = yield from self._follow(chains, share * side, about, (right, down))
             self.defects += [_averaged(chain) for chain in chains]
         return answers
 
     def _follow(
-        self, chains: list[list[Defect]], side: float, room: float, off: tuple[float, float]
+        self, chains: list[list[Defect]], side: float, about: float, off: tuple[float, float]
     ) -> Generator[list[Question], list[Told], list[list[Defect]]]:
         """Those of the chains of one finding in several looks that another look goes on with."""
         parts = []
         for chain in chains:
             x1, y1, x2, y2 = box = chain[-1].box
-            own = max(side, room * (x2 - x1), room * (y2 - y1))
+            own = max(side, about * (x2 - x1), about * (y2 - y1))
             parts.append(window(regions.shifted(box, off[0] * own, off[1] * own), own, self.case.size))
         answers = yield from self._look([self.questions.damage(part) for part in parts])
         longer, self.floors = [], []

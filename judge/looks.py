@@ -89,7 +89,8 @@ class Questions:
         return Question("complete", self._ask(region, form, ()), region, "what is broken here?")
 
     def _ask(self, region: Box, form: Form, names: Sequence[str]) -> Ask:
-        part = media.Picture(cropped(self.picture, region), *map(round, _size(region)))
+        cut = cropped(self.picture, region)
+        part = media.Picture(cut, *cut.size)
         seen, _ = media.fit(part, side=self.asking.card.size, max_pixels=self.asking.max_pixels)
         return Ask(
             images=[seen],
@@ -157,7 +158,8 @@ def lost_detail(picture: Image.Image, seen: Image.Image) -> NDArray[np.float32]:
     """Mean difference (0..255) of the picture and the model's view of it in cells of `CELL` pixels."""
     shown = seen.resize(picture.size, Image.Resampling.BICUBIC)
     difference = ImageChops.difference(picture, shown)
-    return np.asarray(difference.reduce(CELL), dtype=np.float32).max(axis=2)
+    worst: NDArray[np.float32] = np.asarray(difference.reduce(CELL), dtype=np.float32).max(axis=2)
+    return worst
 
 
 def cropped(picture: Image.Image, region: Box) -> Image.Image:
@@ -188,10 +190,6 @@ def _starts(length: int, side: int) -> list[int]:
 def _most(lost: NDArray[np.float32], box: Box) -> float:
     x1, y1, x2, y2 = (int(v) // CELL for v in box)
     return float(lost[y1 : y2 + 1, x1 : x2 + 1].max())
-
-
-def _size(box: Box) -> tuple[float, float]:
-    return box[2] - box[0], box[3] - box[1]
 
 
 @cache

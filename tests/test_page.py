@@ -87,7 +87,8 @@ class StandIn:
         self, a: Sample, b: Sample, rubric: str = "default", depth: Any = "verdict"
     ) -> Comparison:
         judge = Judge(backend=self.backend, rubric=rubric)
-        return await asyncio.to_thread(judge.compare, a.image, b.image, prompt=a.prompt, elements=a.elements)
+        fields = {"prompt": a.prompt, "elements": a.elements, "how": "pointwise"}
+        return await asyncio.to_thread(judge.compare, a.image, b.image, **fields)
 
 
 @contextmanager
