@@ -4,7 +4,8 @@
 
 1. A tiny diffusers UNet is trained on drawn scenes to redraw a damaged picture at any strength of its damage:
    asked for 1000 it gives it as it is, asked for 0 without. It starts as a generator that is asked for 1000.
-2. ReFL then trains it, still asked for 1000, by the judge's expected quality (rubric `quality`), whose
+2. ReFL then trains it, still asked for 1000, by how sound the judge expects the picture to be (`structure` of
+   the rubric `default`; `quality` also tells the model what was measured, which no gradient passes), and the
    gradient reaches the pixels. By default only the UNet's embedding of the strength is trained, so that it
    can do no more than what it has learnt. With `--train all` every weight is, and a generator so free may
    find pixels that please the judge without being better; the kit's `Divergence` watches for that.
@@ -100,11 +101,16 @@ def drawn(generator: Generator, damaged: Tensor) -> Tensor:
     return generator(damaged, torch.full((len(damaged),), FULL))
 
 
+def asked(reward: Differentiable, images: Tensor) -> Tensor:
+    """Whatever they show: nothing of a prompt is checked."""
+    return reward(images, prompts=["a picture"] * len(images), elements=[[]] * len(images))
+
+
 def exam(generator: Generator, reward: Differentiable, clean: Tensor, damaged: Tensor) -> dict[str, float]:
-    """Mean expected quality and mean severity left, on pictures that were never trained on."""
+    """Mean expected soundness and mean severity left, on pictures that were never trained on."""
     with torch.no_grad():
         images = drawn(generator, damaged)
-        scores = reward(images, prompts=[""] * len(images))
+        scores = asked(reward, images)
         left = (images - clean).flatten(1).norm(dim=1) / (damaged - clean).flatten(1).norm(dim=1)
     return {"reward": scores.mean().item(), "truth": left.mean().item()}
 
@@ -119,7 +125,7 @@ def refl(
     optimizer = torch.optim.Adam(chosen.parameters(), lr=rate)
     for step in range(1, steps + 1):
         some = torch.randint(len(damaged), (6,))
-        scores = reward(drawn(generator, damaged[some]), prompts=[""] * 6)
+        scores = asked(reward, drawn(generator, damaged[some]))
         loss = refl_loss(scores, scale=1.0)
         optimizer.zero_grad()
         loss.backward()
@@ -136,7 +142,7 @@ def plot(curve: list[dict[str, float]], path: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(6, 4))
     steps = [row["step"] for row in curve]
-    axes.plot(steps, [row["reward"] for row in curve], label="reward: expected quality")
+    axes.plot(steps, [row["reward"] for row in curve], label="reward: expected structure")
     axes.plot(steps, [row["truth"] for row in curve], label="truth: damage left")
     axes.set(
         xlabel="ReFL step", ylabel="held-out pictures, mean", ylim=(0, None), title="ReFL through the judge"
@@ -164,7 +170,7 @@ def main() -> None:
     clean, damaged = pictures(told.seed, 12 if told.smoke else 90)
     held = pictures(told.seed + 1, 3 if told.smoke else 18)
     generator = trained(clean, damaged, told.pretraining, told.seed)
-    reward = Differentiable(Judge(rubric="quality"))
+    reward = Differentiable(Judge(), weights={"structure": 1})
     curve, watch = [{"step": 0, **exam(generator, reward, *held)}], Divergence(0.05)
     watch(0, curve[0]["reward"], -curve[0]["truth"])
     every = max(1, told.steps // 10)
