@@ -53,6 +53,35 @@ def lora(
 
 
 @app.command()
+def distill(
+    config: Annotated[str, typer.Option(help="A .toml file, or the name of one in configs/distill.")],
+    out: Annotated[Path, typer.Option(help="Folder for the student; the same command goes on in it.")],
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a field, e.g. data.0.path=pictures."),
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Read everything, train nothing.")] = False,
+) -> None:
+    """Have a small vision network learn the answers of any judge under a rubric about pictures alone."""
+    from eval.cli import one_line_errors
+
+    with one_line_errors():
+        from finetune.distill import run
+        from finetune.distill.config import Config
+
+        wanted = Config.load(config, changes or ())
+        if check:
+            prepared = run.prepare(wanted)
+            typer.echo(f"{len(prepared.items)} pictures, {', '.join(prepared.blanks)}", err=True)
+            return
+        told = run.run(wanted, out)
+        for held in told["held"]:
+            student, teacher = _shown(held["student"]), _shown(held["teacher"])
+            said = f"{held['metric']} {student}, teacher {teacher}, {held['times']:.0f} times as fast"
+            typer.echo(f"{held['path']}: {said}", err=True)
+
+
+@app.command()
 def merge(
     adapter: Annotated[str, typer.Option(help="Folder of the adapter; embedded: the shipped one.")],
     out: Annotated[Path, typer.Option(help="Folder to write; it must not exist yet.")],

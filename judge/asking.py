@@ -51,6 +51,9 @@ class Card:
 
     films: bool = False
     """It takes videos as such; otherwise it is shown their frames as pictures."""
+    wordless: bool = False
+    """It looks at pictures alone: no words are written for it and nothing is measured for it. Its answers
+    stand for all that its teacher knew, facts included."""
 
     def under(self, rubric: str) -> Tuning:
         """The adapter that answers a rubric (empty: none) and what it was trained on."""
@@ -69,6 +72,7 @@ class Card:
             size=backend.size,
             tunings=dict(getattr(backend, "tunings", {})),
             films=bool(getattr(backend, "films", False)),
+            wordless=bool(getattr(backend, "wordless", False)),
         )
 
 
@@ -189,6 +193,9 @@ class Asking:
         reference: Image.Image | None,
         depth: Depth,
     ) -> Ask:
+        form = self.rubric.form(elements, self.max_defects).at_depth(depth)
+        if self.card.wordless:
+            return Ask(images=seen.images, messages=[], form=form, rubric=self.rubric.name, seed=self.seed)
         messages = self.rubric.messages(
             prompt,
             elements,
@@ -206,7 +213,7 @@ class Asking:
         return Ask(
             images=[*self._examples, *beside, *seen.images],
             messages=messages,
-            form=self.rubric.form(elements, self.max_defects).at_depth(depth),
+            form=form,
             films=seen.films,
             rubric=self.rubric.name,
             seed=self.seed,

@@ -34,7 +34,7 @@ def check_backend(backend: str | Backend, base_url: str | None) -> str:
         raise InputError("base_url", base_url, "the address of the server up to /v1", "give it with openai")
     if base_url and wanted != "openai":
         raise InputError("base_url", base_url, "none with this backend", "leave it out")
-    return "transformers" if wanted == "auto" else wanted
+    return wanted
 
 
 def is_address(model: object) -> bool:

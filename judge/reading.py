@@ -108,7 +108,8 @@ def read(
         notes.append("the backend estimated the probabilities from the likeliest tokens")
     if not answer.complete:
         notes.append("the backend gave no probabilities: numbers are those of the written labels")
-    distribution = _with_measured(distribution, rubric.score.measured, facts)
+    # Where nothing was measured, the model answers for all of it: see `Card.wordless`.
+    distribution = _with_measured(distribution, rubric.score.measured if facts else {}, facts)
     score, explanation = _expectation(distribution), values.get("explanation", "")
     if not explanation and depth == "verdict":
         explanation = _explained(rubric, attributes, defects, facts, score, size)

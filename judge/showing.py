@@ -53,18 +53,19 @@ def shown(sample: Sample, rubric: Rubric, card: Card, max_pixels: int, field: st
         if moving:
             mend = "pass one, or choose a rubric for pictures"
             raise InputError("video", None, f"a video, which rubric {rubric.name} is about", mend)
-        return _picture(media.load(sample.image, field=field), rubric, card.size, max_pixels)
+        return _picture(media.load(sample.image, field=field), rubric, card, max_pixels)
     if sample.image is not None:
         raise InputError("image", sample.image, "nothing beside a video", "pass one of the two")
     return _video(sample.video, rubric, moving, card, max_pixels)
 
 
-def _picture(picture: media.Picture, rubric: Rubric, side: int | None, max_pixels: int) -> Shown:
+def _picture(picture: media.Picture, rubric: Rubric, card: Card, max_pixels: int) -> Shown:
     """The picture; where the model sees a fixed square, the rubric's details after it."""
+    side = card.size
     whole, _ = media.fit(picture, side=side, max_pixels=max_pixels)
     return Shown(
         original=picture.image,
-        facts=_still(picture.image, rubric.facts),
+        facts=_still(picture.image, () if card.wordless else rubric.facts),
         images=[whole, *(media.details(picture, side, rubric.details) if side else ())],
         notes=picture.notes,
     )

@@ -14,9 +14,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from finetune import card
+from finetune.configured import CONFIGS
 from finetune.lora import base as bases
 from finetune.lora import losses, run
-from finetune.lora.config import CONFIGS, Config, Losses
+from finetune.lora.config import Config, Losses
 from finetune.lora.held import Live
 from finetune.lora.rows import Order, Visits, Writer
 from finetune.lora.targets import school

@@ -1,22 +1,16 @@
-"""What a fine-tuning is asked to do: a TOML file, checked before anything is loaded.
-
-Paths are relative to where the command is given. Unknown names are errors, so a misspelt one never passes.
-"""
+"""What a fine-tuning is asked to do: a TOML file, see `finetune.configured`."""
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from judge.errors import InputError
+from finetune.configured import Configured
 from judge.types import Depth, Model
 
-CONFIGS = Path(__file__).parents[1] / "configs"
 LANGUAGE = r".*language_model\.layers\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 """Linear layers of the language model. The vision tower has some of the same names, and vLLM serves no
 adapter for it unless told to, so the expression names the way to them."""
@@ -151,7 +145,7 @@ class Held(Source):
     """Measure before the first step, too."""
 
 
-class Config(Model):
+class Config(Configured):
     """A fine-tuning."""
 
     name: str
@@ -172,80 +166,5 @@ class Config(Model):
             raise ValueError("losses.pairs compares rows of a batch: training.batch must be 2 or more")
         return self
 
-    @classmethod
-    def load(cls, source: str | Path, changes: Sequence[str] = ()) -> Config:
-        """Read a configuration by name (one of `finetune/configs`) or from a `.toml` file.
-
-        Args:
-            source: name or path.
-            changes: `key=value`, for example `data.0.path=/data/clive` or `training.batch=4`.
-
-        Raises:
-            InputError: no such file, not TOML, an unknown or unusable field.
-        """
-        path = _locate(source)
-        try:
-            raw = tomllib.loads(path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError("config", str(path), "a readable TOML file", f"mend it: {error}") from None
-        for change in changes:
-            _change(raw, change)
-        made = cls.of(raw, path.name)
-        for part in [*made.data, *([made.held] if made.held else [])]:
-            beside = path.parent / (part.rubric or "")
-            if beside.is_file():
-                part.rubric = str(beside.resolve())
-        return made
-
-    @classmethod
-    def of(cls, raw: Mapping[str, Any], where: str = "config") -> Config:
-        try:
-            return cls.model_validate(raw)
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join([where, *map(str, first["loc"])])
-            mend = "mend the file"
-            if first["type"] == "extra_forbidden":
-                mend = _nearest(str(first["loc"][-1]), first["loc"][:-1])
-            raise InputError(name, first.get("input"), first["msg"], mend) from None
-
-
-def _locate(source: str | Path) -> Path:
-    named = CONFIGS / f"{source}.toml"
-    if isinstance(source, str) and "/" not in source and named.is_file():
-        return named
-    if Path(source).is_file():
-        return Path(source)
-    known = sorted(path.stem for path in CONFIGS.glob("*.toml"))
-    near = get_close_matches(str(source), known, n=1, cutoff=0.0)
-    raise InputError(
-        "config", str(source), f"{', '.join(known)}, or a .toml file", f"did you mean {near[0]!r}?"
-    )
-
-
-def _nearest(name: str, path: tuple[int | str, ...]) -> str:
-    known: dict[str, Any] = {
-        "model": Base, "lora": Adapter, "data": Data, "losses": Losses, "training": Training, "held": Held,
-    }  # fmt: skip
-    owner: Any = known.get(str(path[0]), Config) if path else Config
-    near = get_close_matches(name, list(owner.model_fields), n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(owner.model_fields)}"
-
-
-def _change(raw: dict[str, Any], change: str) -> None:
-    """Put one `key=value` into the tables; the value is TOML, or else plain text."""
-    key, given, text = change.partition("=")
-    names = key.strip().split(".")
-    if not given or not all(names):
-        raise InputError("set", change, "key=value", "for example training.batch=4")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except ValueError:
-        value = text
-    at: Any = raw
-    try:
-        for name in names[:-1]:
-            at = at[int(name)] if isinstance(at, list) else at.setdefault(name, {})
-        at[int(names[-1]) if isinstance(at, list) else names[-1]] = value
-    except (ValueError, IndexError, AttributeError, TypeError):
-        raise InputError("set", change, "a field of the configuration", "check its name") from None
+    def with_rubrics(self) -> Iterable[Source]:
+        return [*self.data, *([self.held] if self.held else [])]

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import judge as package
+from finetune.folders import RUN, claim, write_json
 from finetune.lora import base as bases
 from finetune.lora.config import Config
 from finetune.lora.held import Examination, Live
@@ -28,8 +29,6 @@ from finetune.lora.memory import available, estimate
 from finetune.lora.targets import School, schools
 from judge.errors import InputError
 
-RUN = "run.json"
-ASKED = "config.json"
 VERSIONS = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
 
 
@@ -153,7 +152,7 @@ def run(config: Config, out: Path) -> dict[str, Any]:
     gpu, first = torch.cuda.is_available(), PartialState().is_main_process
     say = partial(print, flush=True) if first else lambda said: None
     prepared = prepare(config, say)
-    _claim(config, out)
+    claim(config, out)
     need = estimate(config, prepared.base, gpu=gpu)
     free = available(gpu=gpu)
     say(f"{need}; {free / 2**30:.1f} GiB are free")
@@ -168,7 +167,7 @@ def run(config: Config, out: Path) -> dict[str, Any]:
         _mark(out / "adapter", prepared)
         told = _told(prepared, trainer, before, time.monotonic() - begun)
         _draw(trainer.state.log_history, config, out)
-        _write(out / RUN, told)
+        write_json(out / RUN, told)
         return told
     return {}
 
@@ -179,29 +178,9 @@ def _before(trainer: Any, config: Config, out: Path, *, begun: bool) -> dict[str
     if not begun and config.held and config.held.before:
         measured = _plain(trainer.evaluate())
         if trainer.is_world_process_zero():
-            _write(known, measured)
+            write_json(known, measured)
         return measured
     return dict(json.loads(known.read_text("utf-8"))) if known.is_file() else {}
-
-
-def _claim(config: Config, out: Path) -> None:
-    """Take the folder; raises `InputError` when it holds another run, or a finished one."""
-    asked = config.model_dump(mode="json")
-    known = out / ASKED
-    if (out / RUN).is_file():
-        raise InputError("out", str(out), "a new folder", "a run has ended there: name another")
-    if known.is_file():
-        then = json.loads(known.read_text("utf-8"))
-        differ = [name for name in asked if asked[name] != then.get(name)]
-        if differ:
-            mend = f"{', '.join(differ)} changed: go on as it was begun, or name another folder"
-            raise InputError("out", str(out), "the folder of the same run", mend)
-        return
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError("out", str(out), "a folder that can be written", error.strerror or "") from None
-    _write(known, asked)
 
 
 def _mark(adapter: Path, prepared: Prepared) -> None:
@@ -209,7 +188,7 @@ def _mark(adapter: Path, prepared: Prepared) -> None:
     path = adapter / "adapter_config.json"
     settings = json.loads(path.read_text("utf-8"))
     settings["base_model_name_or_path"] = prepared.config.model.base
-    _write(path, settings)
+    write_json(path, settings)
 
 
 def _told(prepared: Prepared, trainer: Any, before: dict[str, float], seconds: float) -> dict[str, Any]:
@@ -252,8 +231,3 @@ def _draw(history: list[dict[str, Any]], config: Config, out: Path) -> None:
 
         draw(history, config.held.metric if config.held else "", out / "curves.png")
 
-
-def _write(path: Path, value: Any) -> None:
-    draft = path.with_name(f".{path.name}.part")
-    draft.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", "utf-8")
-    draft.replace(path)

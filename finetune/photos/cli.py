@@ -76,6 +76,26 @@ def scenes(out: Out, count: Count = 700, seed: Seed = 71) -> None:
 
 
 @app.command()
+def pictures(
+    out: Out,
+    data: Annotated[Path, typer.Argument(help="Folder with clive_train (LIVE in the Wild) and bsds500.")],
+    photos: Annotated[int, typer.Option(min=1, help="Distorted photographs.")] = 2500,
+    parts: Annotated[int, typer.Option(min=0, help="Parts of each rated photograph.")] = 9,
+    drawn: Annotated[int, typer.Option(min=1, help="Drawn scenes.")] = 900,
+    seed: Seed = 1,
+) -> None:
+    """Picture files for a student, see `judge finetune distill`."""
+    from finetune.photos import pictures as files
+
+    def tick(done: int) -> None:
+        if done % 1000 == 0:
+            typer.echo(f"{done} pictures", err=True)
+
+    with _one_line_errors():
+        files.build(out, data, photos=photos, parts=parts, drawn=drawn, seed=seed, tick=tick)
+
+
+@app.command()
 def estimates(
     pools: Pools,
     opinions: Annotated[Path, typer.Option(help="Pool of photographs with opinions.")],

@@ -113,12 +113,15 @@ def example_of(name: str, truth: Truth) -> Example:
     return Example("distorted", name, truth.quality, truth.kind, truth.strength, truth.spots)
 
 
-def opinions(folder: Path, held_out: bool) -> Iterator[Job]:
-    """Jobs for the photographs of LIVE in the Wild (`labels.csv` and `images/`); its 0..100 becomes 1..5.
+def rated(folder: Path, held_out: bool) -> Iterator[tuple[Path, float]]:
+    """The photographs of LIVE in the Wild (`labels.csv` and `images/`) and their scores, 0..100 as 1..5.
 
     Args:
         folder: of the data set.
         held_out: the quarter that is kept for measuring, or the rest.
+
+    Raises:
+        InputError: there is no such data set.
     """
     from eval.suites.live_itw import labels
 
@@ -127,9 +130,14 @@ def opinions(folder: Path, held_out: bool) -> Iterator[Job]:
     for item in labels(folder / "labels.csv"):
         if is_held_out(str(item.image)) == held_out and item.labels.mos is not None:
             score = 1 + 4 * min(1.0, max(0.0, item.labels.mos / 100))
-            path = folder / "images" / str(item.image)
-            for n in range(1 if held_out else VIEWS):
-                yield partial(_opinion, path, score, n)
+            yield folder / "images" / str(item.image), score
+
+
+def opinions(folder: Path, held_out: bool) -> Iterator[Job]:
+    """Jobs for the photographs of `rated`, those that are learnt from in several views."""
+    for path, score in rated(folder, held_out):
+        for n in range(1 if held_out else VIEWS):
+            yield partial(_opinion, path, score, n)
 
 
 def _opinion(path: Path, score: float, n: int) -> tuple[Pixels, Example]:

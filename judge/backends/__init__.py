@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from judge.backends import student
 from judge.backends.base import Ask, Backend, Reply, Stream
 from judge.errors import InputError
 
@@ -16,7 +17,7 @@ def load(
     """Load a model.
 
     Args:
-        name: transformers, vllm or openai.
+        name: auto, transformers, vllm or openai; auto is transformers, and onnxruntime for a student.
         model: as that backend takes it.
         adapter: LoRA adapter to put on the model.
         base_url: address of the server, for openai only.
@@ -26,6 +27,11 @@ def load(
         InputError: an argument is unusable.
         BackendError: the model cannot be loaded or reached.
     """
+    if name != "openai" and student.found(model) is not None:
+        for field, given in (("backend", None if name == "auto" else name), ("adapter", adapter)):
+            if given is not None:
+                raise InputError(field, given, "none with a student", "leave it out")
+        return student.Student(model, **options)
     if name == "openai":
         from judge.backends.openai import OpenAI
 

@@ -70,7 +70,8 @@ class Backend(Protocol):
     place, and no row's answer depends on the others. `BackendError` is raised when the model cannot run.
 
     A backend that picks an adapter by `Ask.rubric` also has `tunings`, a mapping of rubric names to `Tuning`.
-    One that takes videos as such has `films`, true; others are shown their frames as pictures.
+    One that takes videos as such has `films`, true; others are shown their frames as pictures. One that reads
+    no words has `wordless`, true: it gets no messages, and nothing is measured for it.
     """
 
     name: str
