@@ -528,8 +528,12 @@ def serve(
     open_to_all: Annotated[
         bool, typer.Option("--open", help="Listen beyond this machine without keys.")
     ] = False,
+    ray: RayAddress = None,
+    replicas: Annotated[str, typer.Option(metavar="MIN:MAX", help="With --ray: how many gateways.")] = "1:4",
+    cpus: Cpus = 1.0,
+    gpus: Gpus = 0.0,
 ) -> None:
-    """Serve the judge over HTTP, with a page to try it on."""
+    """Serve the judge over HTTP, with a page to try it on; with --ray from replicas that come and go."""
     with one_line_errors():
         try:
             from judge.serve.keys import made
@@ -543,23 +547,28 @@ def serve(
             typer.echo(f"{line}\nthe key is shown this once; servers keep the line above", err=True)
             return
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        run(
-            Options(
-                host=host,
-                port=port,
-                model=model,
-                adapter=adapter,
-                backend=backend,
-                base_url=base_url,
-                rubrics=rubric or (),
-                keys=keys,
-                queue=queue,
-                deadline=deadline,
-                allow_hosts=allow_host or (),
-                page=page,
-                open=open_to_all,
-            )
-        )
+        asked: dict[str, Any] = {
+            "host": host,
+            "model": model,
+            "adapter": adapter,
+            "backend": backend,
+            "base_url": base_url,
+            "rubrics": rubric or [],
+            "keys": keys,
+            "queue": queue,
+            "deadline": deadline,
+            "allow_hosts": allow_host or [],
+            "open": open_to_all,
+        }
+        if ray is None:
+            run(Options(**asked, port=port, page=page))
+            return
+        try:
+            from judge.serve import fleet
+        except ImportError as error:
+            raise JudgeError(f"serve: install judge[ray] ({error})") from None
+        wanted = fleet.wanted_of(replicas, cpus=cpus, gpus=gpus, **asked)
+        fleet.run(wanted, ray, port, lambda said: typer.echo(f"judge serve: {said}", err=True))
 
 
 @app.command()

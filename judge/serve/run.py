@@ -12,7 +12,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -69,9 +69,9 @@ def serve(options: Options) -> None:
         InputError: an option is unusable, or the address cannot be listened on.
     """
     keys = Keys.read(options.keys)
-    _check_openness(options, keys)
+    checked_openness(options, keys)
     log = Log()
-    service = _service(options, log)
+    service = service_of(options, log)
     settings = Settings(
         keys=keys, hosts=hosts_of(options.host, bool(keys) or options.open), page=options.page
     )
@@ -96,7 +96,8 @@ def serve(options: Options) -> None:
         _Server(config, service, options).run(sockets=[listening])
 
 
-def _service(options: Options, log: Log) -> Service:
+def service_of(options: Options, log: Callable[..., None]) -> Service:
+    """The service that the options ask for. Raises `InputError`."""
     if is_address(options.model):
         mend = "a gateway runs its own model; give an endpoint as --base-url"
         raise InputError("model", options.model, "embedded, or the name or folder of a checkpoint", mend)
@@ -117,7 +118,8 @@ def _service(options: Options, log: Log) -> Service:
     )
 
 
-def _check_openness(options: Options, keys: Keys) -> None:
+def checked_openness(options: Options, keys: Keys) -> None:
+    """Raises `InputError` where anybody who reaches the address could use it and nobody said they may."""
     if keys or options.open or _is_loopback(options.host):
         return
     mend = "anybody who reaches it could use it: add --keys FILE (--new-key NAME makes one), or --open"
