@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from judge.batch.address import Cpus, Gpus, RayAddress, RayCommand, Workers
 from judge.errors import InputError, JudgeError
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ def list_suites() -> None:
     Console().print(grid)
 
 
-@app.command()
+@app.command(cls=RayCommand)
 def run(
     suite: SuiteName,
     data: Annotated[Path, typer.Option(help="The benchmark's folder, or its label file.")],
@@ -93,13 +95,19 @@ def run(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Record rows that all fail alike instead of stopping.")
     ] = False,
+    ray: RayAddress = None,
+    workers: Workers = None,
+    cpus: Cpus = 1.0,
+    gpus: Gpus = 0.0,
 ) -> None:
     """Judge a benchmark into RUN. May be killed at any time; the same command goes on."""
     with one_line_errors():
-        from eval.run import ALIKE, Plan
+        from eval.run import ALIKE, Plan, run_apart
         from eval.run import run as judge_all
         from eval.suites import suite as called
 
+        if ray is not None and shard != "1/1":
+            raise InputError("shard", shard, "none with --ray", "Ray spreads the rows itself: leave it out")
         found = called(suite)
         plan = Plan(
             found,
@@ -111,11 +119,19 @@ def run(
             batch=batch,
             options=options_of(option or []),
         )
-        judge = open_judge(model, adapter, backend, rubric or found.rubric, base_url, seed)
+        make = partial(open_judge, model, adapter, backend, rubric or found.rubric, base_url, seed)
         tally = None
         try:
             with progress(out) as tick:
-                tally = judge_all(plan, out, judge, stop_alike=None if keep_going else ALIKE, tick=tick)
+                if ray is None:
+                    tally = judge_all(plan, out, make(), stop_alike=None if keep_going else ALIKE, tick=tick)
+                else:
+                    from judge.batch.command import fleets
+
+                    fleet = fleets()
+                    far = fleet.Fleet(make, plan.depth, batch, workers=workers, cpus=cpus, gpus=gpus)
+                    with fleet.cluster(ray):
+                        tally = run_apart(plan, out, make(), far, tick=tick)
         except KeyboardInterrupt:
             typer.echo(f"{out}: stopped; the same command goes on", err=True)
             raise typer.Exit(130) from None

@@ -17,11 +17,12 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from itertools import chain, islice
 from pathlib import Path
@@ -31,11 +32,17 @@ import judge as package
 from eval.recorded import FORMAT, MANIFEST, RESULTS, Manifest, check_same, items_of, lines, read_manifest
 from eval.suites.base import Item, Suite
 from judge.asking import Card
+from judge.batch import score as bulk
+from judge.batch.results import Recorded
 from judge.errors import InputError, JudgeError
 from judge.rubric import Rubric
 from judge.types import Depth, Sample, Verdict
 
 LOCK = "lock"
+PARTS = "parts"
+"""Folder of a run whose workers are elsewhere, until all are done."""
+PIECES = 32
+"""Stretches of rows that such workers take, at most."""
 SYNC = 5.0
 """Seconds between two syncs of the results to the disk."""
 ALIKE = 50
@@ -147,14 +154,9 @@ def run(
     """
     _make(out)
     with _alone(out):
-        fingerprint, tally = _survey(plan)
-        asked = _asked(plan, judge, fingerprint)
-        known = read_manifest(out) if (out / MANIFEST).exists() else None
-        if known is None and (out / RESULTS).exists():
-            mend = f"{RESULTS} is there without {MANIFEST}: name another folder"
-            raise InputError("out", str(out), "a RUN folder, or one that does not exist", mend)
-        if known is not None:
-            _check(known, asked, out)
+        asked, known, tally = _begun(plan, out, judge)
+        if known is None and (out / PARTS).is_dir():
+            raise InputError("out", str(out), "a run of one process", "it was begun with --ray: go on so")
         todo = plan.items()
         again = _pass_over(todo, out, tally, plan.batch)
         tick(tally)
@@ -176,7 +178,107 @@ def run(
     return tally
 
 
+def run_apart(
+    plan: Plan,
+    out: Path,
+    judge: Judging,
+    judging: bulk.Judging,
+    *,
+    tick: Callable[[Tally], None] = lambda tally: None,
+) -> Tally:
+    """As `run`, with workers elsewhere: their verdicts are kept in RUN/parts as `judge score` keeps them, in
+    the order in which they come, and joined once all are there.
+
+    Args:
+        judging: the workers, for example `judge.batch.fleet.Fleet`, whose `batch` is the plan's.
+        judge: what they run; its model is not loaded here.
+
+    Raises:
+        InputError: as `run`.
+        JudgeError: the model cannot be loaded, or workers were lost again and again.
+    """
+    _make(out)
+    with _alone(out):
+        asked, known, tally = _begun(plan, out, judge)
+        parts = out / PARTS
+        if known is not None:
+            _pass_over(plan.items(), out, tally, plan.batch)
+            if tally.done < tally.total:
+                mend = "it was begun without --ray: go on so"
+                raise InputError("out", str(out), "a run of a cluster", mend)
+            shutil.rmtree(parts, ignore_errors=True)
+            return tally
+
+        def told(far: bulk.Tally) -> None:
+            tally.before, tally.done, tally.unscored = far.before, far.done, far.unscored
+            tick(tally)
+
+        # Workers stand in another folder than this process.
+        data = plan.data.absolute() if plan.data.exists() else plan.data
+        source = Pieces(replace(plan, data=data), tally.total)
+        bulk.score(source, str(parts), judging, asked, total=tally.total, tick=told)
+        _join(parts, out, asked)
+    return tally
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A plan's items as rows that workers read for themselves: stretches of whole batches."""
+
+    plan: Plan
+    total: int
+
+    @property
+    def size(self) -> int:
+        """Rows of a piece; the last one may have fewer."""
+        return max(1, -(-self.total // (PIECES * self.plan.batch))) * self.plan.batch
+
+    @property
+    def pieces(self) -> tuple[str, ...]:
+        starts = range(0, self.total, self.size)
+        return tuple(f"rows {at + 1} to {min(at + self.size, self.total)}" for at in starts)
+
+    def read(self, piece: int) -> Iterator[Sample]:
+        start = piece * self.size
+        return (item.asked() for item in islice(self.plan.items(), start, start + self.size))
+
+    def fetch(self, row: Sample) -> Sample:
+        return row
+
+
+def _join(parts: Path, out: Path, asked: Manifest) -> None:
+    """RUN as one process would have left it. Its manifest comes last: without it, it is joined anew."""
+    draft, loaded = out / f".{RESULTS}.part", Manifest()
+    with _writing(out), draft.open("w", encoding="utf-8") as file:
+        for line in Recorded(str(parts)).in_order():
+            loaded = loaded or _loaded_by(json.loads(line)["provenance"])
+            file.write(line + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(out / RESULTS)
+    begun = {"begun": _now((parts / MANIFEST).stat().st_mtime), "made_on": platform.platform()}
+    _write_manifest(out, asked | loaded | begun)
+    shutil.rmtree(parts)
+
+
 # ------------------------------------------------------------------------------------------- the manifest
+
+
+def _begun(plan: Plan, out: Path, judge: Judging) -> tuple[Manifest, Manifest | None, Tally]:
+    """What is asked, what the folder's manifest says if there is one, and how many rows there are.
+
+    Raises:
+        InputError: the data cannot be read, or the folder is another run's.
+    """
+    fingerprint, tally = _survey(plan)
+    asked = _asked(plan, judge, fingerprint)
+    known = read_manifest(out) if (out / MANIFEST).exists() else None
+    if known is None and (out / RESULTS).exists() and not (out / PARTS).is_dir():
+        mend = f"{RESULTS} is there without {MANIFEST}: name another folder"
+        raise InputError("out", str(out), "a RUN folder, or one that does not exist", mend)
+    if known is not None:
+        _check(known, asked, out)
+    return asked, known, tally
 
 
 def _survey(plan: Plan) -> tuple[str, Tally]:
@@ -245,6 +347,12 @@ def _loaded(judge: Judging) -> Manifest:
     }
 
 
+def _loaded_by(provenance: Mapping[str, Any]) -> Manifest:
+    """The same, from a verdict of a worker's."""
+    names = ("model", "revision", "adapter", "backend", "backend_version")
+    return {"loaded": {name: provenance[name] for name in names}}
+
+
 def _versions() -> dict[str, str]:
     found = {}
     for name in VERSIONS:
@@ -294,8 +402,8 @@ def _write_manifest(out: Path, manifest: Manifest) -> None:
         draft.replace(out / MANIFEST)
 
 
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+def _now(seconds: float | None = None) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 # -------------------------------------------------------------------------------------------- the results
@@ -405,11 +513,17 @@ def _appending(path: Path) -> Iterator[Callable[[bytes], None]]:
 def _make(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise InputError("out", str(out), "a folder", "name a folder, or one that does not exist yet")
-    if out.is_dir() and not (out / MANIFEST).exists() and any(f.name != LOCK for f in out.iterdir()):
+    if out.is_dir() and not (out / MANIFEST).exists() and not _is_free(out):
         mend = f"it holds other files and no {MANIFEST}: name another folder"
         raise InputError("out", str(out), "a RUN folder, an empty one, or one that does not exist", mend)
     with _writing(out):
         out.mkdir(parents=True, exist_ok=True)
+
+
+def _is_free(out: Path) -> bool:
+    """Whether a folder without a manifest holds nothing, or what workers have left there."""
+    names = {file.name for file in out.iterdir()} - {LOCK}
+    return not names or PARTS in names
 
 
 @contextmanager

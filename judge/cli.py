@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperCommand
 
+from judge.batch.address import Cpus, Gpus, RayAddress, RayCommand, Workers
 from judge.errors import InputError, JudgeError
 from judge.rubric_cli import app as rubrics
 
@@ -147,26 +147,6 @@ def verdict(
     raise typer.Exit(code)
 
 
-class RayCommand(TyperCommand):
-    """A command whose `--ray` may stand without an address."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        from judge.batch.address import completed
-
-        return super().parse_args(ctx, completed(args))
-
-
-RayAddress = Annotated[
-    str | None,
-    typer.Option(
-        "--ray",
-        metavar="[ADDRESS]",
-        help="Judge on a Ray cluster: HOST:PORT, ray://HOST:PORT, local; without one, what runs here.",
-    ),
-]
-Workers = Annotated[int | None, typer.Option(help="With --ray: how many; default: all there is room for.")]
-Cpus = Annotated[float, typer.Option(help="With --ray: CPUs of a worker; fractions are allowed.")]
-Gpus = Annotated[float, typer.Option(help="With --ray: GPUs of a worker; fractions are allowed.")]
 BatchPixels = Annotated[
     int | None, typer.Option(min=1, help="Pixels judged together at most, as the model sees them.")
 ]
@@ -501,7 +481,7 @@ def evaluate(context: typer.Context) -> None:
         steps(args=context.args, prog_name="judge eval")
 
 
-@app.command()
+@app.command(cls=RayCommand)
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8000,

@@ -437,6 +437,22 @@ def test_every_row_once_though_a_worker_dies_and_a_node_goes(
 
 
 @pytest.mark.slow
+def test_a_benchmark_on_a_fleet_gives_the_run_of_one_process(nodes: Any, second: Any, tmp_path: Path) -> None:
+    from eval.run import Plan, run, run_apart
+    from eval.suites import suite
+    from judge.batch.fleet import Fleet
+
+    write_rows(tmp_path / "data", 90)
+    plan = Plan(suite("folder"), tmp_path / "data", depth="score", batch=BATCH)
+    run(plan, tmp_path / "here", judge_of())
+    fleet = Fleet(judge_of, "score", BATCH, cpus=0.5)
+    run_apart(plan, tmp_path / "there", judge_of(), fleet)
+    here, there = ((tmp_path / name / "results.jsonl").read_text().splitlines() for name in ("here", "there"))
+    assert plain(there) == plain(here)
+    assert [json.loads(line)["id"] for line in there] == [json.loads(line)["id"] for line in here]
+
+
+@pytest.mark.slow
 def test_a_fleet_tells_what_does_not_work_before_it_starts(nodes: Any, tmp_path: Path) -> None:
     from judge.batch.fleet import Fleet
 

@@ -19,9 +19,10 @@ from typer.testing import CliRunner
 from eval import cli
 from eval import recorded as recording
 from eval.recorded import Recorded, recorded
-from eval.run import Plan, Tally, run
+from eval.run import Plan, Tally, run, run_apart
 from eval.suites.base import Item, Row, Suite
 from judge.backends.scripted import Scripted
+from judge.batch.score import Here
 from judge.errors import BackendError, InputError, JudgeError
 from judge.judge import Judge
 from judge.rubric import Rubric
@@ -297,6 +298,58 @@ def test_a_model_that_fails_every_row_alike_stops_the_run_and_is_judged_again(
     assert size(out) == 0
     kept = run(Plan(readable(data), data), out, Judge(backend=Scripted(away)), stop_alike=None)
     assert kept.unscored == kept.total
+
+
+# -- Workers elsewhere ---------------------------------------------------------------------------------
+
+
+def apart(plan: Plan, out: Path, judging: Any = None) -> Tally:
+    return run_apart(replace(plan, batch=BATCH), out, steady(), judging or Here(steady(), plan.depth, BATCH))
+
+
+def test_workers_elsewhere_leave_what_one_process_leaves(data: Path, whole: Path, tmp_path: Path) -> None:
+    tally = apart(Plan(SMALL, data), tmp_path / "run")
+    assert (tally.done, tally.total) == (ROWS, ROWS)
+    assert results(tmp_path / "run") == results(whole)
+    there, here = (json.loads((out / "manifest.json").read_text()) for out in (tmp_path / "run", whole))
+    assert {**there, "begun": ""} == {**here, "begun": ""}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {path.name for path in whole.iterdir()}
+    assert apart(Plan(SMALL, data), tmp_path / "run").before == ROWS, "done is done"
+
+
+def test_workers_that_stop_are_gone_on_with(data: Path, whole: Path, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def until(units: int) -> Any:
+        def judging(source: Any, done: Any) -> Iterator[Any]:
+            for n, one in enumerate(Here(steady(), "verdict", BATCH)(source, done)):
+                if n == units:
+                    raise KeyboardInterrupt
+                asked.extend(json.loads(line)["id"] for line in one.lines)
+                yield one
+
+        return judging
+
+    for units in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            apart(Plan(SMALL, data), tmp_path / "run", until(units))
+    apart(Plan(SMALL, data), tmp_path / "run", until(1000))
+    assert results(tmp_path / "run") == results(whole)
+    assert len(asked) == len(set(asked)) == ROWS
+
+
+def test_a_run_is_gone_on_with_as_it_was_begun(data: Path, whole: Path, tmp_path: Path) -> None:
+    def nothing(source: Any, done: Any) -> Iterator[Any]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        apart(Plan(SMALL, data), tmp_path / "far", nothing)
+    with pytest.raises(InputError, match="begun with --ray"):
+        judged(Plan(SMALL, data), tmp_path / "far")
+    begun = copied(whole, tmp_path / "near")
+    shorten(begun, Random(0))
+    with pytest.raises(InputError, match="begun without --ray"):
+        apart(Plan(SMALL, data), begun)
 
 
 def readable(data: Path) -> Suite:

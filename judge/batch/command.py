@@ -56,14 +56,15 @@ def run(
         given = Shard(source, i, n, batch)
         judging, here = Here(judge, depth, batch, pixels), nullcontext()
     else:
-        fleet = _fleet()
+        fleet = fleets()
         judging = fleet.Fleet(make, depth, batch, pixels, workers, cpus, gpus)
         here = fleet.cluster(ray)
     with here:
         return score(given, out, judging, asked, layout=layout, total=total, tick=told(out))
 
 
-def _fleet() -> Any:
+def fleets() -> Any:
+    """The module that knows Ray. Raises `JudgeError` where it is not installed."""
     try:
         from judge.batch import fleet
     except ImportError as error:
