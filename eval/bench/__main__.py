@@ -147,6 +147,24 @@ def measure_looks(
     return {**result, "seed": seed, **named(model, adapter)}
 
 
+def measure_scale(rows: int, paused: int, scenes: int) -> dict[str, Any]:
+    """What rows in bulk cost, and what a second worker gives."""
+    import tempfile
+
+    from eval.bench import scale as part
+
+    with tempfile.TemporaryDirectory() as folder, progress("scale", rows) as tick:
+        done = 0
+
+        def told(now: int) -> None:
+            nonlocal done
+            for _ in range(now - done):
+                tick()
+            done = now
+
+        return part.run(Path(folder), rows, paused, scenes, told)
+
+
 def measure_parity(
     seed: int, count: int, asked: int | None, batch: int, adapter: str | None, rubric: str
 ) -> dict[str, Any]:
@@ -356,6 +374,17 @@ def looks(
 ) -> None:
     """Small defects in 4K pictures, and doubtful elements, with closer looks and without."""
     show("looks", lambda: measure_looks(seed, count, scenes, most, model, adapter), as_json)
+
+
+@app.command()
+def scale(
+    rows: Annotated[int, typer.Option(min=1000, help="Rows through the stand-in.")] = 1_000_000,
+    paused: Annotated[int, typer.Option(min=400, help="Rows of the stand-in that takes 5 ms each.")] = 4000,
+    scenes: Annotated[int, typer.Option(min=200, help="Scenes through the embedded judge.")] = 480,
+    as_json: Json = False,
+) -> None:
+    """CPU time and memory of rows in bulk on Ray, beside the judging; what a second worker gives."""
+    show("scale", lambda: measure_scale(rows, paused, scenes), as_json)
 
 
 @app.command()

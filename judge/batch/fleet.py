@@ -124,8 +124,9 @@ class Fleet:
             InputError: the cluster has no room for such workers.
             WorkersLost: units were lost again and again.
         """
+        size = self._size()
         pool = ray.data.ActorPoolStrategy(
-            min_size=1, max_size=(size := self._size()), initial_size=size, max_tasks_in_flight_per_actor=2
+            min_size=1, max_size=size, initial_size=size, max_tasks_in_flight_per_actor=2
         )
         pieces = [
             {"piece": piece, "done": pickle.dumps(done.get(piece, []))} for piece in range(len(source.pieces))
@@ -133,8 +134,10 @@ class Fleet:
         with _quiet_context():
             given = ray.data.from_items(pieces, override_num_blocks=len(pieces))
             # Reading asks for no CPU of its own: where a node goes, the workers that are restarted elsewhere
-            # may take all that are left, and what was being read on it could never be read again.
-            read = given.map_batches(_reading(source, self.batch), batch_size=1, num_cpus=0)
+            # may take all that are left, and what was being read on it could never be read again. As many
+            # read at once as judge: more would only be more processes.
+            readers = ray.data.TaskPoolStrategy(size=size)
+            read = given.map_batches(_reading(source, self.batch), batch_size=1, num_cpus=0, compute=readers)
             verdicts = read.map_batches(
                 _Worker,
                 fn_constructor_args=(self.make, source, self.depth, self.batch, self.pixels),
