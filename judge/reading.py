@@ -6,6 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from judge import regions, statements
 from judge.backends.base import Reply
 from judge.errors import ReplyError
@@ -16,6 +19,7 @@ from judge.types import Attribute, Defect, Depth, Dimension, Element, Verdict
 DISAGREEMENT = 1.0
 """A verdict says so when its written score and the one by the rubric's rule are further apart."""
 
+Row = NDArray[np.float64]
 Support = list[tuple[float, float]]
 """A number that is known as a distribution: (value, probability) pairs."""
 
@@ -270,23 +274,27 @@ def _by_rule(rubric: Rubric, supports: dict[str, Support]) -> list[float] | None
     names = rubric.score.dimensions
     if not names:
         return None
-    joint: list[tuple[dict[str, float], float]] = [({}, 1.0)]
-    for name in names:
-        support = supports[name]
-        if len(joint) * len(support) > 10_000:  # many dimensions: their means lose no mean
-            support = [(sum(v * p for v, p in support), 1.0)]
-        joint = [({**at, name: v}, share * p) for at, share in joint for v, p in support if share * p > 0]
-    scored = [(rubric.combine(at), share) for at, share in joint]
-    return _spread([(value, share) for value, share in scored if value is not None])
+    shares, at = np.ones([1] * len(names)), dict[str, Row]()
+    for axis, name in enumerate(names):
+        values, chances = np.array(supports[name]).T
+        if shares.size * len(values) > 10_000:  # many dimensions: their means lose no mean
+            values, chances = np.array([values @ chances]), np.ones(1)
+        # Each dimension along an axis of its own.
+        along = [-1 if n == axis else 1 for n in range(len(names))]
+        at[name], shares = values.reshape(along), shares * chances.reshape(along)
+    return _shared(np.broadcast_to(rubric.combine(at), shares.shape), shares)
 
 
 def _spread(support: Support) -> list[float]:
+    """As `_shared`, of pairs."""
+    values, shares = np.array(support).T
+    return _shared(values, shares)
+
+
+def _shared(values: Row, shares: Row) -> list[float]:
     """Probabilities of the labels 1 to 5 with the same mean: each value is shared by its two neighbours."""
-    shares = [0.0] * 5
-    for value, share in support:
-        value = min(5.0, max(1.0, value))
-        low = min(4, int(value))
-        shares[low - 1] += share * (low + 1 - value)
-        shares[low] += share * (value - low)
-    total = sum(shares)
-    return [min(1.0, max(0.0, share / total)) for share in shares]
+    values, shares = values.ravel().clip(1, 5), shares.ravel()
+    low = np.minimum(values.astype(int), 4)
+    up = shares * (values - low)
+    near = (np.bincount(low, shares - up, 6) + np.bincount(low + 1, up, 6))[1:]
+    return [min(1.0, max(0.0, share)) for share in (near / near.sum()).tolist()]

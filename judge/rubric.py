@@ -227,8 +227,9 @@ class Rubric(Frozen):
         allowed = ", ".join(kind for kinds in groups.values() for kind in kinds) or "none"
         raise InputError("kind", kind, allowed, "use a kind of the rubric")
 
-    def combine(self, dimensions: Mapping[str, float]) -> float | None:
-        """The overall score (1..5) that the rule makes of dimension scores (1..5); None for `slot`."""
+    def combine(self, dimensions: Mapping[str, Any]) -> Any:
+        """The overall score (1..5) that the rule makes of dimension scores (1..5): numbers, arrays, tensors.
+        None for `slot`."""
         match self.score.rule:
             case "product":
                 gate, quality = ((dimensions[name] - 1) / 4 for name in self.score.factors)

@@ -185,7 +185,7 @@ class Differentiable:
         there = [share["true"] for name, share in shares.items() if name.startswith("elements.")]
         if there and "alignment" in dimensions:
             dimensions["alignment"] = 1 + 4 * torch.stack(there).mean()
-        score: Any = rubric.combine(dimensions)  # type: ignore[arg-type]  # plain arithmetic, tensors pass
+        score: Any = rubric.combine(dimensions)
         scores = {"score": _expected(shares["score"]) if score is None else score, **dimensions}
         parts = {name: (value - 1) / 4 for name, value in scores.items()}
         for question in rubric.attributes:
