@@ -93,6 +93,14 @@ def test_a_reward_that_rises_while_its_witness_falls_is_told(caplog: pytest.LogC
     assert watch.alarms == [2] and "witness fell" in caplog.text
 
 
+def test_what_a_generator_had_gained_and_loses_again_is_told_unless_its_reward_falls_too() -> None:
+    watch = Divergence(margin=0.05)
+    watch(0, 0.3, 0.3)
+    watch(1, 0.6, 0.6)
+    assert not watch(2, 0.5, 0.45), "both fall: that is training, not hacking"
+    assert watch(3, 0.62, 0.5), "still better than at first, and worse than it was"
+
+
 def test_what_has_no_score_stands_at_its_prompts_mean() -> None:
     """A 0 would punish the generator for the judge's failure."""
     fill = Neutral()

@@ -170,10 +170,11 @@ class Canary:
 
 
 class Divergence:
-    """Says when a reward rises and a witness of the same pictures falls: the mark of a judge that is hacked.
+    """Says when a reward has risen and a witness of the same pictures falls: the mark of a hacked judge.
 
     Args:
-        margin: how much the one must have risen and the other fallen since the first, 0 to 1.
+        margin: how far the reward must be above its first value, and the witness below its best one, since
+            which the reward has not fallen. 0 to 1.
 
     Raises:
         InputError: the margin is not above 0.
@@ -184,7 +185,9 @@ class Divergence:
             raise InputError("margin", margin, "numbers above 0", "0.05 is the usual one")
         self.margin = margin
         self.alarms: list[int] = []
-        self._first: tuple[float, float] | None = None
+        self._first: float | None = None
+        self._best = (0.0, 0.0)
+        """The witness at its best, and the reward then."""
 
     def __call__(self, step: int, reward: float, witness: float) -> bool:
         """True, and an error in the log, if they have parted.
@@ -194,10 +197,13 @@ class Divergence:
             reward: mean of what is trained on.
             witness: mean of what is not: another judge, another part, or the truth where it is known.
         """
-        self._first = self._first or (reward, witness)
-        rose, fell = reward - self._first[0], self._first[1] - witness
-        parted = rose > self.margin and fell > self.margin
+        if self._first is None or witness > self._best[0]:
+            self._best = witness, reward
+        self._first = reward if self._first is None else self._first
+        rose, fell = reward - self._first, self._best[0] - witness
+        parted = rose > self.margin and fell > self.margin and reward >= self._best[1]
         if parted:
             self.alarms.append(step)
-            log.error("step %d: the reward rose by %.3f while its witness fell by %.3f", step, rose, fell)
+            told = "step %d: the reward has risen by %.3f while its witness fell by %.3f from its best"
+            log.error(told, step, rose, fell)
         return parted
