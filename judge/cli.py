@@ -56,7 +56,7 @@ RubricName = Annotated[
 Reference = Annotated[
     str | None, typer.Option(help="Picture to compare with, for rubrics that use one (edit, restoration).")
 ]
-Model = Annotated[str, typer.Option(help="embedded, or the name or folder of a Qwen-VL checkpoint.")]
+Model = Annotated[str, typer.Option(help="embedded, embedded-student, or a Qwen-VL checkpoint or student.")]
 Adapter = Annotated[str | None, typer.Option(help="Name or folder of a LoRA adapter.")]
 BackendName = Annotated[str, typer.Option("--backend", help="auto, transformers, vllm or openai.")]
 BaseUrl = Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server.")]

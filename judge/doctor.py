@@ -42,6 +42,7 @@ def findings() -> Iterator[Finding]:
     )
     yield _device()
     yield _embedded()
+    yield _student()
     yield from _backends()
 
 
@@ -70,6 +71,18 @@ def _embedded() -> Finding:
             "embedded judge", False, f"not in this installation: {', '.join(missing)} missing in {ASSETS}"
         )
     return Finding("embedded judge", True, f"in {ASSETS}")
+
+
+def _student() -> Finding:
+    from judge.backends.student import EMBEDDED, found
+
+    place = found(EMBEDDED)
+    if place is None:
+        return Finding("embedded student", False, "not in this installation")
+    version = _version("onnxruntime")
+    if version is None:
+        return Finding("embedded student", False, f"in {place}, but onnxruntime is not installed")
+    return Finding("embedded student", True, f"in {place}, by onnxruntime {version}")
 
 
 def _backends() -> Iterator[Finding]:

@@ -37,8 +37,9 @@ class Judge:
     """Judges pictures. The model is loaded at the first verdict and kept.
 
     Args:
-        model: "embedded", the name or folder of a Qwen-VL checkpoint, or the address of a `judge serve`,
-            which then decides everything but the rubric.
+        model: "embedded", the name or folder of a Qwen-VL checkpoint, a student's folder, "embedded-student"
+            (rubric `quality`, depth `score`), or the address of a `judge serve`, which then decides
+            everything but the rubric.
         adapter: name or folder of a LoRA adapter.
         backend: "auto" (transformers, or openai where `base_url` is given), "transformers", "vllm", "openai",
             or a `judge.backends.base.Backend` of your own.

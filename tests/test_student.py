@@ -153,6 +153,21 @@ def test_rows_are_scored_by_a_student_on_the_command_line(student: Path, tmp_pat
     assert "quality" in refused.output and "Traceback" not in refused.output
 
 
+def test_the_embedded_student_sees_what_spoils_a_picture_as_it_grows() -> None:
+    r, scene = (
+        np.random.default_rng(0),
+        np.asarray(Image.linear_gradient("L").resize((300, 240)).convert("RGB")),
+    )
+    noisy = [scene + r.normal(0, strength, scene.shape) for strength in (0, 15, 40, 90)]
+    rows = [{"image": pixels.clip(0, 255).astype(np.uint8)} for pixels in noisy]
+    judge = Judge("embedded-student", rubric="quality")
+    verdicts = list(judge.many(rows, depth="score"))
+    scores = [verdict.score for verdict in verdicts]
+    assert scores[1:] == sorted(scores[1:], reverse=True)
+    assert verdicts[3].attributes["degradation"].label == "noise"
+    assert verdicts[0].provenance.model == "embedded-student"
+
+
 # -- How it is made ------------------------------------------------------------------------------------
 
 
