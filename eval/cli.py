@@ -70,8 +70,10 @@ def list_suites() -> None:
 @app.command(cls=RayCommand)
 def run(
     suite: SuiteName,
-    data: Annotated[Path, typer.Option(help="The benchmark's folder, or its label file.")],
     out: Annotated[Path, typer.Option(help="RUN folder; the same command again goes on where it ended.")],
+    data: Annotated[
+        Path | None, typer.Option(help="The benchmark's folder, or its label file; `trust` needs none.")
+    ] = None,
     model: Annotated[str, typer.Option(help="embedded, or the name or folder of a checkpoint.")] = "embedded",
     adapter: Annotated[str | None, typer.Option(help="Name or folder of a LoRA adapter.")] = None,
     backend: Annotated[str, typer.Option(help="auto, transformers, vllm or openai.")] = "auto",
@@ -100,8 +102,17 @@ def run(
     cpus: Cpus = 1.0,
     gpus: Gpus = 0.0,
 ) -> None:
-    """Judge a benchmark into RUN. May be killed at any time; the same command goes on."""
+    """Judge a benchmark into RUN. May be killed at any time; the same command goes on.
+
+    `trust` is a suite of its own kind: it draws its pictures (--limit of them, 200 by default) and writes
+    RUN/trust.json, whether the judge can be believed.
+    """
     with one_line_errors():
+        if suite == "trust":
+            judge = open_judge(model, adapter, backend, rubric or "default", base_url, seed)
+            return trust(judge, out, limit or TRUSTED, seed, batch)
+        if data is None:
+            raise InputError("data", None, "the benchmark's folder, or its label file", "give --data")
         from eval.run import ALIKE, Plan, run_apart
         from eval.run import run as judge_all
         from eval.suites import suite as called
@@ -141,6 +152,35 @@ def run(
         + ("; a torn last line was repaired" if tally.repaired else ""),
         err=True,
     )
+
+
+TRUSTED = 200
+"""Scenes that the trust suite draws unless told otherwise."""
+
+
+def trust(judge: Judge, out: Path, count: int, seed: int, batch: int) -> None:
+    """Measure whether a judge can be believed, print the table and write `trust.json`."""
+    from rich.console import Console
+
+    from eval import trust as suite
+
+    if out.is_file():
+        raise InputError("out", str(out), "a folder", "name another one")
+    result = suite.run(judge, count, seed, others=elsewhere(judge), batch=batch)
+    file = suite.write(result, out)
+    Console().print(suite.table(result))
+    typer.echo(str(file), err=True)
+
+
+def elsewhere(judge: Judge) -> dict[str, Callable[[], Judge]]:
+    """The same model on vLLM in this process, where it is installed and the judge runs on transformers."""
+    from importlib.util import find_spec
+
+    from judge.judge import Judge
+
+    if judge.backend.name != "transformers" or find_spec("vllm") is None:
+        return {}
+    return {"vllm": lambda: Judge(judge.model, adapter=judge.adapter, backend="vllm", rubric=judge.rubric)}
 
 
 @app.command()
