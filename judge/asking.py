@@ -20,6 +20,7 @@ from judge.given import checked_depth, checked_elements, checked_prompt, checked
 from judge.reading import Answer, read
 from judge.rubric import Rubric
 from judge.showing import Shown, shown
+from judge.showing import compared as compared_with
 from judge.types import Comparison, Depth, Provenance, Sample, Verdict
 
 if TYPE_CHECKING:
@@ -154,6 +155,8 @@ class Asking:
         elements = self._elements(sample, prompt, notes)
         seen = shown(sample, rubric, self.card, self.max_pixels, field)
         reference = self._reference(sample, notes)
+        original = None if reference is None else reference.image
+        seen = compared_with(seen, original, rubric, self.card)
         beside = None if reference is None else self._fitted(reference)
         if self.embedded:
             notes += domain.of_rubric(rubric)

@@ -141,7 +141,8 @@ class Rubric(Frozen):
     """Longest explanation of the score in characters; 0: none is asked."""
     facts: tuple[str, ...] = ()
     """What is measured in the picture and told to the model; names of `judge.evidence.FACTS`. Those of
-    `judge.motion.FACTS` are measured in videos, and a rubric that has one judges nothing else."""
+    `judge.motion.FACTS` are measured in videos, and a rubric that has one judges nothing else; those of
+    `judge.against.FACTS` beside the reference, where there is one."""
     details: Annotated[int, Field(ge=0, le=8)] = 0
     """Parts shown pixel for pixel, after the whole, to a model of one fixed input size."""
     language: Language = "en"
@@ -161,7 +162,7 @@ class Rubric(Frozen):
         if self.defects and not kinds:
             raise ValueError("defects are asked for, but no kinds are given")
         if self.facts:
-            _check_facts(self.facts)
+            _check_facts(self.facts, self.reference)
         if untold := [name for name in self.score.measured if name not in self.facts]:
             raise ValueError(f"score.measured: {untold[0]!r} is not among the facts")
         if sum(self.score.measured.values()) >= 1:
@@ -363,12 +364,14 @@ def in_steps(facts: Mapping[str, float]) -> dict[str, int]:
     return {name: round(value * 100) * 10 for name, value in facts.items()}
 
 
-def _check_facts(names: Sequence[str]) -> None:
-    from judge import evidence, motion  # load OpenCV, which most rubrics can do without
+def _check_facts(names: Sequence[str], reference: str) -> None:
+    from judge import against, evidence, motion  # load OpenCV, which most rubrics can do without
 
-    known = (*evidence.FACTS, *motion.FACTS)
+    known = (*evidence.FACTS, *motion.FACTS, *against.FACTS)
     if strange := [name for name in names if name not in known]:
         raise ValueError(f"facts: {strange[0]!r} is not measured; known are {', '.join(known)}")
+    if reference == "none" and (beside := [name for name in names if name in against.FACTS]):
+        raise ValueError(f"facts: {beside[0]!r} compares with a reference, and `reference` is none")
 
 
 def _labels(name: str, labels: Sequence[str]) -> Choice:

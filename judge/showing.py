@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from judge import media, motion
+from judge import against, media, motion
 from judge.backends.base import Film
 from judge.errors import InputError
 from judge.rubric import Rubric
@@ -72,11 +72,21 @@ def _picture(picture: media.Picture, rubric: Rubric, card: Card, max_pixels: int
 
 
 def _still(image: Image.Image, facts: Sequence[str]) -> dict[str, float]:
-    if not facts:
+    names = [name for name in facts if name not in against.FACTS]
+    if not names:
         return {}  # most rubrics, and measuring loads OpenCV
     from judge import evidence
 
-    return evidence.measure(image, facts)
+    return evidence.measure(image, names)
+
+
+def compared(seen: Shown, reference: Image.Image | None, rubric: Rubric, card: Card) -> Shown:
+    """With the facts that compare with the reference, in the rubric's order; without one, as it is."""
+    names = [name for name in rubric.facts if name in against.FACTS]
+    if reference is None or not names or card.wordless:
+        return seen
+    known = seen.facts | against.measure(seen.original, reference, names)
+    return replace(seen, facts={name: known[name] for name in rubric.facts if name in known})
 
 
 def _video(source: Any, rubric: Rubric, moving: Sequence[str], card: Card, max_pixels: int) -> Shown:
@@ -94,7 +104,8 @@ def _video(source: Any, rubric: Rubric, moving: Sequence[str], card: Card, max_p
     notes = list(found.notes)
     if not moving:
         notes.append(ABOUT_PICTURES.format(rubric.name))
-    common = Shown(found.still, {name: measured[name] for name in rubric.facts}, notes=notes)
+    facts = {name: measured[name] for name in rubric.facts if name in measured}
+    common = Shown(found.still, facts, notes=notes)
     if card.films:
         film = Film(found.frames, found.times, found.duration)
         return replace(common, films=[film], parts=[{"type": "video"}])

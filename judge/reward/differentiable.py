@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from judge import evidence, media
+from judge import against, evidence, media
 from judge.backends import walker
 from judge.backends.transformers import Transformers
 from judge.elements import split
@@ -110,9 +110,10 @@ class Differentiable:
     def _facts(self, images: Tensor) -> list[dict[str, float]]:
         """What the rubric has measured in each picture and told to the model; no gradient goes through it."""
         rubric = self.judge.rubric
-        if not rubric.facts:
+        names = [name for name in rubric.facts if name not in against.FACTS]  # it takes no references
+        if not names:
             return [{}] * len(images)
-        return [evidence.measure(pictures.load(image).image, rubric.facts) for image in images]
+        return [evidence.measure(pictures.load(image).image, names) for image in images]
 
     def _row(
         self, prompt: str, elements: Sequence[str] | None, facts: Mapping[str, float]
