@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from finetune import card
+from finetune import card, folders
 from finetune.configured import CONFIGS
 from finetune.lora import base as bases
 from finetune.lora import losses, run
@@ -404,7 +404,7 @@ def test_training_learns_is_resumed_and_leaves_a_whole_run(folder, tmp_path):
                "held.before": "true"}  # fmt: skip
     config, out = told(folder, **changes), tmp_path / "run"
     prepared = run.prepare(config)
-    run._claim(config, out)
+    folders.claim(config, out)
     trainer = run.build(prepared, out)
     trainer.add_callback(Stop(5))
     run._before(trainer, config, out, begun=False)
@@ -437,9 +437,9 @@ class Stop:
 
 
 def test_a_folder_of_another_run_is_refused(folder, tmp_path):
-    run._claim(told(folder), tmp_path)
+    folders.claim(told(folder), tmp_path)
     with pytest.raises(InputError, match="training changed"):
-        run._claim(told(folder, **{"training.batch": 2}), tmp_path)
+        folders.claim(told(folder, **{"training.batch": 2}), tmp_path)
 
 
 def test_what_is_measured_in_training_is_what_the_served_adapter_says(folder, tmp_path):

@@ -244,7 +244,7 @@ def test_a_student_of_the_embedded_judge_end_to_end(tmp_path: Path) -> None:
     wanted = config(
         data,
         self_training={"steps": 1, "batch": 2},
-        training={"steps": 60, "batch": 8, "views": 2},
+        training={"steps": 300, "batch": 8, "views": 2, "opinions": 0},
         held=[{"suite": "folder", "path": str(held)}],
     )
     told = distilling.run(wanted, tmp_path / "out")
@@ -252,13 +252,13 @@ def test_a_student_of_the_embedded_judge_end_to_end(tmp_path: Path) -> None:
     assert told["labelled"] == 4
     [measured] = told["held"]
     assert measured["teacher"] is not None and measured["student"] is not None
-    assert told["course"] == [] or told["course"][-1]["step"] <= 60
+    assert told["course"] == [] or told["course"][-1]["step"] <= 300
     lines = [json.loads(line) for line in (tmp_path / "out/round1.jsonl").read_text().splitlines()]
     taught = [sum(n * p for n, p in enumerate(line["told"]["score"], 1)) for line in lines]
     rows = [{"image": str(data / f"{n}.png")} for n in range(12)]
     learnt = [
         v.score for v in Judge(str(tmp_path / "out/student"), rubric="quality").many(rows, depth="score")
     ]
-    assert np.corrcoef(taught, learnt)[0, 1] > 0.7, "it has learnt what the teacher says of noise"
+    assert np.corrcoef(taught, learnt)[0, 1] > 0.9, "it has learnt what the teacher says of noise"
     with pytest.raises(InputError, match="a run has ended there"):
         distilling.run(wanted, tmp_path / "out")

@@ -31,7 +31,7 @@ from finetune.trainer import rate as factor
 KEEP = 0.998
 """Share of the average that a step leaves as it is, once there were many."""
 WARM = 200
-"""Steps in which the learning rate rises."""
+"""Steps in which the learning rate rises, or a tenth of all where that is less."""
 LOG_EVERY, SAVE_EVERY = 30.0, 120.0
 """Seconds."""
 
@@ -110,12 +110,13 @@ def teach(
         clock.resume(held["spent"])
     chance = np.random.default_rng([config.seed, clock.step])
     usable = lessons.known.any(0).nonzero()[:, 0].numpy()
+    warm = WARM if plan.minutes else max(1, min(WARM, plan.steps // 10))
     said = saved = time.monotonic()
     seen: list[dict[str, float]] = []
     network.train()
     while (progress := clock.progress) < 1:
         for group in rate.param_groups:
-            group["lr"] = plan.learning_rate * factor(progress, clock.step, WARM, hold=0.1)
+            group["lr"] = plan.learning_rate * factor(progress, clock.step, warm, hold=0.1)
         at = chance.choice(usable, min(plan.batch, len(usable)), replace=len(usable) < plan.batch)
         with torch.autocast("cpu", torch.bfloat16, enabled=live_dtype() == torch.bfloat16):
             parts = losses(config, network, views, lessons, at, chance)
