@@ -158,7 +158,10 @@ class Asking:
         original = None if reference is None else reference.image
         seen = compared_with(seen, original, rubric, self.card)
         beside = None if reference is None else self._fitted(reference)
+        said = prompt
         if self.embedded:
+            said, strange = domain.told(prompt)
+            notes += [f"the embedded judge was not shown this of the prompt: {one}" for one in strange]
             notes += domain.of_rubric(rubric)
             if seen.parts or (rubric.needs_prompt and prompt):
                 notes += domain.notes(prompt, elements, seen.original)
@@ -167,13 +170,13 @@ class Asking:
         return Case(
             id=printable(sample.id),
             depth=depth,
-            ask=self._ask(prompt, elements, seen, beside, depth),
+            ask=self._ask(said, elements, seen, beside, depth),
             size=seen.original.size,
             facts=seen.facts,
             notes=[*seen.notes, *notes],
             image=seen.original if keep else None,
             outside=self.scale.too_far(seen.original) if self.scale else "",
-            prompt=prompt,
+            prompt=said,
             picture=seen.images[0] if seen.images else None,
             reference=beside,
             original=seen.original if closer and not seen.parts else None,

@@ -1,6 +1,8 @@
 """Three plain tests that say when the embedded judge is asked about something it never learnt.
 
-They change no number; they add notes to the verdict's provenance.
+They change no number; they add notes to the verdict's provenance. One thing is kept from it (`told`):
+sentences of the prompt of which it knows less than half of the words. Whatever they say, an instruction to
+the judge included, could only move its numbers for no reason.
 
 1. Words: the prompt or an element names something that is not among the words of its training
    (`judge/assets/nano/judge.json`, key `words`), counts, articles and relations aside.
@@ -30,6 +32,10 @@ ASSETS = Path(__file__).parent / "assets" / "nano"
 FLAT_COLORS = 0.6
 FLAT_STEPS = 0.6
 
+FAMILIAR = 0.5
+"""Share of a sentence's words, articles and the like aside, that it must know to be shown the sentence."""
+_WORDS = re.compile(r"[^\W\d_]+(?:[-'][^\W\d_]+)*")
+_SENTENCES = re.compile(r"(?<=[.!?;])\s+|\n+")
 _COMMON = frozenset(
     "a an the of and or with on in at to is are one two three four no there background picture image drawing "
     "illustration scene showing please draw photo left right above below under over front side".split()
@@ -82,12 +88,33 @@ def notes(prompt: str, elements: Sequence[str], image: Image.Image) -> list[str]
     return found
 
 
+def told(prompt: str, known: Collection[str] | None = None) -> tuple[str, list[str]]:
+    """The prompt as the embedded judge is shown it, and the sentences that were left out; a prompt that has
+    no other sentences is shown as it is.
+
+    Args:
+        prompt: any text.
+        known: words that it knows; default: those of its training.
+    """
+    known = words() if known is None else known
+    sentences = [one for one in _SENTENCES.split(prompt) if one.strip()]
+    kept = [one for one in sentences if _share(one, known) >= FAMILIAR]
+    if not kept or len(kept) == len(sentences):
+        return prompt, []
+    return " ".join(kept), [one for one in sentences if one not in kept]
+
+
+def _share(sentence: str, known: Collection[str]) -> float:
+    found = [word for word in _WORDS.findall(sentence.lower()) if word not in _COMMON]
+    return sum(_is_known(word, known) for word in found) / len(found) if found else 0.0
+
+
 def unknown(prompt: str, elements: Sequence[str], known: Collection[str]) -> list[str]:
     """Words of the prompt and the elements that are not known, nor the plural of a known one."""
     if not known:
         return []
-    told = re.findall(r"[^\W\d_]+(?:[-'][^\W\d_]+)*", " ".join([prompt, *elements]).lower())
-    return [word for word in dict.fromkeys(told) if not _is_known(word, known)]
+    found = _WORDS.findall(" ".join([prompt, *elements]).lower())
+    return [word for word in dict.fromkeys(found) if not _is_known(word, known)]
 
 
 def is_photographic(image: Image.Image) -> bool:
