@@ -109,6 +109,9 @@ def run(
     """
     with one_line_errors():
         if suite == "trust":
+            for name, given in (("data", data), ("ray", ray), ("split", split), ("depth", depth)):
+                if given is not None:
+                    raise InputError(name, str(given), "none with trust, which draws scenes", "leave it out")
             judge = open_judge(model, adapter, backend, rubric or "default", base_url, seed)
             return trust(judge, out, limit or TRUSTED, seed, batch)
         if data is None:

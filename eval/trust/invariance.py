@@ -92,7 +92,6 @@ def _mirrored(sample: Sample) -> Sample:
 
     elements = [turned(name) for name in sample.elements or []]
     if len(set(elements)) < len(elements):  # the scene asks for both sides
-        elements = sample.elements or []
         return sample
     fresh = {"image": sample.image[:, ::-1].copy(), "prompt": _both(sample.prompt), "elements": elements}
     return sample.model_copy(update=fresh)

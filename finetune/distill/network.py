@@ -59,11 +59,13 @@ class Tower(nn.Module):
 
 
 class StudentNetwork(nn.Module):
-    """Args:
-    shape: of the network.
-    blanks: path of a blank -> its labels.
-    facts: how many measured facts are learnt beside.
-    dropout: before the last layers.
+    """The whole of it.
+
+    Args:
+        shape: of the network.
+        blanks: path of a blank -> its labels.
+        facts: how many measured facts are learnt beside.
+        dropout: before the last layers.
     """
 
     def __init__(

@@ -163,7 +163,7 @@ def run(config: Config, out: Path) -> dict[str, Any]:
         "labelled": sum(opinion is not None for opinion in prepared.opinions),
         "rounds": len(rounds),
         "gflops": operations / 1e9,
-        "parameters": _exported_parameters(network),
+        "parameters": parameters(network),  # what was learnt beside is left out by now
         **course,
         "held": [_measured(config, n, out, tuned) for n in range(len(config.held))],
         "versions": {n: metadata.version(n) for n in ("torch", "onnx", "onnxruntime")}
@@ -302,11 +302,6 @@ def export(network: StudentNetwork, plan: Plan, config: Config, out: Path) -> No
         raise RuntimeError(f"the exported student is {apart:.1e} off in its probabilities")
     (out / PLAN).write_text(plan.model_dump_json(indent=1) + "\n", "utf-8")
     draft.replace(out / NETWORK)
-
-
-def _exported_parameters(network: StudentNetwork) -> int:
-    """Those of the student: what learnt facts beside is left out by now."""
-    return parameters(network)
 
 
 def _measured(config: Config, at: int, out: Path, tuned: Path | None) -> dict[str, Any]:
