@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +22,9 @@ from judge.errors import InputError, JudgeError
 if TYPE_CHECKING:
     from eval.recorded import Recorded
     from eval.run import Tally
+    from eval.suites.base import Row
     from judge.judge import Judge
+    from judge.types import Verdict
 
 app = typer.Typer(
     help="Judge the field's benchmarks, resumably, and report how well the judge agrees with people.",
@@ -210,14 +212,33 @@ def report(
     pictures: Annotated[
         int, typer.Option(min=0, help="Pictures of the worst and of the best agreement each.")
     ] = 6,
+    heat: Annotated[
+        bool, typer.Option("--heat", help="Heat maps with the pictures; loads each run's model.")
+    ] = False,
 ) -> None:
     """Write a page that shows how well runs agree with people. Shards of a run count as one run."""
     with one_line_errors():
         from eval.recorded import recorded
         from eval.report import report as write
 
-        page = write(recorded(runs, data), out, pictures=pictures)
+        page = write(recorded(runs, data), out, pictures=pictures, heated=_heats() if heat else None)
     typer.echo(str(page))
+
+
+def _heats() -> Callable[[Recorded, Row], Verdict]:
+    """What adds heat maps to a run's verdicts, by the run's own model on transformers."""
+    from judge.types import Verdict as Judged
+
+    @cache
+    def judge_of(model: str, adapter: str | None, rubric: str) -> Judge:
+        return open_judge(model, adapter, "transformers", rubric, None, 0)
+
+    def heated(record: Recorded, row: Row) -> Verdict:
+        made = record.manifest
+        judge = judge_of(made["model"], made["adapter"], record.rubric)
+        return judge.heated(Judged.model_validate(row.verdict), row.sample.asked())
+
+    return heated
 
 
 @app.command()

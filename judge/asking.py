@@ -7,13 +7,13 @@ needs the model itself, only its `Card`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import judge
 from judge import domain, media, pairwise
-from judge.backends.base import Ask, Reply, Tuning
+from judge.backends.base import Ask, Reply, Tracer, Tuning
 from judge.elements import split
 from judge.errors import InputError, ReplyError
 from judge.given import checked_depth, checked_elements, checked_prompt, checked_sample, printable
@@ -55,6 +55,8 @@ class Card:
     wordless: bool = False
     """It looks at pictures alone: no words are written for it and nothing is measured for it. Its answers
     stand for all that its teacher knew, facts included."""
+    traces: bool = False
+    """Its numbers can be traced back to the pictures: `judge.heat`."""
 
     def under(self, rubric: str) -> Tuning:
         """The adapter that answers a rubric (empty: none) and what it was trained on."""
@@ -74,6 +76,7 @@ class Card:
             tunings=dict(getattr(backend, "tunings", {})),
             films=bool(getattr(backend, "films", False)),
             wordless=bool(getattr(backend, "wordless", False)),
+            traces=isinstance(backend, Tracer),
         )
 
 
@@ -101,6 +104,8 @@ class Case:
     """The reference as the model sees it, where it is shown one."""
     original: Image.Image | None = None
     """The decoded picture in full size, where closer looks may want it."""
+    moving: bool = False
+    """It is a video."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +185,29 @@ class Asking:
             picture=seen.images[0] if seen.images else None,
             reference=beside,
             original=seen.original if closer and not seen.parts else None,
+            moving=bool(seen.parts),
         )
+
+    def scored(self, case: Case, elements: Sequence[str]) -> Ask:
+        """A case of one picture asked at depth `score`, whatever depth it was asked at."""
+        rubric, card = self.rubric, self.card
+        messages = rubric.messages(
+            case.prompt,
+            elements,
+            brief=card.brief,
+            depth="score",
+            max_defects=self.max_defects,
+            images=self.views,
+            facts=case.facts,
+            reference=case.reference is not None,
+        )
+        form = rubric.form(elements, self.max_defects).at_depth("score")
+        return replace(case.ask, messages=messages, form=form)
+
+    @property
+    def views(self) -> int:
+        """Pictures that the model is shown of one: the whole, and parts where it sees a fixed square."""
+        return 1 + (self.rubric.details if self.card.size else 0)
 
     def _elements(self, sample: Sample, prompt: str, notes: list[str]) -> Sequence[str]:
         """What is asked for: the sample's own elements, or those of its prompt, where the rubric has any."""

@@ -115,6 +115,10 @@ def verdict(
         Path | None,
         typer.Option(help="Draw the verdict into this file; with several images NAME-1.png, NAME-2.png, ..."),
     ] = None,
+    heat: Annotated[
+        bool,
+        typer.Option("--heat", help="Add heat maps of score and defects, to the overlay and to --json."),
+    ] = False,
 ) -> None:
     """Judge pictures or videos of one prompt; videos under the rubric video unless told otherwise."""
     code = 0
@@ -133,6 +137,7 @@ def verdict(
                     id=source,
                     reference=reference,
                     **_closer(looks, deadline),
+                    heat=heat,
                 )
                 if drawing is not None:
                     _save(found, drawing)

@@ -92,12 +92,13 @@ def _verdict(
     reference: Any = None,
     rubric: str = "default",
     depth: Depth = "verdict",
+    heat: bool = False,
 ) -> _Flow[Verdict]:
     """Judge one picture.
 
     Args:
         image: as `Judge` takes it; or an https URL, which a server fetches only from hosts it allows.
-        prompt, elements, id, reference, depth: as in `Judge`.
+        prompt, elements, id, reference, depth, heat: as in `Judge`.
         rubric: a name that the server knows.
 
     Raises:
@@ -107,6 +108,7 @@ def _verdict(
     """
     files, fields = _pictures({"image": image, "reference": reference})
     fields |= _fields(prompt, elements, rubric, depth) | {"id": printable(id)}
+    fields |= {"heat": True} if heat else {}
     answer = yield _Request("POST", "/v1/verdicts", _content(files, fields))
     verdict = _read(answer, Verdict)
     verdict._image = files.get("image")

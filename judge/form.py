@@ -299,13 +299,17 @@ class Form:
         """
         return _walk(self.parts, "")
 
+    def answers(self, values: dict[str, Any]) -> Iterator[str]:
+        """What each blank of `walk` is sent to fill the form with these values. Raises `ReplyError`."""
+        return self.root.answers(self.root.check(values, ""))
+
     def segments(self, values: dict[str, Any]) -> list[Segment]:
         """The filled text in stretches to tokenise; their texts joined are `render(values)`.
 
         Raises:
             ReplyError: the values do not fit the form, or a box lies off its grid.
         """
-        answers = self.root.answers(self.root.check(values, ""))
+        answers = self.answers(values)
         walk, told, segments = self.walk(), "", list[Segment]()
         try:
             piece = next(walk)

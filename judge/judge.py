@@ -11,10 +11,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from judge import asked as listing
+from judge import heat as heat_maps
 from judge import pairwise, statements
 from judge.agent import LOOKS, Budget, Told, checked_deadline, checked_looks, in_step, judged
 from judge.asking import MAX_PIXELS, Asking, Card, Case, compared, compared_together, name_of
-from judge.backends.base import Ask, Reply
+from judge.backends.base import Ask, Reply, Tracer
 from judge.elements import split
 from judge.errors import BackendError, InputError, ReplyError
 from judge.given import check_backend, checked_depth, checked_how, checked_prompt, is_address
@@ -148,6 +149,7 @@ class Judge:
         depth: Depth = "verdict",
         looks: int | None = None,
         deadline: float | None = None,
+        heat: bool = False,
     ) -> Verdict:
         """Judge one picture or one video.
 
@@ -163,6 +165,8 @@ class Judge:
             depth: "verdict" for everything, "score" for numbers only, from one forward pass.
             looks: closer looks at most; default: as the judge was made.
             deadline: seconds after which no closer look is begun that would not be done by then.
+            heat: add heat maps of score and defects, which takes two or three times as long; a backend with
+                gradients (transformers). Videos have none. See `judge.heat`.
 
         Returns:
             The verdict; `unscored`, with a reason, when the model's reply cannot be used.
@@ -175,10 +179,11 @@ class Judge:
         given["reference"] = reference
         if self._remote is not None:
             _refuse_looks(looks, deadline)
-            return self._remote.verdict(given, depth)
+            return self._remote.verdict(given, depth, heat=heat)
         spare = self._spare(looks, deadline)
         start = self._clock()
-        return self._judge([self.asking.prepare(given, depth, closer=spare.looks > 0)], start, spare)[0]
+        case = self.asking.prepare(given, depth, closer=spare.looks > 0)
+        return self._judge([case], start, spare, heat=heat)[0]
 
     def many(
         self,
@@ -188,6 +193,7 @@ class Judge:
         batch: int = 16,
         looks: int | None = None,
         deadline: float | None = None,
+        heat: bool = False,
     ) -> Iterator[Verdict]:
         """Judge samples in batches: one verdict per sample, in order. Closer looks at all the pictures of a
         batch go to the model together, and `deadline` is that of each batch.
@@ -204,8 +210,8 @@ class Judge:
             raise InputError("batch", batch, "1 or more", "16 is the usual one")
         if self._remote is not None:
             _refuse_looks(looks, deadline)
-            return self._remote.many(iter(samples), depth, batch)
-        return self._many(iter(samples), depth, batch, self._spare(looks, deadline))
+            return self._remote.many(iter(samples), depth, batch, heat)
+        return self._many(iter(samples), depth, batch, self._spare(looks, deadline), heat)
 
     def compare(
         self,
@@ -248,6 +254,30 @@ class Judge:
             return compared(a_found, b_found)
         asks, verb = pairwise.asks(self.rubric, *cases), verb_at(depth)
         return compared_together(a_found, b_found, asks[0].form, self._replies(asks, verb, False))
+
+    def heated(self, verdict: Verdict, sample: Sample | Mapping[str, Any]) -> Verdict:
+        """Add heat maps to a verdict that was given earlier, perhaps by a backend without gradients.
+
+        Args:
+            verdict: under this judge's rubric.
+            sample: what it is about.
+
+        Raises:
+            InputError: the model has no gradients, the verdict is about another picture or by another rubric.
+            BackendError: the model cannot be loaded or run.
+        """
+        if self._remote is not None:
+            raise InputError("model", self.model, "a model of this process", "ask the gateway with heat=True")
+        heat_maps.check(self.asking.card)
+        made = verdict.provenance
+        if made.rubric_hash != self.rubric.hash:
+            shown = f"{made.rubric} {made.rubric_hash[:8]}"
+            mend = "make the judge with the rubric of the verdict"
+            raise InputError("verdict", shown, f"one by {self.rubric.name} {self.rubric.hash[:8]}", mend)
+        case = self.asking.prepare(sample, made.depth, keep=False)
+        if verdict.size not in (None, case.size):
+            raise InputError("image", case.size, f"the picture that was judged, {verdict.size}", "pass that")
+        return self._heated(case, verdict.model_copy(deep=True))
 
     def way(self, how: How = "auto") -> Way:
         """How `compare` does it. Raises `InputError` for pairs that the model was not made for."""
@@ -306,7 +336,12 @@ class Judge:
         return Budget(looks, checked_deadline(deadline), self._clock)
 
     def _many(
-        self, samples: Iterator[Sample | Mapping[str, Any]], depth: Depth, batch: int, spare: Budget
+        self,
+        samples: Iterator[Sample | Mapping[str, Any]],
+        depth: Depth,
+        batch: int,
+        spare: Budget,
+        heat: bool,
     ) -> Iterator[Verdict]:
         self.backend  # noqa: B018 - a model that cannot be loaded ends the run here, not row by row
         closer = spare.looks > 0
@@ -314,7 +349,7 @@ class Judge:
             start = self._clock()
             drafts: list[Case | Verdict] = [self._case_or_reason(sample, depth, closer) for sample in group]
             cases = [draft for draft in drafts if isinstance(draft, Case)]
-            verdicts = iter(self._judge(cases, start, spare, forgiving=True) if cases else [])
+            verdicts = iter(self._judge(cases, start, spare, forgiving=True, heat=heat) if cases else [])
             for draft in drafts:
                 yield draft if isinstance(draft, Verdict) else next(verdicts)
 
@@ -327,8 +362,16 @@ class Judge:
             return self.unscored(str(error), id=name_of(given), depth=depth)
 
     def _judge(
-        self, cases: list[Case], start: float, spare: Budget, *, forgiving: bool = False
+        self,
+        cases: list[Case],
+        start: float,
+        spare: Budget,
+        *,
+        forgiving: bool = False,
+        heat: bool = False,
     ) -> list[Verdict]:
+        if heat:
+            heat_maps.check(self.asking.card)
         budgets = [replace(spare, until=start + spare.until) for _ in cases]
         programs = [judged(self.asking, case, own) for case, own in zip(cases, budgets, strict=True)]
         since = start
@@ -340,7 +383,15 @@ class Judge:
             spent, since = (now - since) * 1000 / len(questions), now
             return [(reply, spent) for reply in replies]
 
-        return in_step(programs, put)
+        verdicts = in_step(programs, put)
+        return [self._heated(*pair) for pair in zip(cases, verdicts, strict=True)] if heat else verdicts
+
+    def _heated(self, case: Case, verdict: Verdict) -> Verdict:
+        asks, start = heat_maps.questions(self.asking, case, verdict), self._clock()
+        assert isinstance(self.backend, Tracer)
+        found = heat_maps.with_heat(self.asking, verdict, self.backend.trace(asks))
+        found.provenance.milliseconds += (self._clock() - start) * 1000
+        return found
 
     def _answers(self, questions: list[Question], forgiving: bool) -> list[Reply | ReplyError]:
         """Replies in order; what asks for the same verb goes to the backend together."""

@@ -15,7 +15,7 @@ from judge.rubric import Rubric
 from judge.serve.trouble import Late
 from judge.types import Comparison, Depth, Sample, Verdict
 
-OF_ALL = ("key", "Host", "request", "rubric", "depth")
+OF_ALL = ("key", "Host", "request", "rubric", "depth", "heat")
 """Fields that a server refuses in every row alike, which ends a run of many."""
 
 
@@ -44,7 +44,9 @@ class Remote:
                 raise InputError(name, options[name], f"of a gateway's options {', '.join(known)}", "drop it")
         self.rubric, self.client = rubric, Client(address, **options)
 
-    def verdict(self, sample: Sample | Mapping[str, Any], depth: Depth, keep: bool = True) -> Verdict:
+    def verdict(
+        self, sample: Sample | Mapping[str, Any], depth: Depth, keep: bool = True, heat: bool = False
+    ) -> Verdict:
         """Raises `InputError` and `BackendError` as `Judge` does."""
         checked_depth(depth)
         given = checked_sample(sample)
@@ -59,20 +61,21 @@ class Remote:
             reference=given.reference,
             rubric=self.rubric.name,
             depth=depth,
+            heat=heat,
         )
         if not keep:
             found._image = None
         return self._noted(found)
 
     def many(
-        self, samples: Iterator[Sample | Mapping[str, Any]], depth: Depth, batch: int
+        self, samples: Iterator[Sample | Mapping[str, Any]], depth: Depth, batch: int, heat: bool = False
     ) -> Iterator[Verdict]:
         """One verdict per sample, in order, `batch` of them asked for at once."""
         with ThreadPoolExecutor(batch, "judge") as threads:
             asked: deque[Future[Verdict]] = deque()
             try:
                 for sample in samples:
-                    asked.append(threads.submit(self._verdict_or_reason, sample, depth))
+                    asked.append(threads.submit(self._verdict_or_reason, sample, depth, heat))
                     if len(asked) >= 2 * batch:
                         yield asked.popleft().result()
                 while asked:
@@ -81,9 +84,9 @@ class Remote:
                 for one in asked:
                     one.cancel()
 
-    def _verdict_or_reason(self, given: Sample | Mapping[str, Any], depth: Depth) -> Verdict:
+    def _verdict_or_reason(self, given: Sample | Mapping[str, Any], depth: Depth, heat: bool) -> Verdict:
         try:
-            return self.verdict(given, depth, keep=False)
+            return self.verdict(given, depth, keep=False, heat=heat)
         except (InputError, Late) as error:
             if isinstance(error, InputError) and error.field in OF_ALL:
                 raise

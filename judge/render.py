@@ -2,7 +2,8 @@
 
 The overlay never covers the picture with text panels: boxes and their tags are drawn on it, the score,
 the elements and the explanations stand on a strip of their own below, so that they can be read on any
-picture. Small pictures are enlarged first, very large ones reduced.
+picture. Small pictures are enlarged first, very large ones reduced. Heat maps, where the verdict has
+them, stand between the two, each over the picture and with its box.
 Only Pillow's own font is used; its glyphs are ASCII, so accents are dropped and other scripts become "?".
 """
 
@@ -26,6 +27,8 @@ SMALL = 640
 """Pictures whose longer side has fewer pixels are enlarged to about this before anything is drawn."""
 LARGE = 4096
 """Pictures whose longer side has more pixels are reduced to this."""
+_ACROSS = 4
+"""Heat maps side by side."""
 _NARROW = 480
 """The strip with the text is at least this wide, whatever the picture."""
 
@@ -57,15 +60,17 @@ def overlay(verdict: Verdict, image: Any = None) -> Image.Image:
     unit = max(13, round(min(page, max(shown.height, page // 2)) / 42))
     pen = _Pen(unit)
     colored = list(zip(verdict.defects, (_color(i) for i in range(len(verdict.defects))), strict=True))
+    maps = _heat_maps(verdict, shown, zoom, pen, page) if verdict.heat else None
     for defect, color in colored:
         _draw_box(shown, _scaled(defect.box, zoom, shown.size), color, unit)
     taken: list[Box] = []
     for number, (defect, color) in enumerate(colored, 1):
         _draw_tag(shown, pen, _scaled(defect.box, zoom, shown.size), f"{number} {defect.kind}", color, taken)
-    strip = _strip(verdict, pen, page)
-    canvas = Image.new("RGB", (page, shown.height + strip.height), _PAPER)
-    canvas.paste(shown, ((page - shown.width) // 2, 0))
-    canvas.paste(strip, (0, shown.height))
+    parts = [shown, *([maps] if maps else []), _strip(verdict, pen, page)]
+    canvas, top = Image.new("RGB", (page, sum(part.height for part in parts)), _PAPER), 0
+    for part in parts:
+        canvas.paste(part, ((page - part.width) // 2, top))
+        top += part.height
     return canvas
 
 
@@ -190,6 +195,37 @@ def _draw_tag(
     draw = ImageDraw.Draw(shown)
     draw.rectangle((x, y, x + width - 1, y + height - 1), fill=color, outline=(0, 0, 0))
     draw.text((x + pad, y + height / 2), label, fill=(0, 0, 0), font=pen.fonts[0.85], anchor="lm")
+
+
+def _heat_maps(
+    verdict: Verdict, shown: Image.Image, zoom: tuple[float, float], pen: _Pen, width: int
+) -> Image.Image:
+    """The score's map and each defect's over small copies of the picture, side by side in rows."""
+    from judge.heat import painted
+
+    assert verdict.heat is not None
+    named: list[tuple[str, str, Defect | None]] = [("where the score comes from", verdict.heat.score, None)]
+    for number, (found, url) in enumerate(zip(verdict.defects, verdict.heat.defects, strict=True), 1):
+        named.append((f"{number} {found.kind}", url, found))
+    gap, head = max(2, pen.unit // 3), round(pen.unit * 1.6)
+    across = min(len(named), _ACROSS)
+    cell = (width - gap * (across + 1)) // across
+    small = shown.copy()
+    small.thumbnail((cell, shown.height))
+    share = small.width / shown.width
+    tall = small.height + head + gap
+    canvas = Image.new("RGB", (width, gap + tall * -(-len(named) // across)), _PAPER)
+    draw = ImageDraw.Draw(canvas)
+    for at, (text, url, defect) in enumerate(named):
+        x, y = gap + (cell + gap) * (at % across), gap + tall * (at // across)
+        panel = painted(small, url)
+        if defect is not None:
+            box = _scaled(defect.box, (zoom[0] * share, zoom[1] * share), panel.size)
+            _draw_box(panel, box, _color(at - 1), pen.unit // 2)
+        canvas.paste(panel, (x, y))
+        said = pen.cut(text, cell, 0.85)
+        draw.text((x, y + small.height + head / 2), said, fill=_FAINT, font=pen.fonts[0.85], anchor="lm")
+    return canvas
 
 
 def _meet(a: Box, b: Box) -> bool:

@@ -161,6 +161,15 @@ class Look(Model):
     milliseconds: float = Field(ge=0)
 
 
+class Heat(Model):
+    """Where in the picture the numbers come from: see `judge.heat`. Each map is an 8-bit grey PNG as a
+    `data:` URL, of the picture's shape with 64 pixels along its longer side, 255 where most comes from."""
+
+    score: str
+    defects: list[str] = []
+    """One for each defect of the verdict, in order: why it was named there, and so called."""
+
+
 class Panelist(Model):
     """What one judge of a panel gave."""
 
@@ -197,6 +206,8 @@ class Verdict(Model):
     size: tuple[int, int] | None = None
     """Width and height in pixels of the picture that `box` refers to; of a video's frames."""
     provenance: Provenance
+    heat: Heat | None = None
+    """Heat maps, where they were asked for."""
     trace: list[Look] = []
     panel: list[Panelist] = []
     """What each judge of a `Panel` gave; empty for a single judge."""

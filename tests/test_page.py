@@ -711,6 +711,25 @@ def test_a_press_on_a_scene_fills_the_fields_and_judges_it(embedded: str, opened
 
 
 @pytest.mark.slow
+def test_heat_maps_come_with_the_verdict_where_they_are_asked_for(
+    embedded: str, opened: Callable[..., Any]
+) -> None:
+    page = opened(embedded)
+    page.get_by_text("More: elements").first.click()
+    page.locator("#j-heat").get_by_label("yes").check()
+    page.locator("#j-offered [data-scene]").nth(2).click()
+    page.locator("#j-verdict .j-heat").wait_for()
+    found = Verdict.model_validate_json(page.locator("#j-verdict pre").text_content())
+    assert found.heat is not None
+    maps = page.locator("#j-verdict .j-heat li")
+    assert maps.count() == 1 + len(found.defects)
+    assert page.locator("#j-verdict .j-heat .j-frame").count() == len(found.defects)
+    if found.defects:
+        maps.nth(1).hover()
+        assert "j-lit" in page.locator("#j-verdict .j-box").first.get_attribute("class")
+
+
+@pytest.mark.slow
 def test_what_lies_outside_the_domain_is_warned_of_in_sight(
     embedded: str, opened: Callable[..., Any]
 ) -> None:

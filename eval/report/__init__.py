@@ -20,7 +20,7 @@ import numpy as np
 
 from eval.recorded import Recorded
 from eval.report import facts as reading
-from eval.report.facts import Answers, Facts, collect
+from eval.report.facts import Answers, Facts, Heated, collect
 from judge.errors import InputError
 
 PICTURES = 6
@@ -28,13 +28,16 @@ PICTURES = 6
 COLUMNS = ("run", "id", "generator", "status", "predicted", "human", "fitted", "elements_right", "elements")
 
 
-def report(records: Sequence[Recorded], out: Path, *, pictures: int = PICTURES) -> Path:
+def report(
+    records: Sequence[Recorded], out: Path, *, pictures: int = PICTURES, heated: Heated | None = None
+) -> Path:
     """Write the report of these runs into a folder.
 
     Args:
         records: runs over the same rows; differences are taken from the first.
         out: folder, made when it is not there.
         pictures: of the worst and of the best agreement each, of each run; 0 leaves pictures out.
+        heated: adds heat maps to the verdict of a row of a run, for the pictures that are shown.
 
     Returns:
         The page.
@@ -55,7 +58,7 @@ def report(records: Sequence[Recorded], out: Path, *, pictures: int = PICTURES) 
     from eval.report.plots import plots, write
 
     drawn = plots(facts)
-    text = page(facts, drawn, pictures=pictures)
+    text = page(facts, drawn, pictures=pictures, heated=heated)
     with _writing(out):
         out.mkdir(parents=True, exist_ok=True)
         with _whole(out / "rows.csv") as file:

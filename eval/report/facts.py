@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -28,8 +28,11 @@ from eval.paired import Difference, plcc_difference, share_difference, srcc_diff
 from eval.recorded import Recorded
 from eval.suites.base import Item, Measures, Row, Suite, answer_of
 from judge.errors import InputError
+from judge.types import Verdict
 
 Floats = NDArray[np.float64]
+Heated = Callable[[Recorded, Row], Verdict]
+"""Adds heat maps to a row's verdict."""
 MOST_GENERATORS = 40
 """Generators ranked at most: those with the most rows."""
 MOST_KINDS = 24

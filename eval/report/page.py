@@ -19,14 +19,17 @@ import numpy as np
 import judge
 from eval.metrics import Measure
 from eval.report import facts as reading
-from eval.report.facts import Answers, Facts
+from eval.report.facts import Answers, Facts, Heated
 from eval.report.plots import STAND_INS, Plot
 from eval.suites.base import Item, Row
 from judge import media, video
 from judge.errors import InputError
 from judge.render import plain
+from judge.types import Heat
 
 HERE = Path(__file__).parent
+MAP = 176
+"""Longer side in pixels of a heat map."""
 SIDE = 448
 """Longer side in pixels of the pictures in the page."""
 HIGH = 344
@@ -54,16 +57,16 @@ FIRST = ("final", "srcc", "plcc", "element_accuracy", "accuracy", "f1", "box_f1"
 """Measures for the tiles at the top, as far as there are any, at most four."""
 
 
-def page(facts: Facts, plots: Mapping[str, Plot], *, pictures: int) -> str:
-    """The HTML of a report; `pictures` of the worst and best agreement each are shown of a run."""
+def page(facts: Facts, plots: Mapping[str, Plot], *, pictures: int, heated: Heated | None = None) -> str:
+    """The HTML of a report; `pictures` of the worst and best agreement each are shown of a run, with heat
+    maps where there is somebody to make them."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     room = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    galleries = [
-        _gallery(facts, n, pictures) for n in range(min(SHOWN_RUNS, len(facts.runs)) if pictures else 0)
-    ]
+    shown = range(min(SHOWN_RUNS, len(facts.runs)) if pictures else 0)
+    galleries = [_gallery(facts, n, pictures, heated) for n in shown]
     galleries = [gallery for gallery in galleries if gallery["parts"]]
     from markupsafe import Markup
 
@@ -248,10 +251,11 @@ def _made(facts: Facts) -> list[dict[str, Any]]:
 # ------------------------------------------------------------------------------------------- the pictures
 
 
-def _gallery(facts: Facts, number: int, count: int) -> dict[str, Any]:
+def _gallery(facts: Facts, number: int, count: int, heated: Heated | None) -> dict[str, Any]:
     run = facts.runs[number]
     choice = reading.chosen(facts, run, count)
     rows = dict(_picked(run, {*choice.worst, *choice.best}))
+    maps = {at: heated(run.record, row).heat for at, row in rows.items()} if heated else {}
     fitted = facts.fitted(run)
     names = ("Worst agreement", "Best agreement")
     if "lowest" in choice.rule:
@@ -259,7 +263,9 @@ def _gallery(facts: Facts, number: int, count: int) -> dict[str, Any]:
     parts = [
         {
             "title": title,
-            "pictures": [_picture(facts, run, at, rows[at], fitted) for at in chosen if at in rows],
+            "pictures": [
+                _picture(facts, run, at, rows[at], fitted, maps.get(at)) for at in chosen if at in rows
+            ],
         }
         for title, chosen in zip(names, (choice.worst, choice.best), strict=True)
     ]
@@ -272,6 +278,7 @@ def _gallery(facts: Facts, number: int, count: int) -> dict[str, Any]:
         "has_truth": any(item.labels.defects for item in items),
         "has_people": not isinstance(fitted, str),
         "has_elements": any(row.verdict["elements"] for row in rows.values()),  # type: ignore[index]
+        "has_heat": any(maps.values()),
     }
 
 
@@ -285,11 +292,11 @@ def _picked(run: Answers, wanted: set[int]) -> Iterator[tuple[int, Row]]:
             yield at, row
 
 
-def _picture(facts: Facts, run: Answers, at: int, row: Row, fitted: Any) -> dict[str, Any]:
+def _picture(facts: Facts, run: Answers, at: int, row: Row, fitted: Any, heat: Heat | None) -> dict[str, Any]:
     verdict: Any = row.verdict
     item, human = row.sample, facts.truth[at]
     mapped = None if isinstance(fitted, str) or not np.isfinite(fitted[at]) else float(fitted[at])
-    shown = _shown(item, verdict)
+    shown = _shown(item, verdict, heat)
     return {
         "score": f"{run.predicted[at]:.2f}" if np.isfinite(run.predicted[at]) else "",
         "fitted": "" if mapped is None or _same_scale(facts) else f"{mapped:.3g}",
@@ -339,10 +346,11 @@ def _said(defect: Any) -> str:
     return f"{plain(defect['kind'])}, {defect['severity']}{said}"
 
 
-def _shown(item: Item, verdict: Any) -> dict[str, Any]:
+def _shown(item: Item, verdict: Any, heat: Heat | None) -> dict[str, Any]:
     """The picture, or the frame that stands for a video, as a data URL with its boxes in percent, or why
     there is none."""
-    nothing = {"url": "", "alt": "", "width": 0, "height": 0, "across": 0, "boxes": [], "missing": ""}
+    nothing = {"url": "", "alt": "", "width": 0, "height": 0, "across": 0, "missing": ""}
+    nothing |= {"boxes": [], "maps": []}
     if item.image is None and item.video is None:
         return nothing | {"missing": "the file is not where the data is now"}
     try:
@@ -351,9 +359,7 @@ def _shown(item: Item, verdict: Any) -> dict[str, Any]:
         return nothing | {"missing": plain(str(error))}
     zoom = min(1.0, SIDE / max(picture.width, picture.height))
     size = max(1, round(picture.width * zoom)), max(1, round(picture.height * zoom))
-    buffer = io.BytesIO()
-    picture.resize(size).save(buffer, "JPEG", quality=84)
-    url = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    small = picture.resize(size)
     boxes = [_box(d.box, picture, 0, f"true: {d.kind}") for d in item.labels.defects]
     for number, defect in enumerate(verdict["defects"], 1):
         boxes.append(_box(defect["box"], picture, number, _said(defect)))
@@ -361,8 +367,26 @@ def _shown(item: Item, verdict: Any) -> dict[str, Any]:
     alt = f"{plain(item.prompt)[:160] or plain(item.id)}; the judge names {plain(found)}"
     across = round(HIGH * size[0] / size[1])
     return nothing | {
-        "url": url, "alt": alt, "width": size[0], "height": size[1], "across": across, "boxes": boxes,
+        "url": _url(small), "alt": alt, "width": size[0], "height": size[1], "across": across, "boxes": boxes,
+        "maps": list(_maps(small, verdict, heat)) if heat else [],
     }  # fmt: skip
+
+
+def _maps(picture: Any, verdict: Any, heat: Heat) -> Iterator[dict[str, str]]:
+    """The heat maps over the picture, the score's first."""
+    from judge.heat import painted
+
+    small = picture.copy()
+    small.thumbnail((MAP, MAP))
+    names = ["score", *(f"{n} {plain(d['kind'])}" for n, d in enumerate(verdict["defects"], 1))]
+    for name, url in zip(names, (heat.score, *heat.defects), strict=True):
+        yield {"name": name, "url": _url(painted(small, url))}
+
+
+def _url(picture: Any) -> str:
+    buffer = io.BytesIO()
+    picture.convert("RGB").save(buffer, "JPEG", quality=84)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def _box(box: Sequence[float], picture: Any, number: int, title: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from eval.trust import injection, invariance, repair, truth
+from eval.trust import attribution, injection, invariance, repair, truth
 from eval.trust.material import Tick, drawn
 
 TARGETS: dict[str, tuple[str, float]] = {
@@ -64,6 +64,7 @@ def run(
         injection.measure(judge, some[: SOME // 2], known[: SOME // 2], batch, tick),
         truth.measure(judge, scenes, verdicts, batch, tick),
         repair.measure(judge, scenes, verdicts, seed, batch, tick),
+        attribution.measure(judge, some, known, tick),
     ):
         found.update(part.numbers)
         notes.update(part.notes)

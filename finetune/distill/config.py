@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -30,6 +30,12 @@ class Data(Source):
 
     scale: tuple[float, float] | None = None
     """Worst and best of the human scale, where the suite does not say."""
+    score: str = ""
+    """Dimension of the labels, 1 to 5, that answers the score; default: the suite's main one."""
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    """How often its pictures come."""
+    rounds: Literal[1, 2] = 2
+    """1: left out of the teacher's second round, which would draw it away from them."""
 
 
 class SelfTraining(Model):
@@ -47,15 +53,17 @@ class SelfTraining(Model):
 class Network(Model):
     """The student's shape."""
 
-    whole: Count = 112
+    whole: Count = 160
     """Side in pixels of the square that the whole picture is reduced to."""
-    grid: Annotated[int, Field(ge=1, le=32)] = 9
+    grid: Annotated[int, Field(ge=1, le=32)] = 8
     """Patches in full detail, across and down."""
     patch: Annotated[int, Field(ge=8)] = 32
     """Side of each in pixels."""
     width: Annotated[int, Field(ge=4)] = 12
-    """Channels of the first layers; later ones have multiples of it."""
-    hidden: Count = 192
+    """Channels of the first layers that see the patches; later ones have multiples of it."""
+    coarse: Annotated[int, Field(ge=4)] = 15
+    """Channels of the first layer that sees the whole; later ones have two to eight times as many."""
+    hidden: Count = 160
 
 
 class Training(Model):
@@ -76,6 +84,11 @@ class Training(Model):
     """Error of the measured facts in the teacher's verdicts, learnt beside and left out of the student."""
     opinions: Weight = 1.0
     """Weight of what people said for one of what the teacher says of the same picture."""
+    regions: Weight = 0.5
+    """Which kind of defect the labels have where, learnt beside and left out of the student; of data whose
+    labels have regions."""
+    kinds: Weight = 2.0
+    """Which kinds of defects the labels have at all, likewise."""
 
 
 class Config(Configured):

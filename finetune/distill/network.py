@@ -1,9 +1,9 @@
 """The student's network: two small towers of convolutions, one for patches in full detail and one for the
-whole picture reduced, whose layers are read by their mean and their spread.
+whole picture reduced, whose layers are read by their mean, their spread and their maximum.
 
 Spread matters as much as the mean: what noise, blur and compression change is how local contrasts are
 distributed (Mittal, Moorthy and Bovik 2012). So the tower of patches also sees the contrast-normalised
-picture and the logarithm of its local contrast.
+picture and the logarithm of its local contrast; so do both towers.
 """
 
 from __future__ import annotations
@@ -41,21 +41,27 @@ class Twice(nn.Module):
 
 
 class Tower(nn.Module):
-    """Stages whose mean and spread over the picture are all given out."""
+    """Stages whose mean, spread and maximum over the picture are all given out: what is everywhere, how
+    unevenly, and what is at one place only."""
 
     def __init__(self, stages: Sequence[nn.Module]) -> None:
         super().__init__()
         self.stages = nn.ModuleList(stages)
 
     def forward(self, x: Tensor) -> Tensor:
-        read = []
+        return self.layers(x)[0]
+
+    def layers(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What is read of all stages, (n, 3 * channels), and each stage's own output."""
+        read, outputs = list[Tensor](), list[Tensor]()
         for stage in self.stages:
             x = stage(x)
+            outputs.append(x)
             seen = x.float()  # where the layers are trained in bfloat16, too coarse for differences
             mean = seen.mean((2, 3))
             spread = ((seen - mean[:, :, None, None]).square().mean((2, 3)) + 1e-4).sqrt()
-            read += [mean, spread]
-        return torch.cat(read, 1)
+            read += [mean, spread, seen.amax((2, 3))]
+        return torch.cat(read, 1), outputs
 
 
 class StudentNetwork(nn.Module):
@@ -65,14 +71,20 @@ class StudentNetwork(nn.Module):
         shape: of the network.
         blanks: path of a blank -> its labels.
         facts: how many measured facts are learnt beside.
+        kinds: how many kinds of regions are learnt beside.
         dropout: before the last layers.
     """
 
     def __init__(
-        self, shape: Network, blanks: Mapping[str, Sequence[str]], facts: int = 0, dropout: float = 0.0
+        self,
+        shape: Network,
+        blanks: Mapping[str, Sequence[str]],
+        facts: int = 0,
+        kinds: int = 0,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        w = shape.width
+        w, c = shape.width, shape.coarse
         self.sizes = [len(labels) for labels in blanks.values()]
         self.contrasts = Contrasts()
         self.fine = Tower(
@@ -85,21 +97,45 @@ class StudentNetwork(nn.Module):
             ]
         )
         self.coarse = Tower(
-            [Step(3, w), Step(w, 2 * w), Step(2 * w, 4 * w), nn.Sequential(Step(4 * w, 8 * w), Twice(8 * w))]
+            [
+                Step(5, c),
+                Step(c, 2 * c),
+                nn.Sequential(Step(2 * c, 4 * c), Twice(4 * c)),
+                nn.Sequential(Step(4 * c, 6 * c), Twice(6 * c)),
+                nn.Sequential(Step(6 * c, 8 * c), Twice(8 * c)),
+            ]
         )
-        read = 2 * w * (1 + 2 + 4 + 6 + 8) + 2 * w * (1 + 2 + 4 + 8)
+        read = 3 * (w + c) * (1 + 2 + 4 + 6 + 8)
         self.trunk = nn.Sequential(
             nn.BatchNorm1d(read), nn.Linear(read, shape.hidden), nn.SiLU(), nn.Dropout(dropout)
         )
         self.answers = nn.Linear(shape.hidden, sum(self.sizes))
         self.facts = nn.Linear(shape.hidden, facts) if facts else None
+        self.kinds = nn.Linear(shape.hidden, kinds) if kinds else None
+        sides = (4 * c, 6 * c) if kinds else ()
+        self.regions = nn.ModuleList(nn.Conv2d(side, 1 + kinds, 1) for side in sides)
 
     def read(self, whole: Tensor, patches: Tensor) -> Tensor:
         """What the last layers see (n, hidden), of (n, S, S, 3) and (n, G * P, G * P, 3) uint8."""
-        small, fine = (x.permute(0, 3, 1, 2).float() / 127.5 - 1 for x in (whole, patches))
-        return self.trunk(
-            torch.cat([self.fine(torch.cat([fine, self.contrasts(fine)], 1)), self.coarse(small)], 1)
-        )
+        return self.seen(whole, patches)[0]
+
+    def seen(self, whole: Tensor, patches: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """As `read`, and for each of `regions` what kind lies where in the whole, (n, 1 + kinds, h, w)
+        logits, the first for none."""
+        small, fine = (self._with_contrasts(x) for x in (whole, patches))
+        coarse, layers = self.coarse.layers(small)
+        maps = [head(layer) for head, layer in zip(self.regions, layers[2:], strict=False)]
+        return self.trunk(torch.cat([self.fine(fine), coarse], 1)), maps
+
+    def _with_contrasts(self, pixels: Tensor) -> Tensor:
+        picture = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+        return torch.cat([picture, self.contrasts(picture)], 1)
+
+    def without_beside(self) -> StudentNetwork:
+        """Itself, evaluating, without what was learnt beside."""
+        self.facts = self.kinds = None
+        self.regions = nn.ModuleList()
+        return self.eval()
 
     def forward(self, whole: Tensor, patches: Tensor) -> Tensor:
         """Probabilities (n, labels of all blanks)."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from finetune.workers import clean_pool
 from judge import media
@@ -20,6 +21,7 @@ from judge.asking import MAX_PIXELS
 from judge.backends.student import Pixels, Plan
 
 Cut = tuple[Pixels, list[Pixels]]
+Flips = NDArray[np.bool_]
 
 
 class Views:
@@ -30,8 +32,9 @@ class Views:
         self.whole: Any = np.load(folder / "whole.npy", mmap_mode="r")
         self.patches: Any = np.load(folder / "patches.npy", mmap_mode="r")
 
-    def take(self, at: Sequence[int], chance: np.random.Generator) -> tuple[Pixels, Pixels]:
-        """One view of each of some pictures, by chance mirrored: whole (k, S, S, 3), patches."""
+    def take(self, at: Sequence[int], chance: np.random.Generator) -> tuple[Pixels, Pixels, Flips]:
+        """One view of each of some pictures, by chance mirrored: whole (k, S, S, 3), patches, and which are
+        (k,)."""
         rows = [n * self.views + int(chance.integers(self.views)) for n in at]
         flips = chance.random(len(rows)) < 0.5
 
@@ -39,7 +42,7 @@ class Views:
             cuts = (held[row] for row in rows)
             return np.stack([cut[:, ::-1] if flip else cut for cut, flip in zip(cuts, flips, strict=True)])
 
-        return some(self.whole), some(self.patches)
+        return some(self.whole), some(self.patches), flips
 
 
 def build(

@@ -14,7 +14,7 @@ import json
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from itertools import islice
 from pathlib import Path
@@ -27,11 +27,12 @@ import judge as package
 from eval.metrics import srcc
 from eval.suites import suite as suite_of
 from eval.suites.base import Item, Row
+from eval.suites.evalmuse_structure import picture_shape
 from finetune.distill import labels as teacher
 from finetune.distill import pictures
 from finetune.distill.config import Config, Data
 from finetune.distill.network import StudentNetwork, example, flops, parameters
-from finetune.distill.train import Lessons, teach
+from finetune.distill.train import Lessons, Mark, teach
 from finetune.folders import RUN, claim, write_json
 from finetune.lora.losses import opinion_shares
 from finetune.lora.targets import read
@@ -55,10 +56,33 @@ class Prepared:
     items: list[Item]
     opinions: list[float | None]
     """What people said of each, 1 to 5."""
+    sources: list[Data]
+    """Where each comes from."""
 
     @property
     def blanks(self) -> dict[str, list[str]]:
         return blanks_of(self.rubric.form(()).at_depth("score"))
+
+    @property
+    def twice(self) -> list[int]:
+        """Those that the teacher's second round is about."""
+        return [n for n, source in enumerate(self.sources) if source.rounds == 2]
+
+    def again(self) -> Prepared:
+        """The same with these alone."""
+        chosen = self.twice
+        items, opinions, sources = (
+            [known[n] for n in chosen] for known in (self.items, self.opinions, self.sources)
+        )
+        return replace(self, items=items, opinions=opinions, sources=sources)
+
+    def marked(self) -> list[list[Mark] | None]:
+        """The regions of every picture whose source has any."""
+        having = {id(s) for s, i in zip(self.sources, self.items, strict=True) if i.labels.defects}
+        return [
+            _marks(item) if id(source) in having else None
+            for source, item in zip(self.sources, self.items, strict=True)
+        ]
 
     @property
     def plan(self) -> Plan:
@@ -91,29 +115,45 @@ def prepare(config: Config) -> Prepared:
                 f"{rubric.name} asks for {what}, and a student sees a picture only: take quality, for example"
             )
             raise InputError("rubric", config.rubric, "a rubric about pictures alone", mend)
-    items, opinions = list[Item](), list[float | None]()
+    items, opinions, sources = list[Item](), list[float | None](), list[Data]()
     for n, source in enumerate(config.data):
         suite, found = read(source, f"data.{n}")
         if suite.kind != "image" or any(item.video is not None for item in found):
             raise InputError(f"data.{n}.suite", source.suite, "pictures", "a student sees no videos")
         items += found
+        sources += [source] * len(found)
         opinions += [_opinion(source, item, f"data.{n}") for item in found]
     held = {item.file for source in config.held for item in read(source, "held")[1]}
     if both := [item.id for item in items if item.file in held]:
         mend = "split the data, or use skip and limit"
         raise InputError("held", f"{len(both)} pictures, {both[0]} first", "pictures not learnt from", mend)
     if config.self_training:
-        if not any(opinion is not None for opinion in opinions):
+        again = (opinion for opinion, source in zip(opinions, sources, strict=True) if source.rounds == 2)
+        if all(opinion is None for opinion in again):
             mend = "its rows have no scores of people's: leave self_training out"
             raise InputError("self_training", "on", "data with labelled rows", mend)
         if config.teacher.backend not in ("auto", "transformers") or config.teacher.base_url:
             mend = "its weights must be here to be tuned: leave self_training out"
             raise InputError("self_training", "on", "a teacher on transformers", mend)
-    return Prepared(config, rubric, items, opinions)
+    return Prepared(config, rubric, items, opinions, sources)
+
+
+def _marks(item: Item) -> list[Mark]:
+    height, width = picture_shape(Path(item.file))
+    return [
+        (d.kind, (d.box[0] / width, d.box[1] / height, d.box[2] / width, d.box[3] / height))
+        for d in item.labels.defects
+        if d.family == "artifact"
+    ]
 
 
 def _opinion(source: Data, item: Item, where: str) -> float | None:
     """What people said of a picture, on 1 to 5."""
+    if source.score:
+        if source.score not in item.labels.dimensions:
+            known = ", ".join(item.labels.dimensions) or "none"
+            raise InputError(f"{where}.score", source.score, known, f"{item.id} has no such dimension")
+        return item.labels.dimensions[source.score]
     if item.labels.mos is None:
         return None
     scale = source.scale or suite_of(source.suite).scale
@@ -144,15 +184,24 @@ def run(config: Config, out: Path) -> dict[str, Any]:
           f"{config.network.whole} and {size[1].shape[1]} pixels square", flush=True)  # fmt: skip
     rounds, tuned = [_labels(prepared, out / "round1.jsonl", None)], None
     if config.self_training:
-        tuned = _tuned(prepared, rounds[0], out)
-        rounds.append(_labels(prepared, out / "round2.jsonl", str(tuned)))
+        tuned = _tuned(prepared.again(), [rounds[0][n] for n in prepared.twice], out)
+        told = iter(_labels(prepared.again(), out / "round2.jsonl", str(tuned)))
+        twice = set(prepared.twice)
+        rounds.append([next(told) if n in twice else teacher.Label() for n in range(len(prepared.items))])
     files, plan = [item.file for item in prepared.items], prepared.plan
     say = Said("cut", len(files))
     views = pictures.build(out / "views", files, plan, config.training.views, config.seed, say)
     shares = [None if o is None else opinion_shares(o, None) for o in prepared.opinions]
-    lessons = Lessons.of(rounds, shares, prepared.blanks)
+    weights = [source.weight for source in prepared.sources]
+    lessons = Lessons.of(rounds, shares, prepared.blanks, prepared.marked(), weights)
     torch.manual_seed(config.seed)
-    network = StudentNetwork(config.network, prepared.blanks, lessons.facts.shape[1], config.training.dropout)
+    network = StudentNetwork(
+        config.network,
+        prepared.blanks,
+        facts=lessons.facts.shape[1],
+        kinds=lessons.kinds.shape[1],
+        dropout=config.training.dropout,
+    )
     course = teach(config, network, views, lessons, out)
     export(network, plan, config, out / "student")
     told = {
@@ -278,8 +327,7 @@ def export(network: StudentNetwork, plan: Plan, config: Config, out: Path) -> No
     """
     import onnxruntime
 
-    network = network.eval()
-    network.facts = None
+    network = network.without_beside()
     out.mkdir(parents=True, exist_ok=True)
     chance = torch.Generator().manual_seed(0)
     shown = tuple(

@@ -2,8 +2,9 @@
 
 Losses, each with its weight in the configuration: divergence of the student's distributions from the
 teacher's at every blank (Hinton et al. 2015), squared error of the score's expectation, the measured facts of
-the teacher's verdicts beside, and the divergence from the distribution of people's opinions where there are
-any. What is kept is an average of the weights over the last steps (Polyak and Juditsky 1992).
+the teacher's verdicts and the regions of the labels, both learnt beside, and the divergence from the
+distribution of people's opinions where there are any. What is kept is an average of the weights over the last
+steps (Polyak and Juditsky 1992).
 """
 
 from __future__ import annotations
@@ -21,13 +22,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from finetune.distill.config import Config
+from finetune.distill.config import Config, Training
 from finetune.distill.labels import Label
 from finetune.distill.network import StudentNetwork
 from finetune.distill.pictures import Views
 from finetune.trainer import Clock, live_dtype
 from finetune.trainer import rate as factor
 
+Mark = tuple[str, tuple[float, float, float, float]]
+"""Kind and box of a region, in shares of the picture's sides: left, top, right, lower edge."""
+RASTER = 16
+"""Cells along each side in which regions are learnt."""
+LEAST = 0.3
+"""Share of a cell that a region covers at least."""
+EMPTY = 0.2
+"""Weight of a cell without a region, of which most pictures have many, for one with."""
 KEEP = 0.998
 """Share of the average that a step leaves as it is, once there were many."""
 WARM = 200
@@ -50,6 +59,12 @@ class Lessons:
     """(n, 5): shares of people's opinions; zeros where there are none."""
     score: slice
     """Where the score's five labels stand."""
+    regions: Tensor
+    """(n, `RASTER`, `RASTER`) kind of defect + 1 in each cell, 0 for none, -1 where nobody marked any."""
+    kinds: Tensor
+    """(n, kinds) 1 where the labels have a defect of the kind."""
+    weights: Any
+    """(n,) how often each comes; they sum to 1."""
 
     @classmethod
     def of(
@@ -57,7 +72,18 @@ class Lessons:
         rounds: Sequence[Sequence[Label]],
         opinions: Sequence[Sequence[float] | None],
         blanks: dict[str, list[str]],
+        marked: Sequence[Sequence[Mark] | None],
+        weights: Sequence[float],
     ) -> Lessons:
+        """Put together what is known of each picture.
+
+        Args:
+            rounds: what the teacher said in each round.
+            opinions: shares of people's opinions; None where there are none.
+            blanks: of the form, with their labels.
+            marked: regions; None where nobody looked for any.
+            weights: how often it comes, for once of a picture of weight 1.
+        """
         width = sum(map(len, blanks.values()))
         start = 0
         for blank, labels in blanks.items():
@@ -80,7 +106,30 @@ class Lessons:
             facts=facts.clamp(-4, 4),
             opinions=torch.tensor([list(one or [0.0] * 5) for one in opinions]),
             score=slice(start, start + 5),
+            **_regions(marked),
+            weights=np.array(weights) / np.sum(weights),
         )
+
+
+def _regions(marked: Sequence[Sequence[Mark] | None]) -> dict[str, Tensor]:
+    names = sorted({kind for marks in marked for kind, _ in marks or ()})
+    areas = torch.full((len(marked), RASTER, RASTER), -1, dtype=torch.long)
+    kinds = torch.zeros(len(marked), len(names))
+    for at, marks in enumerate(marked):
+        if marks is None:
+            continue
+        areas[at] = 0
+        for kind, box in marks:
+            kinds[at, names.index(kind)] = 1
+            across, down = (_covered(box[n], box[n + 2]) for n in (0, 1))
+            areas[at][torch.outer(down, across) > LEAST] = names.index(kind) + 1
+    return {"regions": areas, "kinds": kinds}
+
+
+def _covered(low: float, high: float) -> Tensor:
+    """Share of each cell along one side that lies between two places (0..1)."""
+    edges = torch.arange(RASTER + 1) / RASTER
+    return (edges[1:].clamp_max(high) - edges[:-1].clamp_min(low)).clamp_min(0) * RASTER
 
 
 def teach(
@@ -110,6 +159,7 @@ def teach(
         clock.resume(held["spent"])
     chance = np.random.default_rng([config.seed, clock.step])
     usable = lessons.known.any(0).nonzero()[:, 0].numpy()
+    often = lessons.weights[usable] / lessons.weights[usable].sum()
     warm = WARM if plan.minutes else max(1, min(WARM, plan.steps // 10))
     said = saved = time.monotonic()
     seen: list[dict[str, float]] = []
@@ -117,7 +167,7 @@ def teach(
     while (progress := clock.progress) < 1:
         for group in rate.param_groups:
             group["lr"] = plan.learning_rate * factor(progress, clock.step, warm, hold=0.1)
-        at = chance.choice(usable, min(plan.batch, len(usable)), replace=len(usable) < plan.batch)
+        at = chance.choice(usable, plan.batch, p=often)
         with torch.autocast("cpu", torch.bfloat16, enabled=live_dtype() == torch.bfloat16):
             parts = losses(config, network, views, lessons, at, chance)
         rate.zero_grad()
@@ -156,8 +206,8 @@ def losses(
 ) -> dict[str, Tensor]:
     """The weighted losses of a batch of pictures `at`."""
     plan = config.training
-    whole, patches = (torch.from_numpy(part) for part in views.take(at, chance))
-    read = network.read(whole, patches)
+    whole, patches, flips = map(torch.from_numpy, views.take(at, chance))
+    read, maps = network.seen(whole, patches)
     shares = network.shares(read).float().clamp_min(1e-8)
     # Where there were several rounds, each picture is taught by one of them.
     turn = torch.from_numpy(chance.integers(len(lessons.rounds), size=len(at)))
@@ -179,7 +229,25 @@ def losses(
         )
     if plan.facts and network.facts is not None:
         parts["facts"] = plan.facts * F.smooth_l1_loss(network.facts(read).float(), lessons.facts[at])
+    if maps and network.kinds is not None:
+        parts |= _beside(plan, network.kinds(read), maps, lessons, at, flips)
     return parts
+
+
+def _beside(
+    plan: Training, kinds: Tensor, maps: Sequence[Tensor], lessons: Lessons, at: Any, flips: Tensor
+) -> dict[str, Tensor]:
+    """The losses of the regions that labels have, a mean over the pictures that have such labels."""
+    areas = torch.where(flips[:, None, None], lessons.regions[at].flip(2), lessons.regions[at])
+    marked = areas[:, 0, 0] >= 0
+    if not bool(marked.any()):
+        return {}
+    weights = torch.cat([torch.tensor([EMPTY]), torch.ones(kinds.shape[1])])
+    told = [F.interpolate(one[marked].float(), areas.shape[1:], mode="bilinear") for one in maps]
+    where = torch.stack([F.cross_entropy(one, areas[marked], weights) for one in told]).sum()
+    which = F.binary_cross_entropy_with_logits(kinds[marked].float(), lessons.kinds[at][marked])
+    share = marked.float().mean()
+    return {"regions": plan.regions * share * where, "kinds": plan.kinds * share * which}
 
 
 def _divergence(told: Tensor, shares: Tensor) -> Tensor:

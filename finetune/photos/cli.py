@@ -81,7 +81,7 @@ def pictures(
     data: Annotated[Path, typer.Argument(help="Folder with clive_train (LIVE in the Wild) and bsds500.")],
     photos: Annotated[int, typer.Option(min=1, help="Distorted photographs.")] = 2500,
     parts: Annotated[int, typer.Option(min=0, help="Parts of each rated photograph.")] = 9,
-    drawn: Annotated[int, typer.Option(min=1, help="Drawn scenes.")] = 900,
+    drawn: Annotated[int, typer.Option(min=1, help="Drawn scenes, held out.")] = 300,
     seed: Seed = 1,
 ) -> None:
     """Picture files for a student, see `judge finetune distill`."""

@@ -1,10 +1,11 @@
-"""Picture files for a student to learn on: distorted photographs, parts of photographs with opinions, scenes.
+"""Picture files for a student to learn on: distorted photographs, and parts of photographs with opinions.
 
     judge finetune photos pictures OUT DATA        # DATA holds clive_train/ and bsds500/
 
 Writes OUT/images/*.png and OUT/rows.jsonl (`{"id", "image"}`, and `"score"` of 1 to 5 for photographs that
 people rated as they are), data of the suite `folder`. OUT/held/rows.jsonl are the photographs of LIVE in the
-Wild that nothing learns from, and OUT/scenes/rows.jsonl scenes for the same purpose.
+Wild that nothing learns from, and OUT/scenes/rows.jsonl scenes with their structure for the same purpose.
+Scenes to learn on are written by `judge scenes`.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def build(
         data: folder with LIVE in the Wild as `clive_train` and pristine photographs as `bsds500`.
         photos: how many distorted photographs.
         parts: how many parts of each photograph with opinions.
-        drawn: how many scenes, and a third as many held out.
+        drawn: how many scenes are held out.
         seed: same seed, same pictures.
         tick: called with the number of pictures done.
 
@@ -57,13 +58,12 @@ def build(
         *(partial(_photograph, *one) for one in known),
         *(partial(_part, path, seed * 1_000_003 + n) for n, path in enumerate(each)),
         *(partial(_distorted, pristine[n % len(pristine)], seed * 2_000_003 + n) for n in range(photos)),
-        *_scenes(drawn, seed),
     ]
     done = 0
     for folder, jobs in (
         (out, learnt),
         (out / "held", [partial(_photograph, *one) for one in held]),
-        (out / "scenes", list(_scenes(max(1, drawn // 3), seed + 1, scored=True))),
+        (out / "scenes", list(_scenes(drawn, seed + 1))),
     ):
         done = _write(folder, jobs, done, tick)
 
@@ -114,14 +114,14 @@ def _distorted(path: Path, seed: int) -> Drawn:
     return distort(read_rgb(str(path)), seed)[0], None
 
 
-def _scene(seed: int, scored: bool) -> Drawn:
+def _scene(seed: int) -> Drawn:
     from finetune.scenes import draw
 
     scene = draw(seed)
-    return scene.image, 1 + 4 * scene.facts.quality if scored else None
+    return scene.image, 1 + 4 * scene.facts.quality
 
 
-def _scenes(count: int, seed: int, scored: bool = False) -> Iterator[Job]:
+def _scenes(count: int, seed: int) -> Iterator[Job]:
     from finetune.scenes.write import seeds
 
-    yield from (partial(_scene, one, scored) for one in seeds(seed, count))
+    yield from (partial(_scene, one) for one in seeds(seed, count))

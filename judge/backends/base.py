@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from judge.errors import ReplyError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
     from judge.form import Form
@@ -56,6 +58,23 @@ class Reply:
     """Whether the probabilities are the model's own; false: estimated, for example from top logprobs."""
 
 
+Target = Mapping[str, Mapping[str, float]]
+"""A number that rests on probabilities: path of a blank -> label -> weight. It is the sum of weight times
+probability; the labels of a branch blank are `open` and `close`."""
+Rasters = list[list["NDArray[np.float32]"]]
+"""For each target, for each picture of the ask: (rows, columns) relevance of its patches, 0 or more."""
+
+
+@dataclass
+class Traced:
+    """A filled form, and the numbers in it that are to be traced back to the pictures."""
+
+    ask: Ask
+    values: dict[str, Any] | None
+    """What stands in the form, as in `Form.render`; None: it is read as `choose` reads it."""
+    targets: list[Target]
+
+
 @dataclass(frozen=True)
 class Tuning:
     """What a model says of itself under a rubric that it has an adapter for."""
@@ -97,6 +116,16 @@ class Backend(Protocol):
 
     def complete(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
         """Fill the whole form from left to right under its grammar, the likeliest label at each choice."""
+        ...
+
+
+@runtime_checkable
+class Tracer(Protocol):
+    """A backend that can tell which parts of the pictures its numbers come from: one with gradients."""
+
+    def trace(self, asks: Sequence[Traced]) -> list[Rasters | ReplyError]:
+        """Relevance of each patch for each target: how much, to first order, the number would change if the
+        patch looked like the mean of all patches."""
         ...
 
 

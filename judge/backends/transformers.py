@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from judge.backends import _torchvision, film, walker
-from judge.backends.base import Ask, Reply
+from judge.backends.base import Ask, Rasters, Reply, Target, Traced
 from judge.backends.folder import Adapter, Folder
 from judge.backends.quick import quicken
 from judge.backends.tokens import Habits, Wording
@@ -105,6 +105,32 @@ class Transformers:
     def complete(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
         return self._run(asks, lambda ask: walker.fill(ask.form, self.wording, self._grammar, self._habits))
 
+    def trace(self, asks: Sequence[Traced]) -> list[Rasters | ReplyError]:
+        """By gradient x input (Shrikumar et al. 2016) with the picture's mean patch for a baseline: a patch's
+        relevance is |gradient . (patch - mean patch)|. One ask at a time, for the sake of memory."""
+        return [self._traced(one) for one in asks]
+
+    def _traced(self, one: Traced) -> Rasters | ReplyError:
+        import torch
+
+        [row] = self._rows([one.ask], lambda _: None)
+        if isinstance(row, ReplyError):
+            return row
+        if row.pixels is None:
+            return ReplyError("images: none, and videos are not traced")
+        blanks = {blank for target in one.targets for blank in target}
+        reading = walker.Reading.of(one.ask.form, self.wording, one.values, blanks)
+        row.chunk, model = reading.chunk, self.network(one.ask.rubric).requires_grad_(False)
+        row.pixels = pixels = row.pixels.detach().requires_grad_(True)
+        try:
+            wording = self.wording
+            [logs] = walker.log_probabilities(model, [row], wording.image_token, wording.video_token)
+            numbers = [_number(target, reading.shares(logs)) for target in one.targets]
+            slopes = [torch.autograd.grad(number, pixels, retain_graph=True)[0] for number in numbers]
+        except RuntimeError as error:  # out of memory is one
+            raise BackendError(f"{self.model}: {' '.join(str(error).split())[:300]}") from error
+        return [_relevance(slope, pixels.detach(), row.grid, self.wording.merge) for slope in slopes]
+
     def _run(self, asks: Sequence[Ask], program: Callable[[Ask], walker.Program]) -> list[Reply | ReplyError]:
         groups: dict[str, list[int]] = {}
         for index, ask in enumerate(asks):
@@ -131,7 +157,7 @@ class Transformers:
             raise BackendError(f"{self.model}: {' '.join(str(error).split())[:300]}") from error
 
     def _rows(
-        self, asks: Sequence[Ask], program: Callable[[Ask], walker.Program]
+        self, asks: Sequence[Ask], program: Callable[[Ask], walker.Program | None]
     ) -> list[walker.Row | ReplyError]:
         """Encode prompts and pictures; a row that the model cannot take becomes a `ReplyError`."""
         faults = [_fault(ask, self.size) or self._unfit(ask) for ask in asks]
@@ -251,6 +277,30 @@ def _fault(ask: Ask, side: int | None) -> str:
         if max(picture.size) > SLIMMEST * min(picture.size):
             return f"image: {picture.width}x{picture.height} is slimmer than {SLIMMEST}:1"
     return ""
+
+
+def _number(target: Target, shares: dict[str, dict[str, Any]]) -> Any:
+    return sum(
+        weight * shares[blank][label] for blank, told in target.items() for label, weight in told.items()
+    )
+
+
+def _relevance(slope: Any, pixels: Any, grid: Any, merge: int) -> list[Any]:
+    """(rows, columns) relevance of each picture's patches.
+
+    Args:
+        slope: gradient of a number (patches, values).
+        pixels: the patches of all pictures (patches, values), by blocks of merge x merge.
+        grid: (pictures, 3) their number in time, height and width.
+        merge: patches along a block.
+    """
+    counts, found = grid.prod(dim=1).tolist(), []
+    parts = zip(slope.split(counts), pixels.split(counts), grid.tolist(), strict=True)
+    for slopes, patches, (_, rows, columns) in parts:
+        moved = (slopes * (patches - patches.mean(dim=0))).sum(dim=1).abs().float()
+        blocks = moved.reshape(rows // merge, columns // merge, merge, merge)
+        found.append(blocks.permute(0, 2, 1, 3).reshape(rows, columns).numpy(force=True))
+    return found
 
 
 def _within_memory(rows: Sequence[walker.Row]) -> Iterator[list[walker.Row]]:

@@ -10,7 +10,7 @@ its own rope position. A row's numbers therefore do not depend on the batch it i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Container, Generator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
@@ -158,41 +158,77 @@ class _Pen:
 
 @dataclass
 class Reading:
-    """A form whose every choice is read in one chunk; each blank's first label stands in for its answer."""
+    """A form some of whose choices are read in one chunk."""
 
     chunk: Chunk = field(default_factory=Chunk)
-    blanks: list[tuple[Choice, Menu, slice]] = field(default_factory=list)
-    """Each blank, its labels' tree, and where its edges stand among the chunk's."""
-    pieces: list[str | Choice] = field(default_factory=list)
-    """The form in order: literal text, and blanks."""
+    blanks: list[tuple[Choice | Branch, Menu, slice]] = field(default_factory=list)
+    """Each blank that is read, its labels' tree, and where its edges stand among the chunk's."""
+    pieces: list[str | Choice | Branch] = field(default_factory=list)
+    """The form in order: text that is fixed or given, and blanks that are read."""
 
     @classmethod
-    def of(cls, form: Form, wording: Wording) -> Reading:
-        """Raises `InputError` for a form with other blanks than choices."""
+    def of(
+        cls,
+        form: Form,
+        wording: Wording,
+        values: dict[str, Any] | None = None,
+        wanted: Container[str] | None = None,
+    ) -> Reading:
+        """Lay a form out.
+
+        Args:
+            form: what is read.
+            wording: the model's.
+            values: what stands in the blanks, as in `Form.render`; default: each one's first label.
+            wanted: paths of the blanks to read; default: all of them.
+
+        Raises:
+            InputError: a form with other blanks than choices, and no values.
+            ReplyError: values that do not fit the form.
+        """
         reading, walk, tip = cls(), form.walk(), TIP
-        chunk = reading.chunk
+        answers = iter(()) if values is None else form.answers(values)
         try:
             piece = next(walk)
             while True:
-                match piece:
-                    case Literal(text):
-                        tip = chunk.chain(wording.plain(text), tip)
-                        reading.pieces.append(text)
-                        piece = walk.send("")
-                    case Choice():
-                        menu = wording.menu(piece.labels, _then(piece))
-                        start, edges = chunk.graft(menu, tip)
-                        part = slice(len(chunk.edges), len(chunk.edges) + len(edges))
-                        reading.blanks.append((piece, menu, part))
-                        chunk.edges += edges
-                        spelled = start + menu.fed[0][-1] if menu.fed[0] else tip
-                        tip = chunk.chain(menu.rest[0], spelled)
-                        reading.pieces.append(piece)
-                        piece = walk.send(piece.labels[0])
-                    case _:
-                        raise InputError("form", piece.name, "choice blanks", 'use form.at_depth("score")')
+                if isinstance(piece, Literal):
+                    tip, told = reading._say([piece.text], wording, tip), ""
+                elif values is None and not isinstance(piece, Choice):
+                    raise InputError("form", piece.name, "choice blanks", 'use form.at_depth("score")')
+                elif isinstance(piece, Text):
+                    told = next(answers)
+                    tip = reading._say([told, '"'], wording, tip)
+                else:
+                    told = piece.labels[0] if values is None else next(answers)
+                    if wanted is None or piece.name in wanted:
+                        tip = reading._ask(piece, told, wording, tip)
+                    else:
+                        tip = reading._say([told], wording, tip)
+                piece = walk.send(told)
         except StopIteration:
             return reading
+
+    def _say(self, texts: Sequence[str], wording: Wording, tip: int) -> int:
+        for text in texts:
+            tip = self.chunk.chain(wording.plain(text), tip)
+            self.pieces.append(text)
+        return tip
+
+    def _ask(self, blank: Choice | Branch, told: str, wording: Wording, tip: int) -> int:
+        menu, chunk, at = wording.menu(blank.labels, _then(blank)), self.chunk, blank.labels.index(told)
+        start, edges = chunk.graft(menu, tip)
+        self.blanks.append((blank, menu, slice(len(chunk.edges), len(chunk.edges) + len(edges))))
+        chunk.edges += edges
+        self.pieces.append(blank)
+        return chunk.chain(menu.rest[at], start + menu.fed[at][-1] if menu.fed[at] else tip)
+
+    def shares(self, logs: Any) -> dict[str, dict[str, Any]]:
+        """Path of a blank -> label -> probability, as tensors with the gradient of `logs` (edges,)."""
+        found = {}
+        for blank, menu, part in self.blanks:
+            steps = torch.cat([logs[part], logs.new_zeros(1)])[torch.from_numpy(menu.paths)]
+            found[blank.name] = dict(zip(blank.reported, steps.sum(dim=1).softmax(dim=0), strict=True))
+        return found
 
 
 def read(form: Form, wording: Wording) -> Program:

@@ -177,11 +177,7 @@ class Differentiable:
         return resized(whole, wide, tall, exact=self.exact)[:, None]
 
     def _parts(self, reading: walker.Reading, logs: Tensor) -> dict[str, Tensor]:
-        rubric, shares = self.judge.rubric, dict[str, dict[str, Tensor]]()
-        for blank, menu, part in reading.blanks:
-            steps = torch.cat([logs[part], logs.new_zeros(1)])[torch.from_numpy(menu.paths)]
-            chances = steps.sum(dim=1).softmax(dim=0)
-            shares[blank.name] = dict(zip(blank.labels, chances, strict=True))
+        rubric, shares = self.judge.rubric, reading.shares(logs)
         dimensions = {d.name: _expected(shares[f"dimensions.{d.name}"]) for d in rubric.dimensions}
         there = [share["true"] for name, share in shares.items() if name.startswith("elements.")]
         if there and "alignment" in dimensions:

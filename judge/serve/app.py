@@ -97,7 +97,7 @@ def _add_judging(app: FastAPI, service: Service, settings: Settings) -> None:
         with service.enter() as visit:
             asked = await bodies.read(request, VerdictRequest, ("image", "reference"))
             sample = _sample(asked, asked.image, asked.id)
-            found = await _unless_gone(request, visit.verdict(sample, asked.rubric, asked.depth))
+            found = await _unless_gone(request, visit.verdict(sample, asked.rubric, asked.depth, asked.heat))
         return _answered(request, found, rubric=asked.rubric, depth=asked.depth, verdict=found.status)
 
     @app.post(

@@ -24,10 +24,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
-from typing import Literal
+from typing import Any, Literal
 
 from judge.asking import Card
-from judge.backends.base import Ask, Reply
+from judge.backends.base import Ask, Rasters, Reply, Traced
 from judge.errors import ReplyError
 from judge.serve.trouble import Down, Late
 from judge.serve.wire import LENGTH, Recipe, Verb, framed, unframed
@@ -129,12 +129,21 @@ class Engine:
             Down: the engine is not ready, or died over this ask.
             Late: the deadline passed; the engine was told to drop the ask.
         """
+        reply: Reply | ReplyError = await self._put(verb, ask, deadline)
+        return reply
+
+    async def trace(self, ask: Traced, deadline: float) -> Rasters | ReplyError:
+        """Have numbers traced back to the pictures, if the card says that the model can. Raises as `ask`."""
+        rasters: Rasters | ReplyError = await self._put("trace", ask, deadline)
+        return rasters
+
+    async def _put(self, verb: Verb, ask: Ask | Traced, deadline: float) -> Any:
         if self.state != "ready" or self._writer is None:
             raise Down(f"the engine is {self.state}", self.retry_after())
         if self._writer.is_closing():  # broken, its end not yet read: to uvloop a write now is a RuntimeError
             raise Down("the engine ended", self.retry_after())
         key, loop = next(self._keys), asyncio.get_running_loop()
-        reply: asyncio.Future[Reply | ReplyError] = loop.create_future()
+        reply: asyncio.Future[Any] = loop.create_future()
         self._pending[key] = reply
         writer = self._writer
         try:

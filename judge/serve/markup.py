@@ -14,6 +14,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from judge.errors import InputError
+from judge.heat import painted
 from judge.render import plain
 from judge.types import Attribute, Box, Comparison, Defect, Dimension, Element, Provenance, Verdict
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 LARGEST = 1600
 """Longer side in pixels of a picture as it is shown; larger ones are reduced."""
+_MAP = 480
+"""The same of a heat map."""
 _PALETTE = 6
 """Colours of regions in page.css; the seventh region has the first one's again, but its own number."""
 _TOP = ' class="j-top"'
@@ -124,6 +127,7 @@ def _body(found: Verdict, picture: Image.Image, title: str, prompt: str = "") ->
         _headline(found) if found.status == "scored" else _unscored(found),
         _notes(found.provenance),
         _seen(found, picture, prompt, key=title.lower().replace(" ", "-")),
+        _heat_maps(found, picture),
         _elements(found.elements),
         _facts(found),
     ]
@@ -208,6 +212,30 @@ def _region(defect: Defect, n: int) -> str:
         f'<li class="j-region {_color(n)}" data-region="{n}"><span class="j-tag">{n + 1}</span>'
         f'<div>{told}<p class="j-fine">{fine}</p></div></li>'
     )
+
+
+def _heat_maps(found: Verdict, picture: Image.Image) -> str:
+    """Each map over the picture in grey, the score's first; a defect's is lit with its region."""
+    if found.heat is None:
+        return ""
+    small = picture.convert("RGB")
+    small.thumbnail((_MAP, _MAP))
+    size = found.size or picture.size
+    figures = [_heat_map(small, found.heat.score, "the score", "", "")]
+    for n, (defect, url) in enumerate(zip(found.defects, found.heat.defects, strict=True)):
+        x1, y1, x2, y2 = _relative(defect.box, size)
+        place = f"left:{x1:.2f}%;top:{y1:.2f}%;width:{x2 - x1:.2f}%;height:{y2 - y1:.2f}%"
+        box = f'<span class="j-frame" style="{place}"></span>'
+        tag = f'<span class="j-tag">{n + 1}</span> {_text(defect.kind)}'
+        figures.append(_heat_map(small, url, tag, f' class="{_color(n)}" data-region="{n}"', box))
+    about = '<span class="j-fine">where a change of the picture would change the answer most</span>'
+    return f'<section><h3>Heat maps {about}</h3><ul class="j-heat">{"".join(figures)}</ul></section>'
+
+
+def _heat_map(picture: Image.Image, url: str, caption: str, given: str, box: str) -> str:
+    told = "a region" if box else "the score"
+    image = f'<img src="{shown(painted(picture, url))}" alt="Heat map of {told}">'
+    return f"<li{given}><figure><div>{image}{box}</div><figcaption>{caption}</figcaption></figure></li>"
 
 
 def _elements(elements: Sequence[Element]) -> str:

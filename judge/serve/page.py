@@ -164,7 +164,7 @@ def _judge_tab(desk: _Desk, blocks: gr.Blocks) -> None:
     with gr.Row(elem_classes="j-columns"):
         with gr.Column(scale=2, min_width=300):
             picture = _picture(desk, "picture", "Picture")
-            asked = _asked(desk)
+            asked = _asked(desk, heat=True)
             press = gr.Button("Judge", variant="primary", elem_id="j-judge")
             offered = gr.HTML("", elem_id="j-offered", js_on_load=_script("scenes"), apply_default_css=False)
         with gr.Column(scale=3, min_width=300):
@@ -235,12 +235,22 @@ class _Desk:
         found = self.service.state
         return markup.state(found), gr.Timer(active=found != "ready")
 
-    async def judged(self, image: Given, prompt: Given, elements: Given, rubric: Given, depth: Given) -> str:
+    async def judged(
+        self,
+        image: Given,
+        prompt: Given,
+        elements: Given,
+        rubric: Given,
+        depth: Given,
+        heat: Given,
+    ) -> str:
         async def ask() -> str:
             start = time.perf_counter()
             data = await _sent(image, "image")
             given = _sample(data, prompt, elements)
-            found = await self.service.verdict(given, rubric=rubric or "", depth=cast(Depth, depth))
+            found = await self.service.verdict(
+                given, rubric=rubric or "", depth=cast(Depth, depth), heat=heat == "yes"
+            )
             waited = time.perf_counter() - start
             show = partial(markup.verdict, found, prompt=given.prompt, seconds=waited)
             return await asyncio.to_thread(lambda: show(media.load(data).image))
@@ -311,8 +321,8 @@ def _picture(desk: _Desk, key: str, label: str) -> gr.HTML:
     )
 
 
-def _asked(desk: _Desk, key: str = "") -> list[Any]:
-    """Fields for prompt, elements, rubric and depth, in this order."""
+def _asked(desk: _Desk, key: str = "", heat: bool = False) -> list[Any]:
+    """Fields for prompt, elements, rubric and depth, in this order; then, where wanted, for heat maps."""
     prompt = gr.Textbox(
         label="Prompt",
         placeholder="The text it was made from. Enter judges, Shift+Enter starts a new line.",
@@ -332,7 +342,9 @@ def _asked(desk: _Desk, key: str = "") -> list[Any]:
         rubric = gr.Radio(names, value=names[0][1], label="Rubric", elem_id=f"j-{key}rubric")
         depths = [("verdict: everything", "verdict"), ("score: numbers only, sooner", "score")]
         depth = gr.Radio(depths, value="verdict", label="Depth", elem_id=f"j-{key}depth")
-    return [prompt, elements, rubric, depth]
+        maps = [("no", "no"), ("yes: where score and regions come from, which takes longer", "yes")]
+        heats = [gr.Radio(maps, value="no", label="Heat maps", elem_id=f"j-{key}heat")] if heat else []
+    return [prompt, elements, rubric, depth, *heats]
 
 
 def _enter(asked: Sequence[Any]) -> list[Any]:

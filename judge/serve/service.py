@@ -22,6 +22,7 @@ from difflib import get_close_matches
 from functools import cached_property, partial
 from typing import Any, Self, TypeVar
 
+from judge import heat as heat_maps
 from judge.asking import MAX_PIXELS, Asking, Card, compared, name_of
 from judge.calibration import Calibration
 from judge.errors import InputError
@@ -128,15 +129,16 @@ class Service:
         rubric: str = "default",
         depth: Depth = "verdict",
         deadline_s: float | None = None,
+        heat: bool = False,
     ) -> Verdict:
-        """Judge one picture.
+        """Judge one picture; with heat maps if wanted, see `judge.heat`.
 
         Raises:
-            InputError: something in the sample is unusable.
+            InputError: something in the sample is unusable, or the model cannot be traced.
             Busy, Down, Late: there is no room, no engine, or no time.
         """
         with self.enter(deadline_s) as visit:
-            return await visit.verdict(sample, rubric, depth)
+            return await visit.verdict(sample, rubric, depth, heat)
 
     async def scores(
         self,
@@ -199,10 +201,18 @@ class Service:
         return self.engine.card
 
     async def judge(
-        self, given: Given, asking: Asking, depth: Depth, deadline: float, field: str = "image"
+        self,
+        given: Given,
+        asking: Asking,
+        depth: Depth,
+        deadline: float,
+        field: str = "image",
+        heat: bool = False,
     ) -> Verdict:
         """Prepare one sample, ask, and read the reply."""
         sample = checked_sample(given)
+        if heat:
+            heat_maps.check(asking.card)
         async with self.window:
             start = time.perf_counter()
             for name, called in (("image", field), ("reference", "reference")):
@@ -212,9 +222,15 @@ class Service:
             case = await asyncio.get_running_loop().run_in_executor(self._threads, prepare)
             verb: Verb = "choose" if depth == "score" else "complete"
             reply = await self.engine.ask(verb, case.ask, deadline)
-            spent = (time.perf_counter() - start) * 1000
+            found = asking.conclude(case, reply, 0.0)
+            if heat:
+                traced = [
+                    await self.engine.trace(one, deadline) for one in heat_maps.questions(asking, case, found)
+                ]
+                found = heat_maps.with_heat(asking, found, traced)
+            found.provenance.milliseconds = (time.perf_counter() - start) * 1000
         self._count_pace()
-        return asking.conclude(case, reply, spent)
+        return found
 
     def _count_pace(self) -> None:
         """Keep a running mean of the seconds from one reply to the next, for `Busy.retry_after`."""
@@ -231,10 +247,12 @@ class Visit:
         # A request of many rows stands in line with as many as the window holds, not with all at once.
         self._rows = asyncio.Semaphore(service.room)
 
-    async def verdict(self, sample: Given, rubric: str = "default", depth: Depth = "verdict") -> Verdict:
+    async def verdict(
+        self, sample: Given, rubric: str = "default", depth: Depth = "verdict", heat: bool = False
+    ) -> Verdict:
         asking = self.service.asking(rubric)
         checked_depth(depth)
-        return self._count(await self._on_time(self._one(sample, asking, depth)))
+        return self._count(await self._on_time(self._one(sample, asking, depth, heat=heat)))
 
     async def scores(
         self, samples: Sequence[Given | BadRow], rubric: str = "default", depth: Depth = "score"
@@ -253,9 +271,11 @@ class Visit:
         both = [self._one(sample, asking, depth, name) for name, sample in named]
         return compared(*map(self._count, await self._on_time(_together(both))))
 
-    async def _one(self, given: Given, asking: Asking, depth: Depth, field: str = "image") -> Verdict:
+    async def _one(
+        self, given: Given, asking: Asking, depth: Depth, field: str = "image", heat: bool = False
+    ) -> Verdict:
         async with self._rows:
-            return await self.service.judge(given, asking, depth, self.deadline, field)
+            return await self.service.judge(given, asking, depth, self.deadline, field, heat)
 
     async def _one_or_reason(self, given: Given | BadRow, asking: Asking, depth: Depth) -> Verdict:
         if isinstance(given, BadRow):

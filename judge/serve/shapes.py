@@ -33,6 +33,9 @@ class VerdictRequest(Model):
     rubric: RubricName = "default"
     depth: Depth = "verdict"
     id: str = ""
+    heat: Annotated[
+        bool, Field(description="Add heat maps of score and defects; backends with gradients can.")
+    ] = False
 
 
 class CompareRequest(Model):

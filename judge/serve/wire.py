@@ -3,8 +3,9 @@
 Both ends are this package on one machine, joined by a socket pair that no other process holds, so pickle
 is no way in. Messages, first to last:
 
-    gateway: Recipe, then ("ask", key, verb, Ask), ("abort", key)
-    engine:  ("ready", Card, width) or ("failed", reason, hopeless), then ("replies", [(key, Reply), ...])
+    gateway: Recipe, then ("ask", key, verb, Ask or Traced), ("abort", key)
+    engine:  ("ready", Card, width) or ("failed", reason, hopeless), then
+             ("replies", [(key, Reply or Rasters), ...])
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from judge.backends.base import Backend
 
-Verb = Literal["choose", "complete"]
+Verb = Literal["choose", "complete", "trace"]
 LENGTH = struct.Struct("!I")
 
 

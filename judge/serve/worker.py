@@ -20,7 +20,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO, NoReturn
 
 from judge.asking import Card
-from judge.backends.base import Ask, Backend, Reply, Stream
+from judge.backends.base import Ask, Backend, Stream, Traced
 from judge.errors import BackendError, InputError, JudgeError, ReplyError
 from judge.serve.wire import LENGTH, Recipe, Verb, framed, unframed
 
@@ -81,26 +81,26 @@ class Batches:
 
     def __init__(self, backend: Backend, width: int) -> None:
         self.backend, self.width = backend, width
-        self._waiting: OrderedDict[str, tuple[Verb, Ask]] = OrderedDict()
+        self._waiting: OrderedDict[str, tuple[Verb, Ask | Traced]] = OrderedDict()
         self._failures = 0
 
     @property
     def pending(self) -> int:
         return len(self._waiting)
 
-    def submit(self, key: str, verb: Verb, ask: Ask) -> None:
+    def submit(self, key: str, verb: Verb, ask: Ask | Traced) -> None:
         self._waiting[key] = (verb, ask)
 
     def abort(self, key: str) -> None:
         self._waiting.pop(key, None)
 
-    def step(self) -> list[tuple[str, Reply | ReplyError]]:
+    def step(self) -> list[tuple[str, Any]]:
         verb, _ = next(iter(self._waiting.values()))
         keys = [key for key, (asked, _) in self._waiting.items() if asked == verb][: self.width]
         asks = [self._waiting.pop(key)[1] for key in keys]
         return list(zip(keys, self._replies(verb, asks), strict=True))
 
-    def _replies(self, verb: Verb, asks: list[Ask]) -> list[Reply | ReplyError]:
+    def _replies(self, verb: Verb, asks: list[Ask | Traced]) -> list[Any]:
         """Replies to a batch. A row that the model fails on must not take the others with it."""
         try:
             replies = getattr(self.backend, verb)(asks)
