@@ -11,7 +11,7 @@ from filler import Filler
 from PIL import Image
 from typer.testing import CliRunner
 
-from judge import cli
+from judge import cli, motion
 from judge.errors import InputError, RubricError
 from judge.judge import Judge
 from judge.media import load
@@ -60,7 +60,7 @@ def written(folder: Path, *edits: tuple[str, str], more: str = "") -> Path:
 def test_the_domains_are_there() -> None:
     assert set(known()) >= {
         "default", "alignment", "structure", "quality", "aesthetics", "portrait", "face", "product", "text",
-        "uhd", "edit", "restoration",
+        "uhd", "edit", "restoration", "video", "user_video", "talking_head",
     }  # fmt: skip
     assert known()[0] == "default"
     assert {"edit", "restoration"} <= set(REFERENCE)
@@ -92,6 +92,7 @@ def test_hostile_prompts_are_put_in_once_and_never_read(name: str) -> None:
 
 
 TRAINED = ("default", "quality", "video")
+MOVING = [name for name in known() if set(Rubric.load(name).facts) & set(motion.FACTS)]
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +110,7 @@ def test_every_rubric_gets_a_valid_answer_of_the_embedded_judge(
     judge = Judge(rubric=name)
     judge.__dict__["backend"] = embedded.backend
     given = asked(judge.rubric, picture)
-    if name == "video":
+    if name in MOVING:
         given["video"] = [given.pop("image")] * 3
     for depth in ("verdict", "score"):
         verdict = judge(**given, depth=depth)
