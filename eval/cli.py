@@ -20,8 +20,8 @@ from judge.batch.address import Cpus, Gpus, RayAddress, RayCommand, Workers
 from judge.errors import InputError, JudgeError
 
 if TYPE_CHECKING:
+    from eval.plan import Tally
     from eval.recorded import Recorded
-    from eval.run import Tally
     from eval.suites.base import Row
     from judge.judge import Judge
     from judge.types import Verdict
@@ -118,7 +118,9 @@ def run(
             return trust(judge, out, limit or TRUSTED, seed, batch)
         if data is None:
             raise InputError("data", None, "the benchmark's folder, or its label file", "give --data")
-        from eval.run import ALIKE, Plan, run_apart
+        from eval.apart import run_apart
+        from eval.plan import Plan
+        from eval.run import ALIKE
         from eval.run import run as judge_all
         from eval.suites import suite as called
 
@@ -357,7 +359,7 @@ def lmms_task(
     """Write a benchmark as a task for lmms-eval, so that any of its models can be measured as a judge."""
     with one_line_errors():
         from eval.ecosystem.lmms_task import write
-        from eval.run import Plan
+        from eval.plan import Plan
         from eval.suites import suite as called
 
         plan = Plan(called(suite), data, split=split, limit=limit, options=options_of(option or []))

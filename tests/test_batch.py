@@ -438,7 +438,8 @@ def test_every_row_once_though_a_worker_dies_and_a_node_goes(
 
 @pytest.mark.slow
 def test_a_benchmark_on_a_fleet_gives_the_run_of_one_process(nodes: Any, second: Any, tmp_path: Path) -> None:
-    from eval.run import Plan, run, run_apart
+    from eval.apart import run_apart
+    from eval.run import Plan, run
     from eval.suites import suite
     from judge.batch.fleet import Fleet
 

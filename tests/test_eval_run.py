@@ -18,8 +18,9 @@ from typer.testing import CliRunner
 
 from eval import cli
 from eval import recorded as recording
+from eval.apart import run_apart
 from eval.recorded import Recorded, recorded
-from eval.run import Plan, Tally, run, run_apart
+from eval.run import Plan, Tally, run
 from eval.suites.base import Item, Row, Suite
 from judge.backends.scripted import Scripted
 from judge.batch.score import Here

@@ -149,20 +149,35 @@ def measure_looks(
 
 def measure_scale(rows: int, paused: int, scenes: int) -> dict[str, Any]:
     """What rows in bulk cost, and what a second worker gives."""
-    import tempfile
-
     from eval.bench import scale as part
 
-    with tempfile.TemporaryDirectory() as folder, progress("scale", rows) as tick:
+    with counted("scale", rows) as (folder, told):
+        return part.run(folder, rows, paused, scenes, told)
+
+
+def measure_nodes(count: int) -> dict[str, Any]:
+    """A cluster that loses a worker and a node, against one process."""
+    from eval.bench import nodes as part
+
+    with counted("nodes", count) as (folder, told):
+        return part.run(folder, count, told)
+
+
+@contextmanager
+def counted(name: str, total: int) -> Iterator[tuple[Path, Callable[[int], None]]]:
+    """A folder for as long as the part runs, and a bar that is told how many are done."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder, progress(name, total) as tick:
         done = 0
 
         def told(now: int) -> None:
             nonlocal done
             for _ in range(now - done):
                 tick()
-            done = now
+            done = max(done, now)
 
-        return part.run(Path(folder), rows, paused, scenes, told)
+        yield Path(folder), told
 
 
 def measure_parity(
@@ -385,6 +400,12 @@ def scale(
 ) -> None:
     """CPU time and memory of rows in bulk on Ray, beside the judging; what a second worker gives."""
     show("scale", lambda: measure_scale(rows, paused, scenes), as_json)
+
+
+@app.command()
+def nodes(count: Annotated[int, typer.Option(min=96, help="Scenes.")] = 1000, as_json: Json = False) -> None:
+    """The embedded judge on two nodes of Ray, a worker and a node of which are lost, against one process."""
+    show("nodes", lambda: measure_nodes(count), as_json)
 
 
 @app.command()

@@ -47,8 +47,9 @@ def run(judge: Any, data: Path, contents: int, batch: int, tick: Callable[[], No
     found: dict[str, Measure] = {}
     known, held = _opinions(data)
     photographs, truth = [read_rgb(path) for path, _ in held], np.array([mos for _, mos in held])
+    words = not judge.asking.card.wordless  # a student answers at score depth alone
     opinions = {
-        "judge": _scores(judge, photographs, "verdict", batch),
+        **({"judge": _scores(judge, photographs, "verdict", batch)} if words else {}),
         "judge_score_depth": _scores(judge, photographs, "score", batch),
         "seems_good": _estimates(photographs, "seems_good", tick),
         "brisque_svr": _brisque(known, held),

@@ -79,6 +79,7 @@ def stand_in(pause: float = 0.0) -> Judge:
 
 
 def embedded(rubric: str) -> Judge:
+    """The embedded judge on one thread."""
     import torch
 
     torch.set_num_threads(1)
@@ -101,7 +102,7 @@ def run(folder: Path, rows: int, paused: int, scenes: int, tick: Callable[[int],
     here = _here(source, folder / "here")
     with cluster("local"):
         apart = _counted(source, folder / "apart", tick)
-        few, drawn = _rows(folder / "few", paused), _scenes(folder / "scenes", scenes)
+        few, drawn = _rows(folder / "few", paused), drawn_scenes(folder / "scenes", scenes)
         rates = {
             "paused": [_rate(few, partial(stand_in, 0.005), folder, n) for n in (1, 2)],
             "scenes": [_rate(drawn, partial(embedded, "default"), folder, n) for n in (1, 2)],
@@ -179,7 +180,8 @@ def _rows(folder: Path, count: int) -> Files:
     return files(str(folder / "*.jsonl"))
 
 
-def _scenes(folder: Path, count: int) -> Files:
+def drawn_scenes(folder: Path, count: int) -> Files:
+    """Rows of drawn scenes."""
     from finetune.scenes.write import write
 
     for _ in write(folder, count, seed=3):

@@ -27,6 +27,9 @@ TARGETS: dict[str, tuple[str, float]] = {
 """What the embedded judge is held to; the keys that every run reports."""
 SOME = 48
 """Pictures for what is measured picture by picture rather than as a share of them."""
+TALKED_TO = 96
+"""Pictures that instructions are put to. What is reported is the largest of many means, which is not 0 even
+where all that moves a score is chance; with 24 pictures that alone makes some hundredths."""
 
 
 def run(
@@ -61,7 +64,7 @@ def run(
     notes: dict[str, str] = {}
     for part in (
         invariance.measure(judge, some, known, others or {}, seed, batch, tick),
-        injection.measure(judge, some[: SOME // 2], known[: SOME // 2], batch, tick),
+        injection.measure(judge, scenes[:TALKED_TO], verdicts[:TALKED_TO], batch, tick),
         truth.measure(judge, scenes, verdicts, batch, tick),
         repair.measure(judge, scenes, verdicts, seed, batch, tick),
         attribution.measure(judge, some, known, tick),

@@ -1,8 +1,10 @@
 """The repair test: a score must rise when what is called broken is mended, and not when something else is.
 
-The surest reported region of each broken scene is replaced by the same region of the undamaged picture; and,
-apart from that, a region of the same size elsewhere. Scenes are left out whose score could not rise by the
-rule of their own truth: where nothing of the prompt is there, a picture scores 1 whatever its state.
+The surest reported region of each broken scene is replaced by the same region of the undamaged picture,
+widened by `EDGE` as repair passes do (`judge.reward.spatial`), since a seam through what is broken is damage
+of its own; and, apart from that, a region of the same size elsewhere. Scenes are left out whose score could
+not rise by the rule of their own truth: where nothing of the prompt is there, a picture scores 1 whatever its
+state.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from judge.types import Box, Sample, Verdict
 RISE = 1e-3
 """Points of the score: what counts as a rise at all, the bound of what must not matter."""
 TRIES = 200
+EDGE = 0.1
+"""Share of its sides by which a region is widened, half on either side."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ def _case(scene: Scene, verdict: Verdict, random: Random) -> Case | None:
     if not scene.truth.labels.defects or not reported or not could_rise or verdict.score is None:
         return None
     height, width = scene.whole.shape[:2]
-    box = _whole_pixels(max(reported, key=lambda defect: defect.confidence).box, width, height)
+    box = _whole_pixels(_widened(max(reported, key=lambda defect: defect.confidence).box), width, height)
     away = _elsewhere(box, width, height, random)
     image = scene.sample.image
     return Case(
@@ -72,6 +76,11 @@ def replaced(image: Pixels, by: Pixels, box: Box) -> Pixels:
     out = image.copy()
     out[y1:y2, x1:x2] = by[y1:y2, x1:x2]
     return out
+
+
+def _widened(box: Box) -> Box:
+    across, down = ((box[n + 2] - box[n]) * EDGE / 2 for n in (0, 1))
+    return box[0] - across, box[1] - down, box[2] + across, box[3] + down
 
 
 def _whole_pixels(box: Box, width: int, height: int) -> Box:
