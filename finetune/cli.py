@@ -127,6 +127,23 @@ def shifted(
                 typer.echo(f"{done} of {count} scenes", err=True)
 
 
+@app.command()
+def tiles(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
+    count: Annotated[int, typer.Option(help="How many large scenes; four parts of each.")] = 2600,
+    seed: Annotated[int, typer.Option(help="Same seed, same scenes.")] = 21,
+) -> None:
+    """Cut parts out of large scenes as closer looks do, half of them with one small defect."""
+    from eval.cli import one_line_errors
+
+    with one_line_errors():
+        from finetune.scenes.write import write_tiles
+
+        for done in write_tiles(out, count, seed):
+            if done % 200 == 0:
+                typer.echo(f"{done} of {count} scenes", err=True)
+
+
 def _shown(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.3f}"
 

@@ -249,6 +249,14 @@ def ship_video(adapter: Path, out: Annotated[Path, typer.Option()] = Path("judge
 
 
 @app.command()
+def ship_look(adapter: Path, out: Annotated[Path, typer.Option()] = Path("judge/assets/nano")) -> None:
+    """Put an adapter for closer looks beside the embedded judge."""
+    from finetune.ship import ship_beside
+
+    ship_beside(adapter, out, "default-look")
+
+
+@app.command()
 def smoke(out: Path, seed: int = 0) -> None:
     """The whole chain in small; prints what its base gets right on held-out scenes, beside constant answers.
 

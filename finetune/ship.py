@@ -68,11 +68,17 @@ QUALITY_DOMAIN = (
     " and color, learnt on distorted photographs and on mean opinions about 285 of LIVE in the Wild; and of "
     "scenes drawn by this package"
 )
-DOMAINS = {"quality": QUALITY_DOMAIN, "video": VIDEO_DOMAIN}
+LOOK = "default-look"
+DOMAINS = {
+    "quality": QUALITY_DOMAIN,
+    "video": VIDEO_DOMAIN,
+    LOOK: "parts of large scenes drawn by this package, with one small defect or none",
+}
 
 
-def ship_beside(adapter: Path, out: Path, rubric: Literal["quality", "video"]) -> None:
-    """Put an adapter for one rubric beside a shipped judge, OUT/RUBRIC, and name it in the judge's card.
+def ship_beside(adapter: Path, out: Path, rubric: Literal["quality", "video", "default-look"]) -> None:
+    """Put an adapter for one rubric, or for closer looks, beside a shipped judge, OUT/RUBRIC, and name it in
+    the judge's card.
 
     Raises:
         InputError: `adapter` is none, or `out` holds no judge.
@@ -91,7 +97,8 @@ def ship_beside(adapter: Path, out: Path, rubric: Literal["quality", "video"]) -
     _write(place / "judge.json", {"domain": DOMAINS[rubric]})
     card = json.loads((out / "judge.json").read_text("utf-8"))
     card["adapters"] = {**card.get("adapters", {}), rubric: rubric}
-    card["rubrics"] = list(dict.fromkeys([*card["rubrics"], rubric]))
+    if rubric != LOOK:
+        card["rubrics"] = list(dict.fromkeys([*card["rubrics"], rubric]))
     _write(out / "judge.json", card)
 
 

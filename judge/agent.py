@@ -11,8 +11,9 @@ looks are spent in this order:
    over both looks, and under a half it is dropped.
 3. At depth `verdict`: overlapping tiles of what the model's own view of the picture has lost, as small as
    the budget allows. What is found in one, and not cut off by its edge, and what the first look has found
-   must be found at the same place in every window of `AGAIN`, each of another size and place: real damage
-   stays where it is, what an unusual cut suggests does not. The confidence is the mean of all of them.
+   must be found at the same place in all windows of `AGAIN` but `MISSES`, each of another size and place:
+   real damage stays where it is, what an unusual cut suggests does not. The confidence is the mean over all
+   looks.
 
 Two findings are one when they overlap by `SAME` (intersection over union) or `INSIDE` of the smaller one
 lies in the other; the surer one stays. As many stay as the rubric asks for, the surest first.
@@ -53,11 +54,13 @@ SURE = 0.7
 """Confidence of a defect that needs no other look."""
 CLOSE = 0.75
 """Share of the picture's sides in which an unsure defect is looked at again, or of a tile if that is less."""
-AGAIN = ((0.9, 6.0, 0.16, -0.14), (0.7, 1.6, 0.0, 0.0))
+AGAIN = ((0.9, 6.0, 0.16, -0.14), (0.7, 1.6, 0.0, 0.0), (0.8, 3.0, -0.15, 0.12))
 """Windows about a finding: least side, in sides of a tile and in sides of the finding, and how far to the
 right and down, in its own sides. The first shows it among what is around it, where the part of a large
-figure is seen to belong to it; the second closely."""
-TILED = 0.55
+figure is seen to belong to it; the second closely; the third in between."""
+MISSES = 1
+"""In so many of them it may be missed."""
+TILED = 0.75
 """Share of the looks that are left which go into tiles; the others follow up what is found in them."""
 SAME = 0.3
 INSIDE = 0.7
@@ -150,6 +153,24 @@ def in_step(programs: Sequence[Rounds], put: Callable[[list[Question]], list[Tol
     return [verdicts[index] for index in range(len(programs))]
 
 
+class _Finding:
+    """One defect in several looks."""
+
+    def __init__(self, defect: Defect) -> None:
+        self.last, self.confidences, self.misses = defect, [defect.confidence], 0
+        self.scales: dict[str, list[float]] = {}
+        """Dimensions' distributions where it was last seen."""
+
+    def seen(self, again: Defect, scales: dict[str, list[float]]) -> None:
+        self.last, self.scales = again, scales
+        self.confidences.append(again.confidence)
+
+    def averaged(self) -> Defect:
+        """By all looks at it: the last one's words and box, the mean confidence, a miss counting 0."""
+        mean = sum(self.confidences) / (len(self.confidences) + self.misses)
+        return self.last.model_copy(update={"confidence": mean})
+
+
 class _Closer:
     """The looks at one picture after the first."""
 
@@ -209,29 +230,31 @@ class _Closer:
             # What was named at a size at which so much is lost has to be seen closely as well.
             sure = [d for d in self.defects if d.family == "artifact"]
             self.defects = [d for d in self.defects if d.family != "artifact"]
-            chains = [[defect] for defect in _fused([*sure, *found])]
+            findings = [_Finding(defect) for defect in _fused([*sure, *found])]
             for share, about, right, down in AGAIN:
-                chains = yield from self._follow(chains, share * side, about, (right, down))
-            self.defects += [_averaged(chain) for chain in chains]
+                yield from self._follow(findings, share * side, about, (right, down))
+                findings = [one for one in findings if one.misses <= MISSES]
+            self.defects += [one.averaged() for one in findings]
+            self.floors += [one.scales for one in findings]
         return answers
 
     def _follow(
-        self, chains: list[list[Defect]], side: float, about: float, off: tuple[float, float]
-    ) -> Generator[list[Question], list[Told], list[list[Defect]]]:
-        """Those of the chains of one finding in several looks that another look goes on with."""
+        self, findings: Sequence[_Finding], side: float, about: float, off: tuple[float, float]
+    ) -> Replies:
+        """Look at each finding once more."""
         parts = []
-        for chain in chains:
-            x1, y1, x2, y2 = box = chain[-1].box
+        for one in findings:
+            x1, y1, x2, y2 = box = one.last.box
             own = max(side, about * (x2 - x1), about * (y2 - y1))
             parts.append(window(regions.shifted(box, off[0] * own, off[1] * own), own, self.case.size))
         answers = yield from self._look([self.questions.damage(part) for part in parts])
-        longer, self.floors = [], []
-        for chain, part, answer in zip(chains, parts, answers, strict=True):
-            again = _at(chain[-1].box, self._found(answer, part)) if answer else None
+        for one, part, answer in zip(findings, parts, answers, strict=True):
+            again = _at(one.last.box, self._found(answer, part)) if answer else None
             if answer and again:
-                longer.append([*chain, again])
-                self.floors.append(answer.scales(self.asking.rubric))
-        return longer
+                one.seen(again, answer.scales(self.asking.rubric))
+            else:
+                one.misses += 1
+        return answers
 
     def _look(self, wanted: list[Question]) -> Replies:
         """Put as many of the questions as there is budget for; None for the others and for bad replies."""
@@ -334,11 +357,6 @@ def _at(box: Box, found: Sequence[Defect]) -> Defect | None:
     """The finding that overlaps a box best, by `SAME` at least."""
     best = max(found, key=lambda d: regions.iou(d.box, box), default=None)
     return best if best and regions.iou(best.box, box) >= SAME else None
-
-
-def _averaged(chain: Sequence[Defect]) -> Defect:
-    """One finding by all looks at it: the last and closest one's words and box, the mean confidence."""
-    return chain[-1].model_copy(update={"confidence": sum(d.confidence for d in chain) / len(chain)})
 
 
 def _cut_off(box: Box, part: Box, size: tuple[int, int]) -> bool:

@@ -61,7 +61,7 @@ def _trained() -> frozenset[str]:
         card = json.loads((ASSETS / "judge.json").read_text("utf-8"))
     except (OSError, ValueError):
         return frozenset()
-    return frozenset(Rubric.load(name).hash for name in {*card.get("rubrics", ()), *card.get("adapters", ())})
+    return frozenset(Rubric.load(name).hash for name in card.get("rubrics", ()))
 
 
 def of_rubric(rubric: Rubric) -> list[str]:

@@ -35,6 +35,9 @@ FLAT = 6.0
 cell, 0..255): as much as faint noise does."""
 OVERLAP = 0.25
 """Share of a tile's side that it has in common with the next one, so that what is small is whole in one."""
+LOOK = "{}-look"
+"""Name under which a model has an adapter for parts of pictures beside the one for the rubric: whole pictures
+have nothing cut off."""
 PART = "a picture"
 """The prompt of a part, for models tuned on the brief template: the whole's asks for what is elsewhere."""
 
@@ -86,7 +89,11 @@ class Questions:
         asked = [a.name for a in rubric.attributes] + ["defects"] + [d.name for d in rubric.dimensions]
         members = rubric.form((), self.asking.max_defects).root.members
         form = Form(Object(tuple(m for m in members if m[0] in asked)))
-        return Question("complete", self._ask(region, form, ()), region, "what is broken here?")
+        name = LOOK.format(self.asking.rubric.name)
+        ask = self._ask(region, form, ())
+        if name in self.asking.card.tunings:
+            ask.rubric = name
+        return Question("complete", ask, region, "what is broken here?")
 
     def _ask(self, region: Box, form: Form, names: Sequence[str]) -> Ask:
         cut = cropped(self.picture, region)

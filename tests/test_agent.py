@@ -10,6 +10,7 @@ from PIL import Image
 from seer import SIDE, Seer
 
 from judge.agent import USUAL, VIEWS, Budget
+from judge.backends.base import Tuning
 from judge.backends.scripted import Scripted
 from judge.errors import InputError, ReplyError
 from judge.judge import Judge
@@ -103,6 +104,16 @@ def test_a_defect_in_doubt_that_is_not_seen_closely_is_dropped() -> None:
     assert [defect.confidence for defect in kept.defects] == [pytest.approx(0.6)]
     blinking = Seer(dreams=True, confidence=0.55)
     assert look(blinking, np.zeros((SIDE, SIDE, 3), np.uint8), looks=USUAL).defects == []
+
+
+def test_parts_are_put_to_an_adapter_for_parts_where_the_model_has_one() -> None:
+    backend = Seer(elements=[0.5])
+    backend.tunings = {"default-look": Tuning("look")}  # type: ignore[attr-defined]
+    Judge(backend=backend)(large(), prompt="a red patch", elements=["red patch"], looks=40)
+    parts = [ask.rubric for ask in backend.asks if "defects" in dict(ask.form.root.members)]
+    assert parts[0] == "default" and set(parts[1:]) == {"default-look"}
+    statements = [ask.rubric for ask in backend.asks if "defects" not in dict(ask.form.root.members)]
+    assert statements and set(statements) == {"default"}
 
 
 def test_tiles_of_many_pictures_go_to_the_model_together() -> None:

@@ -17,6 +17,8 @@ from finetune.scenes.degrade import degrade
 from finetune.scenes.facts import score_of, severity_of
 from finetune.scenes.figures import BUILDERS
 from finetune.scenes.large import draw_large
+from finetune.scenes.tiles import draw_tiles
+from finetune.scenes.write import write_tiles
 from judge.elements import split
 from judge.errors import InputError
 from judge.types import LabelledSample
@@ -240,3 +242,25 @@ def test_a_large_scene_is_broken_in_one_small_window():
     ys, xs = np.nonzero((broken.image != whole.image).any(axis=2))
     assert xs.max() - xs.min() < 48 and ys.max() - ys.min() < 48
     assert xs.min() <= x1 and x2 <= xs.max() + 1 and ys.min() <= y1 and y2 <= ys.max() + 1
+
+
+def test_parts_of_a_large_scene_hold_its_defect_whole_or_not_at_all(tmp_path):
+    assert list(write_tiles(tmp_path, 3, seed=5)) == [1, 2, 3]
+    rows = [LabelledSample.model_validate_json(line) for line in (tmp_path / "rows.jsonl").open()]
+    assert len({row.id for row in rows}) == len(rows) >= 9
+    for row in rows:
+        assert row.elements == [] and row.labels.attributes == {"degradation": "none"}
+        with Image.open(tmp_path / row.image) as picture:
+            assert picture.size == (224, 224)
+        for defect in row.labels.defects:
+            x1, y1, x2, y2 = defect.box
+            assert 0 <= x1 < x2 <= 224 and 0 <= y1 < y2 <= 224
+        assert (row.labels.dimensions["structure"] < 4.2) == bool(row.labels.defects)
+    assert sum(bool(row.labels.defects) for row in rows) == 6
+
+
+def test_the_parts_of_one_scene_show_the_same_defect():
+    for seed in range(3):
+        broken = [tile for tile in draw_tiles(seed) if tile.sample.labels.defects]
+        kinds = {tile.sample.labels.defects[0].kind for tile in broken}
+        assert len(broken) == 2 and len(kinds) == 1

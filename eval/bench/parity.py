@@ -147,7 +147,9 @@ def behind_server(folder: Path, *, threads: int = 0, **options: Any) -> Iterator
 
 
 @contextmanager
-def served(folder: Path, *, threads: int = 0, patience: float = 600) -> Iterator[str]:
+def served(
+    folder: Path, *, threads: int = 0, patience: float = 600, replicas: int = 1
+) -> Iterator[str]:
     """Run vLLM's server on `base/`, with `adapter/` as `embedded`, on a free port of this machine;
     gives its address. The server ends with the context.
 
@@ -155,6 +157,7 @@ def served(folder: Path, *, threads: int = 0, patience: float = 600) -> Iterator
         folder: holds `base/` and `adapter/`.
         threads: CPU threads of its kernels; 0: as many as vLLM takes.
         patience: seconds that it may take to start.
+        replicas: engines behind it, each with the whole model (`--data-parallel-size`).
 
     Raises:
         BackendError: it does not start.
@@ -180,6 +183,7 @@ def served(folder: Path, *, threads: int = 0, patience: float = 600) -> Iterator
     command += ["--dtype", "float32", "--enforce-eager", "--max-model-len", "4096", "--max-num-seqs", "32"]
     command += ["--block-size", "32", "--limit-mm-per-prompt", '{"image":8,"video":0}']
     command += ["--mm-processor-cache-gb", "0.2", "--gpu-memory-utilization", "0.3"]
+    command += ["--data-parallel-size", str(replicas)] * (replicas > 1)
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
             command, env=environment(os.environ) | own, stdout=log, stderr=subprocess.STDOUT

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from finetune.scenes.encode import encode
 from finetune.scenes.film import draw_clip
 from finetune.scenes.scene import Scene, draw
+from finetune.scenes.tiles import draw_tiles
 from finetune.workers import clean_pool
 from judge.errors import InputError
 
@@ -99,6 +100,24 @@ def write_clips(out: Path, count: int, seed: int, *, workers: int | None = None)
     todo = seeds(seed, count)
     _make(out, "clips")
     yield from _rows(out, partial(_write_clip, out, todo.start), todo, workers)
+
+
+def _write_tiles(folder: Path, first: int, seed: int) -> str:
+    rows = []
+    for n, tile in enumerate(draw_tiles(seed)):
+        name = f"{seed - first:06d}-{n}"
+        Image.fromarray(tile.image).save(folder / "images" / f"{name}.png", compress_level=1)
+        tile.sample.id, tile.sample.image = name, f"images/{name}.png"
+        rows.append(tile.sample.model_dump_json(exclude={"reference", "video"}))
+    return "\n".join(rows)
+
+
+def write_tiles(out: Path, count: int, seed: int, *, workers: int | None = None) -> Iterator[int]:
+    """Draw `count` large scenes and write parts of each (`finetune.scenes.tiles`) as `write` does scenes;
+    yields how many scenes are done after each."""
+    todo = seeds(seed, count)
+    _make(out, "images")
+    yield from _rows(out, partial(_write_tiles, out, todo.start), todo, workers)
 
 
 def sheet(scenes: Iterable[Scene], columns: int = 6) -> Image.Image:
