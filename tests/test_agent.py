@@ -44,8 +44,8 @@ def test_what_is_too_small_for_the_first_look_is_found_by_closer_ones() -> None:
 
 def test_a_finding_that_moves_with_the_cut_is_dropped() -> None:
     """A model that is shown unusual cuts names regions that are not there, but not twice at one place."""
-    assert look(Seer(dreams=True), large(None), looks=400).defects[1:] == []
-    boxes = [defect.box for defect in look(Seer(dreams=True), large(), looks=400).defects]
+    assert look(Seer(dreams=True), large(None), looks=1000).defects[1:] == []
+    boxes = [defect.box for defect in look(Seer(dreams=True), large(), looks=1000).defects]
     assert sum(iou(box, PATCH) > 0.5 for box in boxes) == 1
 
 

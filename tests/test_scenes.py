@@ -246,7 +246,8 @@ def test_a_large_scene_is_broken_in_one_small_window():
 
 def test_parts_of_a_large_scene_hold_its_defect_whole_or_not_at_all(tmp_path):
     assert list(write_tiles(tmp_path, 3, seed=5)) == [1, 2, 3]
-    rows = [LabelledSample.model_validate_json(line) for line in (tmp_path / "rows.jsonl").open()]
+    lines = (tmp_path / "rows.jsonl").read_text("utf-8").splitlines()
+    rows = [LabelledSample.model_validate_json(line) for line in lines]
     assert len({row.id for row in rows}) == len(rows) >= 9
     for row in rows:
         assert row.elements == [] and row.labels.attributes == {"degradation": "none"}

@@ -448,3 +448,24 @@ def test_a_vllm_server_gives_the_verdicts_that_transformers_gives(reference: Tra
         assert sum(same) >= 11, same
         assert ours[0].provenance.adapter == "embedded"
     opened.__exit__(None, None, None)
+
+
+def test_two_engines_behind_one_server_give_the_verdicts_of_one() -> None:
+    """`vllm serve --data-parallel-size 2`, each engine with the whole model."""
+    import httpx
+
+    from eval.bench.parity import served
+    from eval.bench.scenes import draw_scenes
+
+    samples = [scene.asked() for scene in draw_scenes(12, seed=5)]
+    with served(EMBEDDED, threads=1, replicas=2) as url:
+        judge = Judge(backend="openai", base_url=url)
+        found = list(judge.many(samples, batch=12))
+        judge.backend.close()
+        told = httpx.get(url.replace("/v1", "/metrics"), trust_env=False).text
+    alone = list(Judge().many(samples))
+    assert [v.score for v in found] == pytest.approx([v.score for v in alone], abs=1e-4)
+    assert [[d.kind for d in v.defects] for v in found] == [[d.kind for d in v.defects] for v in alone]
+    done = [line for line in told.splitlines() if line.startswith("vllm:request_success_total")]
+    for engine in ("0", "1"):
+        assert any(f'engine="{engine}"' in line and not line.endswith(" 0.0") for line in done)

@@ -27,7 +27,7 @@ TARGETS: dict[str, tuple[str, float]] = {
 """What the embedded judge is held to; the keys that every run reports."""
 SOME = 48
 """Pictures for what is measured picture by picture rather than as a share of them."""
-TALKED_TO = 96
+TALKED_TO = 200
 """Pictures that instructions are put to. What is reported is the largest of many means, which is not 0 even
 where all that moves a score is chance; with 24 pictures that alone makes some hundredths."""
 
