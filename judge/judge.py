@@ -26,7 +26,7 @@ from judge.types import Comparison, Depth, How, Sample, Verdict, Way
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from judge.backends.base import Backend
+    from judge.backends.base import Backend, Rasters
     from judge.calibration import Calibration
     from judge.remote import Remote
     from judge.statements import Statement
@@ -384,12 +384,22 @@ class Judge:
             return [(reply, spent) for reply in replies]
 
         verdicts = in_step(programs, put)
-        return [self._heated(*pair) for pair in zip(cases, verdicts, strict=True)] if heat else verdicts
+        if heat:
+            pairs = zip(cases, verdicts, strict=True)
+            verdicts = [self._heated(case, verdict, forgiving) for case, verdict in pairs]
+        return verdicts
 
-    def _heated(self, case: Case, verdict: Verdict) -> Verdict:
+    def _heated(self, case: Case, verdict: Verdict, forgiving: bool = False) -> Verdict:
         asks, start = heat_maps.questions(self.asking, case, verdict), self._clock()
         assert isinstance(self.backend, Tracer)
-        found = heat_maps.with_heat(self.asking, verdict, self.backend.trace(asks))
+        told: Sequence[Rasters | ReplyError]
+        try:
+            told = self.backend.trace(asks)
+        except BackendError as error:
+            if not forgiving:
+                raise
+            told = [ReplyError(str(error))]
+        found = heat_maps.with_heat(self.asking, verdict, told)
         found.provenance.milliseconds += (self._clock() - start) * 1000
         return found
 

@@ -22,7 +22,7 @@ from judge import Judge, Sample, Verdict, cli, heat
 from judge.backends import walker
 from judge.backends.scripted import Scripted
 from judge.backends.transformers import Transformers
-from judge.errors import InputError
+from judge.errors import BackendError, InputError
 from judge.heat import RASTER, levels, painted
 from judge.regions import iou
 from judge.serve.engine import Patience
@@ -162,6 +162,19 @@ def test_a_video_has_a_note_in_place_of_maps() -> None:
     found = Judge(rubric="video")(video=frames, prompt=PROMPT, heat=True)
     assert found.status == "scored" and found.heat is None
     assert "no heat maps: videos have none" in found.provenance.notes
+
+
+def test_a_row_that_cannot_be_traced_keeps_its_verdict(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    def trace(asks: Any) -> Any:
+        raise BackendError("out of memory")
+
+    monkeypatch.setattr(judge.backend, "trace", trace)
+    sample = draw_scenes(1, seed=4)[0].asked()
+    [found] = judge.many([sample], heat=True)
+    assert found.status == "scored" and found.heat is None
+    assert "no heat maps: out of memory" in found.provenance.notes
+    with pytest.raises(BackendError, match="out of memory"):
+        judge(sample.image, prompt=sample.prompt, heat=True)
 
 
 def test_a_map_glows_where_it_is_hot_and_leaves_the_rest_grey() -> None:

@@ -77,9 +77,11 @@ class StandIn:
     def rubrics(self) -> list[dict[str, Any]]:
         return [{"name": name, "description": f"the {name} one"} for name in ("default", "quality")]
 
-    async def verdict(self, sample: Sample, rubric: str = "default", depth: Any = "verdict") -> Verdict:
+    async def verdict(
+        self, sample: Sample, rubric: str = "default", depth: Any = "verdict", heat: bool = False
+    ) -> Verdict:
         judge = Judge(backend=self.backend, rubric=rubric)
-        fields = {"prompt": sample.prompt, "elements": sample.elements, "depth": depth}
+        fields = {"prompt": sample.prompt, "elements": sample.elements, "depth": depth, "heat": heat}
         await asyncio.sleep(self.pause)
         return await asyncio.to_thread(judge, sample.image, **fields)
 
