@@ -384,8 +384,9 @@ def test_an_adapter_that_changes_nothing_does_not_start(tmp_path: Path) -> None:
     """Weights under a wrong prefix: vLLM would serve the base model in the adapter's name."""
     from safetensors.torch import load_file, save_file
 
-    for part in ("base", "judge.json", "quality", "video"):
-        (tmp_path / part).symlink_to(EMBEDDED / part)
+    for part in EMBEDDED.iterdir():
+        if part.name != "adapter":
+            (tmp_path / part.name).symlink_to(part)
     (tmp_path / "adapter").mkdir()
     for file in ("adapter_config.json",):
         (tmp_path / "adapter" / file).write_bytes((EMBEDDED / "adapter" / file).read_bytes())
