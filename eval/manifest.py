@@ -17,6 +17,7 @@ from eval.plan import Judging, Plan, Tally
 from eval.recorded import FORMAT, MANIFEST, RESULTS, Manifest, read_manifest
 from eval.suites.base import Item
 from judge.asking import Card
+from judge.batch.score import asked_as
 from judge.errors import InputError
 
 PARTS = "parts"
@@ -82,12 +83,7 @@ def _asked(plan: Plan, judge: Judging, fingerprint: str) -> Manifest:
         "limit": plan.limit,
         "shard": list(plan.shard),
         "depth": plan.depth,
-        "model": judge.model,
-        "adapter": judge.adapter,
-        "rubric": {"name": judge.rubric.name, "hash": judge.rubric.hash},
-        "seed": judge.seed,
-        "max_defects": judge.max_defects,
-        "max_pixels": judge.max_pixels,
+        **asked_as(judge),
         "batch": plan.batch,
         "versions": {"judge": package.__version__, **_versions()},
     }

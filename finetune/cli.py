@@ -5,6 +5,7 @@ Heavy imports stand inside the commands. Exit codes: 0 done; 1 the model could n
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -122,9 +123,7 @@ def shifted(
         from finetune.scenes import shifted as drawn
         from finetune.scenes.write import write
 
-        for done in write(out, count, seed, drawing=drawn.draw):
-            if done % 500 == 0:
-                typer.echo(f"{done} of {count} scenes", err=True)
+        _drawn(write(out, count, seed, drawing=drawn.draw), count)
 
 
 @app.command()
@@ -139,9 +138,14 @@ def tiles(
     with one_line_errors():
         from finetune.scenes.write import write_tiles
 
-        for done in write_tiles(out, count, seed):
-            if done % 200 == 0:
-                typer.echo(f"{done} of {count} scenes", err=True)
+        _drawn(write_tiles(out, count, seed), count)
+
+
+def _drawn(steps: Iterator[int], count: int) -> None:
+    """Go through what is being drawn, and say how far it is."""
+    for done in steps:
+        if done % 200 == 0:
+            typer.echo(f"{done} of {count} scenes", err=True)
 
 
 def _shown(value: float | None) -> str:

@@ -14,6 +14,8 @@ from finetune.pretrain import tokenizer_files
 from finetune.scenes import vocabulary
 from finetune.scenes.scene import sentence
 from judge.errors import InputError
+from judge.looks import LOOK
+from judge.rubric_file import known
 
 DOMAIN = (
     "scenes drawn by this package: plain shapes and simple figures, their colours, counts and places, "
@@ -68,11 +70,11 @@ QUALITY_DOMAIN = (
     " and color, learnt on distorted photographs and on mean opinions about 285 of LIVE in the Wild; and of "
     "scenes drawn by this package"
 )
-LOOK = "default-look"
+LOOK_DOMAIN = "parts of large scenes drawn by this package, with one small defect or none"
 DOMAINS = {
     "quality": QUALITY_DOMAIN,
     "video": VIDEO_DOMAIN,
-    LOOK: "parts of large scenes drawn by this package, with one small defect or none",
+    LOOK.format("default"): LOOK_DOMAIN,
 }
 
 
@@ -97,8 +99,7 @@ def ship_beside(adapter: Path, out: Path, rubric: Literal["quality", "video", "d
     _write(place / "judge.json", {"domain": DOMAINS[rubric]})
     card = json.loads((out / "judge.json").read_text("utf-8"))
     card["adapters"] = {**card.get("adapters", {}), rubric: rubric}
-    if rubric != LOOK:
-        card["rubrics"] = list(dict.fromkeys([*card["rubrics"], rubric]))
+    card["rubrics"] = [name for name in known() if name in (*card["rubrics"], rubric)]
     _write(out / "judge.json", card)
 
 

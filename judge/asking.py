@@ -190,18 +190,10 @@ class Asking:
 
     def scored(self, case: Case, elements: Sequence[str]) -> Ask:
         """A case of one picture asked at depth `score`, whatever depth it was asked at."""
-        rubric, card = self.rubric, self.card
-        messages = rubric.messages(
-            case.prompt,
-            elements,
-            brief=card.brief,
-            depth="score",
-            max_defects=self.max_defects,
-            images=self.views,
-            facts=case.facts,
-            reference=case.reference is not None,
+        messages = self._messages(
+            case.prompt, elements, "score", self.views, case.facts, case.reference is not None
         )
-        form = rubric.form(elements, self.max_defects).at_depth("score")
+        form = self.rubric.form(elements, self.max_defects).at_depth("score")
         return replace(case.ask, messages=messages, form=form)
 
     @property
@@ -229,16 +221,8 @@ class Asking:
         form = self.rubric.form(elements, self.max_defects).at_depth(depth)
         if self.card.wordless:
             return Ask(images=seen.images, messages=[], form=form, rubric=self.rubric.name, seed=self.seed)
-        messages = self.rubric.messages(
-            prompt,
-            elements,
-            brief=self.card.brief,
-            depth=depth,
-            max_defects=self.max_defects,
-            images=0 if seen.parts else len(seen.images),
-            facts=seen.facts,
-            reference=reference is not None,
-        )
+        count = 0 if seen.parts else len(seen.images)
+        messages = self._messages(prompt, elements, depth, count, seen.facts, reference is not None)
         beside = [reference] if reference is not None else []
         # A video stands where the picture would, behind the reference.
         content = messages[-1]["content"]
@@ -250,6 +234,26 @@ class Asking:
             films=seen.films,
             rubric=self.rubric.name,
             seed=self.seed,
+        )
+
+    def _messages(
+        self,
+        prompt: str,
+        elements: Sequence[str],
+        depth: Depth,
+        images: int,
+        facts: Mapping[str, float],
+        reference: bool,
+    ) -> list[dict[str, Any]]:
+        return self.rubric.messages(
+            prompt,
+            elements,
+            brief=self.card.brief,
+            depth=depth,
+            max_defects=self.max_defects,
+            images=images,
+            facts=facts,
+            reference=reference,
         )
 
     def _reference(self, sample: Sample, notes: list[str]) -> media.Picture | None:

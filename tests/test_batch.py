@@ -437,6 +437,19 @@ def test_every_row_once_though_a_worker_dies_and_a_node_goes(
 
 
 @pytest.mark.slow
+def test_the_embedded_judge_gives_each_row_once_though_a_worker_and_a_node_are_lost(
+    nodes: Any, second: Any, tmp_path: Path
+) -> None:
+    from eval.bench.nodes import compared
+
+    started, _ = nodes
+    found = compared(tmp_path, 400, lambda done: None, lambda: started.remove_node(second))
+    assert found["each_row_once"] and found["rows"] == found["same_answers"] == 400
+    assert found["killed_at"] < found["removed_at"] < 400
+    assert found["largest_difference"] < 1e-4
+
+
+@pytest.mark.slow
 def test_a_benchmark_on_a_fleet_gives_the_run_of_one_process(nodes: Any, second: Any, tmp_path: Path) -> None:
     from eval.apart import run_apart
     from eval.run import Plan, run

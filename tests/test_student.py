@@ -16,6 +16,8 @@ from finetune.distill import labels as teacher
 from finetune.distill import run as distilling
 from finetune.distill.config import Config
 from finetune.distill.network import StudentNetwork, flops, parameters
+from finetune.distill.train import Lessons, _beside, _regions
+from finetune.scenes.write import write
 from judge import Judge
 from judge.backends.scripted import Scripted
 from judge.backends.student import Plan, Student, blanks_of, found
@@ -28,12 +30,12 @@ BLANKS = blanks_of(QUALITY.form(()).at_depth("score"))
 SMALL: dict[str, Any] = {"whole": 32, "grid": 3, "patch": 16, "width": 4, "hidden": 16}
 
 
-def config(data: Path, scale: tuple[float, float] = (1, 5), **changes: Any) -> Config:
+def config(folder: Path, scale: tuple[float, float] = (1, 5), **changes: Any) -> Config:
     raw = {
         "name": "small",
         "rubric": "quality",
         "network": SMALL,
-        "data": [{"suite": "folder", "path": str(data), "scale": list(scale)}],
+        "data": [{"suite": "folder", "path": str(folder), "scale": list(scale)}],
         "training": {"steps": 3, "batch": 4, "views": 2},
         **changes,
     }
@@ -262,3 +264,76 @@ def test_a_student_of_the_embedded_judge_end_to_end(tmp_path: Path) -> None:
     assert np.corrcoef(taught, learnt)[0, 1] > 0.9, "it has learnt what the teacher says of noise"
     with pytest.raises(InputError, match="a run has ended there"):
         distilling.run(wanted, tmp_path / "out")
+
+
+# -- What is learnt beside, and of which data --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn scenes, some of them with something broken."""
+    folder = tmp_path_factory.mktemp("drawn")
+    assert list(write(folder, 8, seed=6))
+    return folder
+
+
+def mixed(photographs: Path, scenes: Path, **changes: Any) -> Config:
+    """Photographs of both rounds, and scenes of the first."""
+    source = {"suite": "scenes", "path": str(scenes), "score": "structure", "weight": 0.5, "rounds": 1}
+    rated = {"suite": "folder", "path": str(photographs), "scale": [1, 5]}
+    return config(photographs, data=[rated, source | changes])
+
+
+def test_data_may_be_left_out_of_the_second_round(tmp_path: Path, drawn: Path) -> None:
+    prepared = distilling.prepare(mixed(pictures(tmp_path, 3, scored=2), drawn))
+    assert len(prepared.items) == 11 and prepared.twice == [0, 1, 2]
+    again = prepared.again()
+    assert [item.file for item in again.items] == [item.file for item in prepared.items[:3]]
+    assert again.opinions == prepared.opinions[:3]
+
+
+def test_a_dimension_of_the_labels_may_answer_the_score(tmp_path: Path, drawn: Path) -> None:
+    prepared = distilling.prepare(mixed(pictures(tmp_path, 3), drawn))
+    wanted = [item.labels.dimensions["structure"] for item in prepared.items[3:]]
+    assert prepared.opinions == [None] * 3 + wanted
+    with pytest.raises(InputError, match=r"data.1.score.*beauty.*structure"):
+        distilling.prepare(mixed(tmp_path, drawn, score="beauty"))
+
+
+def test_regions_are_learnt_of_data_that_has_any_where_they_lie(tmp_path: Path, drawn: Path) -> None:
+    prepared = distilling.prepare(mixed(pictures(tmp_path, 3), drawn))
+    marked = prepared.marked()
+    assert marked[:3] == [None] * 3, "nobody looked for any"
+    broken = [item.labels.defects for item in prepared.items[3:]]
+    assert [len(marks or ()) for marks in marked[3:]] == [len(defects) for defects in broken]
+    told = _regions([None, [], [("cut", (0.0, 0.0, 0.5, 1.0))]])
+    assert told["kinds"].tolist() == [[0.0], [0.0], [1.0]]
+    assert (told["regions"][0] == -1).all() and (told["regions"][1] == 0).all()
+    assert (told["regions"][2][:, :8] == 1).all() and (told["regions"][2][:, 8:] == 0).all()
+
+
+def test_regions_are_mirrored_with_their_picture() -> None:
+    told = _regions([[("cut", (0.0, 0.0, 0.5, 1.0))]])
+    lessons = Lessons(rounds=torch.zeros(1, 1, 1), known=torch.ones(1, 1), facts=torch.zeros(1, 0),
+                      opinions=torch.zeros(1, 5), score=slice(0, 5), weights=np.ones(1), **told)  # fmt: skip
+    left = torch.stack([-told["regions"], told["regions"]], 1) * 20.0  # sure that the left half is cut
+    plan, kinds = config(Path()).training, torch.full((1, 1), 20.0)
+    right_way, mirrored = (
+        float(_beside(plan, kinds, [left], lessons, [0], torch.tensor([flip]))["regions"])
+        for flip in (False, True)
+    )
+    assert right_way < mirrored / 10
+
+
+def test_what_is_learnt_beside_is_no_part_of_the_student(tmp_path: Path, drawn: Path) -> None:
+    out = tmp_path / "out"
+    told = distilling.run(mixed(pictures(tmp_path / "data", 4), drawn), out)
+    plain = StudentNetwork(config(tmp_path).network, BLANKS)
+    assert told["parameters"] == parameters(plain)
+    assert told["pictures"] == 12
+    assert Judge(str(out / "student"), rubric="quality")(Image.new("RGB", (64, 64)), depth="score").score
+
+
+def test_data_of_half_the_weight_comes_half_as_often() -> None:
+    lessons = Lessons.of([[teacher.Label()] * 4], [None] * 4, BLANKS, [None] * 4, [1.0, 1.0, 0.5, 0.5])
+    assert lessons.weights.tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 6, 1 / 6])

@@ -26,38 +26,47 @@ from judge.batch.score import Here, Tally, score
 BATCH = 16
 NODE = {"num_cpus": 2, "object_store_memory": 400_000_000, "include_dashboard": False}
 WORKER = "_Worker"
-"""What the process of a worker is called after, in Ray's words `ray::MapWorker(...)` or the class itself."""
+"""What the title of a worker's process names: `ray::MapWorker(MapBatches(_Worker))`, and more."""
 
 
 def run(folder: Path, count: int, tick: Callable[[int], None]) -> dict[str, Any]:
-    """Measure.
+    """Measure on a cluster of its own; arguments as for `compared`."""
+    with two_nodes() as take_away:
+        return compared(folder, count, tick, take_away)
+
+
+def compared(
+    folder: Path, count: int, tick: Callable[[int], None], take_away: Callable[[], None]
+) -> dict[str, Any]:
+    """Judge the same scenes here and on the cluster that this process is a driver of.
 
     Args:
         folder: where scenes and verdicts are written.
         count: scenes.
         tick: called with the number of rows done.
+        take_away: removes a node.
     """
+    from judge.batch.fleet import Fleet
+
     source, asked = drawn_scenes(folder / "scenes", count), {"batch": BATCH, "shard": [1, 1]}
     begun = time.monotonic()
     score(source, str(folder / "here"), Here(embedded("default"), "score", BATCH), asked)
     alone = time.monotonic() - begun
     lost: dict[str, int] = {}
-    with two_nodes() as take_away:
-        from judge.batch.fleet import Fleet
 
-        def trouble(tally: Tally) -> None:
-            tick(tally.done)
-            if "killed_at" not in lost and tally.done >= count // 3:
-                lost["killed_at"] = tally.done
-                kill_a_worker()
-            if "removed_at" not in lost and tally.done >= 2 * count // 3:
-                lost["removed_at"] = tally.done
-                take_away()
+    def trouble(tally: Tally) -> None:
+        tick(tally.done)
+        if "killed_at" not in lost and tally.done >= count // 3:
+            lost["killed_at"] = tally.done
+            kill_a_worker()
+        if "removed_at" not in lost and tally.done >= 2 * count // 3:
+            lost["removed_at"] = tally.done
+            take_away()
 
-        fleet = Fleet(partial(embedded, "default"), "score", BATCH, cpus=1.0, patience=60)
-        begun = time.monotonic()
-        done = score(source, str(folder / "there"), fleet, asked, tick=trouble)
-        apart = time.monotonic() - begun
+    fleet = Fleet(partial(embedded, "default"), "score", BATCH, cpus=1.0, patience=60)
+    begun = time.monotonic()
+    done = score(source, str(folder / "there"), fleet, asked, tick=trouble)
+    apart = time.monotonic() - begun
     here, there = (_rows(folder / name) for name in ("here", "there"))
     return {
         "count": count,

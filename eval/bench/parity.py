@@ -147,9 +147,7 @@ def behind_server(folder: Path, *, threads: int = 0, **options: Any) -> Iterator
 
 
 @contextmanager
-def served(
-    folder: Path, *, threads: int = 0, patience: float = 600, replicas: int = 1
-) -> Iterator[str]:
+def served(folder: Path, *, threads: int = 0, patience: float = 600, replicas: int = 1) -> Iterator[str]:
     """Run vLLM's server on `base/`, with `adapter/` as `embedded`, on a free port of this machine;
     gives its address. The server ends with the context.
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from finetune.configured import CONFIGS, Configured
-from finetune.lora.config import Count, Held, Source, Weight
+from finetune.lora.config import Count, Held, Rated, Weight
 from judge.types import Model
 
 Positive = Annotated[float, Field(gt=0)]
@@ -25,15 +25,9 @@ class Teacher(Model):
     """Pictures judged at once."""
 
 
-class Data(Source):
+class Data(Rated):
     """Pictures of a suite, all of which the teacher labels; those with a human score teach by it as well."""
 
-    scale: tuple[float, float] | None = None
-    """Worst and best of the human scale, where the suite does not say."""
-    score: str = ""
-    """Dimension of the labels, 1 to 5, that answers the score; default: the suite's main one."""
-    weight: Annotated[float, Field(gt=0)] = 1.0
-    """How often its pictures come."""
     rounds: Literal[1, 2] = 2
     """1: left out of the teacher's second round, which would draw it away from them."""
 

@@ -2,8 +2,8 @@
 whole picture reduced, whose layers are read by their mean, their spread and their maximum.
 
 Spread matters as much as the mean: what noise, blur and compression change is how local contrasts are
-distributed (Mittal, Moorthy and Bovik 2012). So the tower of patches also sees the contrast-normalised
-picture and the logarithm of its local contrast; so do both towers.
+distributed (Mittal, Moorthy and Bovik 2012). So both towers also see the contrast-normalised picture and the
+logarithm of its local contrast.
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ from judge.backends.student import NETWORK, PLAN, Plan, blanks_of
 from judge.errors import InputError
 from judge.judge import Judge
 from judge.motion import FACTS as MOVING
+from judge.regions import scale
 from judge.rubric import Rubric
 
 CLOSE = 1e-4
@@ -141,9 +142,9 @@ def prepare(config: Config) -> Prepared:
 def _marks(item: Item) -> list[Mark]:
     height, width = picture_shape(Path(item.file))
     return [
-        (d.kind, (d.box[0] / width, d.box[1] / height, d.box[2] / width, d.box[3] / height))
-        for d in item.labels.defects
-        if d.family == "artifact"
+        (defect.kind, scale(defect.box, 1 / width, 1 / height))
+        for defect in item.labels.defects
+        if defect.family == "artifact"
     ]
 
 

@@ -64,17 +64,22 @@ class Source(Model):
     """Only so many rows, after the first `skip`."""
 
 
-class Data(Source):
-    """Samples to learn from."""
+class Rated(Source):
+    """Samples with scores to learn from."""
 
     weight: Annotated[float, Field(gt=0)] = 1.0
-    """How often its rows come in an epoch: 2 twice, 0.5 every second one."""
-    depths: tuple[Depth, ...] = ()
-    """Depths that are trained; default: those the suite is judged at."""
+    """How often its rows come: 2 twice, 0.5 half as often."""
     score: str = ""
-    """Human dimension that answers the overall score; default: the suite's main one."""
+    """Dimension of the labels that answers the overall score; default: the suite's main one."""
     scale: tuple[float, float] | None = None
     """Worst and best of the human scale, where the suite does not say."""
+
+
+class Data(Rated):
+    """Samples to learn from."""
+
+    depths: tuple[Depth, ...] = ()
+    """Depths that are trained; default: those the suite is judged at."""
     pairs: Literal["none", "group", "all"] = "none"
     """Which rows are compared: those of one prompt or scene (the suite's group), or all."""
     explain: bool = True

@@ -66,9 +66,12 @@ class Facts:
 
     @property
     def quality(self) -> float:
-        area = self.size * self.size
-        loss = sum(0.22 + 1.5 * (f.box[2] - f.box[0]) * (f.box[3] - f.box[1]) / area for f in self.flaws)
-        return max(0.0, 1 - loss - 0.17 * self.level)
+        return max(0.0, 1 - sum(loss_of(f.box, self.size) for f in self.flaws) - 0.17 * self.level)
+
+
+def loss_of(box: tuple[float, float, float, float], size: int) -> float:
+    """What one defect takes off the quality."""
+    return 0.22 + 1.5 * (box[2] - box[0]) * (box[3] - box[1]) / (size * size)
 
 
 def severity_of(box: tuple[float, float, float, float], size: int) -> Severity:

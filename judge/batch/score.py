@@ -84,6 +84,18 @@ def _keep(results: Results) -> None:
         pass
 
 
+def asked_as(judge: Any) -> dict[str, Any]:
+    """What of a judge, its model not loaded, a verdict depends on."""
+    return {
+        "model": judge.model,
+        "adapter": judge.adapter,
+        "rubric": {"name": judge.rubric.name, "hash": judge.rubric.hash},
+        "seed": judge.seed,
+        "max_defects": judge.max_defects,
+        "max_pixels": judge.max_pixels,
+    }
+
+
 def asked_of(
     judge: Judge, source: Files, depth: Depth, batch: int, pixels: int | None, shard: tuple[int, int]
 ) -> dict[str, Any]:
@@ -91,12 +103,7 @@ def asked_of(
     return {
         "sizes": list(source.sizes),
         "depth": depth,
-        "model": judge.model,
-        "adapter": judge.adapter,
-        "rubric": {"name": judge.rubric.name, "hash": judge.rubric.hash},
-        "seed": judge.seed,
-        "max_defects": judge.max_defects,
-        "max_pixels": judge.max_pixels,
+        **asked_as(judge),
         "batch": batch,
         "batch_pixels": pixels,
         "shard": list(shard),

@@ -133,7 +133,7 @@ class Differentiable:
             brief=self.backend.brief,
             depth="score",
             max_defects=self.judge.max_defects,
-            images=1 + (rubric.details if self.backend.size else 0),
+            images=self.judge.asking.views,
             facts=facts,
         )
         return messages, walker.Reading.of(form, self.backend.wording)

@@ -183,11 +183,11 @@ def _seen(found: Verdict, picture: Image.Image, prompt: str, key: str) -> str:
 def _box(defect: Defect, n: int, size: tuple[int, int], key: str) -> str:
     """A region on the picture: a button, so that keys reach it, with its explanation as a tip."""
     x1, y1, x2, y2 = _relative(defect.box, size)
-    place = f"left:{x1:.2f}%;top:{y1:.2f}%;width:{x2 - x1:.2f}%;height:{y2 - y1:.2f}%"
     sides = f"{'j-left' if x1 + x2 > 100 else 'j-right'} {'j-up' if y1 > 45 else 'j-down'}"
     tip = f"<b>{_text(defect.kind)}</b> {_text(defect.explanation)}"
     return (
-        f'<button type="button" class="j-box {sides} {_color(n)}" style="{place}" data-region="{n}" '
+        f'<button type="button" class="j-box {sides} {_color(n)}" style="{_place(defect, size)}" '
+        f'data-region="{n}" '
         f'aria-label="Region {n + 1}: {_text(defect.kind)}" aria-describedby="{key}-tip-{n}">'
         f'<span class="j-tag" aria-hidden="true">{n + 1}</span>'
         f'<span class="j-tip" role="tooltip" id="{key}-tip-{n}">{tip}</span></button>'
@@ -223,9 +223,7 @@ def _heat_maps(found: Verdict, picture: Image.Image) -> str:
     size = found.size or picture.size
     figures = [_heat_map(small, found.heat.score, "the score", "", "")]
     for n, (defect, url) in enumerate(zip(found.defects, found.heat.defects, strict=True)):
-        x1, y1, x2, y2 = _relative(defect.box, size)
-        place = f"left:{x1:.2f}%;top:{y1:.2f}%;width:{x2 - x1:.2f}%;height:{y2 - y1:.2f}%"
-        box = f'<span class="j-frame" style="{place}"></span>'
+        box = f'<span class="j-frame" style="{_place(defect, size)}"></span>'
         tag = f'<span class="j-tag">{n + 1}</span> {_text(defect.kind)}'
         figures.append(_heat_map(small, url, tag, f' class="{_color(n)}" data-region="{n}"', box))
     about = '<span class="j-fine">where a change of the picture would change the answer most</span>'
@@ -362,6 +360,12 @@ def _bar(share: float) -> str:
 
 def _color(n: int) -> str:
     return f"j-c{n % _PALETTE}"
+
+
+def _place(defect: Defect, size: tuple[int, int]) -> str:
+    """Where on the picture a region lies, as a style."""
+    x1, y1, x2, y2 = _relative(defect.box, size)
+    return f"left:{x1:.2f}%;top:{y1:.2f}%;width:{x2 - x1:.2f}%;height:{y2 - y1:.2f}%"
 
 
 def _relative(box: Box, size: tuple[int, int]) -> Box:
