@@ -11,9 +11,9 @@ looks are spent in this order:
    over both looks, and under a half it is dropped.
 3. At depth `verdict`: overlapping tiles of what the model's own view of the picture has lost, as small as
    the budget allows. What is found in one, and not cut off by its edge, and what the first look has found
-   must be found at the same place in all windows of `AGAIN` but `MISSES`, each of another size and place:
-   real damage stays where it is, what an unusual cut suggests does not. The confidence is the mean over all
-   looks.
+   is looked for at the same place in the windows of `AGAIN`, each of another size and place: real damage
+   stays where it is, what an unusual cut suggests does not. The confidence is the mean over all looks, one
+   that misses it counting 0; a finding that was missed stays if it reaches `SURE` all the same.
 
 Two findings are one when they overlap by `SAME` (intersection over union) or `INSIDE` of the smaller one
 lies in the other; the surer one stays. As many stay as the rubric asks for, the surest first.
@@ -51,15 +51,14 @@ VIEWS = (1.0, 0.9)
 """Elements are asked again in parts of these shares of the picture's sides, about its middle: on their own,
 and a little larger. Smaller parts cut off what is asked for."""
 SURE = 0.7
-"""Confidence of a defect that needs no other look."""
+"""Confidence of a defect that needs no other look, and the mean one of a finding in a tile that a look has
+missed: with those of `AGAIN`, one may, if the others are sure."""
 CLOSE = 0.75
 """Share of the picture's sides in which an unsure defect is looked at again, or of a tile if that is less."""
 AGAIN = ((0.9, 6.0, 0.16, -0.14), (0.7, 1.6, 0.0, 0.0), (0.8, 3.0, -0.15, 0.12))
 """Windows about a finding: least side, in sides of a tile and in sides of the finding, and how far to the
 right and down, in its own sides. The first shows it among what is around it, where the part of a large
 figure is seen to belong to it; the second closely; the third in between."""
-MISSES = 1
-"""In so many of them it may be missed."""
 TILED = 0.75
 """Share of the looks that are left which go into tiles; the others follow up what is found in them."""
 SAME = 0.3
@@ -165,10 +164,17 @@ class _Finding:
         self.last, self.scales = again, scales
         self.confidences.append(again.confidence)
 
+    def mean(self, to_come: int = 0) -> float:
+        """Its confidence over all looks, a miss counting 0, if so many more will be sure of it."""
+        return (sum(self.confidences) + to_come) / (len(self.confidences) + self.misses + to_come)
+
+    def may_stay(self, to_come: int) -> bool:
+        """Whether no look has missed it, or it can still be sure on the whole."""
+        return not self.misses or self.mean(to_come) >= SURE
+
     def averaged(self) -> Defect:
-        """By all looks at it: the last one's words and box, the mean confidence, a miss counting 0."""
-        mean = sum(self.confidences) / (len(self.confidences) + self.misses)
-        return self.last.model_copy(update={"confidence": mean})
+        """By all looks at it: the last one's words and box, the mean confidence."""
+        return self.last.model_copy(update={"confidence": self.mean()})
 
 
 class _Closer:
@@ -231,9 +237,9 @@ class _Closer:
             sure = [d for d in self.defects if d.family == "artifact"]
             self.defects = [d for d in self.defects if d.family != "artifact"]
             findings = [_Finding(defect) for defect in _fused([*sure, *found])]
-            for share, about, right, down in AGAIN:
+            for done, (share, about, right, down) in enumerate(AGAIN, 1):
                 yield from self._follow(findings, share * side, about, (right, down))
-                findings = [one for one in findings if one.misses <= MISSES]
+                findings = [one for one in findings if one.may_stay(len(AGAIN) - done)]
             self.defects += [one.averaged() for one in findings]
             self.floors += [one.scales for one in findings]
         return answers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from PIL import Image
@@ -23,10 +23,17 @@ class Seer:
     size: int | None = SIDE
 
     def __init__(
-        self, *, dreams: bool = False, elements: Sequence[float] = (), confidence: float = 0.9
+        self,
+        *,
+        dreams: bool = False,
+        elements: Sequence[float] = (),
+        confidence: float = 0.9,
+        blinks: Collection[int] = (),
     ) -> None:
         self.dreams, self.confidence = dreams, confidence
         """Whether it also names a region that is not there, always at the same place of what it is shown."""
+        self.blinks, self.patches = blinks, 0
+        """Which of the patches it was shown it overlooks, counted from 1, and how many there were."""
         self.elements = list(elements)
         """Probabilities it gives to elements, one for each time it is asked for any; then 0.99."""
         self.rounds: list[tuple[str, int]] = []
@@ -66,7 +73,9 @@ class Seer:
         pixels = np.asarray(image).astype(int)
         red = (pixels[..., 0] > 180) & (pixels[..., 1] < 90) & (pixels[..., 2] < 90)
         ys, xs = np.flatnonzero(red.any(1)), np.flatnonzero(red.any(0))
-        if len(xs) >= LEAST and len(ys) >= LEAST:
+        there = len(xs) >= LEAST and len(ys) >= LEAST
+        self.patches += there
+        if there and self.patches not in self.blinks:
             height, width = red.shape
             edges = (xs[0] / width, ys[0] / height, (xs[-1] + 1) / width, (ys[-1] + 1) / height)
             boxes.append([round(1000 * edge) for edge in edges])

@@ -49,6 +49,22 @@ def test_a_finding_that_moves_with_the_cut_is_dropped() -> None:
     assert sum(iou(box, PATCH) > 0.5 for box in boxes) == 1
 
 
+@pytest.mark.parametrize(
+    ("confidence", "missed", "left"),
+    [(0.6, 0, 1), (0.99, 1, 1), (0.9, 1, 0), (0.99, 2, 0), (1.0, 3, 0)],
+)
+def test_a_finding_that_was_missed_stays_only_if_the_other_looks_were_sure(
+    confidence: float, missed: int, left: int
+) -> None:
+    shown = Seer()
+    look(shown, large(), looks=400)
+    blinks = range(shown.patches - missed + 1, shown.patches + 1)  # in the last windows
+    found = look(Seer(confidence=confidence, blinks=blinks), large(), looks=400).defects
+    assert len(found) == left
+    if found:
+        assert found[0].confidence == pytest.approx(confidence * (4 - missed) / 4)
+
+
 def test_a_defect_on_the_seam_of_two_tiles_is_one_finding() -> None:
     for x in range(640, 720, 16):
         patch = (float(x), 300.0, x + 16.0, 316.0)

@@ -18,7 +18,7 @@ from finetune.scenes.facts import score_of, severity_of
 from finetune.scenes.figures import BUILDERS
 from finetune.scenes.large import draw_large
 from finetune.scenes.tiles import draw_tiles
-from finetune.scenes.write import write_tiles
+from finetune.scenes.write import seeds, write_tiles
 from judge.elements import split
 from judge.errors import InputError
 from judge.types import LabelledSample
@@ -258,6 +258,11 @@ def test_parts_of_a_large_scene_hold_its_defect_whole_or_not_at_all(tmp_path):
             assert 0 <= x1 < x2 <= 224 and 0 <= y1 < y2 <= 224
         assert (row.labels.dimensions["structure"] < 4.2) == bool(row.labels.defects)
     assert sum(bool(row.labels.defects) for row in rows) == 6
+
+
+def test_a_defect_at_the_edge_of_its_part_ends_there_to_the_last_digit():
+    first, *_ = draw_tiles(seeds(21, 7016)[-1])  # by floating point it would end at 224.00000000000003
+    assert first.sample.labels.defects[0].box[2] == 224.0
 
 
 def test_the_parts_of_one_scene_show_the_same_defect():

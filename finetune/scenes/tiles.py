@@ -15,7 +15,7 @@ from PIL import Image
 from finetune.scenes.facts import SIZE, loss_of, severity_of
 from finetune.scenes.large import Large, draw_large
 from judge.looks import PART
-from judge.regions import common, scale, shifted
+from judge.regions import clip, common, scale, shifted
 from judge.types import Box, DefectLabel, LabelledSample, Labels
 
 FROM = (1344, 1008)
@@ -88,6 +88,7 @@ def _tile(large: Large, part: Box, flaw: DefectLabel | None) -> Tile:
     labels = Labels(attributes={"degradation": "none"}, dimensions={"structure": 5.0})
     if flaw is not None:
         box = scale(shifted(flaw.box, -x1, -y1), SIZE / (x2 - x1), SIZE / (y2 - y1))
+        box = clip(box, SIZE, SIZE)  # floating point leaves 224.00000000000003 now and then
         labels.defects = [flaw.model_copy(update={"box": box, "severity": severity_of(box, SIZE)})]
         labels.dimensions = {"structure": 1 + 4 * max(0.0, 1 - loss_of(box, SIZE))}
     return Tile(image, LabelledSample(prompt=PART, elements=[], labels=labels))

@@ -330,7 +330,8 @@ def _asked(desk: _Desk, key: str = "", heat: bool = False) -> list[Any]:
         max_lines=8,
         elem_id=f"j-{key}prompt",
     )
-    with gr.Accordion("More: elements, rubric, depth", open=False, elem_id=f"j-{key}more"):
+    more = "More: elements, rubric, depth, heat maps" if heat else "More: elements, rubric, depth"
+    with gr.Accordion(more, open=False, elem_id=f"j-{key}more"):
         elements = gr.Textbox(
             label="Elements",
             info="Statements to check, separated by commas. Left empty, they are taken from the prompt.",
