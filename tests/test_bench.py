@@ -549,6 +549,30 @@ def test_elements_without_the_label_file_are_skipped_with_a_reason() -> None:
         assert "give --labels" in json.loads(result.stdout)["skipped"]
 
 
+def test_a_student_is_measured_beside_its_teacher_on_photographs_that_are_held_out(tmp_path: Path) -> None:
+    from finetune.photos.pool import is_held_out
+
+    (tmp_path / "clive_train/images").mkdir(parents=True)
+    names = [f"{n}.png" for n in range(24)]
+    lines = ["image,mos_0_100,std"]
+    for n, name in enumerate(names):
+        pixels = np.random.default_rng(n).integers(100 - 4 * n, 110 + 4 * n, (96, 128, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "clive_train/images" / name)
+        lines.append(f"{name},{90 - n},10")
+    (tmp_path / "clive_train/labels.csv").write_text("\n".join(lines) + "\n")
+    result = invoke("student", "--data", str(tmp_path), "--count", "5", "--rounds", "1", "--json")
+    assert result.exit_code == 0, result.stderr
+    told = json.loads(result.stdout)
+    assert (told["student"], told["teacher"]) == ("embedded-student", "embedded")
+    assert told["photographs"]["pictures"] == sum(map(is_held_out, names)) > 3
+    assert told["scenes"]["pictures"] == 5
+    for found in (told["photographs"], told["scenes"]):
+        assert -1 <= found["student_srcc"] <= 1 and -1 <= found["teacher_srcc"] <= 1
+        assert found["times"] == pytest.approx(found["teacher_ms"] / found["student_ms"])
+    result = invoke("student", "--data", str(tmp_path / "gone"))
+    assert result.exit_code == 2 and "clive_train/labels.csv" in result.stderr
+
+
 def test_all_keeps_what_was_measured_when_a_part_fails(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

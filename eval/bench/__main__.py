@@ -105,6 +105,18 @@ def measure_photos(
         return {**part.run(judge, data, contents, batch, tick), **named(model, adapter)}
 
 
+def measure_student(
+    data: Path, count: int, seed: int, rounds: int, models: Mapping[str, str], batch: int
+) -> dict[str, Any]:
+    """A student and its teacher, `models` by these names."""
+    from eval.bench import student as part
+
+    judges = {name: open_judge(model, None, "quality") for name, model in models.items()}
+    with progress("student", 4 * (rounds + 1)) as tick:
+        result = part.run(judges, data, count, seed, rounds=rounds, batch=batch, tick=tick)
+    return {**result, "seed": seed, **models}
+
+
 def measure_backend(seed: int, rounds: int, model: str, adapter: str | None) -> dict[str, Any]:
     """Speed of the judge."""
     from eval.bench import backend as part
@@ -331,6 +343,22 @@ def photos(
 ) -> None:
     """Opinions and strengths of distortions by the judge and by measured facts, beside BRISQUE and SVR."""
     show("photos", lambda: measure_photos(data, contents, model, adapter, batch), as_json)
+
+
+@app.command()
+def student(
+    data: Annotated[Path, typer.Option(help="Folder with clive_train (LIVE in the Wild).")],
+    count: Annotated[int, typer.Option(min=2, help="How many scenes are drawn.")] = 300,
+    seed: Seed = 12,
+    rounds: Annotated[int, typer.Option(min=1, help="How often both are timed on everything.")] = 3,
+    model: Annotated[str, typer.Option(help="The student, by name or folder.")] = "embedded-student",
+    teacher: Annotated[str, typer.Option(help="Model name or folder of its teacher.")] = "embedded",
+    batch: Batch = 16,
+    as_json: Json = False,
+) -> None:
+    """A student of `quality` beside its teacher: ranking of held-out photographs and scenes, and time."""
+    models = {"student": model, "teacher": teacher}
+    show("student", lambda: measure_student(data, count, seed, rounds, models, batch), as_json)
 
 
 @app.command()

@@ -45,16 +45,16 @@ def run(judge: Any, data: Path, contents: int, batch: int, tick: Callable[[], No
         InputError: a data set is not there.
     """
     found: dict[str, Measure] = {}
-    known, held = _opinions(data)
+    known, held = opinions(data)
     photographs, truth = [read_rgb(path) for path, _ in held], np.array([mos for _, mos in held])
     words = not judge.asking.card.wordless  # a student answers at score depth alone
-    opinions = {
+    opined = {
         **({"judge": _scores(judge, photographs, "verdict", batch)} if words else {}),
         "judge_score_depth": _scores(judge, photographs, "score", batch),
         "seems_good": _estimates(photographs, "seems_good", tick),
         "brisque_svr": _brisque(known, held),
     }
-    for name, predicted in opinions.items():
+    for name, predicted in opined.items():
         found[f"{name}_srcc"] = srcc(predicted, truth, interval=True)
         found[f"{name}_plcc"] = plcc(predicted, truth, interval=True)
     within, judged = dict[str, float](), dict[str, float]()
@@ -78,8 +78,12 @@ def run(judge: Any, data: Path, contents: int, batch: int, tick: Callable[[], No
 Rated = list[tuple[str, float]]
 
 
-def _opinions(data: Path) -> tuple[Rated, Rated]:
-    """Picture files with mean opinions: those trained on, and those held out."""
+def opinions(data: Path) -> tuple[Rated, Rated]:
+    """Picture files of `clive_train` with mean opinions: those trained on, and those held out.
+
+    Raises:
+        InputError: the data set is not in the folder.
+    """
     folder = data / "clive_train"
     if not (folder / "labels.csv").is_file():
         raise InputError(
