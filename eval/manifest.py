@@ -55,7 +55,7 @@ def _survey(plan: Plan) -> tuple[str, Tally]:
 
 def _trace(item: Item, root: Path) -> bytes:
     """What an item is made of, wherever the data lies: its text, its labels, its media's name and size."""
-    regions = {"area": True, "defects": {"__all__": {"mask"}}}
+    regions: Any = {"area": True, "defects": {"__all__": {"mask"}}}
     text = item.model_dump_json(exclude={"image": True, "video": True, "reference": True, "labels": regions})
     media = [_trace_media(source, root) for source in (item.image, item.video, item.reference)]
     return "\0".join((text, *media)).encode("utf-8", "surrogateescape")

@@ -129,8 +129,8 @@ def pass_over(todo: Iterator[Item], out: Path, tally: Tally, batch: int) -> list
                 os.truncate(path, end)
             else:
                 take(last)
-                with path.open("ab") as file:
-                    file.write(b"\n")
+                with path.open("ab") as longer:
+                    longer.write(b"\n")
     tally.before = tally.done
     begun = tally.done % batch
     return list(latest)[len(latest) - begun :]

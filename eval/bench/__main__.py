@@ -99,9 +99,10 @@ def measure_photos(
 ) -> dict[str, Any]:
     """The judge of photographs, and the estimators of measured facts."""
     from eval.bench import photos as part
+    from finetune.photos.distortions import MAKERS
 
     judge = open_judge(model, adapter, "quality")
-    with progress("photos", 105 + contents * len(part.MAKERS) * len(part.STRENGTHS)) as tick:
+    with progress("photos", 105 + contents * len(MAKERS) * len(part.STRENGTHS)) as tick:
         return {**part.run(judge, data, contents, batch, tick), **named(model, adapter)}
 
 

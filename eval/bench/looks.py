@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from eval.bench.scenes import draw_scenes, scene_seeds
-from eval.metrics import bootstrap
+from eval.metrics import Interval, bootstrap
 from finetune.scenes.large import Large, draw_large
 from judge.agent import UNDECIDED, USUAL
 from judge.regions import iou
@@ -68,9 +68,7 @@ def large_pictures(
                     rows["clean_without"].append(not _artifacts(before))
                 tick()
     names = ("found", "found_without", "clean")
-    intervals = {
-        name: bootstrap(lambda draw, r=rows[name]: _mean([r[i] for i in draw]), count) for name in names
-    }
+    intervals = {name: _interval(rows[name]) for name in names}
     return {
         "found": _mean(rows["found"]),
         "found_50": _mean(rows["found_50"]),
@@ -127,6 +125,10 @@ def _overlap(verdict: Verdict, flaw: DefectLabel) -> float:
 def _grouped(seeds: Sequence[int]) -> Iterator[Sequence[int]]:
     for start in range(0, len(seeds), BATCH):
         yield seeds[start : start + BATCH]
+
+
+def _interval(values: Sequence[float]) -> Interval:
+    return bootstrap(lambda draw: _mean([values[at] for at in draw]), len(values))
 
 
 def _mean(values: Sequence[float]) -> float | None:

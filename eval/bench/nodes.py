@@ -8,6 +8,7 @@ must come once, and its verdict be that of a run in one process.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import time
@@ -91,9 +92,10 @@ def two_nodes() -> Iterator[Callable[[], None]]:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.getcwd(), before]))
     started = Cluster(initialize_head=True, head_node_args=NODE)
     try:
-        second = started.add_node(**{name: NODE[name] for name in ("num_cpus", "object_store_memory")})
+        own: dict[str, Any] = {name: NODE[name] for name in ("num_cpus", "object_store_memory")}
+        second = started.add_node(**own)
         started.wait_for_nodes()
-        ray.init(started.address, log_to_driver=False, logging_level="ERROR")
+        ray.init(started.address, log_to_driver=False, logging_level=logging.ERROR)
         yield partial(started.remove_node, second)
     finally:
         ray.shutdown()

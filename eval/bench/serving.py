@@ -30,7 +30,7 @@ from judge.errors import InputError, JudgeError
 from judge.types import Depth, Sample
 
 RATE = {"verdict": "verdicts_per_s", "score": "scores_per_s"}
-ASKED = (
+ASKED: tuple[tuple[str, str, Depth, float | None], ...] = (
     ("walker", "generate", "score", 5.0),
     ("walker", "bare_forward", "score", 0.75),
     ("walker", "generate", "verdict", 1.5),

@@ -66,10 +66,10 @@ def run(
 
 def _compared(
     judges: dict[str, Any], truth: Truth, rounds: int, batch: int, tick: Callable[[], None]
-) -> tuple[dict[str, Any], dict[str, list[float]]]:
+) -> tuple[dict[str, Any], dict[str, list[float | None]]]:
     asked = [{"image": path} for path, _ in truth]
     told: dict[str, Any] = {"pictures": len(asked)}
-    intervals = {}
+    intervals: dict[str, list[float | None]] = {}
     for name, judge in judges.items():  # the first visit loads the model, and is not timed
         scores = [verdict.score for verdict in judge.many(asked, depth="score", batch=batch)]
         predicted = np.array([np.nan if score is None else score for score in scores])

@@ -108,7 +108,7 @@ def _style() -> Iterator[None]:
         raise InputError(
             "matplotlib", None, "matplotlib 3.9 or newer", "install it: pip install 'judge[eval]'"
         ) from None
-    settings = {
+    settings: dict[Any, Any] = {
         "svg.fonttype": "none", "svg.hashsalt": "judge", "text.parse_math": False, "font.size": 10,
         "axes.spines.top": False, "axes.spines.right": False, "axes.titleweight": "bold",
         "axes.titlesize": 10, "axes.titlelocation": "left", "axes.axisbelow": True, "lines.linewidth": 1.6,
@@ -278,7 +278,7 @@ def _dots(axes: Any, measures: Sequence[Measure], shift: float, color: str, labe
     """Values with their intervals, one a row."""
     for row, measure in enumerate(measures):
         span = measure.interval
-        if span is not None and span.low is not None:
+        if span is not None and span.low is not None and span.high is not None:
             axes.plot([span.low, span.high], [row + shift] * 2, color=color, linewidth=2.2, alpha=0.5,
                       solid_capstyle="round")  # fmt: skip
     there = [(m.value, row + shift) for row, m in enumerate(measures) if m.value is not None]
@@ -345,7 +345,7 @@ def _kindness(axes: Any, facts: Facts, palette: Palette) -> None:
     for number, run in enumerate(facts.runs):
         for step in (steps := _steps(facts, run)):
             span = step.human.interval
-            if span is not None and span.low is not None:
+            if span is not None and span.low is not None and span.high is not None:
                 axes.plot([step.predicted] * 2, [span.low, span.high], color=palette.run(number), alpha=0.45)
                 low, high = min(low, span.low), max(high, span.high)
         x, y = [s.predicted for s in steps], [s.human.value or 0.0 for s in steps]

@@ -47,7 +47,7 @@ class Local:
     def __init__(self, model: str, adapter: str | None, samples: Sequence[Sample], batch: int) -> None:
         self.samples, self.batch = samples, batch
         self.judge = Judge(model, adapter=adapter, backend="transformers", batch=batch)
-        self.loaded = {"model": model, "adapter": adapter, "batch": batch}
+        self.loaded: dict[str, Any] = {"model": model, "adapter": adapter, "batch": batch}
         self._kept: dict[Any, Any] = {}
 
     def start(self) -> dict[str, dict[str, Any]]:
@@ -91,12 +91,13 @@ class Local:
     def _lengths(self, depth: Depth) -> list[int]:
         """Tokens of each sample's right answer, by the walker, and of the mark that ends it."""
         if ("lengths", depth) not in self._kept:
-            backend = self.judge.backend
+            backend = self._backend
             asks = [self.judge.asking.prepare(sample, depth).ask for sample in self.samples]
             replies = backend.choose(asks) if depth == "score" else backend.complete(asks)
             texts = [reply.text if isinstance(reply, Reply) else "" for reply in replies]
             self._kept["lengths", depth] = [len(backend.wording.plain(text)) + 1 for text in texts]
-        return self._kept["lengths", depth]
+        lengths: list[int] = self._kept["lengths", depth]
+        return lengths
 
     # -- transformers' generate ----------------------------------------------------------------------
 
@@ -120,6 +121,11 @@ class Local:
         return Transformers(**self.loaded, quick=False)._model
 
     @property
+    def _backend(self) -> Any:
+        """The judge's, of whose inner parts the others are made."""
+        return self.judge.backend
+
+    @property
     def _model(self) -> Any:
         self._stock.model.rope_deltas = None  # left over from the generation before
         return self._stock
@@ -127,7 +133,7 @@ class Local:
     @cached_property
     def _processor(self) -> Any:
         """One of their own: outlines changes what it is given."""
-        processor = copy.deepcopy(self.judge.backend._processor)
+        processor = copy.deepcopy(self._backend._processor)
         processor.tokenizer.padding_side = "left"
         return processor
 
@@ -182,7 +188,7 @@ class Local:
         def ask() -> None:
             list(self.judge.many(self.samples, depth="score", batch=self.batch))
 
-        return recorded(self.judge.backend._model, ask)
+        return recorded(self._backend._model, ask)
 
 
 def _fits(ask: Ask, text: str) -> bool:

@@ -46,10 +46,10 @@ class Vllm:
 
     def start(self) -> dict[str, dict[str, Any]]:
         try:
-            self.backend: Any = self.judge.backend
+            backend: Any = self.judge.backend
         except JudgeError as error:
             raise CannotRun(str(error)) from None
-        room = self.backend._engine.vllm_config.scheduler_config.max_num_seqs
+        self.backend, room = backend, backend._engine.vllm_config.scheduler_config.max_num_seqs
         return {name: {"sequences": room} for name in NAMES}
 
     def stop(self) -> None:
