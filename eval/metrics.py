@@ -713,9 +713,12 @@ def calibration(probabilities: Sequence[float], truth: Sequence[bool], *, bins: 
 
 
 def expected_calibration_error(
-    probabilities: Sequence[float], truth: Sequence[bool], *, bins: int = 10, interval: bool = False
+    probabilities: Sequence[float], truth: Sequence[float], *, bins: int = 10, interval: bool = False
 ) -> Measure:
-    """Mean distance, 0..1, of what was said from what was true, over equally wide bins by their counts."""
+    """Mean distance, 0..1, of what was said from what was true, over equally wide bins by their counts.
+
+    The truth of an answer may be a share: of the people who gave it, for example.
+    """
     p, places, t = _binned(probabilities, truth, bins)
     if not len(p):
         return Measure(None, "there is nothing to compare", 0)
@@ -730,7 +733,7 @@ def expected_calibration_error(
 
 
 def _binned(
-    probabilities: Sequence[float], truth: Sequence[bool], bins: int
+    probabilities: Sequence[float], truth: Sequence[float], bins: int
 ) -> tuple[Floats, NDArray[np.intp], Floats]:
     p, t = _pairs(probabilities, truth)
     if len(p) and (p.min() < 0 or p.max() > 1):

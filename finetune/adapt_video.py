@@ -9,6 +9,7 @@ The vision tower and the base stay as they are; what it sees of each frame is in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -26,9 +27,13 @@ from judge.rubric import Rubric
 def look(trunk: Trunk, batch: Batch) -> Tensor:
     """Last hidden states (B, L, width) of the language model over clips whose frames were seen before."""
     h = trunk.language.embed_tokens(batch.ids)
-    place = lambda parts: torch.cat([part.flatten(0, 1) for part in parts]).to(h.dtype)  # noqa: E731
-    h = h.masked_scatter(batch.film[..., None], place([clip.tokens for clip in batch.pictures]))
-    deep = [place(list(level)) for level in zip(*(clip.deep for clip in batch.pictures), strict=True)]
+
+    def place(parts: Sequence[Tensor]) -> Tensor:
+        return torch.cat([part.flatten(0, 1) for part in parts]).to(h.dtype)
+
+    tokens = [clip.tokens for clip in batch.pictures if clip.tokens is not None]
+    h = h.masked_scatter(batch.film[..., None], place(tokens))
+    deep = [place(level) for level in zip(*(clip.deep for clip in batch.pictures), strict=True)]
     rotary, mask = trunk.language.rotary_emb(h, batch.positions), batch.mask()
     for i, layer in enumerate(trunk.language.layers):
         h = layer(h, attention_mask=mask, position_embeddings=rotary)

@@ -120,7 +120,8 @@ def cells_of(area: Area) -> NDArray[np.bool_]:
     across = np.clip(np.minimum(area[2], edge[1:]) - np.maximum(area[0], edge[:-1]), 0, None)
     down = np.clip(np.minimum(area[3], edge[1:]) - np.maximum(area[1], edge[:-1]), 0, None)
     share = down[:, None] * across[None] * (CELLS / PIXELS) ** 2
-    return (share >= min(0.3, share.max() * 0.99)).reshape(-1)
+    covered: NDArray[np.bool_] = share >= min(0.3, share.max() * 0.99)
+    return covered.reshape(-1)
 
 
 @dataclass

@@ -29,7 +29,7 @@ from judge.judge import Judge
 from judge.likeness import measured
 from judge.types import Depth, Verdict
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 FOLDS = 5
 LEAST = 30
 """Fewest labelled pictures that a calibration is fitted on."""

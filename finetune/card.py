@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from finetune.lora.run import RUN
+from finetune.folders import RUN
 from judge.errors import InputError
 
 CARD = "MODEL_CARD.md"

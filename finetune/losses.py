@@ -44,9 +44,9 @@ class Helps(nn.Module):
         self.gap = nn.Linear(width, 2)
         self.none = nn.Parameter(torch.randn(3, width) * 0.02)
         self.scale = nn.Parameter(torch.full((3,), 2.3))
-        word = lambda w: tokenizer.encode(w)[0]  # noqa: E731
         self.words = [
-            torch.tensor([[word(w), word(f" {w}")] for w in group]) for group in (KINDS, COLORS, DEFECTS)
+            torch.tensor([[tokenizer.encode(form)[0] for form in (w, f" {w}")] for w in group])
+            for group in (KINDS, COLORS, DEFECTS)
         ]
 
     def forward(
@@ -56,11 +56,10 @@ class Helps(nn.Module):
         b = len(batch.pictures)
         heads = self.patch(seen.patches.float()).split(_PATCH_HEADS, -1)
         truth = batch.patches.flatten(2)[:, :, order]
-        rare = lambda n: torch.tensor([0.25] + [1.0] * n)  # noqa: E731
         out = {}
         for i, name in enumerate(("kind", "color", "defect")):
             out[name] = F.cross_entropy(
-                heads[i].flatten(0, 1), truth[:, i].flatten(), weight=rare(_PATCH_HEADS[i] - 1)
+                heads[i].flatten(0, 1), truth[:, i].flatten(), weight=_rare(_PATCH_HEADS[i] - 1)
             )
         every = batch.globals[:, None].expand(-1, heads[0].shape[1], -1)
         out["globals"] = sum(
@@ -103,9 +102,14 @@ class Helps(nn.Module):
             out[name] = F.cross_entropy(
                 (z @ table.T * self.scale[i].exp()).flatten(0, 1),
                 merged[:, i].flatten(),
-                weight=rare(len(self.words[i])),
+                weight=_rare(len(self.words[i])),
             )
         return out
+
+
+def _rare(n: int) -> Tensor:
+    """Weights of no class, which most patches are of, and of n others."""
+    return torch.tensor([0.25] + [1.0] * n)
 
 
 class Answers:
@@ -128,12 +132,8 @@ class Answers:
             batch: the batch.
             asked: (B, L - 1) True where the next token is asked for.
         """
-        pick = lambda t: t[:, 1:][asked]  # noqa: E731
         target, how, weight, grades = (
-            pick(batch.targets),
-            pick(batch.how),
-            pick(batch.weights),
-            pick(batch.grades),
+            known[:, 1:][asked] for known in (batch.targets, batch.how, batch.weights, batch.grades)
         )
         log = logits.float().log_softmax(-1)
         loss = -log.gather(-1, target[:, None])[:, 0]

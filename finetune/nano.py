@@ -207,12 +207,12 @@ def spawn(run: Any, workers: int, settings: Any, *more: Any) -> None:
     else:
         import socket
 
-        import torch
+        from torch.multiprocessing.spawn import spawn as start
 
         with socket.socket() as free:  # two trainings on one machine must not meet
             free.bind(("127.0.0.1", 0))
             settings.port = free.getsockname()[1]
-        torch.multiprocessing.spawn(run, (workers, settings, *more), workers)
+        start(run, (workers, settings, *more), workers)
 
 
 @app.command()
@@ -275,7 +275,7 @@ def smoke(out: Path, seed: int = 0) -> None:
         Size(vision_width=128, vision_depth=4, width=128, depth=4, inner=384),
         seed,
     )
-    common = {"held": out / "held", "seed": seed, "measure_every": 60.0}
+    common: dict[str, Any] = {"held": out / "held", "seed": seed, "measure_every": 60.0}
     pretrain([out / "pool"], out / "init", out=out / "base", steps=250, **common)
     adapt([out / "pool"], out / "base/model", out=out / "judge", steps=20, **common)
     run(out / "base/model", out / "judge/adapter", out / "nano")

@@ -219,7 +219,7 @@ class Trunk:
         # A still picture is two equal frames to Qwen: the two temporal slices of the kernel add up.
         kernel = v.patch_embed.proj.weight.sum(2).reshape(-1, 3 * PATCH * PATCH)
         h = F.linear(x, kernel, v.patch_embed.proj.bias) + v.pos_embed.weight[self.order]
-        deep = []
+        deep = list[Tensor]()
         for i, block in enumerate(v.blocks):
             h = h + self._attend(block.attn, block.norm1(h))
             h = h + block.mlp(block.norm2(h))
@@ -232,7 +232,8 @@ class Trunk:
         q, k, value = attention.qkv(h).view(b, n, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
         cos, sin = self.cos, self.sin
         out = F.scaled_dot_product_attention(q * cos + _rotate(q) * sin, k * cos + _rotate(k) * sin, value)
-        return attention.proj(out.transpose(1, 2).reshape(b, n, -1))
+        attended: Tensor = attention.proj(out.transpose(1, 2).reshape(b, n, -1))
+        return attended
 
     def read(
         self,
@@ -289,4 +290,5 @@ class Trunk:
         cos, sin = rotary
         q = q * cos[row, column][:, None] + _rotate(q) * sin[row, column][:, None]
         k = k * cos[:, keys] + _rotate(k) * sin[:, keys]
-        return torch.einsum("shd,snd->shn", q.float(), k.float()[row]) * dim**-0.5
+        logits: Tensor = torch.einsum("shd,snd->shn", q.float(), k.float()[row]) * dim**-0.5
+        return logits

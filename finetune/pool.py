@@ -31,16 +31,21 @@ def patches_of(scene: Scene) -> NDArray[np.uint8]:
     """What each patch shows: (3, 14, 14), index + 1 of kind, colour and defect, 0 where none prevails."""
     out = np.zeros((3, GRID, GRID), np.uint8)
     colors = list(COLORS)
-    share = lambda mask: mask.reshape(GRID, PATCH, GRID, PATCH).mean((1, 3))  # noqa: E731
     for n, thing in enumerate(scene.facts.things):
-        covered = share(scene.things == n + 1) > 0.25
+        covered = _shares(scene.things == n + 1) > 0.25
         out[0][covered], out[1][covered] = KINDS.index(thing.kind) + 1, colors.index(thing.color) + 1
     for flaw in scene.facts.flaws:
         box = np.zeros_like(scene.things)
         x0, y0, x1, y1 = flaw.box
         box[y0:y1, x0:x1] = 1
-        out[2][share(box) > 0.3] = DEFECTS.index(flaw.kind) + 1
+        out[2][_shares(box) > 0.3] = DEFECTS.index(flaw.kind) + 1
     return out
+
+
+def _shares(mask: NDArray[np.bool_ | np.uint8]) -> NDArray[np.float64]:
+    """What share of each patch a mask covers."""
+    shares: NDArray[np.float64] = mask.reshape(GRID, PATCH, GRID, PATCH).mean((1, 3))
+    return shares
 
 
 def _draw_one(flaws: tuple[float, ...], seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Facts]:

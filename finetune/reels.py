@@ -38,6 +38,7 @@ from judge.backends.film import reel as reel_of
 from judge.backends.film import words
 from judge.backends.tokens import Wording
 from judge.rubric import Rubric
+from judge.types import Depth
 
 PART = 50
 
@@ -128,7 +129,7 @@ def task(r: Random, clip: Reel, seen: Reel, rubric: Rubric, *, score_only: bool)
     soft = {**{f"dimensions.{k}": v for k, v in labels.dimensions.items()}, "score": labels.score}
     values: dict[str, Any] = {"elements": {e.name: e.present for e in asked}} if asked else {}
     values |= {k.removeprefix("dimensions."): round(v) for k, v in soft.items()}
-    depth = "score" if score_only else "verdict"
+    depth: Depth = "score" if score_only else "verdict"
     form = rubric.form(names).at_depth(depth)
     messages = rubric.messages(sample.prompt, names, brief=True, depth=depth, images=0, facts=clip.measured)
     return Task(

@@ -7,7 +7,7 @@ adapter. Texts are drawn afresh at every visit of a picture.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, get_args
@@ -29,7 +29,7 @@ from finetune.scenes.vocabulary import (
 )
 from judge.form import Box, Choice, Form, Object, Repeat, Text
 from judge.rubric import Rubric
-from judge.types import ElementLabel, Severity
+from judge.types import Depth, ElementLabel, Severity
 
 Area = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels."""
@@ -42,7 +42,7 @@ class Task:
     user: str
     form: Form
     values: dict[str, Any]
-    areas: dict[str, Area] = field(default_factory=dict)
+    areas: Mapping[str, Area] = field(default_factory=dict)
     """For boxes in the answer: blank path of the box -> where it is."""
     grounded: bool = False
     """Whether objects named in the user's text and in keys of the answer are to be looked for."""
@@ -232,7 +232,7 @@ def judge(r: Random, facts: Facts, rubric: Rubric, *, score_only: bool) -> Task:
     asked = ask(r, facts, r.choice([0, 1, 2, 2, 3, 3, 3, 4, 4, 5, 6, 8])) if rubric.elements else []
     labels = sample_of(r, facts, asked).labels
     prompt = sample_of(r, facts, asked).prompt if rubric.needs_prompt else ""
-    depth = "score" if score_only else "verdict"
+    depth: Depth = "score" if score_only else "verdict"
     names = [e.name for e in asked]
     if labels.score is None:
         raise ValueError("a scene has a score")

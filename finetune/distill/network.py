@@ -37,7 +37,8 @@ class Twice(nn.Module):
         self.step = Step(width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.step(x)
+        added: Tensor = x + self.step(x)
+        return added
 
 
 class Tower(nn.Module):

@@ -72,10 +72,12 @@ class Prepared:
     def again(self) -> Prepared:
         """The same with these alone."""
         chosen = self.twice
-        items, opinions, sources = (
-            [known[n] for n in chosen] for known in (self.items, self.opinions, self.sources)
+        return replace(
+            self,
+            items=[self.items[n] for n in chosen],
+            opinions=[self.opinions[n] for n in chosen],
+            sources=[self.sources[n] for n in chosen],
         )
-        return replace(self, items=items, opinions=opinions, sources=sources)
 
     def marked(self) -> list[list[Mark] | None]:
         """The regions of every picture whose source has any."""
@@ -186,9 +188,9 @@ def run(config: Config, out: Path) -> dict[str, Any]:
     rounds, tuned = [_labels(prepared, out / "round1.jsonl", None)], None
     if config.self_training:
         tuned = _tuned(prepared.again(), [rounds[0][n] for n in prepared.twice], out)
-        told = iter(_labels(prepared.again(), out / "round2.jsonl", str(tuned)))
+        second = iter(_labels(prepared.again(), out / "round2.jsonl", str(tuned)))
         twice = set(prepared.twice)
-        rounds.append([next(told) if n in twice else teacher.Label() for n in range(len(prepared.items))])
+        rounds.append([next(second) if n in twice else teacher.Label() for n in range(len(prepared.items))])
     files, plan = [item.file for item in prepared.items], prepared.plan
     say = Said("cut", len(files))
     views = pictures.build(out / "views", files, plan, config.training.views, config.seed, say)

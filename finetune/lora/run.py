@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -150,7 +151,7 @@ def run(config: Config, out: Path) -> dict[str, Any]:
 
     logging.disable_progress_bar()
     gpu, first = torch.cuda.is_available(), PartialState().is_main_process
-    say = partial(print, flush=True) if first else lambda said: None
+    say: Callable[[str], None] = partial(print, flush=True) if first else lambda said: None
     prepared = prepare(config, say)
     claim(config, out)
     need = estimate(config, prepared.base, gpu=gpu)
@@ -214,11 +215,12 @@ def _told(prepared: Prepared, trainer: Any, before: dict[str, float], seconds: f
 
 
 def _best(state: Any, config: Config) -> dict[str, Any]:
-    if config.held is None:
+    held = config.held
+    if held is None:
         return {}
-    name = f"eval_{config.held.metric}"
+    name = f"eval_{held.metric}"
     taken = [row for row in state.log_history if name in row and row["step"] > 0]
-    return max(taken, key=lambda row: row[name] * (1 if config.held.greater else -1), default={})
+    return max(taken, key=lambda row: row[name] * (1 if held.greater else -1), default={})
 
 
 def _plain(metrics: dict[str, Any]) -> dict[str, float]:
@@ -230,4 +232,3 @@ def _draw(history: list[dict[str, Any]], config: Config, out: Path) -> None:
         from finetune.lora.curves import draw
 
         draw(history, config.held.metric if config.held else "", out / "curves.png")
-

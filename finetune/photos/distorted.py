@@ -107,8 +107,8 @@ def _spotted(image: Pixels, r: np.random.Generator) -> tuple[Pixels, Spot]:
     else:
         centre = (round((left + right) / 2), round((top + bottom) / 2))
         cv2.ellipse(mask, centre, (round(w * width / 2), round(h * height / 2)), 0, 0, 360, 1.0, -1)
-    mask = cv2.GaussianBlur(mask, (0, 0), r.uniform(0.8, 4))[..., None]
-    mixed = mask * MAKERS[maker](image, strength, r) + (1 - mask) * image
+    soft = cv2.GaussianBlur(mask, (0, 0), r.uniform(0.8, 4))[..., None]
+    mixed = soft * MAKERS[maker](image, strength, r) + (1 - soft) * image
     return np.rint(mixed).astype(np.uint8), Spot(kind, strength, (x, y, x + w, y + h))
 
 

@@ -26,8 +26,8 @@ def _between(strength: float, least: float, most: float) -> float:
     return float(least * (most / least) ** strength)
 
 
-def _pixels(values: NDArray[np.float32]) -> Pixels:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+def _pixels(values: NDArray[np.number]) -> Pixels:
+    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
 
 
 def gaussian_blur(image: Pixels, strength: float, r: np.random.Generator) -> Pixels:

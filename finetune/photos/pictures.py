@@ -11,7 +11,7 @@ Scenes to learn on are written by `judge scenes`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def build(
         done = _write(folder, jobs, done, tick)
 
 
-def _write(folder: Path, jobs: list[Job], done: int, tick: Callable[[int], None]) -> int:
+def _write(folder: Path, jobs: Sequence[Job], done: int, tick: Callable[[int], None]) -> int:
     (folder / "images").mkdir(parents=True, exist_ok=True)
     rows = []
     with clean_pool() as pool:
@@ -104,10 +104,11 @@ def _part(path: Path, seed: int) -> Drawn:
     image = image[y : y + h, x : x + w]
     if r.random() < 0.5:
         factor = r.uniform(SHORTEST, 1)
-        image = cv2.resize(image, (int(w * factor), int(h * factor)), interpolation=cv2.INTER_AREA)
+        size = (int(w * factor), int(h * factor))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
     if r.random() < 0.5:
         image = image[:, ::-1]
-    return distort(np.ascontiguousarray(image).astype(np.uint8), seed, LIGHT)[0], None
+    return distort(np.ascontiguousarray(image), seed, LIGHT)[0], None
 
 
 def _distorted(path: Path, seed: int) -> Drawn:

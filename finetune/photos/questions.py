@@ -15,7 +15,7 @@ from finetune.photos.pool import Example
 from finetune.tasks import Task, relative
 from judge.evidence import KINDS, SEEMS
 from judge.rubric import Rubric
-from judge.types import Severity
+from judge.types import Depth, Severity
 
 LEVELS = (0.0, 0.15, 0.5, 0.85)
 """Strengths that the labels none, slight, moderate and strong stand for."""
@@ -31,7 +31,7 @@ def ask(r: Random, rubric: Rubric, example: Example, facts: Mapping[str, float],
     """The rubric's form about a picture, at either depth, with slightly different facts every time."""
     example = example if example.kind else supposed(example, facts)
     told = {name: min(1.0, max(0.0, facts[name] + r.gauss(0, JITTER))) for name in rubric.facts}
-    depth = "score" if score_only else "verdict"
+    depth: Depth = "score" if score_only else "verdict"
     form = rubric.form().at_depth(depth)
     levels = rubric.attributes[1].labels
     known: dict[str, Any] = {

@@ -31,7 +31,7 @@ LEAST_SIDE, LEAST_AREA = 13, 150
 def difference(before: Canvas, after: Canvas) -> NDArray[np.float32]:
     """Largest channel difference of two canvases, shape (H, W)."""
     d = cv2.absdiff(before, after)
-    return np.maximum(np.maximum(d[..., 0], d[..., 1]), d[..., 2])
+    return np.asarray(np.maximum(np.maximum(d[..., 0], d[..., 1]), d[..., 2]), np.float32)
 
 
 def changed(before: Canvas, after: Canvas, size: int) -> Mask | None:
@@ -75,9 +75,9 @@ def break_parts(r: Random, kind: str, parts: list[Part]) -> tuple[list[Part], st
     centre = np.concatenate(part.contours).mean(0)
     away = math.atan2(float(centre[1]), float(centre[0])) + r.uniform(-0.9, 0.9)
     reach = r.uniform(0.45, 0.75)
-    shift = np.float32([reach * math.cos(away), reach * math.sin(away)])
+    shift = np.array([reach * math.cos(away), reach * math.sin(away)], np.float32)
     turn = r.uniform(-0.8, 0.8)
-    spin = np.float32([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
+    spin = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]], np.float32)
     moved = replace(
         part,
         contours=tuple(((c - centre) @ spin.T + centre + shift).astype(np.float32) for c in part.contours),
@@ -89,7 +89,8 @@ def break_parts(r: Random, kind: str, parts: list[Part]) -> tuple[list[Part], st
 
 def _smeared(r: Random, patch: Canvas) -> Canvas:
     k, wide = r.randint(15, 25), r.random() < 0.5
-    return cv2.blur(patch, (k, 3) if wide else (3, k), borderType=cv2.BORDER_REPLICATE)
+    blurred = cv2.blur(patch, (k, 3) if wide else (3, k), borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(blurred, np.float32)
 
 
 def _warped(r: Random, patch: Canvas) -> Canvas:
@@ -99,7 +100,8 @@ def _warped(r: Random, patch: Canvas) -> Canvas:
     fade = np.clip(np.minimum.reduce([xx, w - 1 - xx, yy, h - 1 - yy]) / 5, 0, 1)
     sx = xx + strength * fade * np.sin(2 * math.pi * yy / period + r.uniform(0, 6))
     sy = yy + strength * fade * np.cos(2 * math.pi * xx / period)
-    return cv2.remap(patch, sx, sy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    moved = cv2.remap(patch, sx, sy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, np.float32)
 
 
 def _cut(r: Random, patch: Canvas) -> Canvas:
@@ -116,17 +118,15 @@ def _noise(r: Random, patch: Canvas) -> Canvas:
     grain = r.choice([1, 1, 2, 3])
     h, w = patch.shape[:2]
     spots = g.integers(0, 256, (h // grain + 1, w // grain + 1, 3)).astype(np.float32)
-    spots = cv2.resize(spots, (w, h), interpolation=cv2.INTER_NEAREST)
-    return patch * 0.4 + spots * 0.6
+    noise = np.asarray(cv2.resize(spots, (w, h), interpolation=cv2.INTER_NEAREST), np.float32)
+    return patch * 0.4 + noise * 0.6
 
 
 def _tint(r: Random, patch: Canvas) -> Canvas:
-    color = np.float32(
-        r.choice(
-            [(230, 40, 40), (40, 200, 60), (40, 60, 230), (230, 210, 30), (220, 40, 210), (30, 210, 220)]
-        )
+    color = r.choice(
+        [(230, 40, 40), (40, 200, 60), (40, 60, 230), (230, 210, 30), (220, 40, 210), (30, 210, 220)]
     )
-    return patch * 0.45 + color * 0.55
+    return patch * 0.45 + np.array(color, np.float32) * 0.55
 
 
 _ON_PIXELS: dict[str, Callable[[Random, Canvas], Canvas]] = {

@@ -22,11 +22,13 @@ def degrade(image: Image, kind: str, level: int, seed: int) -> Image:
         return np.clip(image + noise, 0, 255).astype(np.uint8)
     if kind == "jpeg":
         _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, (14, 7, 3)[level - 1]])
-        return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+        back = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        assert back is not None
+        return np.ascontiguousarray(back[..., ::-1], np.uint8)
     if kind == "banding":
         step = (36, 52, 80)[level - 1]
         return np.clip(np.floor(image / np.float32(step)) * step + step / 2, 0, 255).astype(np.uint8)
     if kind == "low contrast":
         keep = (0.55, 0.38, 0.24)[level - 1]
-        return (image * np.float32(keep) + image.mean() * (1 - keep)).astype(np.uint8)
+        return np.asarray(image * np.float32(keep) + image.mean() * (1 - keep), np.uint8)
     raise ValueError(f"unknown degradation {kind!r}")

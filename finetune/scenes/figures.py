@@ -80,6 +80,10 @@ def _radial(radii: list[float], turn: float = -math.pi / 2) -> Points:
     )
 
 
+def _either(r: Random, *tones: float | str) -> float | str:
+    return r.choice(tones)
+
+
 def circle(r: Random) -> list[Part]:
     return [Part("disc", (ellipse(0, 0, 1, 1),))]
 
@@ -89,7 +93,7 @@ def square(r: Random) -> list[Part]:
 
 
 def triangle(r: Random) -> list[Part]:
-    return [Part("triangle", (_radial([1.12] * 3) * np.float32([1, r.uniform(0.9, 1.1)]),))]
+    return [Part("triangle", (_radial([1.12] * 3) * np.array([1, r.uniform(0.9, 1.1)], np.float32),))]
 
 
 def star(r: Random) -> list[Part]:
@@ -140,7 +144,7 @@ def cross(r: Random) -> list[Part]:
 
 def person(r: Random) -> list[Part]:
     head, lift, step = r.uniform(0.2, 0.27), r.uniform(-0.35, 0.25), r.uniform(0.18, 0.36)
-    skin: float | str = r.choice(["skin", 1.0])
+    skin = _either(r, "skin", 1.0)
     return [
         Part("left leg", (limb(-0.13, 0.25, -step, 0.92, 0.2),), 0.7, True),
         Part("right leg", (limb(0.13, 0.25, step, 0.92, 0.2),), 0.7, True),
@@ -347,13 +351,13 @@ def boat(r: Random) -> list[Part]:
         Part(
             "sail",
             (poly((m + 0.08, -0.95), (m + 0.72, 0.2), (m + 0.08, 0.2)),),
-            r.choice(["light", 0.8]),
+            _either(r, "light", 0.8),
             True,
         ),
         Part(
             "small sail",
             (poly((m - 0.08, -0.7), (m - 0.6, 0.2), (m - 0.08, 0.2)),),
-            r.choice(["light", 0.8]),
+            _either(r, "light", 0.8),
             True,
         ),
         Part("hull", (poly((-1.0, 0.32), (1.0, 0.32), (0.65, 0.85), (-0.65, 0.85)),)),

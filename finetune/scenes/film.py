@@ -162,7 +162,10 @@ class _Sprite:
 
     def place(self, time: float, width: int, height: int) -> tuple[float, float]:
         """Where it is after so many frames, thrown back by the edges."""
-        bounce = lambda at, speed, end: _folded(at + speed * time, self.radius, end - self.radius)  # noqa: E731
+
+        def bounce(at: float, speed: float, end: int) -> float:
+            return _folded(at + speed * time, self.radius, end - self.radius)
+
         return bounce(self.x, self.speed[0], width), bounce(self.y, self.speed[1], height)
 
 
@@ -249,7 +252,7 @@ class _Film:
             _folded(room / 2 + speed * time, room * 0.2, room * 0.8) + off
             for room, speed, off in zip(spare, self.pan, shake, strict=True)
         ]
-        move = np.float32([[1, 0, -camera[0]], [0, 1, -camera[1]]])
+        move = np.array([[1, 0, -camera[0]], [0, 1, -camera[1]]], np.float32)
         canvas = np.asarray(cv2.warpAffine(self.ground, move, (width, height)), np.uint8)
         for sprite in self.sprites:
             x, y = sprite.place(time, width, height)
@@ -274,7 +277,8 @@ def _times(r: Random, count: int, frozen: float | None, dropped: float | None) -
             start = n * half + r.randint(1, max(1, half - run - 1))
             for at in range(start, min(start + run, count)):
                 steps[at] = 0.0
-    return np.cumsum(steps).tolist()
+    times: list[float] = np.cumsum(steps).tolist()
+    return times
 
 
 def _flowing(
@@ -286,7 +290,10 @@ def _flowing(
     dx = reach * np.sin(a * yy + b) * np.cos(0.6 * a * xx - 0.7 * b)
     dy = reach * np.cos(a * xx - b) * np.sin(0.7 * a * yy + 0.6 * b)
     moved = (xx + dx.astype(np.float32), yy + dy.astype(np.float32))
-    return cv2.remap(light, *moved, cv2.INTER_LINEAR), cv2.remap(cover, *moved, cv2.INTER_LINEAR)
+    light, cover = (
+        np.asarray(cv2.remap(still, *moved, cv2.INTER_LINEAR), np.float32) for still in (light, cover)
+    )
+    return light, cover
 
 
 def _stamp(canvas: NDArray[np.uint8], light: Canvas, cover: Canvas, x: float, y: float, turn: float) -> None:
@@ -296,8 +303,9 @@ def _stamp(canvas: NDArray[np.uint8], light: Canvas, cover: Canvas, x: float, y:
     middle = (side - 1) / 2
     c, s = math.cos(turn), math.sin(turn)
     dx, dy = x - left - (middle + 0.5), y - top - (middle + 0.5)
-    move = np.float32(
-        [[c, -s, middle - c * middle + s * middle + dx], [s, c, middle - s * middle - c * middle + dy]]
+    move = np.array(
+        [[c, -s, middle - c * middle + s * middle + dx], [s, c, middle - s * middle - c * middle + dy]],
+        np.float32,
     )
     x0, y0 = max(0, left), max(0, top)
     x1, y1 = min(canvas.shape[1], left + side), min(canvas.shape[0], top + side)

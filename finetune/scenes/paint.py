@@ -85,24 +85,24 @@ def _pattern(style: Style, x: int, y: int, w: int, h: int, seed: int) -> NDArray
         n = np.random.default_rng(seed).random(
             (max(2, int(h / style.grain) + 2), max(2, int(w / style.grain) + 2)), np.float32
         )
-        return cv2.resize(n, (w, h), interpolation=cv2.INTER_CUBIC) * 2 - 1
+        return np.asarray(cv2.resize(n, (w, h), interpolation=cv2.INTER_CUBIC), np.float32) * 2 - 1
     yy, xx = np.mgrid[y : y + h, x : x + w].astype(np.float32)
     k = 2 * math.pi / (style.grain * 1.4)
     if style.pattern == "stripes":
-        return np.sign(np.sin(k * (xx * math.cos(style.light) + yy * math.sin(style.light)))).astype(
-            np.float32
-        )
-    return np.sign(np.sin(k * xx) * np.sin(k * yy) - 0.35).astype(np.float32)
+        wave = np.sin(k * (xx * math.cos(style.light) + yy * math.sin(style.light)))
+    else:
+        wave = np.sin(k * xx) * np.sin(k * yy) - 0.35
+    return np.asarray(np.sign(wave), np.float32)
 
 
 def _fill(style: Style, color: RGB, window: tuple[int, int, int, int], seed: int) -> NDArray[np.float32]:
     x0, y0, x1, y1 = window
     w, h = x1 - x0, y1 - y0
-    base = np.float32(color)
+    base = np.array(color, np.float32)
     if style.name == "shaded":
         gx, gy = np.linspace(-1, 1, w, dtype=np.float32), np.linspace(-1, 1, h, dtype=np.float32)
         slope = gx[None] * math.cos(style.light) + gy[:, None] * math.sin(style.light)
-        return base + (slope[..., None] * (38 + 0.1 * base)).astype(np.float32)
+        return base + np.asarray(slope[..., None] * (38 + 0.1 * base), np.float32)
     if style.name == "textured":
         return base + (_pattern(style, x0, y0, w, h, seed)[..., None] * (14 + 0.1 * base)).astype(np.float32)
     return np.broadcast_to(base, (h, w, 3))
@@ -138,19 +138,20 @@ def paint_part(canvas: Canvas, part: Part, contours: list[Points], color: RGB, s
         cv2.polylines(
             stroke, _fixed(lines, x0, y0), True, 255, max(1, round(style.line)), cv2.LINE_AA, _SHIFT
         )
-        roi += (np.float32(ink) - roi) * (stroke.astype(np.float32) / 255)[..., None]
+        roi += (np.array(ink, np.float32) - roi) * (stroke.astype(np.float32) / 255)[..., None]
 
 
 def background(r: Random, kind: str, size: int) -> Canvas:
     """A canvas (size, size, 3) with a background of the given kind."""
     g = np.random.default_rng(r.getrandbits(32))
-    base = np.float32([r.randint(175, 252) for _ in range(3)])
+    base = np.array([r.randint(175, 252) for _ in range(3)], np.float32)
     shade = r.random()
     if shade < 0.25:
         base = np.full(3, r.randint(90, 170), np.float32) + g.uniform(-15, 15, 3).astype(np.float32)
     elif shade < 0.4:
         base = np.full(3, r.randint(244, 255), np.float32)
-    other = np.clip(base + np.float32([r.choice([-1, 1]) * r.randint(24, 60) for _ in range(3)]), 55, 255)
+    apart = np.array([r.choice([-1, 1]) * r.randint(24, 60) for _ in range(3)], np.float32)
+    other = np.clip(base + apart, 55, 255)
     scale = size / 224
     yy, xx = np.mgrid[0:size, 0:size].astype(np.float32)
     canvas = np.empty((size, size, 3), np.float32)
@@ -180,18 +181,18 @@ def background(r: Random, kind: str, size: int) -> Canvas:
 
 def _landscape(r: Random, size: int, yy: NDArray[np.float32]) -> Canvas:
     """Sky, two ranges of hills, and now and then a sun."""
-    sky = np.float32([r.randint(150, 215), r.randint(190, 230), r.randint(220, 250)])
+    sky = np.array([r.randint(150, 215), r.randint(190, 230), r.randint(220, 250)], np.float32)
     v = (yy / size)[..., None]
-    canvas = (sky * (1 - v) + np.float32([245, 240, 230]) * v).astype(np.float32)
+    canvas = (sky * (1 - v) + np.array([245, 240, 230], np.float32) * v).astype(np.float32)
     if r.random() < 0.4:
         x, y, s = r.uniform(0.1, 0.9) * size, r.uniform(0.05, 0.2) * size, r.uniform(0.05, 0.09) * size
         cv2.circle(canvas, (int(x), int(y)), int(s), (252, 240, 190), -1, cv2.LINE_AA)
-    x = np.arange(size)
+    across = np.arange(size)
     for level, tone in ((r.uniform(0.5, 0.62), 1.0), (r.uniform(0.66, 0.8), 0.9)):
-        ground = np.float32([r.randint(135, 175), r.randint(175, 205), r.randint(120, 160)]) * tone
+        ground = np.array([r.randint(135, 175), r.randint(175, 205), r.randint(120, 160)], np.float32) * tone
         wave = (
             level * size
-            - r.uniform(4, 16) * np.sin(x / size * r.uniform(3, 9) + r.uniform(0, 6)) * size / 224
+            - r.uniform(4, 16) * np.sin(across / size * r.uniform(3, 9) + r.uniform(0, 6)) * size / 224
         )
         canvas[yy > wave[None]] = ground
     return canvas

@@ -45,7 +45,7 @@ class Scene:
 
 def _places(r: Random, n: int, size: int) -> list[tuple[float, float, float]]:
     low, high = {1: (30, 72), 2: (25, 56), 3: (21, 44)}.get(n, (17, 33))
-    scale, out = size / SIZE, []
+    scale, out = size / SIZE, list[tuple[float, float, float]]()
     for _ in range(400):
         if len(out) == n:
             break
@@ -102,16 +102,16 @@ def pose_of(r: Random, thing: Thing) -> Pose:
     lean = 0.08 if thing.kind == "diamond" else 0.35 if thing.kind in SHAPES else 0.18
     turn, flip = r.uniform(-lean, lean), -1.0 if r.random() < 0.5 and thing.kind not in SHAPES else 1.0
     squeeze = r.uniform(0.9, 1.1)
-    spin = np.float32([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
+    spin = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]], np.float32)
     grow = thing.radius * 0.95
-    matrix = spin @ np.diag(np.float32([flip * grow * squeeze, grow / squeeze]))
+    matrix = spin @ np.diag(np.array([flip * grow * squeeze, grow / squeeze], np.float32))
     base = COLORS[thing.color]
     color = tuple(float(min(255, max(0, v + r.randint(-16, 16)))) for v in base)
     seed = r.getrandbits(31)
     return Pose(
         [replace(part, seed=seed + n) for n, part in enumerate(parts)],
         matrix.astype(np.float32),
-        np.float32([thing.x, thing.y]),
+        np.array([thing.x, thing.y], np.float32),
         (color[0], color[1], color[2]),
     )
 
@@ -193,7 +193,7 @@ class _Drawing:
                 key=lambda j: math.hypot(self.facts.things[j].x - thing.x, self.facts.things[j].y - thing.y),
             )
             other = self.facts.things[m]
-            colors = (np.float32(self.poses[n].color), np.float32(self.poses[m].color))
+            colors = (np.array(self.poses[n].color, np.float32), np.array(self.poses[m].color, np.float32))
             after = broken.fuse(
                 r, self.canvas, (thing.x, thing.y, thing.radius), (other.x, other.y, other.radius), colors
             )
