@@ -5,11 +5,14 @@ One case is one generator (`judged`). It yields rounds of questions and is sent 
 has the model (a `Judge` with many cases, ...) can put the questions of all cases to it together. A case's
 looks are spent in this order:
 
-1. Elements whose probability lies inside `UNDECIDED` are asked again in parts of the picture (`VIEWS`), all
+1. A dimension that is about a part of the picture (`part` in the rubric) is judged by that part alone: a
+   general model is asked where it is, and is shown it. The first look's answer stands where it is not there,
+   or is nearly all of the picture.
+2. Elements whose probability lies inside `UNDECIDED` are asked again in parts of the picture (`VIEWS`), all
    such elements in one question; the new probability is the mean of the log-odds of all looks.
-2. At depth `verdict`, a defect less sure than `SURE` is looked at closely; its confidence becomes the mean
+3. At depth `verdict`, a defect less sure than `SURE` is looked at closely; its confidence becomes the mean
    over both looks, and under a half it is dropped.
-3. At depth `verdict`: overlapping tiles of what the model's own view of the picture has lost, as small as
+4. At depth `verdict`: overlapping tiles of what the model's own view of the picture has lost, as small as
    the budget allows. What is found in one, and not cut off by its edge, and what the first look has found
    is looked for at the same place in the windows of `AGAIN`, each of another size and place: real damage
    stays where it is, what an unusual cut suggests does not. The confidence is the mean over all looks, one
@@ -34,12 +37,13 @@ from typing import TYPE_CHECKING
 from judge import regions
 from judge.errors import InputError, ReplyError
 from judge.looks import Question, Questions, structural, tiles, verb_at, window
-from judge.reading import Answer, defects_of, rescored
+from judge.reading import Answer, defects_of, located, rescored
 from judge.types import Box, Defect, Element, Look, Verdict
 
 if TYPE_CHECKING:
     from judge.asking import Asking, Case
     from judge.backends.base import Reply
+    from judge.rubric import Scale
 
 LOOKS = 0
 """Looks at one picture beside the first, unless more are asked for."""
@@ -61,6 +65,10 @@ right and down, in its own sides. The first shows it among what is around it, wh
 figure is seen to belong to it; the second closely; the third in between."""
 TILED = 0.75
 """Share of the looks that are left which go into tiles; the others follow up what is found in them."""
+ALL = 0.9
+"""Share of the picture from which on a part is as good as all of it."""
+AROUND = 0.05
+"""What is shown around a part, in its own sides."""
 SAME = 0.3
 INSIDE = 0.7
 EDGE = 0.02
@@ -130,6 +138,7 @@ def judged(asking: Asking, case: Case, budget: Budget) -> Rounds:
         return asking.scaled(verdict)
     budget.note(milliseconds)
     closer = _Closer(asking, case, verdict, budget)
+    yield from closer.check_parts(whole)
     yield from closer.check_elements(whole)
     if case.depth == "verdict" and structural(asking.rubric) is not None:
         yield from closer.check_defects(whole)
@@ -186,7 +195,36 @@ class _Closer:
         self.elements, self.defects = list(verdict.elements), list(verdict.defects)
         self.floors: list[dict[str, list[float]]] = []
         """Dimensions' distributions in the parts where something new was found."""
+        self.apart: dict[str, list[float]] = {}
+        """Dimensions' distributions by a look at their own part."""
         self.trace: list[Look] = []
+
+    def check_parts(self, whole: Box) -> Replies:
+        """Look at the parts that dimensions are about, each by itself."""
+        dimensions: dict[str, list[Scale]] = {}
+        for dimension in self.asking.rubric.dimensions:
+            if dimension.part and not self.asking.card.brief:
+                dimensions.setdefault(dimension.part, []).append(dimension)
+        answers = yield from self._look([self.questions.where(part) for part in dimensions])
+        found = {
+            part: box
+            for part, answer in zip(dimensions, answers, strict=True)
+            if answer and answer.found() >= 0.5 and (box := self._box(answer, whole))
+        }
+        asked = [self.questions.apart(part, dimensions[part], box) for part, box in found.items()]
+        for answer in (yield from self._look(asked)):
+            if answer:
+                self.apart |= answer.scales(self.asking.rubric)
+        return answers
+
+    def _box(self, answer: Answer, whole: Box) -> Box | None:
+        """Where a part was found, with a little around it; None for nearly all of the picture."""
+        box = regions.from_relative(located(answer, "box", answer.values["box"]), *self.case.size)
+        if regions.area(box) >= ALL * regions.area(whole):
+            return None
+        x, y = AROUND * (box[2] - box[0]), AROUND * (box[3] - box[1])
+        x1, y1, x2, y2 = regions.clip((box[0] - x, box[1] - y, box[2] + x, box[3] + y), *self.case.size)
+        return float(math.floor(x1)), float(math.floor(y1)), float(math.ceil(x2)), float(math.ceil(y2))
 
     def check_elements(self, whole: Box) -> Replies:
         """Ask again for elements in doubt, all of them in each view."""
@@ -299,7 +337,7 @@ class _Closer:
             "elements": self.elements,
             "defects": _fused(self.defects)[:limit],
             "trace": self.trace,
-            **rescored(self.verdict, self.elements, self.floors, self.asking.rubric),
+            **rescored(self.verdict, self.elements, self.floors, self.asking.rubric, self.apart),
         }
         made = self.verdict.provenance
         notes = [*made.notes, *([BY_RULE] if "score" in changed else [])]
@@ -322,9 +360,13 @@ def _read(question: Question, reply: Reply | ReplyError) -> Answer | None:
 
 def _said(answer: Answer) -> str:
     """What a look has told, for the trace. Raises `ReplyError` for numbers that are none."""
+    if "box" in answer.values:
+        return f"there {answer.found():.2f}, {answer.values['box']}"
     if "elements" in answer.values:
         written = answer.values["elements"].values()
         return "; ".join(f"{answer.present(n, value):.2f}" for n, value in enumerate(written))
+    if "defects" not in answer.values:
+        return "; ".join(f"{name} {value}" for name, value in answer.values.items())
     items = answer.values["defects"]
     opened = [answer.opened(n) for n in range(len(items))]
     return "; ".join(f"{item['kind']} {p:.2f}" for item, p in zip(items, opened, strict=True)) or "nothing"

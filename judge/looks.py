@@ -1,7 +1,8 @@
 """The questions of closer looks: which part of a picture is shown, and what is asked about it.
 
-A look is one more question to the model about a part of the picture, cut out at full detail. Two sorts are
-asked: whether elements are there, and whether anything in the part is broken.
+A look is one more question to the model about a part of the picture, cut out at full detail. Asked is whether
+elements are there, whether anything in the part is broken, where the part is that a dimension is about, and
+how good that is by itself.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from PIL import Image, ImageChops
 
 from judge import media
 from judge.backends.base import Ask
-from judge.form import Form, Object
-from judge.rubric import Rubric
+from judge.form import Box as Corners
+from judge.form import Choice, Form, Object
+from judge.rubric import SCALE, Rubric, Scale
 from judge.rubric_file import prompts
 from judge.types import Box, Depth
 
@@ -81,7 +83,8 @@ class Questions:
         """Whether elements of the prompt are in a part; read in one pass, nothing is written."""
         whole = self.asking.rubric.form(names)
         form = Form(Object(tuple(m for m in whole.root.members if m[0] == "elements")))
-        return Question("choose", self._ask(region, form, names), region, "; ".join(names))
+        ask = self._ask(region, form, self._messages(names))
+        return Question("choose", ask, region, "; ".join(names))
 
     def damage(self, region: Box) -> Question:
         """What is broken in a part, whatever the prompt says. The rubric must name artifacts."""
@@ -90,18 +93,30 @@ class Questions:
         members = rubric.form((), self.asking.max_defects).root.members
         form = Form(Object(tuple(m for m in members if m[0] in asked)))
         name = LOOK.format(self.asking.rubric.name)
-        ask = self._ask(region, form, ())
+        ask = self._ask(region, form, self._messages(()))
         if name in self.asking.card.tunings:
             ask.rubric = name
         return Question("complete", ask, region, "what is broken here?")
 
-    def _ask(self, region: Box, form: Form, names: Sequence[str]) -> Ask:
+    def where(self, part: str) -> Question:
+        """Where the picture shows something, if it does."""
+        form = Form(Object((("there", Choice("there", ("true", "false"))), ("box", Corners("box")))))
+        whole = (0.0, 0.0, float(self.case.size[0]), float(self.case.size[1]))
+        return Question("complete", self._ask(whole, form, self._about(part)), whole, f"where is {part}?")
+
+    def apart(self, part: str, dimensions: Sequence[Scale], region: Box) -> Question:
+        """How good a part is by itself, in some dimensions; read in one pass."""
+        form = Form(Object(tuple((d.name, Choice(f"dimensions.{d.name}", SCALE)) for d in dimensions)))
+        ask = self._ask(region, form, self._about(part, dimensions))
+        return Question("choose", ask, region, f"how good is {part}?")
+
+    def _ask(self, region: Box, form: Form, messages: list[dict[str, Any]]) -> Ask:
         cut = cropped(self.picture, region)
         part = media.Picture(cut, *cut.size)
         seen, _ = media.fit(part, side=self.asking.card.size, max_pixels=self.asking.max_pixels)
         return Ask(
             images=[seen],
-            messages=self._messages(names),
+            messages=messages,
             form=form,
             rubric=self.asking.rubric.name,
             seed=self.asking.seed,
@@ -115,10 +130,17 @@ class Questions:
         limit = self.asking.max_defects
         if limit is None:
             limit = rubric.defects.max if rubric.defects else 0
-        text = _template().render(
+        text = _template("look").render(
             rubric=structural(rubric) or rubric, prompt=prompt, elements=list(names), max_defects=limit
         )
-        return [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}]
+        return _turn(text)
+
+    def _about(self, part: str, dimensions: Sequence[Scale] = ()) -> list[dict[str, Any]]:
+        return _turn(_template("part").render(rubric=self.asking.rubric, part=part, dimensions=dimensions))
+
+
+def _turn(text: str) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}]
 
 
 def structural(rubric: Rubric) -> Rubric | None:
@@ -200,9 +222,9 @@ def _most(lost: NDArray[np.float32], box: Box) -> float:
 
 
 @cache
-def _template() -> Any:
+def _template(name: str) -> Any:
     from jinja2 import StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     jinja = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
-    return jinja.from_string((prompts() / "look.jinja").read_text("utf-8").rstrip("\n"))
+    return jinja.from_string((prompts() / f"{name}.jinja").read_text("utf-8").rstrip("\n"))

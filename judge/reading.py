@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -66,8 +67,14 @@ class Answer:
         return self.probabilities(f"defects.{index}.open", ("open", "close"), "open")["open"]
 
     def scales(self, rubric: Rubric) -> dict[str, list[float]]:
-        """The distributions of the rubric's dimensions."""
-        return {d.name: self.scale(f"dimensions.{d.name}", self.values[d.name]) for d in rubric.dimensions}
+        """The distributions of those of the rubric's dimensions that were asked for."""
+        asked = [d.name for d in rubric.dimensions if d.name in self.values]
+        return {name: self.scale(f"dimensions.{name}", self.values[name]) for name in asked}
+
+    def found(self) -> float:
+        """Probability that the picture shows what the question looks for."""
+        written = str(self.values["there"]).lower()
+        return self.probabilities("there", ("true", "false"), written)["true"]
 
 
 def read(
@@ -177,7 +184,11 @@ def defects_of(answer: Answer, rubric: Rubric, size: tuple[int, int]) -> list[De
 
 
 def rescored(
-    verdict: Verdict, elements: list[Element], parts: Sequence[Mapping[str, Sequence[float]]], rubric: Rubric
+    verdict: Verdict,
+    elements: list[Element],
+    parts: Sequence[Mapping[str, Sequence[float]]],
+    rubric: Rubric,
+    apart: Mapping[str, list[float]] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The numbers of a verdict that closer looks change; none where the rubric has no rule for its score.
 
@@ -185,13 +196,16 @@ def rescored(
         verdict: by the first look.
         elements: as they are known now.
         parts: distributions of the dimensions in parts of the picture where something is broken. The whole
-            is no better than its worst part, but for alignment, which a part does not show.
+            is no better than its worst part, but for alignment, which a part does not show, and what is about
+            one part only.
+        apart: distributions of dimensions that were judged by a look at their own part.
     """
-    if not rubric.score.dimensions or (elements == verdict.elements and not parts):
+    if not rubric.score.dimensions or (elements == verdict.elements and not parts and not apart):
         return {}
-    scales = {name: list(known.distribution) for name, known in verdict.dimensions.items()}
+    scales = {name: list(known.distribution) for name, known in verdict.dimensions.items()} | dict(apart)
+    own = {"alignment", *(dimension.name for dimension in rubric.dimensions if dimension.part)}
     for name in scales:
-        if name != "alignment":
+        if name not in own:
             scales[name] = min([scales[name], *(list(part[name]) for part in parts)], key=_expectation)
     supports = _supports(elements, scales)
     distribution = _by_rule(rubric, supports)
@@ -208,7 +222,7 @@ def rescored(
 def _defect(
     answer: Answer, rubric: Rubric, size: tuple[int, int], index: int, item: dict[str, Any]
 ) -> Defect:
-    box = regions.from_relative(_located(answer, f"defects.{index}.box", item["box"]), *size)
+    box = regions.from_relative(located(answer, f"defects.{index}.box", item["box"]), *size)
     place = regions.place(box, *size)
     return Defect(
         family=rubric.family(item["kind"]),
@@ -221,7 +235,7 @@ def _defect(
     )
 
 
-def _located(answer: Answer, blank: str, written: Sequence[int]) -> list[float]:
+def located(answer: Answer, blank: str, written: Sequence[int]) -> list[float]:
     """The box 0..1000 by the median of each corner's distribution: finer than the grid the model writes on,
     and not drawn between two places as a mean would be. The written one where there is no distribution."""
     box = [

@@ -51,6 +51,9 @@ class Scale(Frozen):
 
     name: Name
     description: str = ""
+    part: Annotated[str, StringConstraints(max_length=200)] = ""
+    """What of the picture it is about, if not all of it. With closer looks a general model is asked where it
+    is, and then shown it alone. Only for dimensions that the rule of the score merges with others."""
 
 
 class Defects(Frozen):
@@ -170,6 +173,9 @@ class Rubric(Frozen):
         known = {dimension.name for dimension in self.dimensions}
         if unknown := [name for name in self.score.dimensions if name not in known]:
             raise ValueError(f"score.{self.score.rule} uses {unknown[0]!r}, which is no dimension")
+        parted = [dimension.name for dimension in self.dimensions if dimension.part]
+        if unmerged := [name for name in parted if name not in self.score.dimensions]:
+            raise ValueError(f"{unmerged[0]!r} has a part, but score.{self.score.rule} does not merge it")
         if self.score.rule == "product" and len(self.score.factors) != 2:
             raise ValueError("score.factors: product takes two dimensions")
         if self.score.rule == "mean" and not self.score.weights:

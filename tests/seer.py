@@ -60,9 +60,15 @@ class Seer:
                 values[name] = self._defects(ask.images[0])
                 for n in range(len(values[name])):
                     told[f"defects.{n}.open"] = {"open": self.confidence, "close": 1 - self.confidence}
+            elif name in ("there", "box"):
+                box = self._patch(ask.images[0])
+                values |= {"there": box is not None, "box": box or [0, 0, 1000, 1000]}
+            elif name == "person":
+                close = (np.asarray(ask.images[0])[..., 0] > 180).mean() > 0.5
+                values[name] = 5 if close else 2
             elif name == "explanation":
                 values[name] = "seen"
-            elif name == "degradation":
+            elif name in ("degradation", "flaw"):
                 values[name] = "none"
             else:
                 values[name] = 3 if values.get("defects") and name == "structure" else 5
@@ -70,13 +76,18 @@ class Seer:
 
     def _defects(self, image: Image.Image) -> list[dict[str, object]]:
         boxes = [[300, 300, 450, 450]] if self.dreams else []
+        patch = self._patch(image)
+        self.patches += patch is not None
+        if patch and self.patches not in self.blinks:
+            boxes.append(patch)
+        return [{"kind": "tint", "box": box, "severity": "moderate", "explanation": "red"} for box in boxes]
+
+    def _patch(self, image: Image.Image) -> list[int] | None:
         pixels = np.asarray(image).astype(int)
         red = (pixels[..., 0] > 180) & (pixels[..., 1] < 90) & (pixels[..., 2] < 90)
         ys, xs = np.flatnonzero(red.any(1)), np.flatnonzero(red.any(0))
-        there = len(xs) >= LEAST and len(ys) >= LEAST
-        self.patches += there
-        if there and self.patches not in self.blinks:
-            height, width = red.shape
-            edges = (xs[0] / width, ys[0] / height, (xs[-1] + 1) / width, (ys[-1] + 1) / height)
-            boxes.append([round(1000 * edge) for edge in edges])
-        return [{"kind": "tint", "box": box, "severity": "moderate", "explanation": "red"} for box in boxes]
+        if len(xs) < LEAST or len(ys) < LEAST:
+            return None
+        height, width = red.shape
+        edges = (xs[0] / width, ys[0] / height, (xs[-1] + 1) / width, (ys[-1] + 1) / height)
+        return [round(1000 * edge) for edge in edges]

@@ -171,14 +171,71 @@ def _doubtful(values: dict[str, Any]) -> Any:
 
 
 def test_a_general_model_is_told_that_it_sees_a_part() -> None:
-    class General(Seer):
-        brief = False
-
     backend = General()
     look(backend, large(), looks=60)
     told = backend.asks[-1].messages[-1]["content"][-1]["text"]
     assert "one part of a picture" in told and "a plain wall" in told and '"defects"' in told
     assert '"score"' not in told and "missing object" not in told
+
+
+class General(Seer):
+    """A model that was tuned on no rubric."""
+
+    brief = False
+
+
+class Viewer(General):
+    """It takes what is red for the person, and nothing for damage."""
+
+    def _defects(self, image: Image.Image) -> list[dict[str, object]]:
+        return []
+
+
+def portrait(person: tuple[int, int, int, int] | None) -> Image.Image:
+    picture = np.full((300, 400, 3), 120, np.uint8)
+    if person:
+        x1, y1, x2, y2 = person
+        picture[y1:y2, x1:x2] = (250, 20, 20)
+    return Image.fromarray(picture)
+
+
+@pytest.mark.parametrize("depth", ["verdict", "score"])
+def test_the_person_of_a_portrait_is_cut_out_and_judged_alone(depth: Any) -> None:
+    backend = Viewer()
+    judge = Judge(backend=backend, rubric="portrait")
+    picture = portrait((100, 60, 200, 240))
+    first, closer = (judge(picture, depth=depth, looks=looks) for looks in (0, USUAL))
+    assert first.dimensions["person"].score == pytest.approx(2)
+    assert closer.dimensions["person"].score == pytest.approx(5)
+    assert closer.dimensions["picture"].score == first.dimensions["picture"].score == pytest.approx(5)
+    assert (first.score, closer.score) == (pytest.approx(3.2), pytest.approx(5))  # (3 person + 2 picture) / 5
+    where, apart = closer.trace
+    assert where.region == (0, 0, 400, 300) and "where is the person" in where.question
+    assert apart.region == (95, 51, 205, 249) and apart.answer == "person 5"
+    told = [ask.messages[-1]["content"][-1]["text"] for ask in backend.asks[-2:]]
+    assert '"box"' in told[0] and "the person" in told[0]
+    assert '"person"' in told[1] and '"picture"' not in told[1] and "5 excellent" in told[1]
+
+
+@pytest.mark.parametrize(
+    ("person", "looks", "asked"),
+    [(None, 2, 1), ((2, 2, 398, 298), 2, 1), ((100, 60, 200, 240), 1, 1), ((100, 60, 200, 240), 9, 2)],
+)
+def test_a_part_that_is_not_there_or_is_everything_is_not_looked_at_apart(
+    person: Any, looks: int, asked: int
+) -> None:
+    verdict = Judge(backend=Viewer(), rubric="portrait")(portrait(person), looks=looks)
+    assert sum("the person" in one.question for one in verdict.trace) == asked
+    assert verdict.status == "scored"
+
+
+def test_a_model_tuned_on_whole_pictures_is_not_asked_for_parts() -> None:
+    class Tuned(Viewer):
+        brief = True
+
+    verdict = Judge(backend=Tuned(), rubric="portrait")(portrait((9, 9, 90, 90)), looks=USUAL)
+    assert verdict.status == "scored"
+    assert not any("the person" in one.question for one in verdict.trace)
 
 
 def test_tiles_cover_what_is_lost_and_leave_flat_parts_out() -> None:

@@ -267,6 +267,13 @@ def test_a_mistake_is_one_line_that_names_the_place(tmp_path: Path, old: str, ne
     assert "\n" not in str(caught.value)
 
 
+def test_a_part_that_no_rule_merges_is_refused(tmp_path: Path) -> None:
+    parted = ('description = "how surely', 'part = "the glyph"\ndescription = "how surely')
+    assert Rubric.load(written(tmp_path, parted)).dimensions[0].part == "the glyph"
+    with pytest.raises(RubricError, match="'clarity' has a part, but score.mean does not merge it"):
+        Rubric.load(written(tmp_path, parted, ("clarity = 2\n", "\n")))
+
+
 @pytest.mark.parametrize("template", ["{{ promt }}", "{{ prompt.x.y }}", "{{ 1 / 0 }}"])
 def test_a_template_that_cannot_be_rendered_is_told_when_it_is_read(tmp_path: Path, template: str) -> None:
     (tmp_path / "mine.jinja").write_text(template, "utf-8")
