@@ -86,7 +86,7 @@ def build(prepared: Prepared, out: Path) -> Any:
         measuring=measuring,
         model=model,
         args=_arguments(config, out),
-        callbacks=[Said()],
+        callbacks=[Said(), *_board(out / "runs")],
     )
     trainer.remove_callback(PrinterCallback)  # `Said` prints the same, as JSON
     if config.training.minutes:
@@ -96,6 +96,18 @@ def build(prepared: Prepared, out: Path) -> Any:
 
         trainer.add_callback(EarlyStoppingCallback(config.held.patience))
     return trainer
+
+
+def _board(folder: Path) -> list[Any]:
+    """What logs for TensorBoard, where it is installed. Left to itself, transformers' callback writes into the
+    working directory when anything is logged before training begins, as the measures before it are."""
+    if not find_spec("tensorboard"):
+        return []
+    from transformers.integrations.integration_utils import TensorBoardCallback
+
+    board = TensorBoardCallback()
+    board.logging_dir = str(folder)
+    return [board]
 
 
 def _arguments(config: Config, out: Path) -> Any:
@@ -131,7 +143,7 @@ def _arguments(config: Config, out: Path) -> Any:
         load_best_model_at_end=held is not None,
         metric_for_best_model=f"eval_{held.metric}" if held else None,
         greater_is_better=held.greater if held else None,
-        report_to=["tensorboard"] if find_spec("tensorboard") else [],
+        report_to=[],
         disable_tqdm=True,
         seed=config.seed,
     )
