@@ -99,8 +99,8 @@ def build(prepared: Prepared, out: Path) -> Any:
 
 
 def _board(folder: Path) -> list[Any]:
-    """What logs for TensorBoard, where it is installed. Left to itself, transformers' callback writes into the
-    working directory when anything is logged before training begins, as the measures before it are."""
+    """What logs for TensorBoard, where it is installed. Left to itself, transformers' callback writes into
+    the working directory when anything is logged before training begins, as the measures before it are."""
     if not find_spec("tensorboard"):
         return []
     from transformers.integrations.integration_utils import TensorBoardCallback
