@@ -6,13 +6,13 @@ comes back is a graph without circles whatever the model writes.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, get_args
 
 from judge.backends.base import Ask, Reply
 from judge.elements import LIMIT, MAX_CHARS, clean
 from judge.errors import ReplyError
 from judge.form import Choice, Form, Object, Repeat, Text
+from judge.rubric_file import template
 from judge.statements import Kind, Statement
 
 
@@ -30,7 +30,7 @@ def form(limit: int = LIMIT) -> Form:
 
 def ask(prompt: str, limit: int = LIMIT, seed: int = 0) -> Ask:
     """The question; it shows no picture, so that elements cannot be taken from one."""
-    text = _template().render(prompt=clean(prompt), kinds=get_args(Kind), limit=limit)
+    text = template("elements").render(prompt=clean(prompt), kinds=get_args(Kind), limit=limit)
     messages: list[dict[str, Any]] = [{"role": "user", "content": [{"type": "text", "text": text}]}]
     return Ask(images=[], messages=messages, form=form(limit), seed=seed)
 
@@ -53,14 +53,3 @@ def read(asked: Ask, reply: Reply | ReplyError) -> list[Statement]:
     if not found:
         raise ReplyError("elements: the model named none")
     return list(found.values())
-
-
-@cache
-def _template() -> Any:
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    from judge.rubric_file import prompts
-
-    text = (prompts() / "elements.jinja").read_text("utf-8").rstrip("\n")
-    return ImmutableSandboxedEnvironment(undefined=StrictUndefined).from_string(text)

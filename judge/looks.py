@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,7 +21,7 @@ from judge.backends.base import Ask
 from judge.form import Box as Corners
 from judge.form import Choice, Form, Object
 from judge.rubric import SCALE, Rubric, Scale
-from judge.rubric_file import prompts
+from judge.rubric_file import template
 from judge.types import Box, Depth
 
 if TYPE_CHECKING:
@@ -130,13 +129,13 @@ class Questions:
         limit = self.asking.max_defects
         if limit is None:
             limit = rubric.defects.max if rubric.defects else 0
-        text = _template("look").render(
+        text = template("look").render(
             rubric=structural(rubric) or rubric, prompt=prompt, elements=list(names), max_defects=limit
         )
         return _turn(text)
 
     def _about(self, part: str, dimensions: Sequence[Scale] = ()) -> list[dict[str, Any]]:
-        return _turn(_template("part").render(rubric=self.asking.rubric, part=part, dimensions=dimensions))
+        return _turn(template("part").render(rubric=self.asking.rubric, part=part, dimensions=dimensions))
 
 
 def _turn(text: str) -> list[dict[str, Any]]:
@@ -219,12 +218,3 @@ def _starts(length: int, side: int) -> list[int]:
 def _most(lost: NDArray[np.float32], box: Box) -> float:
     x1, y1, x2, y2 = (int(v) // CELL for v in box)
     return float(lost[y1 : y2 + 1, x1 : x2 + 1].max())
-
-
-@cache
-def _template(name: str) -> Any:
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    jinja = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
-    return jinja.from_string((prompts() / f"{name}.jinja").read_text("utf-8").rstrip("\n"))

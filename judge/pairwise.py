@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from judge.backends.base import Ask, Reply
@@ -16,6 +15,7 @@ from judge.errors import ReplyError
 from judge.form import Choice, Form, Object, Text
 from judge.reading import Answer
 from judge.rubric import LANGUAGES
+from judge.rubric_file import template
 from judge.types import Depth
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def asks(rubric: Rubric, a: Case, b: Case) -> list[Ask]:
     depth, wanted = a.depth, form(rubric, a.depth)
     assert a.picture is not None and b.picture is not None
     shared = [a.reference] if a.reference is not None else []
-    text = _template().render(rubric=rubric, prompt=a.prompt, depth=depth, reference=bool(shared))
+    text = template("pairwise").render(rubric=rubric, prompt=a.prompt, depth=depth, reference=bool(shared))
     if LANGUAGES[rubric.language] and depth == "verdict":
         text += f"\n\n{LANGUAGES[rubric.language]}"
     parts: list[dict[str, Any]] = [{"type": "image"} for _ in range(2 + len(shared))]
@@ -88,14 +88,3 @@ def read(form: Form, replies: Sequence[Reply | ReplyError]) -> Preference:
         words.append(answer.values.get("explanation", ""))
         exact = exact and answer.exact and answer.complete
     return Preference((chances[0], 1 - chances[1]), words[0], exact)
-
-
-@cache
-def _template() -> Any:
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    from judge.rubric_file import prompts
-
-    text = (prompts() / "pairwise.jinja").read_text("utf-8").rstrip("\n")
-    return ImmutableSandboxedEnvironment(undefined=StrictUndefined).from_string(text)

@@ -349,16 +349,17 @@ class Rubric(Frozen):
 
     @cached_property
     def _compiled(self) -> tuple[Any, Any]:
-        jinja = _jinja()
-        return jinja.from_string(self.templates.full), jinja.from_string(self.templates.brief)
+        templates = jinja()
+        return templates.from_string(self.templates.full), templates.from_string(self.templates.brief)
 
     @cached_property
     def _worded(self) -> dict[str, Any]:
-        jinja = _jinja()
-        return {name: jinja.from_string(text) for name, text in self.sentences.model_dump().items()}
+        templates = jinja()
+        return {name: templates.from_string(text) for name, text in self.sentences.model_dump().items()}
 
 
-def _jinja() -> Any:
+def jinja() -> Any:
+    """The environment of all templates: sandboxed, and a name that nothing is given for is an error."""
     from jinja2 import StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 

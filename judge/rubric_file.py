@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import tomllib
 from difflib import get_close_matches
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
@@ -17,7 +18,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from judge.errors import MediaError, RubricError
-from judge.rubric import Rubric
+from judge.rubric import Rubric, jinja
 from judge.types import Depth
 
 TEMPLATES = {"full": "general.jinja", "brief": "brief.jinja"}
@@ -30,6 +31,12 @@ def prompts() -> Path:
     """The folder of templates: inside an installed package, or at the root of a checkout."""
     packaged = Path(str(files("judge") / "prompts"))
     return packaged if packaged.is_dir() else Path(__file__).parents[1] / "prompts"
+
+
+@cache
+def template(name: str) -> Any:
+    """A template of the package's own, compiled."""
+    return jinja().from_string((prompts() / f"{name}.jinja").read_text("utf-8").rstrip("\n"))
 
 
 def known() -> list[str]:
