@@ -19,7 +19,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from eval.bench import __main__ as cli
-from eval.bench import backend, elements, forms, serving
+from eval.bench import backend, elements, forms, measuring, serving
 from eval.bench.contenders import CannotRun, Lap, fresh
 from eval.bench.scenes import Scene, read_scenes, run, scene_seeds
 from judge.errors import InputError, ReplyError
@@ -485,7 +485,7 @@ def test_the_bare_pass_is_the_judges_own_forward_again() -> None:
 def fake_judge(monkeypatch: pytest.MonkeyPatch) -> None:
     scenes = SCENES
     monkeypatch.setattr("eval.bench.scenes.draw_scenes", lambda count, seed: scenes[:count])
-    monkeypatch.setattr(cli, "open_judge", lambda model, adapter: Fake(scenes))
+    monkeypatch.setattr(measuring, "open_judge", lambda model, adapter: Fake(scenes))
 
 
 def invoke(*arguments: str) -> Any:
@@ -498,7 +498,7 @@ def test_json_is_exactly_one_object_whatever_libraries_print(monkeypatch: pytest
         print("Loading weights: 100%")
         return Fake(SCENES)
 
-    monkeypatch.setattr(cli, "open_judge", chatty)
+    monkeypatch.setattr(measuring, "open_judge", chatty)
     result = invoke("scenes", "--seed", "7", "--count", "10", "--json")
     assert result.exit_code == 0, result.output
     printed = json.loads(result.stdout)
@@ -580,9 +580,9 @@ def test_all_keeps_what_was_measured_when_a_part_fails(
         raise InputError("model", "x", "a model", "name one")
 
     for name in ("scenes", "serving", "suites", "forms", "reward", "video"):
-        monkeypatch.setattr(cli, f"measure_{name}", lambda *_: {"count": 1})
-    monkeypatch.setattr(cli, "measure_backend", broken)
-    monkeypatch.setattr(cli, "measure_draw", lambda *_: {"count": 1 // 0})
+        monkeypatch.setattr(measuring, name, lambda *_: {"count": 1})
+    monkeypatch.setattr(measuring, "backend", broken)
+    monkeypatch.setattr(measuring, "draw", lambda *_: {"count": 1 // 0})
     out = tmp_path / "bench.json"
     result = invoke("all", "--out", str(out))
     assert result.exit_code == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import clips
@@ -19,6 +20,7 @@ from finetune.lora import base as bases
 from finetune.lora import losses, run
 from finetune.lora.config import Config, Losses
 from finetune.lora.held import Live
+from finetune.lora.memory import estimate
 from finetune.lora.rows import Order, Visits, Writer
 from finetune.lora.targets import school
 from judge.asking import Asking, Card
@@ -225,6 +227,42 @@ def test_an_adapter_of_another_base_is_refused_by_its_shapes(folder, tmp_path):
 def test_layers_that_do_not_exist_are_one_error(folder, tmp_path):
     with pytest.raises(InputError, match="lora.targets"):
         run.build(run.prepare(told(folder, **{"lora.targets": "no_such_layer"})), tmp_path)
+    with pytest.raises(InputError, match="lora.also.*called so"):
+        changes = {"model.adapter": folder / "adapter", "lora.also": "no_such_layer"}
+        run.build(run.prepare(told(folder, **changes)), tmp_path)
+
+
+def test_an_adapter_that_is_gone_on_from_can_reach_into_the_vision_tower(folder, tmp_path):
+    also = r".*visual\.blocks\..*\.(qkv|proj)"
+    config = told(folder, **{"model.adapter": folder / "adapter", "lora.also": also})
+    old = load_file(folder / "adapter/adapter_model.safetensors")
+    trainer = run.build(run.prepare(config), tmp_path / "out")
+    begun = dict(trainer.model.named_parameters())
+    for name, weight in old.items():
+        stem, _, side = name.rpartition(".lora_")
+        found = begun[f"{stem}.lora_{side[0]}.default.weight"]
+        assert found.requires_grad
+        assert torch.equal(found, weight)
+    trainer.train()
+    trainer.model.save_pretrained(tmp_path / "wider")
+    wider = load_file(tmp_path / "wider/adapter_model.safetensors")
+    fresh = {n: w for n, w in wider.items() if n not in old}
+    assert old.keys() < wider.keys()
+    assert all(".visual." in name for name in fresh)
+    assert all(w.abs().sum() > 0 for w in fresh.values())  # both sides of each moved, so it was trained
+
+    base = bases.check(config.model)
+    narrow = told(folder, **{"model.adapter": folder / "adapter"})
+    assert estimate(config, base, gpu=False).trained == sum(w.numel() for w in wider.values())
+    assert estimate(narrow, base, gpu=False).trained == sum(w.numel() for w in old.values())
+    assert estimate(config, base, gpu=False).activations > estimate(narrow, base, gpu=False).activations
+
+
+@pytest.mark.parametrize("called", [r".*\.layers\..*\.q_proj", ["q_proj"], {"q_proj"}])
+def test_layers_of_an_adapter_are_one_expression_however_they_are_listed(called):
+    names = ("model.language_model.layers.0.self_attn.q_proj", "q_projected", "visual.blocks.0.attn.qkv")
+    found = [n for n in names if re.fullmatch(bases.layers_of(called), n)]
+    assert found == ["model.language_model.layers.0.self_attn.q_proj"]
 
 
 # ---------------------------------------------------------------------------------- what labels turn into
@@ -462,8 +500,6 @@ def test_what_is_measured_in_training_is_what_the_served_adapter_says(folder, tm
 
 
 def test_the_memory_estimate_counts_the_base_and_the_adapter(folder):
-    from finetune.lora.memory import estimate
-
     config = told(folder)
     base = bases.check(config.model)
     need = estimate(config, base, gpu=False)

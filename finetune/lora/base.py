@@ -6,12 +6,14 @@ one error before anything starts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from finetune.lora.config import Adapter, Base
+from finetune.lora.config import Adapter, Base, either
 from judge.backends import _torchvision
 from judge.backends.folder import EMBEDDED, Folder
 from judge.errors import BackendError, InputError
@@ -128,11 +130,11 @@ def load(checked: Checked, wanted: Base, shape: Adapter) -> tuple[Any, Any]:
 
     Raises:
         BackendError: the weights cannot be loaded.
-        InputError: no layer is called as `lora.targets` says.
+        InputError: no layer is called as `lora.targets` and `lora.also` say.
     """
     import torch
     import transformers
-    from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
     library: Any = transformers
     gpu = torch.cuda.is_available()
@@ -159,7 +161,7 @@ def load(checked: Checked, wanted: Base, shape: Adapter) -> tuple[Any, Any]:
     if wanted.bits and gpu:
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     if checked.adapter is not None:
-        tuned = PeftModel.from_pretrained(model, str(checked.adapter), is_trainable=True)
+        tuned = _gone_on(model, checked.adapter, shape.also)
         tuned.peft_config["default"].base_model_name_or_path = checked.source  # it is looked up when saving
     else:
         alpha = 2 * shape.rank if shape.alpha is None else shape.alpha
@@ -170,15 +172,39 @@ def load(checked: Checked, wanted: Base, shape: Adapter) -> tuple[Any, Any]:
                     r=shape.rank,
                     lora_alpha=alpha,
                     lora_dropout=shape.dropout,
-                    target_modules=shape.targets,
+                    target_modules=shape.layers,
                     task_type="CAUSAL_LM",
                 ),
             )
         except ValueError as error:
-            raise InputError("lora.targets", shape.targets, "a pattern of layers", str(error)[:160]) from None
+            raise InputError("lora.targets", shape.layers, "a pattern of layers", str(error)[:160]) from None
     for parameter in trainable(tuned):
         parameter.data = parameter.data.float()
     return tuned, processor
+
+
+def _gone_on(model: Any, adapter: Path, also: str) -> Any:
+    """The model with an adapter to go on from, and fresh matrices in the layers of `also` that it leaves out.
+
+    Raises:
+        InputError: no layer is called as `also` says.
+    """
+    from peft import PeftConfig, PeftModel
+
+    config: Any = PeftConfig.from_pretrained(str(adapter))
+    if also:
+        if not any(re.fullmatch(also, name) for name, _ in model.named_modules()):
+            raise InputError("lora.also", also, "a pattern of layers", "no layer of the model is called so")
+        config.target_modules = either(layers_of(config.target_modules), also)
+    with warnings.catch_warnings():
+        # What is fresh is not in the adapter's file, which peft warns of.
+        warnings.filterwarnings("ignore", message="Found missing adapter keys" if also else "(?!)")
+        return PeftModel.from_pretrained(model, str(adapter), is_trainable=True, config=config)
+
+
+def layers_of(targets: str | Iterable[str]) -> str:
+    """An adapter's layers as one expression; its configuration may list their last names instead."""
+    return targets if isinstance(targets, str) else rf"(.*\.)?({'|'.join(map(re.escape, sorted(targets)))})"
 
 
 def trainable(model: Any) -> Iterator[Any]:

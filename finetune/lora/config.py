@@ -15,6 +15,12 @@ LANGUAGE = r".*language_model\.layers\..*\.(q_proj|k_proj|v_proj|o_proj|gate_pro
 """Linear layers of the language model. The vision tower has some of the same names, and vLLM serves no
 adapter for it unless told to, so the expression names the way to them."""
 
+
+def either(*expressions: str) -> str:
+    """An expression of what any of these matches; empty ones match nothing."""
+    return "|".join(f"({one})" for one in expressions if one)
+
+
 Weight = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -38,7 +44,7 @@ class Base(Model):
 
 
 class Adapter(Model):
-    """The fresh adapter; an adapter that is gone on from keeps its own shape."""
+    """The fresh adapter; an adapter that is gone on from keeps its own shape but for `also`."""
 
     rank: Count = 16
     alpha: Count | None = None
@@ -46,6 +52,15 @@ class Adapter(Model):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     targets: str = LANGUAGE
     """Regular expression of the layers' whole names."""
+    also: str = ""
+    """The same of further layers, of the vision tower say: fresh matrices, beside `targets` or those of the
+    adapter that is gone on from. vLLM loads what lies in the vision tower when it is told to, as our backend
+    tells it (`enable_tower_connector_lora`)."""
+
+    @property
+    def layers(self) -> str:
+        """Expression of all layers of a fresh adapter."""
+        return either(self.targets, self.also)
 
 
 class Source(Model):

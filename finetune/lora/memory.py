@@ -3,8 +3,8 @@
 A rule of thumb, within a factor of about 1.5: weights as they are stored; the adapter with its gradient and
 Adam's two moments in float32; activations of the language model (34 bytes a token and unit of width in each
 layer in 16 bit, Korthikanti et al. 2022, without the attention matrix, which sdpa does not keep; with
-checkpointing only each layer's input and one layer's all); and the logits of the answers, three copies.
-The vision tower is frozen and keeps nothing.
+checkpointing only each layer's input and one layer's all), and of the vision tower where the adapter reaches
+into it, which else keeps nothing; and the logits of the answers, three copies.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from finetune.lora.config import Config
 TOKENS = 512
 """Text tokens of a row that the estimate reckons with, beside the picture's."""
 ANSWER = 256
+SIGHT = "visual."
+"""In the names of the vision tower's layers."""
 
 
 @dataclass(frozen=True)
@@ -61,30 +63,45 @@ def estimate(config: Config, base: Checked, *, gpu: bool) -> Estimate:
         bits = config.model.bits if packed else None
         weights += parameter.numel() * (bits / 8 if bits else width)
     trained = _trained(config, base, model)
-    patches, vision = config.model.max_pixels, base.config.vision_config
+    pixels, vision = config.model.max_pixels, base.config.vision_config
     if base.size is not None:
-        patches = base.size**2
-    tokens = TOKENS + patches / (vision.patch_size * vision.spatial_merge_size) ** 2
-    per_layer = 17 * width * text.hidden_size * tokens * config.training.batch
-    kept = per_layer * text.num_hidden_layers
-    if config.training.checkpointing:
-        kept = width * text.hidden_size * tokens * config.training.batch * text.num_hidden_layers + per_layer
+        pixels = base.size**2
+    patches = pixels / vision.patch_size**2
+    kept = _kept(config, width, text.hidden_size, TOKENS + patches / vision.spatial_merge_size**2, text)
+    if any(SIGHT in name for name in trained):
+        kept += _kept(config, width, vision.hidden_size, patches, vision)
     logits = 3 * 4 * config.training.batch * ANSWER * text.vocab_size
-    count = sum(parameter.numel() for parameter in model.parameters())
-    return Estimate(weights, 16.0 * trained, kept, logits, count, trained)
+    count, new = sum(parameter.numel() for parameter in model.parameters()), sum(trained.values())
+    return Estimate(weights, 16.0 * new, kept, logits, count, new)
 
 
-def _trained(config: Config, base: Checked, model: Any) -> int:
+def _kept(config: Config, width: int, hidden: int, tokens: float, tower: Any) -> float:
+    """Bytes of activations that a tower keeps for the way back."""
+    depth = getattr(tower, "num_hidden_layers", None) or tower.depth
+    each = hidden * tokens * config.training.batch * width
+    return float(each * (depth + 17) if config.training.checkpointing else 17 * each * depth)
+
+
+def _trained(config: Config, base: Checked, model: Any) -> dict[str, int]:
+    """How many parameters the adapter has in each layer."""
+    found: dict[str, int] = {}
+    rank, layers = config.lora.rank, config.lora.layers
     if base.adapter is not None:
         from safetensors import safe_open
 
         with safe_open(base.adapter / "adapter_model.safetensors", "pt") as file:
-            return sum(math.prod(file.get_slice(n).get_shape()) for n in file.keys())  # noqa: SIM118
-    return sum(
-        config.lora.rank * sum(module.weight.shape)
+            for name in file.keys():  # noqa: SIM118
+                layer, _, side = name.removeprefix("base_model.model.").partition(".lora_")
+                shape = file.get_slice(name).get_shape()
+                found[layer] = found.get(layer, 0) + math.prod(shape)
+                rank = shape[0] if side.startswith("A") else rank
+        layers = config.lora.also
+    fresh = {
+        name: rank * sum(module.weight.shape)
         for name, module in model.named_modules()
-        if re.fullmatch(config.lora.targets, name) and getattr(module, "weight", None) is not None
-    )
+        if re.fullmatch(layers, name) and getattr(module, "weight", None) is not None
+    }
+    return fresh | found
 
 
 def available(*, gpu: bool) -> float:
