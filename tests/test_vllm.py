@@ -119,6 +119,22 @@ def test_scenes_get_the_verdict_that_transformers_gives(
     assert ours[0].provenance.backend == "vllm"
 
 
+def test_closer_looks_find_what_they_find_on_transformers(backend: Any, reference: Transformers) -> None:
+    """Their adapter reaches into the vision tower, which vLLM leaves out unless it is told to."""
+    from finetune.scenes.large import draw_large
+    from judge.backends.vllm import sees
+
+    assert sees(EMBEDDED / "default-look")
+    picture = draw_large(3, (1344, 1008))
+    asked = {"prompt": picture.prompt, "elements": [], "looks": 40}
+    ours, theirs = (Judge(backend=each)(picture.image, **asked) for each in (backend, reference))
+    assert alike(ours, theirs, 0.001)
+    assert len(ours.trace) > 15
+    looked = [[(look.region, look.answer) for look in verdict.trace] for verdict in (ours, theirs)]
+    same = sum(one == other for one, other in zip(*looked, strict=True))
+    assert same >= 0.9 * len(ours.trace), looked  # answers are written with two digits, a last one may differ
+
+
 @pytest.mark.parametrize("depth", ["verdict", "score"])
 def test_the_bench_hands_the_engine_every_request_without_our_code(backend: Any, depth: Any) -> None:
     from eval.bench.contenders.vllm import Vllm
