@@ -78,8 +78,8 @@ class Measured:
 
 @dataclass(frozen=True)
 class Estimators:
-    """Two regressors on the measures: a perceptron for strengths of distortions, and ridge regression with a
-    Gaussian kernel for opinions."""
+    """Two regressors on the measures: a perceptron (the mean of several, side by side) for strengths of
+    distortions, and ridge regression with a Gaussian kernel for opinions."""
 
     layers: tuple[tuple[Row, Row], ...]
     """Weights (out, in) and bias (out,) of each layer; tanh between them."""

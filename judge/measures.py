@@ -24,8 +24,12 @@ Plane = NDArray[np.float32]
 MOST_PIXELS = 1 << 20
 LEAST_SIDE = 32
 """Smaller sides are enlarged to it: every measure then has enough to go by."""
+EQUAL, FLAT = 0.75, 3
+"""Levels by which pixels differ at most that count as equal, and a block's that counts as flat."""
 CELLS = 14
 """Cells a side in which areas are looked for."""
+RINGS = ((0.03, 0.08), (0.08, 0.2))
+"""Frequencies, in cycles a pixel, whose power is compared between directions."""
 _GRAIN: Plane = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
 """Blind to edges and slopes (Immerkaer 1996)."""
 
@@ -57,11 +61,23 @@ class View:
         return self._scales[scale]
 
     @cached_property
+    def half(self) -> NDArray[np.uint8]:
+        """The picture at half size."""
+        height, width = self.grey.shape
+        return cv2.resize(self.pixels, (width // 2, height // 2), interpolation=cv2.INTER_AREA).astype(
+            np.uint8
+        )
+
+    @cached_property
     def lab(self) -> Plane:
         """CIELAB (H, W, 3) at half size."""
-        height, width = self.grey.shape
-        half = cv2.resize(self.pixels, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-        return _plane(cv2.cvtColor(half.astype(np.float32) / 255, cv2.COLOR_RGB2LAB))
+        return _plane(cv2.cvtColor(self.half.astype(np.float32) / 255, cv2.COLOR_RGB2LAB))
+
+    @cached_property
+    def equal(self) -> list[NDArray[np.float64]]:
+        """Share of pixels in each row that equal those in the next; the same of columns."""
+        steps = (np.abs(np.diff(self.grey, axis=axis)) < EQUAL for axis in (0, 1))
+        return [step.mean(axis=1 - axis) for axis, step in enumerate(steps)]
 
     @cached_property
     def grain(self) -> Plane:
@@ -130,6 +146,10 @@ class View:
         """A percentile of L*, 0 to 100."""
         return float(self.light[min(len(self.light) - 1, len(self.light) * percent // 100)])
 
+    def brightest(self, channel: int) -> float:
+        """The level, 0 to 255, that all but a hundredth of a channel stay below."""
+        return float(np.percentile(self.pixels[::2, ::2, channel], 99))
+
     @cached_property
     def levels(self) -> NDArray[np.float64]:
         """Share of each of 256 levels of luma."""
@@ -137,15 +157,27 @@ class View:
         return counts / self.grey.size
 
     @cached_property
-    def spectrum(self) -> list[float]:
-        """Logarithm of power in three octaves, coarse to fine, of the middle square of 256, 128, 64 or 32."""
+    def power(self) -> NDArray[np.float64]:
+        """Power (side, side / 2 + 1) by frequency, of the middle square of 256, 128, 64 or 32."""
         grey = self.grey
         side = next(side for side in (256, 128, 64, 32) if side <= min(grey.shape))
         top, left = (grey.shape[0] - side) // 2, (grey.shape[1] - side) // 2
         part = grey[top : top + side, left : left + side]
-        window, bands = _spectral(side)
-        power = np.abs(np.fft.rfft2((part - part.mean()) * window)) ** 2
-        return [math.log(float(power[band].mean()) + 1) for band in bands]
+        found: NDArray[np.float64] = np.abs(np.fft.rfft2((part - part.mean()) * _spectral(side)[0])) ** 2
+        return found
+
+    @cached_property
+    def spectrum(self) -> list[float]:
+        """Logarithm of power in three octaves, coarse to fine."""
+        bands = _spectral(len(self.power))[1]
+        return [math.log(float(self.power[band].mean()) + 1) for band in bands]
+
+    def unevenness(self, ring: int) -> float:
+        """How far logarithms of power differ between directions, in one of `RINGS`."""
+        low, high = RINGS[ring]
+        power = np.log(self.power + 1)
+        means = [float(power[sector].mean()) for sector in _sectors(len(self.power), low, high)]
+        return max(means) - min(means)
 
     @cached_property
     def saturation(self) -> Plane:
@@ -157,9 +189,8 @@ class View:
     @cached_property
     def gradients(self) -> list[float]:
         """Mean steps between neighbours in red, green and blue, at half size."""
-        height, width = self.lab.shape[:2]
-        half = cv2.resize(self.pixels, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
-        return [float(v) + 0.1 for v in np.abs(np.diff(half, axis=1)).mean((0, 1))]
+        steps = np.abs(np.diff(self.half.astype(np.float32), axis=1))
+        return [float(v) + 0.1 for v in steps.mean((0, 1))]
 
     @cached_property
     def area(self) -> tuple[float, float, float, float, float, float]:
@@ -269,6 +300,46 @@ def _banding(view: View) -> float:
     return 1.0 - len(used) / (int(used[-1]) - int(used[0]) + 1) if len(used) else 0.0
 
 
+def _combing(view: View, channel: int) -> float:
+    """How far shares of neighbouring levels of a channel differ: 8-bit levels that were spread out leave
+    gaps, levels that were pushed together leave peaks (Stamm & Liu 2010)."""
+    levels = np.bincount(view.pixels[..., channel].ravel(), minlength=256) / view.grey.size
+    inner = levels[2:254]
+    odd = np.abs(inner - (levels[1:253] + levels[3:255]) / 2)
+    return float(odd.sum() / (inner.sum() + 1e-3))
+
+
+def _grid(view: View, side: int) -> float:
+    """Ratio of equal neighbours across a grid to those elsewhere, at whichever place of the grid it is
+    furthest from 1: coders of WebP's kind (VP8, RFC 6386) work on 4 and 16 pixels."""
+    ratios = []
+    for equal in view.equal:
+        phases = np.array([float(equal[phase::side].mean()) for phase in range(side)]) + 0.02
+        logs = np.log(phases / np.median(phases))
+        ratios.append(float(logs[np.abs(logs).argmax()]))
+    return math.exp(float(np.mean(ratios)))
+
+
+def _flat_blocks(view: View) -> float:
+    """Ratio of flat blocks of 4 x 4 on the grid of 4 to flat ones half a block away from it: what is
+    predicted from its neighbours and left at that."""
+    grey, block = view.grey.astype(np.uint8), np.ones((4, 4), np.uint8)
+    # Of the block that begins at each pixel; those that the edges cut off are left out.
+    high, low = (extreme(grey, block, anchor=(0, 0))[:-3, :-3] for extreme in (cv2.dilate, cv2.erode))
+    flat = high - low < FLAT
+    on, between = (float(flat[off::4, off::4].mean()) + 0.01 for off in (0, 2))
+    return on / between
+
+
+def _edge_color(view: View) -> float:
+    """How far red and blue differ from green in the strength of edges (distance in natural logarithms of
+    norms of order 4), as light of another colour does to all (van de Weijer, Gevers & Gijsenij 2007)."""
+    half = view.half.astype(np.float32)
+    steps = np.abs(np.diff(half, axis=1))[1:] + np.abs(np.diff(half, axis=0))[:, 1:]
+    red, green, blue = np.log((steps**4).mean((0, 1)) ** 0.25 + 1)
+    return math.hypot(float(red - green), float(blue - green))
+
+
 def _impulses(view: View) -> float:
     """Share of pixels far from the median of their neighbours."""
     grey: Any = view.grey.astype(np.uint8)
@@ -309,6 +380,8 @@ MEASURES: dict[str, Measure] = {
         lambda v: (_percentile(v.grains, 100) + 0.1) / (_percentile(v.grains, 50) + 0.1), 1.0, 150.0, log=True
     ),
     "direction": Measure(_direction, 0.01, 0.9, log=True),
+    "direction_coarse": Measure(lambda v: v.unevenness(0), 0.0, 7.0),
+    "direction_middle": Measure(lambda v: v.unevenness(1), 0.0, 7.0),
     # statistics of natural scenes
     "shape_1": Measure(lambda v: shape(v.normal(1)), 0.5, 3.6),
     "shape_2": Measure(lambda v: shape(v.normal(2)), 0.5, 3.6),
@@ -326,6 +399,12 @@ MEASURES: dict[str, Measure] = {
     "blockiness": Measure(_blockiness, 0.8, 6.0, log=True),
     "flatness": Measure(lambda v: float((np.abs(np.diff(v.grey, axis=1)) < 0.5).mean()), 0.01, 1.0, log=True),
     "banding": Measure(_banding, 0.0, 1.0),
+    "red_combing": Measure(lambda v: _combing(v, 0), 0.02, 2.0, log=True),
+    "green_combing": Measure(lambda v: _combing(v, 1), 0.02, 2.0, log=True),
+    "blue_combing": Measure(lambda v: _combing(v, 2), 0.02, 2.0, log=True),
+    "small_blocks": Measure(lambda v: _grid(v, 4), 0.5, 1.3, log=True),
+    "large_blocks": Measure(lambda v: _grid(v, 16), 0.5, 1.5, log=True),
+    "flat_blocks": Measure(_flat_blocks, 0.6, 2.8, log=True),
     # light
     "clipping": Measure(
         lambda v: float((v.pixels[::2, ::2].max(2) >= 250).mean()) + 1e-3, 1e-3, 0.8, log=True
@@ -335,9 +414,12 @@ MEASURES: dict[str, Measure] = {
     "lightness": Measure(lambda v: v.lightness(50), 2.0, 98.0),
     "dark_end": Measure(lambda v: v.lightness(5), 0.0, 70.0),
     "bright_end": Measure(lambda v: v.lightness(95), 10.0, 100.0),
+    "red_end": Measure(lambda v: v.brightest(0), 20.0, 255.0),
+    "blue_end": Measure(lambda v: v.brightest(2), 20.0, 255.0),
     # colour
     "red_green": Measure(lambda v: float(v.lab[..., 1].mean()), -40.0, 40.0),
     "yellow_blue": Measure(lambda v: float(v.lab[..., 2].mean()), -50.0, 50.0),
+    "edge_color": Measure(_edge_color, 0.02, 1.5, log=True),
     "red_steps": Measure(lambda v: v.gradients[0] / v.gradients[1], 0.33, 3.0, log=True),
     "blue_steps": Measure(lambda v: v.gradients[2] / v.gradients[1], 0.33, 3.0, log=True),
     "red_green_spread": Measure(lambda v: float(v.lab[..., 1].std()), 0.5, 30.0, log=True),
@@ -387,6 +469,16 @@ def _spectral(side: int) -> tuple[NDArray[np.float64], list[NDArray[np.bool_]]]:
     return np.outer(hann, hann), [
         (radius >= low) & (radius < high) for low, high in zip(edges, edges[1:], strict=False)
     ]
+
+
+@cache
+def _sectors(side: int, low: float, high: float) -> list[NDArray[np.bool_]]:
+    """Twelve directions, 15 degrees to either side of each, of a ring of an rfft2's frequencies."""
+    y, x = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]
+    radius, angle = np.hypot(x, y), np.arctan2(y, x)
+    ring = (radius >= low) & (radius < high)
+    turns = [np.abs((angle - n * np.pi / 12 + np.pi / 2) % np.pi - np.pi / 2) for n in range(12)]
+    return [found for turn in turns if (found := ring & (turn < np.pi / 12)).any()]
 
 
 Corners = tuple[NDArray[np.intp], ...]

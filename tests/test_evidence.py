@@ -42,11 +42,41 @@ def noisy(image: Image.Image) -> Image.Image:
         ("blockiness", jpeg, 1),
         ("clipping", lambda image: image.point(lambda v: 3 * v), 1),
         ("banding", lambda image: image.point(lambda v: v // 32 * 32), 1),
+        *((f"{c}_combing", lambda image: image.point(lambda v: round(1.3 * v)), 1) for c in ("red", "green", "blue")),
+        ("red_end", lambda image: image.point(lambda v: v // 2), -1),
+        ("blue_end", lambda image: image.point(lambda v: v // 2), -1),
     ],
 )
 def test_a_fact_moves_the_way_its_name_says(name: str, changed, sign: int, picture: Image.Image) -> None:
     before, after = measure(picture, [name])[name], measure(changed(picture), [name])[name]
     assert sign * (after - before) > 0.05
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "sign"),
+    [
+        ("direction_coarse", lambda image: moved(image, 15), 1),
+        ("direction_middle", lambda image: moved(image, 7), 1),
+        ("small_blocks", lambda image: webp(image), -1),
+        ("flat_blocks", lambda image: jpeg(image), 1),
+    ],
+)
+def test_a_fact_about_detail_moves_the_way_its_name_says(name: str, changed, sign: int) -> None:
+    image = textured()
+    before, after = measure(image, [name])[name], measure(changed(image), [name])[name]
+    assert sign * (after - before) > 0.05
+
+
+def moved(image: Image.Image, pixels: int) -> Image.Image:
+    """Blurred along rows."""
+    pixels_of = np.asarray(image, np.float32)
+    return Image.fromarray(np.mean([np.roll(pixels_of, n, 1) for n in range(pixels)], 0).astype(np.uint8))
+
+
+def webp(image: Image.Image) -> Image.Image:
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=5)
+    return Image.open(io.BytesIO(buffer.getvalue())).convert("RGB")
 
 
 def test_the_area_that_stands_out_is_where_noise_was_added(picture: Image.Image) -> None:

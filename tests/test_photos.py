@@ -9,13 +9,14 @@ from random import Random
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from finetune.cli import app
 from finetune.photos.distorted import Spot, distort, whole
 from finetune.photos.distortions import KINDS, MAKERS, kind_of
-from finetune.photos.estimates import apart, fit
-from finetune.photos.pool import Example, Pool, build, distorted, is_held_out
+from finetune.photos.estimates import apart, averaged, fit, perceptron
+from finetune.photos.pool import WHOLES, Example, Pool, build, distorted, is_held_out, saved
 from finetune.photos.questions import ask
 from judge import InputError
 from judge.evidence import KINDS as ESTIMATED
@@ -72,6 +73,37 @@ def test_a_pool_is_read_as_written_and_estimators_are_fitted_on_it(tmp_path, pho
     fit([pool], pool, tmp_path / "own.safetensors", steps=3)
     seems, good = estimators(tmp_path / "own.safetensors").read(np.stack([Measured.of(expected).whole]))
     assert seems.shape == (1, len(ESTIMATED)) and np.isfinite(seems).all() and np.isfinite(good).all()
+
+
+def test_estimators_are_fitted_on_measures_without_pictures(tmp_path, photograph: np.ndarray) -> None:
+    Image.fromarray(photograph).save(tmp_path / "a.png")
+    build(tmp_path / "bare", list(saved([tmp_path / "a.png"], 40, 5, WHOLES)), workers=1, pictures=False)
+    assert not (tmp_path / "bare/images.npy").exists()
+    bare = Pool(tmp_path / "bare", pictures=False)
+    assert not any(example.spots for example in bare.rows)
+    as_distorted = [
+        np.allclose(numbers, Measured.of(distort(photograph, 5 * 1_000_003 + n, WHOLES)[0]).row)
+        for n, numbers in enumerate(bare.measured)
+    ]
+    assert 10 < sum(as_distorted) < 30  # the others have been through a JPEG file
+    fit([bare], bare, tmp_path / "own.safetensors", steps=3)
+    with pytest.raises(InputError, match=r"images.npy.*for `estimates` alone"):
+        Pool(tmp_path / "bare")
+
+
+def test_perceptrons_averaged_into_one_say_the_mean_of_what_each_says(tmp_path) -> None:
+    r = np.random.default_rng(3)
+    rows, strengths = (r.random((40, n), np.float32) for n in (5, len(ESTIMATED)))
+    opined = {"known": rows, "shares": rows[:, 0], "scale": rows[:2], "base": np.ones(2, np.float32)}
+
+    def said(weights: dict[str, np.ndarray], name: str) -> np.ndarray:
+        save_file({**weights, **opined}, tmp_path / name)
+        return estimators(tmp_path / name).read(rows)[0]
+
+    members = [perceptron(rows, strengths, steps=3, seed=seed) for seed in range(3)]
+    apart_said = [said(member, f"{n}.safetensors") for n, member in enumerate(members)]
+    assert not np.allclose(apart_said[0], apart_said[1], atol=1e-3)
+    assert said(averaged(members), "all.safetensors") == pytest.approx(np.mean(apart_said, axis=0), abs=1e-5)
 
 
 def test_a_photographs_own_opinion_says_nothing_of_what_is_told_about_it(tmp_path) -> None:

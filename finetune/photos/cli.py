@@ -26,7 +26,7 @@ BASE = Path(__file__).parents[2] / "judge" / "assets" / "nano" / "base"
 Out = Annotated[Path, typer.Argument(help="Folder to write.")]
 Seed = Annotated[int, typer.Option(min=0)]
 Count = Annotated[int, typer.Option(min=1)]
-Pools = Annotated[list[Path], typer.Argument(help="Folders written by `pool`, `opinions` or `scenes`.")]
+Pools = Annotated[list[Path], typer.Argument(help="Folders of pools, as the commands above write them.")]
 Base = Annotated[Path, typer.Option(help="Checkpoint that the adapter is for.")]
 
 
@@ -76,6 +76,23 @@ def scenes(out: Out, count: Count = 700, seed: Seed = 71) -> None:
 
 
 @app.command()
+def strengths(
+    out: Out,
+    photos: Annotated[list[Path], typer.Argument(help="Folders of pristine photographs.")],
+    count: Count = 24000,
+    seed: Seed = 5,
+    areas: Annotated[bool, typer.Option("--areas", help="Distort areas instead of wholes.")] = False,
+) -> None:
+    """Measure distorted photographs, for `estimates`, and leave the pictures away."""
+    from finetune.photos import pool as pools
+
+    with _one_line_errors():
+        shares = pools.AREAS if areas else pools.WHOLES
+        jobs = pools.saved(pools.pictures_in(photos), count, seed, shares)
+        pools.build(out, list(jobs), pictures=False)
+
+
+@app.command()
 def pictures(
     out: Out,
     data: Annotated[Path, typer.Argument(help="Folder with clive_train (LIVE in the Wild) and bsds500.")],
@@ -106,7 +123,8 @@ def estimates(
     from finetune.photos.pool import Pool
 
     with _one_line_errors():
-        fit([Pool(folder) for folder in pools], Pool(opinions), seed=seed)
+        bare = [Pool(folder, pictures=False) for folder in (*pools, opinions)]
+        fit(bare[:-1], bare[-1], seed=seed)
 
 
 @app.command()

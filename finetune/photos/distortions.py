@@ -86,15 +86,16 @@ def impulse_noise(image: Pixels, strength: float, r: np.random.Generator) -> Pix
 
 def jpeg(image: Pixels, strength: float, r: np.random.Generator) -> Pixels:
     """Quality 60 to 3."""
-    return _encoded(image, "JPEG", round(_between(strength, 60, 3)))
+    return encoded(image, "JPEG", round(_between(strength, 60, 3)))
 
 
 def webp(image: Pixels, strength: float, r: np.random.Generator) -> Pixels:
     """Quality 40 to 0."""
-    return _encoded(image, "WEBP", round(_between(strength, 41, 1)) - 1)
+    return encoded(image, "WEBP", round(_between(strength, 41, 1)) - 1)
 
 
-def _encoded(image: Pixels, coding: str, quality: int) -> Pixels:
+def encoded(image: Pixels, coding: str, quality: int) -> Pixels:
+    """A picture as it comes back from a file."""
     file = io.BytesIO()
     Image.fromarray(image).save(file, coding, quality=quality)
     return np.asarray(Image.open(file).convert("RGB"))

@@ -3,9 +3,11 @@
     judge finetune photos pool OUT PHOTOS... --count 4500          # pristine photographs, distorted
     judge finetune photos opinions OUT DATA                        # LIVE in the Wild, with its mean opinions
     judge finetune photos scenes OUT --count 700                   # drawn scenes
+    judge finetune photos strengths OUT PHOTOS... --count 24000    # measures alone; --areas: of areas
 
 Writes OUT/images.npy (n, 224, 224, 3) uint8, OUT/measured.npy (n, judge.evidence.WIDTH) float32, and
-OUT/rows.jsonl with one `Example` a line, last, so that a pool that has it is whole.
+OUT/rows.jsonl with one `Example` a line, last, so that a pool that has it is whole. Estimators need what is
+measured in many pictures, and no pictures: `strengths` keeps no images.npy.
 """
 
 from __future__ import annotations
@@ -25,12 +27,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from finetune.photos.distorted import Spot, Truth, distort, read_rgb
+from finetune.photos.distortions import encoded
 from finetune.workers import clean_pool
 from judge.errors import InputError
 from judge.evidence import WIDTH, Measured
 
 SIDE = 224
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+WHOLES, AREAS = (0.12, 0.88, 0.0, 0.0), (0.1, 0.0, 0.75, 0.15)
+"""Of pictures for estimators: with nothing wrong, the whole, an area or two, both."""
 VIEWS = 4
 """Pictures made of one photograph with an opinion: itself, and parts of it, half of them mirrored."""
 
@@ -57,14 +62,17 @@ Job = Callable[[], tuple[Pixels, Example]]
 
 
 class Pool:
-    """A pool on disk. Raises `InputError` where there is none."""
+    """A pool on disk, with its pictures or without. Raises `InputError` where there is none."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, pictures: bool = True) -> None:
         if not (folder / "rows.jsonl").is_file():
             raise InputError(
                 "pool", str(folder), "a folder with rows.jsonl", "write one with `judge finetune photos pool`"
             )
-        self.images: Any = np.load(folder / "images.npy", mmap_mode="r")
+        if pictures and not (folder / "images.npy").is_file():
+            mend = "a pool of `judge finetune photos strengths` is for `estimates` alone"
+            raise InputError("pool", str(folder), "a folder with images.npy", mend)
+        self.images: Any = np.load(folder / "images.npy", mmap_mode="r") if pictures else None
         self.measured: Any = np.load(folder / "measured.npy", mmap_mode="r")
         self.rows = [_example(json.loads(line)) for line in (folder / "rows.jsonl").read_text().splitlines()]
         if self.measured.shape != (len(self.rows), WIDTH):
@@ -106,6 +114,21 @@ def distorted(photos: Sequence[Path], count: int, seed: int) -> Iterator[Job]:
 
 def _distorted(path: Path, seed: int) -> tuple[Pixels, Example]:
     image, truth = distort(read_rgb(str(path)), seed)
+    return image, example_of(path.stem, truth)
+
+
+def saved(photos: Sequence[Path], count: int, seed: int, shares: Sequence[float]) -> Iterator[Job]:
+    """Jobs for `count` photographs, distorted by `shares`, half of them as they come back from a good JPEG:
+    what a distortion leaves in single levels, coding wipes away."""
+    for n in range(count):
+        yield partial(_saved, photos[n % len(photos)], seed * 1_000_003 + n, tuple(shares))
+
+
+def _saved(path: Path, seed: int, shares: Sequence[float]) -> tuple[Pixels, Example]:
+    image, truth = distort(read_rgb(str(path)), seed, shares)
+    r = np.random.default_rng((seed, 1))
+    if r.random() < 0.5:
+        image = encoded(image, "JPEG", int(r.integers(80, 98)))
     return image, example_of(path.stem, truth)
 
 
@@ -189,8 +212,8 @@ def _seen(job: Job) -> tuple[Pixels, NDArray[np.float32], Example]:
     return small, Measured.of(pixels).row, example
 
 
-def build(out: Path, jobs: Sequence[Job], workers: int | None = None) -> None:
-    """Make a pool of jobs' pictures.
+def build(out: Path, jobs: Sequence[Job], workers: int | None = None, *, pictures: bool = True) -> None:
+    """Make a pool of jobs' pictures, or of what is measured in them alone.
 
     Raises:
         InputError: there are none.
@@ -199,18 +222,23 @@ def build(out: Path, jobs: Sequence[Job], workers: int | None = None) -> None:
         raise InputError("pool", str(out), "at least one picture", "give more photographs, or a larger count")
     out.mkdir(parents=True, exist_ok=True)
     (out / "rows.jsonl").unlink(missing_ok=True)
-    images = np.lib.format.open_memmap(out / "images.npy", "w+", np.uint8, (len(jobs), SIDE, SIDE, 3))
+    images = None
+    if pictures:
+        images = np.lib.format.open_memmap(out / "images.npy", "w+", np.uint8, (len(jobs), SIDE, SIDE, 3))
     measured = np.lib.format.open_memmap(out / "measured.npy", "w+", np.float32, (len(jobs), WIDTH))
     rows: list[str] = []
     begun = said = time.monotonic()
     with clean_pool(workers) as pool:
         for n, (image, numbers, example) in enumerate(pool.map(_seen, jobs, chunksize=8)):
-            images[n], measured[n] = image, numbers
+            measured[n] = numbers
+            if images is not None:
+                images[n] = image
             rows.append(json.dumps(asdict(example)))
             if time.monotonic() - said > 30:
                 said = time.monotonic()
                 print(f"{n + 1} of {len(jobs)} pictures, {(n + 1) / (said - begun):.0f}/s", flush=True)
-    images.flush()
+    if images is not None:
+        images.flush()
     measured.flush()
     draft = out / "rows.jsonl.part"
     draft.write_text("\n".join(rows) + "\n", "utf-8")
