@@ -69,7 +69,7 @@ def photos(data: Path, contents: int, model: str, adapter: str | None, batch: in
     from finetune.photos.distortions import MAKERS
 
     judge = open_judge(model, adapter, "quality")
-    with progress("photos", 105 + contents * len(MAKERS) * len(part.STRENGTHS)) as tick:
+    with progress("photos", 105 + 2 * contents * len(MAKERS) * len(part.STRENGTHS)) as tick:
         return {**part.run(judge, data, contents, batch, tick), **named(model, adapter)}
 
 

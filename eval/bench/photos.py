@@ -5,8 +5,8 @@ Opinions: the quarter of LIVE in the Wild that nothing was fitted or trained on
 (`finetune.photos.pool.is_held_out`), beside the 36 features of BRISQUE (Mittal, Moorthy & Bovik 2012) and
 support vector regression on the other three. Distortions: Kodak's photographs, of which the same holds, in
 every way and five strengths; the correlation of the estimate of that kind with the strength, over all of them
-at once and as a mean over photographs (`within`); of the judge's score as a mean over photographs, downwards
-(`judge_within`).
+at once, the same where each was saved as JPEG (`as_jpeg`), and as a mean over photographs (`within`); of the
+judge's score as a mean over photographs, downwards (`judge_within`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from eval.metrics import Measure, plcc, srcc
 from eval.suites.live_itw import labels
 from finetune.photos.distorted import read_rgb, whole
-from finetune.photos.distortions import MAKERS, kind_of
+from finetune.photos.distortions import MAKERS, encoded, kind_of
 from finetune.photos.pool import is_held_out
 from judge.errors import InputError
 from judge.evidence import Measured
@@ -29,6 +29,8 @@ from judge.measures import View, shape
 from judge.types import Depth
 
 STRENGTHS = (0.1, 0.3, 0.5, 0.7, 0.9)
+JPEG = 92
+"""Quality of a file that a picture is saved as without a second thought."""
 
 
 def run(judge: Any, data: Path, contents: int, batch: int, tick: Callable[[], None]) -> dict[str, Any]:
@@ -57,15 +59,18 @@ def run(judge: Any, data: Path, contents: int, batch: int, tick: Callable[[], No
     for name, predicted in opined.items():
         found[f"{name}_srcc"] = srcc(predicted, truth, interval=True)
         found[f"{name}_plcc"] = plcc(predicted, truth, interval=True)
-    within, judged = dict[str, float](), dict[str, float]()
+    within, judged, coded = (dict[str, float | None]() for _ in range(3))
     for maker, pictures in _distortions(data, contents):
         fact = f"seems_{kind_of(maker).replace(' ', '_')}"
-        strengths = _estimates(pictures, fact, tick)
-        found[f"{maker}_srcc"] = srcc(strengths, np.tile(STRENGTHS, contents), interval=True)
+        strengths, truth = _estimates(pictures, fact, tick), np.tile(STRENGTHS, contents)
+        found[f"{maker}_srcc"] = srcc(strengths, truth, interval=True)
+        files = (encoded(picture, "JPEG", JPEG) for picture in pictures)
+        coded[maker] = srcc(_estimates(files, fact, tick), truth).value
         within[maker] = _within(strengths)
         judged[maker] = _within(-_scores(judge, pictures, "score", batch))
     return {
         **{name: measure.value for name, measure in found.items()},
+        "as_jpeg": coded,
         "within": within,
         "judge_within": judged,
         "interval_95": {name: [m.interval.low, m.interval.high] for name, m in found.items() if m.interval},
