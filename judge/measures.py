@@ -64,9 +64,8 @@ class View:
     def half(self) -> NDArray[np.uint8]:
         """The picture at half size."""
         height, width = self.grey.shape
-        return cv2.resize(self.pixels, (width // 2, height // 2), interpolation=cv2.INTER_AREA).astype(
-            np.uint8
-        )
+        size = (width // 2, height // 2)
+        return np.asarray(cv2.resize(self.pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
     @cached_property
     def lab(self) -> Plane:

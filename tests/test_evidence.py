@@ -15,6 +15,9 @@ from judge.measures import MEASURES
 from judge.regions import iou
 
 
+CHANNELS = ("red", "green", "blue")
+
+
 @pytest.fixture(scope="module")
 def picture() -> Image.Image:
     """Smooth shapes with a few edges, in mid-tones."""
@@ -42,7 +45,7 @@ def noisy(image: Image.Image) -> Image.Image:
         ("blockiness", jpeg, 1),
         ("clipping", lambda image: image.point(lambda v: 3 * v), 1),
         ("banding", lambda image: image.point(lambda v: v // 32 * 32), 1),
-        *((f"{c}_combing", lambda image: image.point(lambda v: round(1.3 * v)), 1) for c in ("red", "green", "blue")),
+        *((f"{name}_combing", lambda image: image.point(lambda v: round(1.3 * v)), 1) for name in CHANNELS),
         ("red_end", lambda image: image.point(lambda v: v // 2), -1),
         ("blue_end", lambda image: image.point(lambda v: v // 2), -1),
     ],

@@ -197,8 +197,8 @@ def _gone_on(model: Any, adapter: Path, also: str) -> Any:
             raise InputError("lora.also", also, "a pattern of layers", "no layer of the model is called so")
         config.target_modules = either(layers_of(config.target_modules), also)
     with warnings.catch_warnings():
-        # What is fresh is not in the adapter's file, which peft warns of.
-        warnings.filterwarnings("ignore", message="Found missing adapter keys" if also else "(?!)")
+        if also:  # what is fresh is not in the adapter's file, which peft warns of
+            warnings.filterwarnings("ignore", message="Found missing adapter keys")
         return PeftModel.from_pretrained(model, str(adapter), is_trainable=True, config=config)
 
 
