@@ -14,7 +14,6 @@ from judge.evidence import AREA, FACTS, KINDS, estimators, measure
 from judge.measures import MEASURES
 from judge.regions import iou
 
-
 CHANNELS = ("red", "green", "blue")
 
 
