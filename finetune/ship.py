@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from finetune.network import PIXELS
 from finetune.pretrain import tokenizer_files
@@ -80,7 +81,7 @@ DOMAINS = {
 
 def ship_beside(adapter: Path, out: Path, rubric: Literal["quality", "video", "default-look"]) -> None:
     """Put an adapter for one rubric, or for closer looks, beside a shipped judge, OUT/RUBRIC, and name it in
-    the judge's card.
+    the judge's card. It is stored in float16, whose eleven bits lose nothing that shows, at half the size.
 
     Raises:
         InputError: `adapter` is none, or `out` holds no judge.
@@ -93,8 +94,10 @@ def ship_beside(adapter: Path, out: Path, rubric: Literal["quality", "video", "d
         raise InputError("out", str(out), "a folder with judge.json", mend)
     place = out / rubric
     place.mkdir(exist_ok=True)
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        shutil.copyfile(adapter / name, place / name)
+    shutil.copyfile(adapter / "adapter_config.json", place / "adapter_config.json")
+    weights = load_file(adapter / "adapter_model.safetensors")
+    halves = {name: weight.half() for name, weight in weights.items()}
+    save_file(halves, place / "adapter_model.safetensors", metadata={"format": "pt"})
     _without_paths(place / "adapter_config.json")
     _write(place / "judge.json", {"domain": DOMAINS[rubric]})
     card = json.loads((out / "judge.json").read_text("utf-8"))
