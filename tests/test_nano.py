@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from finetune import tasks
 from finetune.batches import NUMBER, TAGS, Writer, cells_of
 from finetune.network import IMAGE_TOKENS, Size, Trunk, build_model, grow, save_processor
 from finetune.scenes import draw, vocabulary
+from finetune.ship import ship_beside
 from finetune.tokenizer import build_tokenizer
+from judge.errors import InputError
 from judge.rubric import Rubric
 
 SCENES = [draw(seed) for seed in range(3_000_000, 3_000_012)]
@@ -184,3 +187,24 @@ def test_the_small_chain_beats_the_constant_answer(tmp_path):
     with safe_open(tmp_path / "nano/base/model.safetensors", "pt") as weights:
         assert all(weights.get_tensor(name).isfinite().all() for name in weights.keys())  # noqa: SIM118
     assert (tmp_path / "nano/adapter/adapter_model.safetensors").stat().st_size < 4e6
+
+
+def test_an_adapter_is_shipped_beside_a_judge_in_half_precision_and_named_in_its_card(tmp_path: Path) -> None:
+    adapter, out = tmp_path / "adapter", tmp_path / "out"
+    adapter.mkdir()
+    out.mkdir()
+    weights = {"x.lora_A.weight": torch.randn(4, 8), "x.lora_B.weight": torch.randn(8, 4)}
+    save_file(weights, adapter / "adapter_model.safetensors")
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(tmp_path)}))
+    with pytest.raises(InputError, match=r"judge\.json"):
+        ship_beside(adapter, out, "default-look")
+    (out / "judge.json").write_text(json.dumps({"rubrics": ["default"]}))
+    ship_beside(adapter, out, "default-look")
+    stored = load_file(out / "default-look/adapter_model.safetensors")
+    assert all(weight.dtype == torch.float16 for weight in stored.values())
+    for name, weight in weights.items():
+        assert torch.allclose(stored[name].float(), weight, rtol=1e-3, atol=1e-6)
+    config = json.loads((out / "default-look/adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "../base"
+    card = json.loads((out / "judge.json").read_text())
+    assert card["adapters"] == {"default-look": "default-look"} and card["rubrics"] == ["default"]
