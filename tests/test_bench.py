@@ -549,59 +549,6 @@ def test_elements_without_the_label_file_are_skipped_with_a_reason() -> None:
         assert "give --labels" in json.loads(result.stdout)["skipped"]
 
 
-def rated(folder: Path) -> list[str]:
-    """Two dozen pictures laid out as LIVE in the Wild; the more contrast, the worse. Returns their names."""
-    (folder / "clive_train/images").mkdir(parents=True)
-    names = [f"{n}.png" for n in range(24)]
-    lines = ["image,mos_0_100,std"]
-    for n, name in enumerate(names):
-        pixels = np.random.default_rng(n).integers(100 - 4 * n, 110 + 4 * n, (96, 128, 3), np.uint8)
-        Image.fromarray(pixels).save(folder / "clive_train/images" / name)
-        lines.append(f"{name},{90 - n},10")
-    (folder / "clive_train/labels.csv").write_text("\n".join(lines) + "\n")
-    return names
-
-
-def test_strengths_of_distortions_are_measured_before_and_after_pictures_are_saved(tmp_path: Path) -> None:
-    from finetune.photos.distortions import MAKERS
-
-    rated(tmp_path)
-    (tmp_path / "kodak24").mkdir()
-    for n in range(2):
-        # With the spectrum of a photograph: amplitude falls with frequency.
-        spread = np.fft.rfft2(np.random.default_rng(n).normal(size=(192, 256, 3)), axes=(0, 1))
-        radius = np.hypot(np.fft.fftfreq(192)[:, None], np.fft.rfftfreq(256)[None])[..., None]
-        field = np.fft.irfft2(spread / np.maximum(radius, 0.01) ** 1.2, axes=(0, 1))
-        pixels = np.clip(128 + 45 * field / field.std(), 0, 255).astype(np.uint8)
-        Image.fromarray(pixels).save(tmp_path / f"kodak24/{n}.png")
-    result = invoke("photos", "--data", str(tmp_path), "--contents", "2", "--json")
-    assert result.exit_code == 0, result.stderr
-    told = json.loads(result.stdout)
-    for apart in ("as_jpeg", "within", "judge_within"):
-        assert told[apart].keys() == MAKERS.keys()
-    for maker in ("gaussian_blur", "gaussian_noise"):
-        assert min(told[f"{maker}_srcc"], told["as_jpeg"][maker], told["within"][maker]) > 0.7
-    result = invoke("photos", "--data", str(tmp_path), "--contents", "3")
-    assert result.exit_code == 2 and "3 pictures in kodak24" in result.stderr
-
-
-def test_a_student_is_measured_beside_its_teacher_on_photographs_that_are_held_out(tmp_path: Path) -> None:
-    from finetune.photos.pool import is_held_out
-
-    names = rated(tmp_path)
-    result = invoke("student", "--data", str(tmp_path), "--count", "5", "--rounds", "1", "--json")
-    assert result.exit_code == 0, result.stderr
-    told = json.loads(result.stdout)
-    assert (told["student"], told["teacher"]) == ("embedded-student", "embedded")
-    assert told["photographs"]["pictures"] == sum(map(is_held_out, names)) > 3
-    assert told["scenes"]["pictures"] == 5
-    for found in (told["photographs"], told["scenes"]):
-        assert -1 <= found["student_srcc"] <= 1 and -1 <= found["teacher_srcc"] <= 1
-        assert found["times"] == pytest.approx(found["teacher_ms"] / found["student_ms"])
-    result = invoke("student", "--data", str(tmp_path / "gone"))
-    assert result.exit_code == 2 and "clive_train/labels.csv" in result.stderr
-
-
 def test_all_keeps_what_was_measured_when_a_part_fails(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

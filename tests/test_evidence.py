@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 import pytest
+from photographic import textured
 from PIL import Image, ImageFilter
 
 from judge import Judge, Rubric, RubricError
@@ -116,15 +117,6 @@ def test_the_estimators_fit_the_measures() -> None:
 
 def test_measuring_a_picture_twice_gives_the_same_numbers(picture: Image.Image) -> None:
     assert measure(picture, FACTS) == measure(picture.copy(), FACTS)
-
-
-def textured() -> Image.Image:
-    """A picture with the spectrum of a photograph (amplitude falls with frequency)."""
-    r = np.random.default_rng(1)
-    spread = np.fft.rfft2(r.normal(size=(256, 256, 3)), axes=(0, 1))
-    radius = np.hypot(np.fft.fftfreq(256)[:, None], np.fft.rfftfreq(256)[None])[..., None]
-    field = np.fft.irfft2(spread / np.maximum(radius, 0.01) ** 1.2, axes=(0, 1))
-    return Image.fromarray(np.clip(128 + 45 * field / field.std(), 0, 255).astype(np.uint8))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 300), (17, 9)])

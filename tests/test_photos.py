@@ -16,7 +16,7 @@ from finetune.cli import app
 from finetune.photos.distorted import Spot, distort, whole
 from finetune.photos.distortions import KINDS, MAKERS, kind_of
 from finetune.photos.estimates import apart, averaged, fit, perceptron
-from finetune.photos.pool import WHOLES, Example, Pool, build, distorted, is_held_out, saved
+from finetune.photos.pool import WHOLES, Example, Pool, build, distorted, is_held_out
 from finetune.photos.questions import ask
 from judge import InputError
 from judge.evidence import KINDS as ESTIMATED
@@ -77,7 +77,12 @@ def test_a_pool_is_read_as_written_and_estimators_are_fitted_on_it(tmp_path, pho
 
 def test_estimators_are_fitted_on_measures_without_pictures(tmp_path, photograph: np.ndarray) -> None:
     Image.fromarray(photograph).save(tmp_path / "a.png")
-    build(tmp_path / "bare", list(saved([tmp_path / "a.png"], 40, 5, WHOLES)), workers=1, pictures=False)
+    build(
+        tmp_path / "bare",
+        list(distorted([tmp_path / "a.png"], 40, 5, WHOLES, saved=True)),
+        workers=1,
+        pictures=False,
+    )
     assert not (tmp_path / "bare/images.npy").exists()
     bare = Pool(tmp_path / "bare", pictures=False)
     assert not any(example.spots for example in bare.rows)

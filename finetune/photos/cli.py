@@ -26,6 +26,7 @@ BASE = Path(__file__).parents[2] / "judge" / "assets" / "nano" / "base"
 Out = Annotated[Path, typer.Argument(help="Folder to write.")]
 Seed = Annotated[int, typer.Option(min=0)]
 Count = Annotated[int, typer.Option(min=1)]
+Photos = Annotated[list[Path], typer.Argument(help="Folders of pristine photographs.")]
 Pools = Annotated[list[Path], typer.Argument(help="Folders of pools, as the commands above write them.")]
 Base = Annotated[Path, typer.Option(help="Checkpoint that the adapter is for.")]
 
@@ -42,7 +43,7 @@ def _one_line_errors() -> Iterator[None]:
 @app.command()
 def pool(
     out: Out,
-    photos: Annotated[list[Path], typer.Argument(help="Folders of pristine photographs.")],
+    photos: Photos,
     count: Count = 4500,
     seed: Seed = 1,
 ) -> None:
@@ -78,7 +79,7 @@ def scenes(out: Out, count: Count = 700, seed: Seed = 71) -> None:
 @app.command()
 def strengths(
     out: Out,
-    photos: Annotated[list[Path], typer.Argument(help="Folders of pristine photographs.")],
+    photos: Photos,
     count: Count = 24000,
     seed: Seed = 5,
     areas: Annotated[bool, typer.Option("--areas", help="Distort areas instead of wholes.")] = False,
@@ -88,7 +89,7 @@ def strengths(
 
     with _one_line_errors():
         shares = pools.AREAS if areas else pools.WHOLES
-        jobs = pools.saved(pools.pictures_in(photos), count, seed, shares)
+        jobs = pools.distorted(pools.pictures_in(photos), count, seed, shares, saved=True)
         pools.build(out, list(jobs), pictures=False)
 
 

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from finetune.photos.distorted import Spot, Truth, distort, read_rgb
+from finetune.photos.distorted import SHARES, Spot, Truth, distort, read_rgb
 from finetune.photos.distortions import encoded
 from finetune.workers import clean_pool
 from judge.errors import InputError
@@ -106,28 +106,27 @@ def pictures_in(folders: Iterable[Path]) -> list[Path]:
     return found
 
 
-def distorted(photos: Sequence[Path], count: int, seed: int) -> Iterator[Job]:
-    """Jobs for `count` distorted pictures, every photograph equally often."""
+def distorted(
+    photos: Sequence[Path], count: int, seed: int, shares: Sequence[float] = SHARES, *, saved: bool = False
+) -> Iterator[Job]:
+    """Jobs for `count` distorted pictures, every photograph equally often.
+
+    Args:
+        photos: pristine photographs.
+        count: how many pictures.
+        seed: the same seed, the same pictures.
+        shares: see `distort`.
+        saved: half of them as they come back from a good JPEG file, which wipes away what a distortion leaves
+            in single levels.
+    """
     for n in range(count):
-        yield partial(_distorted, photos[n % len(photos)], seed * 1_000_003 + n)
+        yield partial(_distorted, photos[n % len(photos)], seed * 1_000_003 + n, tuple(shares), saved)
 
 
-def _distorted(path: Path, seed: int) -> tuple[Pixels, Example]:
-    image, truth = distort(read_rgb(str(path)), seed)
-    return image, example_of(path.stem, truth)
-
-
-def saved(photos: Sequence[Path], count: int, seed: int, shares: Sequence[float]) -> Iterator[Job]:
-    """Jobs for `count` photographs, distorted by `shares`, half of them as they come back from a good JPEG:
-    what a distortion leaves in single levels, coding wipes away."""
-    for n in range(count):
-        yield partial(_saved, photos[n % len(photos)], seed * 1_000_003 + n, tuple(shares))
-
-
-def _saved(path: Path, seed: int, shares: Sequence[float]) -> tuple[Pixels, Example]:
+def _distorted(path: Path, seed: int, shares: Sequence[float], saved: bool) -> tuple[Pixels, Example]:
     image, truth = distort(read_rgb(str(path)), seed, shares)
     r = np.random.default_rng((seed, 1))
-    if r.random() < 0.5:
+    if saved and r.random() < 0.5:
         image = encoded(image, "JPEG", int(r.integers(80, 98)))
     return image, example_of(path.stem, truth)
 
