@@ -6,13 +6,14 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from judge import asked as listing
 from judge import heat as heat_maps
 from judge import pairwise, statements
+from judge.abreast import abreast
 from judge.agent import LOOKS, Budget, Told, checked_deadline, checked_looks, in_step, judged
 from judge.asking import MAX_PIXELS, Asking, Card, Case, compared, compared_together, name_of
 from judge.backends.base import Ask, Reply, Tracer
@@ -347,7 +348,8 @@ class Judge:
         closer = spare.looks > 0
         while group := list(islice(samples, batch)):
             start = self._clock()
-            drafts: list[Case | Verdict] = [self._case_or_reason(sample, depth, closer) for sample in group]
+            prepare = partial(self._case_or_reason, depth=depth, closer=closer)
+            drafts = list(abreast(prepare, group, len(group)))
             cases = [draft for draft in drafts if isinstance(draft, Case)]
             verdicts = iter(self._judge(cases, start, spare, forgiving=True, heat=heat) if cases else [])
             for draft in drafts:

@@ -13,7 +13,7 @@ import pytest
 import tiny
 from PIL import Image
 
-from judge.backends import Ask, Backend, Reply
+from judge.backends import Ask, Backend, Reply, quick
 from judge.backends.base import Film
 from judge.backends.tokens import Habits
 from judge.backends.transformers import Transformers
@@ -225,9 +225,83 @@ def test_wide_label_trees_read_in_two_rounds_give_the_same(
 
 def test_quicker_parts_compute_what_the_librarys_do(checkpoints: dict) -> None:
     for family in tiny.FAMILIES:
-        quick, plain = (Transformers(checkpoints[family, True], quick=quick) for quick in (True, False))
-        asks = [ask(seed, size=unresized(quick)) for seed in range(2)]
-        alike(filled(quick.complete(asks)), filled(plain.complete(asks)))
+        swift, plain = (Transformers(checkpoints[family, True], quick=yes) for yes in (True, False))
+        asks = [ask(seed, size=unresized(swift)) for seed in range(2)]
+        alike(filled(swift.complete(asks)), filled(plain.complete(asks)))
+
+
+def test_pictures_of_one_size_and_of_several_are_seen_as_they_are_alone(checkpoints: dict) -> None:
+    for family in tiny.FAMILIES:
+        backend = Transformers(checkpoints[family, True])
+        width, height = unresized(backend)
+        for sizes in ([(width, height)] * 3, [(width, height), (2 * width, height), (width, height)]):
+            asks = [ask(seed, size=size, depth="score") for seed, size in enumerate(sizes)]
+            alone = [reply for one in asks for reply in filled(backend.choose([one]))]
+            alike(filled(backend.choose(asks)), alone)
+
+
+@pytest.fixture
+def onednn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """Leaves every product to oneDNN, whatever its size and processor; the shapes of the weights it met."""
+    import torch
+
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("this torch has no oneDNN")
+    met: list[tuple[int, ...]] = []
+    product = quick._product
+
+    def noted(states: object, weight: torch.Tensor, *rest: object) -> object:
+        met.append(tuple(weight.shape))
+        return product(states, weight, *rest)
+
+    monkeypatch.setattr(quick, "_product", noted)
+    monkeypatch.setattr(quick, "mkl_is_slow", lambda: True)
+    monkeypatch.setattr(quick, "LEAST", 0)
+    return met
+
+
+def test_products_by_onednn_are_the_librarys(checkpoints: dict, onednn: list[tuple[int, ...]]) -> None:
+    for family in tiny.FAMILIES:
+        onednn.clear()
+        swift, plain = (Transformers(checkpoints[family, True], quick=yes) for yes in (True, False))
+        asks = [ask(seed, size=unresized(swift)) for seed in range(2)]
+        expected = filled(plain.complete(asks))
+        assert not onednn
+        alike(filled(swift.complete(asks)), expected)
+        vision, text = swift._model.model.visual, swift._model.model.language_model
+        for weight in (
+            vision.patch_embed.proj.weight.flatten(1),
+            vision.blocks[0].attn.qkv.weight,
+            text.layers[0].mlp.down_proj.weight,
+        ):
+            assert tuple(weight.shape) in onednn
+
+
+def test_products_by_onednn_have_the_librarys_gradient(onednn: list[tuple[int, ...]]) -> None:
+    import torch
+
+    torch.manual_seed(0)
+    linear, slope = torch.nn.Linear(24, 16).requires_grad_(False), torch.randn(5, 3, 16)
+    found = []
+    for swift in (False, True):
+        if swift:
+            quick._quick_product(linear)
+        states = torch.linspace(-1, 1, 5 * 3 * 24).reshape(5, 3, 24).requires_grad_(True)
+        result = linear(states)
+        result.backward(slope)
+        found.append((result.detach(), states.grad))
+    assert onednn == [(16, 24), (24, 16)]
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_weights_that_learn_are_left_to_torch(onednn: list[tuple[int, ...]]) -> None:
+    import torch
+
+    linear = torch.nn.Linear(24, 16)
+    quick._quick_product(linear)
+    linear(torch.ones(5, 24)).sum().backward()
+    assert linear.weight.grad is not None and not onednn
 
 
 def test_prompts_are_encoded_as_the_official_processor_does(backend: Transformers) -> None:

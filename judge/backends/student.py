@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from judge.abreast import abreast
 from judge.backends.base import Ask, Reply
 from judge.errors import BackendError, InputError, ReplyError
 from judge.form import Choice, Form, Literal
@@ -127,6 +128,9 @@ class Student:
             weights = (place / NETWORK).read_bytes()
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = threads
+            # Its threads would go on spinning for a while after each run, and those that decode the next
+            # pictures need the cores.
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
             self._session: Any = onnxruntime.InferenceSession(
                 weights, options, providers=onnxruntime.get_available_providers()
             )
@@ -149,16 +153,15 @@ class Student:
         raise InputError("depth", "verdict", "score", "a student writes no words: ask it at depth score")
 
     def _answered(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
-        pictures = [ask.images[0] for ask in asks]
-        [probabilities] = self._session.run(
-            None,
-            {
-                "whole": np.stack([self.plan.reduced(picture) for picture in pictures]),
-                "patches": np.stack([self.plan.patches(np.asarray(picture)) for picture in pictures]),
-            },
-        )
+        views = abreast(self._views, [ask.images[0] for ask in asks], len(asks))
+        whole, patches = zip(*views, strict=True)
+        given = {"whole": np.stack(whole), "patches": np.stack(patches)}
+        [probabilities] = self._session.run(None, given)
         told = [self.plan.told(row) for row in probabilities]
         return [Reply(likeliest(ask.form, one), one) for ask, one in zip(asks, told, strict=True)]
+
+    def _views(self, picture: Image.Image) -> tuple[Pixels, Pixels]:
+        return self.plan.reduced(picture), self.plan.patches(np.asarray(picture))
 
     def _check(self, form: Form) -> None:
         if blanks_of(form) != self.plan.blanks:

@@ -35,6 +35,8 @@ LEAST = 1e-5
 all labels that were read; the labels on it share what that token has evenly."""
 GUESSES = 8
 """Most tokens of free text that are guessed ahead in one round."""
+STEP = 8
+"""Prompts are fed in widths of multiples of this: libraries keep a kernel for each shape they have met."""
 Mask = Callable[[Sequence[int], Any], Any]
 """One text blank's grammar: the tokens written so far and logits (V,) -> logits whose greatest is allowed."""
 
@@ -465,6 +467,7 @@ class _Feed:
     def of(cls, chunks: Sequence[Chunk], kept: NDArray[np.bool_], positions: Sequence[int]) -> _Feed:
         rows, past = kept.shape
         width = max(len(chunk.tokens) for chunk in chunks)
+        width += 0 if past else -width % STEP
         tokens = np.zeros((rows, width), dtype=np.int64)
         depths = np.zeros((rows, width), dtype=np.int64)
         seen = np.zeros((rows, width, past + width), dtype=bool)

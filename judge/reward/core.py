@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
+from judge.abreast import abreast
 from judge.asking import compared
 from judge.errors import InputError
 from judge.given import checked_depth
@@ -29,6 +30,8 @@ from judge.reward.parts import known_parts, parts_of
 from judge.types import Depth, Verdict
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from judge.reward.spatial import RewardMap
 
 log = logging.getLogger("judge.reward")
@@ -186,7 +189,7 @@ class Reward(Awaited):
         with self._turn:
             asking = _Round(OrderedDict() if fresh else self._known, depth, self.judge)
             rows = _rows(prompts, images, metadata)
-            for verdict in self.judge.many(asking.samples(rows), depth=depth, batch=self.batch):
+            for verdict in self.judge.many(asking.samples(rows, self.batch), depth=depth, batch=self.batch):
                 asking.take(verdict)
             for key, verdict in asking.fresh.items():
                 if verdict.status == "scored":  # what failed may succeed another time
@@ -227,15 +230,14 @@ class _Round:
         self.fresh: dict[str, Verdict] = {}
         self.waiting: OrderedDict[str, None] = OrderedDict()
 
-    def samples(self, rows: Iterator[tuple[str, Any, Mapping[str, Any]]]) -> Iterator[dict[str, Any]]:
-        """What the judge has to be asked, once for each content."""
-        for prompt, image, about in rows:
+    def samples(
+        self, rows: Iterator[tuple[str, Any, Mapping[str, Any]]], ahead: int
+    ) -> Iterator[dict[str, Any]]:
+        """What the judge has to be asked, once for each content; pictures are decoded some way ahead."""
+        for prompt, about, picture, key in abreast(self._decoded, rows, ahead):
             elements, name = about.get("elements"), str(about.get("id", ""))
-            try:
-                picture = pictures.load(image).image
-                key = _key(self.depth, prompt, elements, picture)
-            except (InputError, TypeError) as error:
-                self.order.append(self.judge.unscored(str(error), id=name, depth=self.depth))
+            if picture is None:
+                self.order.append(self.judge.unscored(key, id=name, depth=self.depth))
                 continue
             self.order.append(key)
             if key in self.found or key in self.waiting:
@@ -246,6 +248,17 @@ class _Round:
                 continue
             self.waiting[key] = None
             yield {"id": name, "image": picture, "prompt": prompt, "elements": elements}
+
+    def _decoded(
+        self, row: tuple[str, Any, Mapping[str, Any]]
+    ) -> tuple[str, Mapping[str, Any], Image.Image | None, str]:
+        """A row's prompt and metadata, and its picture and key; or None and why there is none."""
+        prompt, image, about = row
+        try:
+            picture = pictures.load(image).image
+            return prompt, about, picture, _key(self.depth, prompt, about.get("elements"), picture)
+        except (InputError, TypeError) as error:
+            return prompt, about, None, str(error)
 
     def take(self, verdict: Verdict) -> None:
         key, _ = self.waiting.popitem(last=False)
