@@ -13,11 +13,24 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-THREADS = min(8, os.cpu_count() or 1)
+MOST = 8
+"""Threads at most: beyond, what still holds Python's lock is the limit."""
+
+
+def threads_here() -> int:
+    """How many threads a process like this one should use: as many as OpenMP was told to, as clusters tell
+    the workers that share a machine; else one for each processor that it may run on."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    if told.isdecimal() and int(told):
+        return min(MOST, int(told))
+    try:
+        return min(MOST, len(os.sched_getaffinity(0)))
+    except AttributeError:  # not on macOS
+        return min(MOST, os.cpu_count() or 1)
 
 
 def abreast(
-    function: Callable[[Item], Result], items: Iterable[Item], ahead: int, threads: int = THREADS
+    function: Callable[[Item], Result], items: Iterable[Item], ahead: int, threads: int | None = None
 ) -> Iterator[Result]:
     """The function's results, in the order of the items. What it raises, the iterator raises in its place.
 
@@ -25,9 +38,9 @@ def abreast(
         function: called from several threads at once.
         items: taken by the caller's thread.
         ahead: items in work or waiting to be fetched at most, 1 or more.
-        threads: how many; with one nothing is started.
+        threads: how many; with one nothing is started. Default: `threads_here`.
     """
-    rest = iter(items)
+    rest, threads = iter(items), threads or threads_here()
     if threads < 2 or ahead < 2:
         yield from map(function, rest)
         return

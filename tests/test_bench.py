@@ -19,9 +19,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from eval.bench import __main__ as cli
-from eval.bench import backend, elements, forms, measuring, serving
+from eval.bench import backend, elements, forms, measuring, reward, serving
 from eval.bench.contenders import CannotRun, Lap, fresh
 from eval.bench.scenes import Scene, read_scenes, run, scene_seeds
+from finetune.scenes import write
 from judge.errors import InputError, ReplyError
 from judge.types import (
     Attribute,
@@ -575,6 +576,21 @@ def test_the_bench_is_quick_to_import() -> None:
     code = "import eval.bench.__main__, sys; print({'torch', 'scipy', 'cv2', 'pydantic'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+# -------------------------------------------------------------------------------------------- rewards
+
+
+def test_rewards_are_timed_beside_verdicts_and_other_precisions_beside_the_usual(tmp_path: Path) -> None:
+    for _ in write(tmp_path, 8, 3):
+        pass
+    told = reward.run(3, 4, "embedded", None, counts=(4, 8))
+    assert told["unscored"] == 0 and told["pictures"] == 8 and told["batch_over_loop"] > 0
+    assert 0 < told["peak_mb_4"] < told["peak_mb_8"] + 100
+    assert not any(name.startswith("score_off") for name in told)
+    halved = reward.main(str(tmp_path), 8, 8, "embedded", None, "bfloat16")
+    assert halved["unscored"] == 0
+    assert 0 < halved["score_off_mean"] <= halved["score_off_most"] < 0.05
 
 
 # -------------------------------------------------------------------------------------------- serving

@@ -154,12 +154,13 @@ def serving(
 def reward(
     seed: Seed = 0,
     looped: Annotated[int, typer.Option(min=1, help="Verdicts asked one by one.")] = 100,
+    dtype: Annotated[str, typer.Option(help="What the reward calculates in: a torch dtype.")] = "auto",
     model: Model = "embedded",
     adapter: Adapter = None,
     as_json: Json = False,
 ) -> None:
     """1,000 pictures scored by `judge.reward.Reward` beside verdicts in a loop, and the memory that takes."""
-    show("reward", lambda: measuring.reward(seed, looped, model, adapter), as_json)
+    show("reward", lambda: measuring.reward(seed, looped, model, adapter, dtype), as_json)
 
 
 @app.command()
@@ -264,7 +265,7 @@ def every(
         "backend": lambda: measuring.backend(seed, 5, model, adapter),
         "forms": lambda: measuring.forms(seed, count, model, adapter, 16),
         "scenes": lambda: measuring.scenes(seed, count, None, model, adapter, 16),
-        "reward": lambda: measuring.reward(seed, 100, model, adapter),
+        "reward": lambda: measuring.reward(seed, 100, model, adapter, "auto"),
         "video": lambda: measuring.video(seed, min(count, 200), 5, model, adapter, 8),
         "serving": lambda: measuring.serving(seed, min(count, 256), 3, model, adapter, {}),
     }

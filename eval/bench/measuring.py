@@ -108,11 +108,11 @@ def serving(
     return {**result, "seed": seed, **named(model, adapter)}
 
 
-def reward(seed: int, looped: int, model: str, adapter: str | None) -> dict[str, Any]:
+def reward(seed: int, looped: int, model: str, adapter: str | None, dtype: str) -> dict[str, Any]:
     """Speed and memory of the reward."""
     from eval.bench import reward as part
 
-    return {**part.run(seed, looped, model, adapter), **named(model, adapter)}
+    return {**part.run(seed, looped, model, adapter, dtype), **named(model, adapter)}
 
 
 def looks(seed: int, count: int, scenes: int, looks: int, model: str, adapter: str | None) -> dict[str, Any]:
