@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -34,6 +35,36 @@ _KINDS = "a path, bytes or base64 data: URL of a picture, a PIL image, or a uint
 _STILL = "a complete PNG, JPEG, WebP, GIF, BMP, TIFF, PPM or AVIF picture"
 _LONGEST_SIDE_RATIO = 100
 """Qwen-VL's image processors refuse pictures more than 200 times as long as wide; `fit` stays below."""
+
+
+class _Silence:
+    """No warnings of Pillow's. Decoders warn about oddities of files (broken metadata, large sizes); here such
+    a file is either read or refused, and a warning beside the answer would be noise.
+
+    Warnings are silenced for all threads at once, and whoever is done first must not put back what others
+    still need, nor whoever is last what the first had put there: so the last one puts back the rules that
+    the first has found.
+    """
+
+    def __init__(self) -> None:
+        self._turn, self._inside, self._kept = Lock(), 0, warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._turn:
+            if self._inside == 0:
+                self._kept = warnings.catch_warnings()
+                self._kept.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._turn:
+            self._inside -= 1
+            if self._inside == 0:
+                self._kept.__exit__(None, None, None)
+
+
+_SILENCE = _Silence()
 
 
 @dataclass(frozen=True)
@@ -66,10 +97,7 @@ def load(
         MediaError: nothing there, not a picture, truncated, damaged, or beyond a limit.
     """
     shown: object = source
-    # Decoders warn about oddities of files (broken metadata, large sizes); here such a file is either
-    # read or refused, and a warning beside the answer would be noise.
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
+    with _SILENCE:
         if isinstance(source, Image.Image):
             shown = f"<{source.mode} image, {source.width} x {source.height}>"
             return _decode(source, field, shown, max_pixels)

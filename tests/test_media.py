@@ -9,6 +9,7 @@ import struct
 import warnings
 import zlib
 from pathlib import Path
+from threading import Barrier, Event, Thread, current_thread
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from judge import media
 from judge.errors import MediaError
 from judge.media import MAX_BYTES, fit, load
 
@@ -312,6 +314,31 @@ def test_bomb_headers_are_refused_before_decoding(size: tuple[int, int]) -> None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert "at most 64000000 pixels" in error_of(png_header(*size)).allowed
+
+
+def test_threads_that_read_at_once_leave_the_rules_for_warnings_as_they_were(
+    picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that comes first leaves first: the other still reads in silence, then all is as before."""
+    within, left = Barrier(2, timeout=60), Event()
+    decode, found = media._decode, {}
+
+    def slowly(*given: Any) -> Any:
+        within.wait()
+        if current_thread().name == "second":
+            assert left.wait(60)
+            found["silent"] = any(rule[3] and rule[3].match("PIL.Image") for rule in warnings.filters)
+        return decode(*given)
+
+    monkeypatch.setattr(media, "_decode", slowly)
+    before = list(warnings.filters)
+    first, second = (Thread(target=load, args=(picture,), name=name) for name in ("first", "second"))
+    first.start()
+    second.start()
+    first.join(60)
+    left.set()
+    second.join(60)
+    assert found == {"silent": True} and warnings.filters == before
 
 
 def test_pixel_limit_holds_for_every_kind_of_source(picture: Image.Image) -> None:
