@@ -38,8 +38,8 @@ _LONGEST_SIDE_RATIO = 100
 
 
 class _Silence:
-    """No warnings of Pillow's. Decoders warn about oddities of files (broken metadata, large sizes); here such
-    a file is either read or refused, and a warning beside the answer would be noise.
+    """No warnings of Pillow's. Decoders warn about oddities of files (broken metadata, large sizes); here
+    such a file is either read or refused, and a warning beside the answer would be noise.
 
     Warnings are silenced for all threads at once, and whoever is done first must not put back what others
     still need, nor whoever is last what the first had put there: so the last one puts back the rules that
