@@ -505,6 +505,7 @@ def serve(
     ] = None,
     queue: Annotated[int, typer.Option(help="Requests inside at most; further ones get 429.")] = 256,
     deadline: Annotated[float, typer.Option(help="Seconds a request may take; then it gets 504.")] = 60.0,
+    looks: Annotated[int, typer.Option(help="Closer looks at a picture that a request may ask for.")] = 16,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(help="Host to fetch pictures from by URL; may be repeated. None: no URL is fetched."),
@@ -542,6 +543,7 @@ def serve(
             "keys": keys,
             "queue": queue,
             "deadline": deadline,
+            "looks": looks,
             "allow_hosts": allow_host or [],
             "open": open_to_all,
         }

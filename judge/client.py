@@ -93,12 +93,14 @@ def _verdict(
     rubric: str = "default",
     depth: Depth = "verdict",
     heat: bool = False,
+    looks: int = 0,
 ) -> _Flow[Verdict]:
     """Judge one picture.
 
     Args:
         image: as `Judge` takes it; or an https URL, which a server fetches only from hosts it allows.
         prompt, elements, id, reference, depth, heat: as in `Judge`.
+        looks: closer looks at most; the server has a limit of its own.
         rubric: a name that the server knows.
 
     Raises:
@@ -108,7 +110,7 @@ def _verdict(
     """
     files, fields = _pictures({"image": image, "reference": reference})
     fields |= _fields(prompt, elements, rubric, depth) | {"id": printable(id)}
-    fields |= {"heat": True} if heat else {}
+    fields |= ({"heat": True} if heat else {}) | ({"looks": looks} if looks else {})
     answer = yield _Request("POST", "/v1/verdicts", _content(files, fields))
     verdict = _read(answer, Verdict)
     verdict._image = files.get("image")
@@ -124,10 +126,11 @@ def _compare(
     reference: Any = None,
     rubric: str = "default",
     depth: Depth = "verdict",
+    looks: int = 0,
 ) -> _Flow[Comparison]:
     """Judge two pictures of one prompt, each on its own, and say which is better. Raises as `verdict`."""
     files, fields = _pictures({"a": a, "b": b, "reference": reference})
-    fields |= _fields(prompt, elements, rubric, depth)
+    fields |= _fields(prompt, elements, rubric, depth) | ({"looks": looks} if looks else {})
     answer = yield _Request("POST", "/v1/compare", _content(files, fields))
     found = _read(answer, Comparison)
     found.a._image, found.b._image = files.get("a"), files.get("b")

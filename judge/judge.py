@@ -101,7 +101,6 @@ class Judge:
                 "max_defects": max_defects,
                 "max_pixels": None if max_pixels == MAX_PIXELS else max_pixels,
                 "calibration": None if calibration is True else calibration,
-                "looks": looks,
             }
             self._remote = Remote(model, self.rubric, decided, options)
 
@@ -179,8 +178,7 @@ class Judge:
         given = {"id": id, "image": image, "video": video, "prompt": prompt, "elements": elements}
         given["reference"] = reference
         if self._remote is not None:
-            _refuse_looks(looks, deadline)
-            return self._remote.verdict(given, depth, heat=heat)
+            return self._remote.verdict(given, depth, heat=heat, looks=self._looks_there(looks, deadline))
         spare = self._spare(looks, deadline)
         start = self._clock()
         case = self.asking.prepare(given, depth, closer=spare.looks > 0)
@@ -210,8 +208,7 @@ class Judge:
         if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
             raise InputError("batch", batch, "1 or more", "16 is the usual one")
         if self._remote is not None:
-            _refuse_looks(looks, deadline)
-            return self._remote.many(iter(samples), depth, batch, heat)
+            return self._remote.many(iter(samples), depth, batch, heat, self._looks_there(looks, deadline))
         return self._many(iter(samples), depth, batch, self._spare(looks, deadline), heat)
 
     def compare(
@@ -236,13 +233,11 @@ class Judge:
             InputError, BackendError: as for a single verdict; the field is `a` or `b` for a bad picture.
         """
         checked_how(how)
+        shared: dict[str, Any] = {"prompt": prompt, "elements": elements, "reference": reference}
         if self._remote is not None:
             self.way(how)
-            return self._remote.compare(
-                a, b, prompt=prompt, elements=elements, reference=reference, depth=depth
-            )
+            return self._remote.compare(a, b, depth=depth, looks=self.looks, **shared)
         start, spare = self._clock(), self._spare(None, None)
-        shared = {"prompt": prompt, "elements": elements, "reference": reference}
         cases = [
             self.asking.prepare(
                 {"id": name, "image": image, **shared}, depth, closer=spare.looks > 0, field=name
@@ -330,6 +325,12 @@ class Judge:
         if self._remote is not None:
             return self._remote.unscored(reason, id=id, depth=depth)
         return self.asking.unscored(reason, id=id, depth=depth)
+
+    def _looks_there(self, looks: int | None, deadline: float | None) -> int:
+        """Closer looks that a gateway is asked for; time it takes by its own deadline."""
+        if deadline is not None:
+            raise InputError("deadline", deadline, "none with a gateway, which has its own", "leave it out")
+        return self.looks if looks is None else checked_looks(looks)
 
     def _spare(self, looks: int | None, deadline: float | None) -> Budget:
         """What each picture may have beyond its first look; `until` counts from the start of its batch."""
@@ -429,10 +430,3 @@ class Judge:
                 f"backend {self.backend.name}: {len(replies)} replies to {len(asks)} questions"
             )
         return replies
-
-
-def _refuse_looks(looks: int | None, deadline: float | None) -> None:
-    """A gateway takes no closer looks."""
-    for name, value in (("looks", looks), ("deadline", deadline)):
-        if value is not None:
-            raise InputError(name, value, "none with a gateway, which takes no closer looks", "leave it out")

@@ -15,7 +15,7 @@ from judge.rubric import Rubric
 from judge.serve.trouble import Late
 from judge.types import Comparison, Depth, Sample, Verdict
 
-OF_ALL = ("key", "Host", "request", "rubric", "depth", "heat")
+OF_ALL = ("key", "Host", "request", "rubric", "depth", "heat", "looks")
 """Fields that a server refuses in every row alike, which ends a run of many."""
 
 
@@ -45,7 +45,12 @@ class Remote:
         self.rubric, self.client = rubric, Client(address, **options)
 
     def verdict(
-        self, sample: Sample | Mapping[str, Any], depth: Depth, keep: bool = True, heat: bool = False
+        self,
+        sample: Sample | Mapping[str, Any],
+        depth: Depth,
+        keep: bool = True,
+        heat: bool = False,
+        looks: int = 0,
     ) -> Verdict:
         """Raises `InputError` and `BackendError` as `Judge` does."""
         checked_depth(depth)
@@ -62,20 +67,26 @@ class Remote:
             rubric=self.rubric.name,
             depth=depth,
             heat=heat,
+            looks=looks,
         )
         if not keep:
             found._image = None
         return self._noted(found)
 
     def many(
-        self, samples: Iterator[Sample | Mapping[str, Any]], depth: Depth, batch: int, heat: bool = False
+        self,
+        samples: Iterator[Sample | Mapping[str, Any]],
+        depth: Depth,
+        batch: int,
+        heat: bool = False,
+        looks: int = 0,
     ) -> Iterator[Verdict]:
         """One verdict per sample, in order, `batch` of them asked for at once."""
         with ThreadPoolExecutor(batch, "judge") as threads:
             asked: deque[Future[Verdict]] = deque()
             try:
                 for sample in samples:
-                    asked.append(threads.submit(self._verdict_or_reason, sample, depth, heat))
+                    asked.append(threads.submit(self._verdict_or_reason, sample, depth, heat, looks))
                     if len(asked) >= 2 * batch:
                         yield asked.popleft().result()
                 while asked:
@@ -84,9 +95,11 @@ class Remote:
                 for one in asked:
                     one.cancel()
 
-    def _verdict_or_reason(self, given: Sample | Mapping[str, Any], depth: Depth, heat: bool) -> Verdict:
+    def _verdict_or_reason(
+        self, given: Sample | Mapping[str, Any], depth: Depth, heat: bool, looks: int
+    ) -> Verdict:
         try:
-            return self.verdict(given, depth, keep=False, heat=heat)
+            return self.verdict(given, depth, keep=False, heat=heat, looks=looks)
         except (InputError, Late) as error:
             if isinstance(error, InputError) and error.field in OF_ALL:
                 raise
@@ -101,6 +114,7 @@ class Remote:
         elements: Sequence[str] | None,
         reference: Any,
         depth: Depth,
+        looks: int = 0,
     ) -> Comparison:
         checked_depth(depth)
         found = self.client.compare(
@@ -111,6 +125,7 @@ class Remote:
             reference=reference,
             rubric=self.rubric.name,
             depth=depth,
+            looks=looks,
         )
         self._noted(found.a)
         self._noted(found.b)

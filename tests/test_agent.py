@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from seer import SIDE, Seer
+from serving import gateway
 
 from judge.agent import USUAL, VIEWS, Budget
 from judge.backends.base import Tuning
@@ -16,6 +18,7 @@ from judge.errors import InputError, ReplyError
 from judge.judge import Judge
 from judge.looks import FLAT, tiles
 from judge.regions import iou
+from judge.serve.wire import Recipe
 from judge.types import Verdict
 
 PATCH = (700.0, 410.0, 716.0, 426.0)
@@ -258,8 +261,47 @@ def test_bad_limits_are_one_clear_error(looks: Any, deadline: Any) -> None:
         look(Seer(), large(), looks=looks, deadline=deadline)
 
 
-def test_a_gateway_is_not_asked_for_looks() -> None:
-    with pytest.raises(InputError, match="looks"):
-        Judge("http://127.0.0.1:9", looks=3)
-    with pytest.raises(InputError, match="closer looks"):
-        Judge("http://127.0.0.1:9")(large(), prompt="a wall", looks=3)
+# -- Behind a gateway ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def behind() -> Iterator[str]:
+    """The address of a gateway over a model that looks, which takes up to 400 looks a request."""
+    with gateway(Recipe("seer:Seer"), looks=400) as running:
+        yield running.url
+
+
+def test_a_gateway_looks_as_often_and_sees_as_much_as_a_judge_of_ones_own(behind: str) -> None:
+    asked: dict[str, Any] = {"prompt": "a plain wall", "elements": []}
+    own, far = look(Seer(), large(), looks=400), Judge(behind)(large(), **asked, looks=400)
+    assert far.trace and far.defects == own.defects and far.score == own.score
+    assert [(one.region, one.question, one.answer) for one in far.trace] == [
+        (one.region, one.question, one.answer) for one in own.trace
+    ]
+    assert far.provenance.milliseconds >= max(one.milliseconds for one in far.trace)
+    assert not Judge(behind)(large(), **asked).trace
+
+
+def test_looks_of_a_judge_behind_a_gateway_are_those_it_was_made_with(behind: str) -> None:
+    judge = Judge(behind, looks=30)
+    sample = {"image": large(), "prompt": "a plain wall", "elements": []}
+    found = [judge(**sample), *judge.many([sample, sample])]
+    compared = judge.compare(large(), large(None), prompt="a plain wall", elements=[])
+    assert all(0 < len(one.trace) <= 30 for one in (*found, compared.a, compared.b))
+
+
+def test_a_gateway_takes_no_more_looks_than_its_operator_allows(behind: str) -> None:
+    judge, given = Judge(behind), {"image": large(), "prompt": "a plain wall"}
+    for asked in (
+        lambda: judge(**given, looks=401),
+        lambda: list(judge.many([given], looks=401)),  # of every row alike, so it ends the run
+        lambda: Judge(behind, looks=401).compare(large(), large(), prompt="a plain wall"),
+    ):
+        with pytest.raises(InputError, match="0 to 400 with this gateway") as caught:
+            asked()
+        assert caught.value.field == "looks"
+
+
+def test_time_for_looks_is_the_gateways_own_affair(behind: str) -> None:
+    with pytest.raises(InputError, match="none with a gateway"):
+        Judge(behind)(large(), prompt="a plain wall", looks=3, deadline=5)

@@ -97,7 +97,8 @@ def _add_judging(app: FastAPI, service: Service, settings: Settings) -> None:
         with service.enter() as visit:
             asked = await bodies.read(request, VerdictRequest, ("image", "reference"))
             sample = _sample(asked, asked.image, asked.id)
-            found = await _unless_gone(request, visit.verdict(sample, asked.rubric, asked.depth, asked.heat))
+            work = visit.verdict(sample, asked.rubric, asked.depth, asked.heat, asked.looks)
+            found = await _unless_gone(request, work)
         return _answered(request, found, rubric=asked.rubric, depth=asked.depth, verdict=found.status)
 
     @app.post(
@@ -129,7 +130,8 @@ def _add_judging(app: FastAPI, service: Service, settings: Settings) -> None:
         with service.enter() as visit:
             asked = await bodies.read(request, CompareRequest, ("a", "b", "reference"))
             a, b = (_sample(asked, image) for image in (asked.a, asked.b))
-            found = await _unless_gone(request, visit.compare(a, b, asked.rubric, asked.depth))
+            work = visit.compare(a, b, asked.rubric, asked.depth, asked.looks)
+            found = await _unless_gone(request, work)
         return _answered(request, found, rubric=asked.rubric, depth=asked.depth, preferred=found.preferred)
 
     @app.get("/v1/rubrics", response_model=Rubrics, tags=["judging"])

@@ -22,10 +22,12 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 from ray import serve
 
+from judge.agent import MOST
 from judge.batch.fleet import cluster
 from judge.errors import BackendError, InputError
 from judge.serve.keys import Keys
 from judge.serve.run import Options, checked_openness, service_of
+from judge.serve.service import LOOKS
 from judge.serve.settings import Settings, hosts_of
 from judge.types import Model
 
@@ -48,6 +50,7 @@ class Wanted(Model):
     """File of key hashes, read where the application is made; the hashes travel to the replicas."""
     queue: Annotated[int, Field(ge=1)] = 256
     deadline: Annotated[float, Field(gt=0)] = 60.0
+    looks: Annotated[int, Field(ge=0, le=MOST)] = LOOKS
     allow_hosts: list[str] = []
     host: str = "127.0.0.1"
     """Address that Ray's proxies listen on."""
@@ -64,7 +67,7 @@ class Wanted(Model):
     def options(self) -> Options:
         """A single gateway's."""
         shared = ("model", "adapter", "backend", "base_url", "rubrics", "keys", "queue", "deadline",
-                  "allow_hosts", "host", "open")  # fmt: skip
+                  "looks", "allow_hosts", "host", "open")  # fmt: skip
         return Options(**{name: getattr(self, name) for name in shared}, page=False)
 
 

@@ -32,7 +32,7 @@ from judge.serve.engine import Engine
 from judge.serve.fetch import Fetcher
 from judge.serve.keys import Keys
 from judge.serve.log import Log, Relay
-from judge.serve.service import Service
+from judge.serve.service import LOOKS, Service
 from judge.serve.settings import Settings, hosts_of
 from judge.serve.wire import judges
 
@@ -56,6 +56,7 @@ class Options:
     keys: Path | None = None
     queue: int = 256
     deadline: float = 60.0
+    looks: int = LOOKS
     allow_hosts: Sequence[str] = ()
     page: bool = True
     open: bool = False
@@ -112,6 +113,7 @@ def service_of(options: Options, log: Callable[..., None]) -> Service:
         rubrics=[*known(), *options.rubrics],
         queue=options.queue,
         deadline=options.deadline,
+        looks=options.looks,
         embedded=options.model == EMBEDDED,
         fetcher=Fetcher(options.allow_hosts),
         calibrated=lambda rubric: calibration.chosen(True, options.model, options.adapter, rubric),

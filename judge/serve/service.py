@@ -23,23 +23,29 @@ from functools import cached_property, partial
 from typing import Any, Self, TypeVar
 
 from judge import heat as heat_maps
-from judge.asking import MAX_PIXELS, Asking, Card, compared, name_of
+from judge.agent import Budget, Rounds, Told, checked_looks, judged
+from judge.asking import MAX_PIXELS, Asking, Card, Case, compared, name_of
 from judge.calibration import Calibration
 from judge.errors import InputError
 from judge.given import checked_depth, checked_sample
+from judge.looks import Question
 from judge.rows import BadRow
 from judge.rubric import Rubric
 from judge.rubric_file import known
 from judge.serve.engine import Engine, State
 from judge.serve.fetch import Fetcher, is_url
 from judge.serve.trouble import Busy, Down, Late
-from judge.serve.wire import Verb
 from judge.types import Comparison, Depth, Sample, Verdict
 
 T = TypeVar("T")
 Given = Sample | Mapping[str, Any]
 AHEAD = 16
 """Pictures that are made ready while the engine is busy, at least."""
+LOOKS = 16
+"""Closer looks that a request may ask for, unless the operator says otherwise: doubts and parts need no more,
+and 200 at a picture of 4K would keep others waiting."""
+HASTE = 0.1
+"""Share of a request's time, its last, in which no closer look is begun: it ends on time with what it has."""
 THREADS = 4
 """Pictures decoded side by side at most; the largest allowed one takes some hundred MB meanwhile."""
 
@@ -55,6 +61,7 @@ class Service:
         deadline: seconds a request may take, unless it brings its own.
         embedded: the engine runs the embedded judge, whose domain is known.
         seed, max_pixels: as in `Judge`.
+        looks: closer looks at a picture that a request may ask for.
         fetcher: fetches pictures given by URL; the default one refuses them all.
 
     Raises:
@@ -73,12 +80,14 @@ class Service:
         max_pixels: int = MAX_PIXELS,
         fetcher: Fetcher | None = None,
         calibrated: Callable[[Rubric], Calibration | None] = lambda rubric: None,
+        looks: int = LOOKS,
     ) -> None:
         if queue < 1:
             raise InputError("queue", queue, "1 or more", "256 is the usual one")
         if not deadline > 0:
             raise InputError("deadline", deadline, "seconds above 0", "60 is the usual one")
         self.engine, self.queue, self.deadline = engine, queue, deadline
+        self.looks = checked_looks(looks)
         self.fetcher = fetcher or Fetcher()
         self.inside = 0
         """Requests let in and not yet answered."""
@@ -130,15 +139,18 @@ class Service:
         depth: Depth = "verdict",
         deadline_s: float | None = None,
         heat: bool = False,
+        looks: int = 0,
     ) -> Verdict:
-        """Judge one picture; with heat maps if wanted, see `judge.heat`.
+        """Judge one picture; with heat maps if wanted, see `judge.heat`, and with so many closer looks at
+        most, see `judge.agent`.
 
         Raises:
-            InputError: something in the sample is unusable, or the model cannot be traced.
+            InputError: something in the sample is unusable, the model cannot be traced, or the service takes
+                fewer looks.
             Busy, Down, Late: there is no room, no engine, or no time.
         """
         with self.enter(deadline_s) as visit:
-            return await visit.verdict(sample, rubric, depth, heat)
+            return await visit.verdict(sample, rubric, depth, heat, looks)
 
     async def scores(
         self,
@@ -158,10 +170,11 @@ class Service:
         rubric: str = "default",
         depth: Depth = "verdict",
         deadline_s: float | None = None,
+        looks: int = 0,
     ) -> Comparison:
         """Judge two pictures, each on its own, and say which is better. Raises as `verdict` does."""
         with self.enter(deadline_s) as visit:
-            return await visit.compare(a, b, rubric, depth)
+            return await visit.compare(a, b, rubric, depth, looks)
 
     @contextmanager
     def enter(self, deadline_s: float | None = None) -> Iterator[Visit]:
@@ -208,21 +221,24 @@ class Service:
         deadline: float,
         field: str = "image",
         heat: bool = False,
+        looks: int = 0,
     ) -> Verdict:
-        """Prepare one sample, ask, and read the reply."""
+        """Prepare one sample, ask, and read the replies."""
         sample = checked_sample(given)
         if heat:
             heat_maps.check(asking.card)
+        if checked_looks(looks) > self.looks:
+            mend = "ask for fewer, or start the gateway with more --looks"
+            raise InputError("looks", looks, f"0 to {self.looks} with this gateway", mend)
         async with self.window:
             start = time.perf_counter()
             for name, called in (("image", field), ("reference", "reference")):
                 if is_url(url := getattr(sample, name)):
                     sample = sample.model_copy(update={name: await self.fetcher.fetch(url, called)})
-            prepare = partial(asking.prepare, sample, depth, keep=False, field=field)
-            case = await asyncio.get_running_loop().run_in_executor(self._threads, prepare)
-            verb: Verb = "choose" if depth == "score" else "complete"
-            reply = await self.engine.ask(verb, case.ask, deadline)
-            found = asking.conclude(case, reply, 0.0)
+            case = await self._aside(
+                partial(asking.prepare, sample, depth, keep=False, closer=looks > 0, field=field)
+            )
+            found = await self._looked(asking, case, deadline, looks)
             if heat:
                 traced = [
                     await self.engine.trace(one, deadline) for one in heat_maps.questions(asking, case, found)
@@ -231,6 +247,29 @@ class Service:
             found.provenance.milliseconds = (time.perf_counter() - start) * 1000
         self._count_pace()
         return found
+
+    async def _looked(self, asking: Asking, case: Case, deadline: float, looks: int) -> Verdict:
+        """Put a case's questions to the engine, round after round."""
+        clock = asyncio.get_running_loop().time
+        budget = Budget(looks, deadline - HASTE * max(0.0, deadline - clock()), clock)
+        program = judged(asking, case, budget)
+        questions = next(program)
+        while True:
+            start = clock()
+            replies = await _together(
+                [self.engine.ask(question.verb, question.ask, deadline) for question in questions]
+            )
+            spent = (clock() - start) * 1000 / len(questions)
+            advance = partial(_sent, program, [(reply, spent) for reply in replies])
+            # Cutting out parts takes a while; reading one reply takes less than another thread.
+            told = await self._aside(advance) if looks else advance()
+            if isinstance(told, Verdict):
+                return told
+            questions = told
+
+    async def _aside(self, work: Callable[[], T]) -> T:
+        """Done by a thread, so that others are served meanwhile."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def _count_pace(self) -> None:
         """Keep a running mean of the seconds from one reply to the next, for `Busy.retry_after`."""
@@ -248,11 +287,16 @@ class Visit:
         self._rows = asyncio.Semaphore(service.room)
 
     async def verdict(
-        self, sample: Given, rubric: str = "default", depth: Depth = "verdict", heat: bool = False
+        self,
+        sample: Given,
+        rubric: str = "default",
+        depth: Depth = "verdict",
+        heat: bool = False,
+        looks: int = 0,
     ) -> Verdict:
         asking = self.service.asking(rubric)
         checked_depth(depth)
-        return self._count(await self._on_time(self._one(sample, asking, depth, heat=heat)))
+        return self._count(await self._on_time(self._one(sample, asking, depth, heat=heat, looks=looks)))
 
     async def scores(
         self, samples: Sequence[Given | BadRow], rubric: str = "default", depth: Depth = "score"
@@ -263,19 +307,25 @@ class Visit:
         return [self._count(verdict) for verdict in await self._on_time(_together(rows))]
 
     async def compare(
-        self, a: Sample, b: Sample, rubric: str = "default", depth: Depth = "verdict"
+        self, a: Sample, b: Sample, rubric: str = "default", depth: Depth = "verdict", looks: int = 0
     ) -> Comparison:
         asking = self.service.asking(rubric)
         checked_depth(depth)
         named = [(name, one.model_copy(update={"id": name})) for name, one in (("a", a), ("b", b))]
-        both = [self._one(sample, asking, depth, name) for name, sample in named]
+        both = [self._one(sample, asking, depth, name, looks=looks) for name, sample in named]
         return compared(*map(self._count, await self._on_time(_together(both))))
 
     async def _one(
-        self, given: Given, asking: Asking, depth: Depth, field: str = "image", heat: bool = False
+        self,
+        given: Given,
+        asking: Asking,
+        depth: Depth,
+        field: str = "image",
+        heat: bool = False,
+        looks: int = 0,
     ) -> Verdict:
         async with self._rows:
-            return await self.service.judge(given, asking, depth, self.deadline, field, heat)
+            return await self.service.judge(given, asking, depth, self.deadline, field, heat, looks)
 
     async def _one_or_reason(self, given: Given | BadRow, asking: Asking, depth: Depth) -> Verdict:
         if isinstance(given, BadRow):
@@ -295,6 +345,15 @@ class Visit:
     def _count(self, verdict: Verdict) -> Verdict:
         made = verdict.provenance
         self.service.judged[made.rubric, made.depth, verdict.status] += 1
+        return verdict
+
+
+def _sent(program: Rounds, told: list[Told]) -> list[Question] | Verdict:
+    """The next questions of a case, or its verdict."""
+    try:
+        return program.send(told)
+    except StopIteration as done:
+        verdict: Verdict = done.value
         return verdict
 
 

@@ -23,6 +23,12 @@ RubricName = Annotated[str, Field(description="A name that GET /v1/rubrics lists
 _DOT = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"  # noqa: E501
 
 
+Looks = Annotated[
+    int,
+    Field(ge=0, description="Closer looks at most, where the first leaves doubt; the server has a limit."),
+]
+
+
 class VerdictRequest(Model):
     """One picture to judge."""
 
@@ -36,6 +42,7 @@ class VerdictRequest(Model):
     heat: Annotated[
         bool, Field(description="Add heat maps of score and defects; backends with gradients can.")
     ] = False
+    looks: Looks = 0
 
 
 class CompareRequest(Model):
@@ -48,6 +55,7 @@ class CompareRequest(Model):
     reference: Reference = None
     rubric: RubricName = "default"
     depth: Depth = "verdict"
+    looks: Looks = 0
 
 
 class Row(Model):
