@@ -13,8 +13,8 @@ counts for more."""
 
 
 def quicken(model: Any) -> None:
-    """Change a Qwen-VL model in place. What accelerate moves between devices is left to it, and so is what is
-    asked for with a gradient."""
+    """Change a Qwen-VL model in place. What accelerate moves between devices is left to it. With a gradient
+    all is done as the library does it, but for products with weights that have none."""
     import torch
 
     _linear_patches(model.model.visual.patch_embed)
@@ -116,7 +116,8 @@ def _fused_gelu(block: Any) -> None:
     import torch
 
     first, second, plain = block.linear_fc1, block.linear_fc2, block.forward
-    if type(first) is not torch.nn.Linear or type(block.act_fn).__name__ != "GELUTanh":
+    single = type(first) is torch.nn.Linear and not hasattr(first, "_hf_hook")
+    if not single or type(block.act_fn).__name__ != "GELUTanh":
         return
 
     def forward(states: Any) -> Any:
