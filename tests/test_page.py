@@ -322,9 +322,11 @@ def opened(chromium: Any, visitor: Any) -> Iterator[Callable[..., Any]]:
 
 
 def choose(page: Any, data: bytes, name: str = "picture.png", field: str = "Picture") -> None:
+    """Give the page a picture, and wait until it is shown: what is below it has its place then."""
     file = {"name": name, "mimeType": "application/octet-stream", "buffer": data}
     page.get_by_label(re.compile(f"^{field}: ")).set_input_files(file)
     page.get_by_text(re.compile(re.escape(name) + r", \d")).first.wait_for()
+    page.wait_for_function("[...document.images].every(one => one.complete)")
 
 
 def judged(page: Any, prompt: str = "a red car and a blue house") -> Any:
