@@ -1,5 +1,5 @@
 """A function of many items in threads, its results in order: for work that leaves Python's lock to others, as
-decoding and scaling pictures does."""
+decoding and scaling pictures does, and waiting for a server."""
 
 from __future__ import annotations
 

@@ -153,12 +153,22 @@ def in_step(programs: Sequence[Rounds], put: Callable[[list[Question]], list[Tol
     while rounds:
         told = iter(put([question for questions in rounds.values() for question in questions]))
         for index, questions in list(rounds.items()):
-            try:
-                rounds[index] = programs[index].send([next(told) for _ in questions])
-            except StopIteration as done:
-                verdicts[index] = done.value
+            then = sent(programs[index], [next(told) for _ in questions])
+            if isinstance(then, Verdict):
+                verdicts[index] = then
                 del rounds[index]
+            else:
+                rounds[index] = then
     return [verdicts[index] for index in range(len(programs))]
+
+
+def sent(program: Rounds, told: list[Told]) -> list[Question] | Verdict:
+    """Hand a case the replies to its questions; returns the next ones, or its verdict."""
+    try:
+        return program.send(told)
+    except StopIteration as done:
+        verdict: Verdict = done.value
+        return verdict
 
 
 class _Finding:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
+from judge.abreast import abreast
 from judge.asking import name_of
 from judge.client import Client, unscored
 from judge.errors import InputError
@@ -82,21 +82,11 @@ class Remote:
         looks: int = 0,
     ) -> Iterator[Verdict]:
         """One verdict per sample, in order, `batch` of them asked for at once."""
-        with ThreadPoolExecutor(batch, "judge") as threads:
-            asked: deque[Future[Verdict]] = deque()
-            try:
-                for sample in samples:
-                    asked.append(threads.submit(self._verdict_or_reason, sample, depth, heat, looks))
-                    if len(asked) >= 2 * batch:
-                        yield asked.popleft().result()
-                while asked:
-                    yield asked.popleft().result()
-            finally:
-                for one in asked:
-                    one.cancel()
+        judged = partial(self._verdict_or_reason, depth=depth, heat=heat, looks=looks)
+        return abreast(judged, samples, 2 * batch, batch)
 
     def _verdict_or_reason(
-        self, given: Sample | Mapping[str, Any], depth: Depth, heat: bool, looks: int
+        self, given: Sample | Mapping[str, Any], *, depth: Depth, heat: bool, looks: int
     ) -> Verdict:
         try:
             return self.verdict(given, depth, keep=False, heat=heat, looks=looks)

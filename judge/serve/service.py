@@ -23,12 +23,11 @@ from functools import cached_property, partial
 from typing import Any, Self, TypeVar
 
 from judge import heat as heat_maps
-from judge.agent import Budget, Rounds, Told, checked_looks, judged
+from judge.agent import Budget, checked_looks, judged, sent
 from judge.asking import MAX_PIXELS, Asking, Card, Case, compared, name_of
 from judge.calibration import Calibration
 from judge.errors import InputError
 from judge.given import checked_depth, checked_sample
-from judge.looks import Question
 from judge.rows import BadRow
 from judge.rubric import Rubric
 from judge.rubric_file import known
@@ -260,7 +259,7 @@ class Service:
                 [self.engine.ask(question.verb, question.ask, deadline) for question in questions]
             )
             spent = (clock() - start) * 1000 / len(questions)
-            advance = partial(_sent, program, [(reply, spent) for reply in replies])
+            advance = partial(sent, program, [(reply, spent) for reply in replies])
             # Cutting out parts takes a while; reading one reply takes less than another thread.
             told = await self._aside(advance) if looks else advance()
             if isinstance(told, Verdict):
@@ -345,15 +344,6 @@ class Visit:
     def _count(self, verdict: Verdict) -> Verdict:
         made = verdict.provenance
         self.service.judged[made.rubric, made.depth, verdict.status] += 1
-        return verdict
-
-
-def _sent(program: Rounds, told: list[Told]) -> list[Question] | Verdict:
-    """The next questions of a case, or its verdict."""
-    try:
-        return program.send(told)
-    except StopIteration as done:
-        verdict: Verdict = done.value
         return verdict
 
 
