@@ -65,6 +65,13 @@ class _Silence:
 
 
 _SILENCE = _Silence()
+_TURNS = [Lock() for _ in range(64)]
+"""Pillow reads a picture from its file when it is first looked at, which two threads must not do at once, so
+rows that share one in memory wait for each other. Which lock is whose goes by the object's address."""
+
+
+def _turn(image: Image.Image) -> Lock:
+    return _TURNS[(id(image) >> 6) % len(_TURNS)]
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,8 @@ def load(
     with _SILENCE:
         if isinstance(source, Image.Image):
             shown = f"<{source.mode} image, {source.width} x {source.height}>"
-            return _decode(source, field, shown, max_pixels)
+            with _turn(source):
+                return _decode(source, field, shown, max_pixels)
         if isinstance(source, np.ndarray):
             return _from_array(source, field, max_pixels)
         data, shown = _read(source, field, max_bytes)

@@ -6,8 +6,10 @@ import base64
 import io
 import os
 import struct
+import time
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier, Event, Thread, current_thread
 from typing import Any
@@ -260,6 +262,23 @@ def test_truncated_lazily_opened_pictures_are_refused(picture: Image.Image) -> N
     assert "truncated" in error_of(Image.open(io.BytesIO(data[: len(data) // 2]))).mend
 
 
+def test_a_lazily_opened_picture_is_read_once_however_many_threads_want_it(picture: Image.Image) -> None:
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            time.sleep(0.002)
+            return super().read(size)
+
+    lazy = Image.open(Slow(encode(picture, "PNG")))
+    start = Barrier(4)
+
+    def one(_: int) -> Image.Image:
+        start.wait()
+        return load(lazy).image
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(same(found, picture) for found in pool.map(one, range(4)))
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -332,7 +351,8 @@ def test_threads_that_read_at_once_leave_the_rules_for_warnings_as_they_were(
 
     monkeypatch.setattr(media, "_decode", slowly)
     before = list(warnings.filters)
-    first, second = (Thread(target=load, args=(picture,), name=name) for name in ("first", "second"))
+    data = encode(picture, "PNG")
+    first, second = (Thread(target=load, args=(data,), name=name) for name in ("first", "second"))
     first.start()
     second.start()
     first.join(60)

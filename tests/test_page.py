@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -339,6 +340,14 @@ def judged(page: Any, prompt: str = "a red car and a blue house") -> Any:
     return found
 
 
+def compared(page: Any) -> Any:
+    """The comparison's element; what went wrong instead fails the test with its words."""
+    found = page.locator("#j-comparison .j-comparison, #j-comparison .j-alert")
+    found.wait_for()
+    assert "j-comparison" in found.get_attribute("class"), found.inner_text()
+    return found
+
+
 def overflow(page: Any) -> int:
     """Pixels by which the page is wider than its window."""
     return int(page.evaluate("document.documentElement.scrollWidth - innerWidth"))
@@ -648,11 +657,57 @@ def test_a_phone_needs_no_sideways_scrolling(
     page.get_by_label("Elements").nth(1).fill(element)
     page.get_by_label("Prompt", exact=True).nth(1).fill(long)
     page.get_by_role("button", name="Compare").click()
-    page.locator(".j-comparison").wait_for()
+    compared(page)
     assert overflow(page) == 0
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     dark = max(map(int, re.findall(r"\d+", paper)[:3])) < 60
     assert dark == (scheme == "dark")
+
+
+@pytest.mark.slow
+def test_tabs_and_further_fields_are_reached_with_the_keyboard(
+    scripted: str, opened: Callable[..., Any]
+) -> None:
+    page = opened(scripted)
+    tab, panel = partial(page.get_by_role, "tab"), partial(page.get_by_role, "tabpanel")
+    more = page.get_by_role("button", name=re.compile("^More: "))
+    assert panel(name="Judge").is_visible() and not page.locator("#j-panel-compare").is_visible()
+    assert not page.locator("#j-depth").is_visible()
+    more.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#j-depth").is_visible() and more.get_attribute("aria-expanded") == "true"
+    page.keyboard.press("Enter")
+    assert not page.locator("#j-depth").is_visible()
+    tab(name="Judge").focus()
+    page.keyboard.press("ArrowRight")
+    assert panel(name="Compare").is_visible() and not page.locator("#j-panel-judge").is_visible()
+    assert tab(name="Compare").evaluate("one => one === document.activeElement")
+    page.keyboard.press("Home")
+    assert panel(name="Judge").is_visible() and tab(name="Compare").get_attribute("tabindex") == "-1"
+
+
+@pytest.mark.slow
+def test_what_is_given_before_the_first_frame_is_drawn_stays(
+    scripted: str, opened: Callable[..., Any]
+) -> None:
+    """Gradio makes what it hides when it is first shown, and sets it a frame later, over what was given."""
+    page = opened(scripted)
+    page.evaluate(
+        "window.draw = requestAnimationFrame; window.due = [];"
+        "window.requestAnimationFrame = (step) => due.push(step)"
+    )
+    page.get_by_role("tab", name="Compare").click()
+    choose(page, png(), "A.png", "Picture A")
+    page.get_by_label("Prompt", exact=True).nth(1).fill("a red car")
+    page.get_by_text("More: elements").nth(1).click()
+    page.get_by_label("Elements").nth(1).fill("a wheel")
+    page.evaluate(
+        "window.requestAnimationFrame = draw; due.forEach((step) => step instanceof Function && draw(step))"
+    )
+    page.evaluate("new Promise((done) => draw(() => setTimeout(done, 500)))")
+    assert page.get_by_text("A.png, 1 kB").count() == 1
+    assert page.get_by_label("Prompt", exact=True).nth(1).input_value() == "a red car"
+    assert page.get_by_label("Elements").nth(1).input_value() == "a wheel"
 
 
 @pytest.mark.slow
@@ -665,8 +720,7 @@ def test_two_pictures_are_compared(scripted: str, opened: Callable[..., Any], an
     field = page.get_by_label("Prompt", exact=True).nth(1)
     field.fill("a red car and a blue house")
     field.press("Enter")
-    found = page.locator(".j-comparison")
-    found.wait_for()
+    found = compared(page)
     assert (
         "Picture B is better" in found.inner_text()
         and "By 2.00, with probability 100 %" in found.inner_text()
@@ -749,6 +803,5 @@ def test_a_press_on_a_pair_compares_it(embedded: str, opened: Callable[..., Any]
     page = opened(embedded)
     page.get_by_role("tab", name="Compare").click()
     page.locator("#j-pairs [data-scene]").first.click()
-    page.locator(".j-comparison").wait_for()
-    found = Comparison.model_validate_json(page.locator(".j-comparison pre").text_content())
+    found = Comparison.model_validate_json(compared(page).locator("pre").text_content())
     assert found.preferred == "a"

@@ -97,6 +97,39 @@ function result() {
   }));
 }
 
+/** The two tabs; page.css hides the panel of the one that is not selected. */
+function tabs() {
+  const all = [...element.querySelectorAll("[role=tab]")];
+  const select = (chosen) => {
+    for (const tab of all) {
+      tab.setAttribute("aria-selected", String(tab === chosen));
+      tab.tabIndex = tab === chosen ? 0 : -1;
+    }
+  };
+  const steps = { ArrowLeft: -1, ArrowRight: 1, Home: -all.length, End: all.length };
+  all.forEach((tab, at) => {
+    tab.addEventListener("click", () => select(tab));
+    tab.addEventListener("keydown", (event) => {
+      if (!(event.key in steps)) return;
+      event.preventDefault();
+      const next = all[Math.min(Math.max(at + steps[event.key], 0), all.length - 1)];
+      select(next);
+      next.focus();
+    });
+    const panel = document.getElementById(tab.getAttribute("aria-controls"));
+    panel?.setAttribute("role", "tabpanel");
+    panel?.setAttribute("aria-labelledby", tab.id);
+  });
+}
+
+/** The fields that are seldom needed: shown and hidden by a button; page.css hides them while it is not pressed. */
+function fold() {
+  const button = element.querySelector("button");
+  button.addEventListener("click", () => {
+    button.setAttribute("aria-expanded", String(button.getAttribute("aria-expanded") !== "true"));
+  });
+}
+
 /** The scenes to try: tell the server which one was pressed. */
 function scenes() {
   element.addEventListener("click", (event) => {

@@ -127,11 +127,13 @@ def build(service: Service, max_body: int = MAX_BODY) -> Any:
     with Plain(title="judge", analytics_enabled=False, fill_width=True) as blocks:
         gr.HTML(_HEADER, elem_id="j-header", apply_default_css=False)
         banner = gr.HTML("", elem_id="j-banner", apply_default_css=False)
-        with gr.Tabs():
-            with gr.Tab("Judge", id="judge"):
-                _judge_tab(desk, blocks)
-            with gr.Tab("Compare", id="compare"):
-                _compare_tab(desk, blocks)
+        # Neither Gradio's tabs nor, below, its accordion: what they hide is made when it is first shown, and
+        # set to its first value a frame later, over what a visitor has given by then.
+        gr.HTML(_TABS, js_on_load=_script("tabs"), apply_default_css=False)
+        with gr.Column(elem_id="j-panel-judge"):
+            _judge_tab(desk, blocks)
+        with gr.Column(elem_id="j-panel-compare"):
+            _compare_tab(desk, blocks)
         timer = gr.Timer(_TICK, active=True)
         gr.on(
             [blocks.load, timer.tick], desk.state, outputs=[banner, timer], show_progress="hidden", **_PRIVATE
@@ -331,7 +333,8 @@ def _asked(desk: _Desk, key: str = "", heat: bool = False) -> list[Any]:
         elem_id=f"j-{key}prompt",
     )
     more = "More: elements, rubric, depth, heat maps" if heat else "More: elements, rubric, depth"
-    with gr.Accordion(more, open=False, elem_id=f"j-{key}more"):
+    gr.HTML(_MORE.format(key=key, more=more), js_on_load=_script("fold"), apply_default_css=False)
+    with gr.Column(elem_id=f"j-{key}more", elem_classes="j-folded"):
         elements = gr.Textbox(
             label="Elements",
             info="Statements to check, separated by commas. Left empty, they are taken from the prompt.",
@@ -359,6 +362,13 @@ def _result(key: str, value: str) -> gr.HTML:
     )
 
 
+_TABS = """<div role="tablist" class="j-tabs">
+<button type="button" role="tab" id="j-tab-judge" aria-controls="j-panel-judge"
+aria-selected="true">Judge</button>
+<button type="button" role="tab" id="j-tab-compare" aria-controls="j-panel-compare"
+aria-selected="false" tabindex="-1">Compare</button></div>"""
+_MORE = """<button type="button" class="j-more" aria-controls="j-{key}more"
+aria-expanded="false">{more}</button>"""
 _HEAD = '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'
 _HEADER = """<header class="j-top-line"><h1>judge</h1>
 <p>How good is a generated picture, what of its prompt is there, and where is it broken?</p></header>"""
