@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from seer import SIDE, Seer
+from seer import PATCH, SIDE, Seer, large
 from serving import gateway
 
 from judge.agent import USUAL, VIEWS, Budget
@@ -20,17 +20,6 @@ from judge.looks import FLAT, tiles
 from judge.regions import iou
 from judge.serve.wire import Recipe
 from judge.types import Verdict
-
-PATCH = (700.0, 410.0, 716.0, 426.0)
-
-
-def large(patch: tuple[float, ...] | None = PATCH) -> Image.Image:
-    """1024 x 768 with fine grey detail everywhere, and a red patch that 64 x 64 pixels do not show."""
-    grey = np.random.default_rng(3).integers(60, 200, (768, 1024, 1), dtype=np.uint8).repeat(3, axis=2)
-    if patch:
-        x1, y1, x2, y2 = map(int, patch)
-        grey[y1:y2, x1:x2] = (250, 20, 20)
-    return Image.fromarray(grey)
 
 
 def look(backend: Seer, image: Any, **options: Any) -> Verdict:

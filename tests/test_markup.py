@@ -13,7 +13,7 @@ from PIL import Image
 
 from judge.errors import BackendError, InputError
 from judge.serve import markup
-from judge.types import Attribute, Comparison, Defect, Dimension, Element, Provenance, Verdict
+from judge.types import Attribute, Comparison, Defect, Dimension, Element, Look, Provenance, Verdict
 
 SIZE = (200, 100)
 HOSTILE = "<img src=x onerror=alert(1)> \"'><script>alert(2)</script> ${alert(3)} {{4}} \u202e txet"
@@ -43,6 +43,7 @@ def made_up(text: str = "the wheel is missing", **changed: object) -> Verdict:
             )
         ],
         "explanation": text,
+        "trace": [Look(region=(100, 0, 150, 50), question=text, answer=text, milliseconds=20)],
         "provenance": made(notes=[text], domain=text),
     }
     return Verdict.model_validate(fields | changed)
@@ -87,6 +88,19 @@ def test_every_region_stands_on_the_picture_and_in_the_list_under_one_number() -
     for number in range(8):
         assert html.count(f'data-region="{number}"') == 2
         assert html.count(f"Region {number + 1}: missing part") == 1
+
+
+def test_every_closer_look_says_what_was_asked_where_and_answered() -> None:
+    asked = [
+        Look(region=(0, 0, 100, 50), question="what is broken here?", answer="cut 0.91", milliseconds=40),
+        Look(region=(100, 50, 200, 100), question="a wheel", answer="0.30", milliseconds=1200),
+    ]
+    html = markup.verdict(made_up(trace=asked), ROTS)
+    assert "Closer looks 2 after the first" in text_of(html)
+    assert "what is broken here? cut 0.91 0, 0 to 100, 50 · 40 ms" in text_of(html)
+    assert "a wheel 0.30 100, 50 to 200, 100 · 1.2 s" in text_of(html)
+    assert '<span style="left:50.00%;top:50.00%;width:50.00%;height:50.00%"></span>' in html
+    assert "Closer looks" not in markup.verdict(made_up(trace=[]), ROTS)
 
 
 def test_notes_stand_before_the_picture() -> None:

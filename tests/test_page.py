@@ -25,6 +25,7 @@ import uvicorn
 from fastapi import FastAPI
 from filler import Filler
 from PIL import Image
+from seer import Seer, large
 
 from judge.backends.scripted import Scripted
 from judge.judge import Judge
@@ -34,6 +35,7 @@ pytest.importorskip("gradio")
 sync_api = pytest.importorskip("playwright.sync_api")
 
 from judge.serve.page import MAX_BODY, largest_of, mount  # noqa: E402 - only where gradio is installed
+from judge.serve.service import WHOLE, Wanted  # noqa: E402
 
 PATIENCE = 240_000
 """Milliseconds that a browser waits for anything: a guard against hanging, not a promise of speed."""
@@ -74,22 +76,20 @@ class StandIn:
     def __init__(self) -> None:
         self.state, self.pause = "ready", 0.0
         self.backend: Any = Scripted()
+        self.looks = 60
 
     def rubrics(self) -> list[dict[str, Any]]:
         return [{"name": name, "description": f"the {name} one"} for name in ("default", "quality")]
 
-    async def verdict(
-        self, sample: Sample, rubric: str = "default", depth: Any = "verdict", heat: bool = False
-    ) -> Verdict:
-        judge = Judge(backend=self.backend, rubric=rubric)
-        fields = {"prompt": sample.prompt, "elements": sample.elements, "depth": depth, "heat": heat}
+    async def verdict(self, sample: Sample, wanted: Wanted = WHOLE) -> Verdict:
+        judge = Judge(backend=self.backend, rubric=wanted.rubric, looks=wanted.looks)
+        fields = {"prompt": sample.prompt, "elements": sample.elements}
         await asyncio.sleep(self.pause)
-        return await asyncio.to_thread(judge, sample.image, **fields)
+        ask = partial(judge, sample.image, depth=wanted.depth, heat=wanted.heat, **fields)
+        return await asyncio.to_thread(ask)
 
-    async def compare(
-        self, a: Sample, b: Sample, rubric: str = "default", depth: Any = "verdict"
-    ) -> Comparison:
-        judge = Judge(backend=self.backend, rubric=rubric)
+    async def compare(self, a: Sample, b: Sample, wanted: Wanted = WHOLE) -> Comparison:
+        judge = Judge(backend=self.backend, rubric=wanted.rubric, looks=wanted.looks)
         fields = {"prompt": a.prompt, "elements": a.elements, "how": "pointwise"}
         return await asyncio.to_thread(judge.compare, a.image, b.image, **fields)
 
@@ -246,7 +246,7 @@ def test_what_is_no_picture_is_neither_opened_nor_fetched(
         raise AssertionError("a file of the request was opened")
 
     monkeypatch.setattr(Block, "async_move_resource_to_block_cache", never)
-    shown = press(scripted, "judged", [given, "a red car", "", "default", "verdict"])
+    shown = press(scripted, "judged", [given, "a red car", "", "default", "verdict", "0", "no"])
     assert "The picture cannot be used" in shown and "root:" not in shown
 
 
@@ -261,11 +261,14 @@ def test_what_is_no_picture_is_neither_opened_nor_fetched(
         ("rubric", 3, None),
         ("depth", 4, "deep"),
         ("depth", 4, ["verdict"]),
+        ("number of closer looks", 5, "many"),
+        ("number of closer looks", 5, "-1"),
+        ("number of closer looks", 5, "9" * 5000),
     ],
 )
 def test_bad_fields_are_told_by_name(scripted: str, field: str, at: int, given: Any) -> None:
     picture = f"data:image/png;base64,{base64.b64encode(png()).decode()}"
-    data: list[Any] = [picture, "a red car", "", "default", "verdict"]
+    data: list[Any] = [picture, "a red car", "", "default", "verdict", "0", "no"]
     data[at] = given
     shown = press(scripted, "judged", data)
     assert f"The {field} cannot be used" in shown and "root:" not in shown
@@ -567,7 +570,7 @@ def test_hostile_text_is_shown_as_text_wherever_it_comes_from(
     page = opened(scripted)
     choose(page, png(), "<img src=x onerror=window.hacked=8>.png")
     page.get_by_text("More: elements").first.click()
-    page.get_by_label("Elements").first.fill(element)
+    page.locator("#j-elements textarea").fill(element)
     verdict = judged(page, HOSTILE)
     assert verdict.locator("figcaption").inner_text() == f"{HOSTILE}"
     assert element in verdict.locator(".j-chips").inner_text()
@@ -575,6 +578,34 @@ def test_hostile_text_is_shown_as_text_wherever_it_comes_from(
     verdict.locator(".j-box").hover()
     page.wait_for_timeout(200)
     assert page.evaluate("window.hacked") is None
+
+
+@pytest.mark.slow
+def test_closer_looks_are_taken_and_shown_where_they_are_asked_for(
+    scripted: str, opened: Callable[..., Any], stand_in: StandIn, answers: list[Any]
+) -> None:
+    stand_in.backend = Seer()
+    file = io.BytesIO()
+    large().save(file, "PNG")
+    page = opened(scripted)
+    choose(page, file.getvalue())
+    verdict = judged(page, "a plain wall")
+    assert verdict.locator(".j-trace").count() == 0
+    page.get_by_text("More: elements").first.click()
+    choices = page.locator("#j-looks label").all_inner_texts()
+    assert [text.partition(":")[0].strip() for text in choices] == ["none", "up to 2", "up to 60"]
+    page.get_by_label("up to 60").first.check()
+    page.get_by_role("button", name="Judge", exact=True).click()
+    trace = page.locator("#j-verdict .j-trace")
+    trace.wait_for()
+    found = Verdict.model_validate_json(page.locator("#j-verdict pre").text_content())
+    assert trace.locator("li").count() == len(found.trace) > 10
+    trace.locator("summary").click()
+    shown = trace.locator("li").last
+    assert found.trace[-1].answer in shown.inner_text()
+    whole, part = (shown.locator(one).bounding_box() for one in (".j-where", ".j-where span"))
+    x1, _, x2, _ = found.trace[-1].region
+    assert part["width"] / whole["width"] == pytest.approx((x2 - x1) / 1024, abs=0.1)
 
 
 @pytest.mark.slow
@@ -643,7 +674,7 @@ def test_a_phone_needs_no_sideways_scrolling(
     assert overflow(page) == 0
     choose(page, png())
     page.get_by_text("More: elements").first.click()
-    page.get_by_label("Elements").first.fill(element)
+    page.locator("#j-elements textarea").fill(element)
     verdict = judged(page, long)
     for box in verdict.locator(".j-box").all():
         box.tap()
@@ -654,7 +685,7 @@ def test_a_phone_needs_no_sideways_scrolling(
     for field in ("Picture A", "Picture B"):
         choose(page, png(), f"{field[-1]}.png", field)
     page.get_by_text("More: elements").nth(1).click()
-    page.get_by_label("Elements").nth(1).fill(element)
+    page.locator("#j-compare-elements textarea").fill(element)
     page.get_by_label("Prompt", exact=True).nth(1).fill(long)
     page.get_by_role("button", name="Compare").click()
     compared(page)
@@ -700,14 +731,14 @@ def test_what_is_given_before_the_first_frame_is_drawn_stays(
     choose(page, png(), "A.png", "Picture A")
     page.get_by_label("Prompt", exact=True).nth(1).fill("a red car")
     page.get_by_text("More: elements").nth(1).click()
-    page.get_by_label("Elements").nth(1).fill("a wheel")
+    page.locator("#j-compare-elements textarea").fill("a wheel")
     page.evaluate(
         "window.requestAnimationFrame = draw; due.forEach((step) => step instanceof Function && draw(step))"
     )
     page.evaluate("new Promise((done) => draw(() => setTimeout(done, 500)))")
     assert page.get_by_text("A.png, 1 kB").count() == 1
     assert page.get_by_label("Prompt", exact=True).nth(1).input_value() == "a red car"
-    assert page.get_by_label("Elements").nth(1).input_value() == "a wheel"
+    assert page.locator("#j-compare-elements textarea").input_value() == "a wheel"
 
 
 @pytest.mark.slow

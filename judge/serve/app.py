@@ -21,7 +21,7 @@ from judge.serve.guard import Guard
 from judge.serve.log import Log
 from judge.serve.metrics import Metrics
 from judge.serve.refusal import answer as answer_to
-from judge.serve.service import Service
+from judge.serve.service import Service, Wanted
 from judge.serve.settings import Settings
 from judge.serve.shapes import (
     CompareRequest,
@@ -97,8 +97,8 @@ def _add_judging(app: FastAPI, service: Service, settings: Settings) -> None:
         with service.enter() as visit:
             asked = await bodies.read(request, VerdictRequest, ("image", "reference"))
             sample = _sample(asked, asked.image, asked.id)
-            work = visit.verdict(sample, asked.rubric, asked.depth, asked.heat, asked.looks)
-            found = await _unless_gone(request, work)
+            wanted = Wanted(asked.rubric, asked.depth, asked.heat, asked.looks)
+            found = await _unless_gone(request, visit.verdict(sample, wanted))
         return _answered(request, found, rubric=asked.rubric, depth=asked.depth, verdict=found.status)
 
     @app.post(
@@ -113,7 +113,7 @@ def _add_judging(app: FastAPI, service: Service, settings: Settings) -> None:
         with service.enter() as visit:
             asked = bodies.checked(ScoresRequest, await bodies.read_json(request))
             rows = bodies.rows(asked, settings.max_rows)
-            found = await _unless_gone(request, visit.scores(rows, asked.rubric))
+            found = await _unless_gone(request, visit.scores(rows, Wanted(asked.rubric, "score")))
         scored = [verdict.score for verdict in found]
         answer = Scores(scores=scored, verdicts=found)
         return _answered(request, answer, rubric=asked.rubric, rows=len(rows), unscored=scored.count(None))
@@ -130,8 +130,8 @@ def _add_judging(app: FastAPI, service: Service, settings: Settings) -> None:
         with service.enter() as visit:
             asked = await bodies.read(request, CompareRequest, ("a", "b", "reference"))
             a, b = (_sample(asked, image) for image in (asked.a, asked.b))
-            work = visit.compare(a, b, asked.rubric, asked.depth, asked.looks)
-            found = await _unless_gone(request, work)
+            wanted = Wanted(asked.rubric, asked.depth, looks=asked.looks)
+            found = await _unless_gone(request, visit.compare(a, b, wanted))
         return _answered(request, found, rubric=asked.rubric, depth=asked.depth, preferred=found.preferred)
 
     @app.get("/v1/rubrics", response_model=Rubrics, tags=["judging"])

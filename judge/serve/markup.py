@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from judge.errors import InputError
 from judge.heat import painted
 from judge.render import plain
-from judge.types import Attribute, Box, Comparison, Defect, Dimension, Element, Provenance, Verdict
+from judge.types import Attribute, Box, Comparison, Defect, Dimension, Element, Look, Provenance, Verdict
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -31,7 +31,7 @@ _TOP = ' class="j-top"'
 _LOSSLESS = 300_000
 """Pictures up to this many pixels are shown as PNG, larger ones as JPEG."""
 
-_FIELDS = {"image": "picture", "a": "picture A", "b": "picture B"}
+_FIELDS = {"image": "picture", "a": "picture A", "b": "picture B", "looks": "number of closer looks"}
 """What the page calls what the package calls otherwise."""
 
 _EMPTY = """<div class="j-empty"><p><b>The verdict appears here.</b></p>
@@ -130,6 +130,7 @@ def _body(found: Verdict, picture: Image.Image, title: str, prompt: str = "") ->
         _heat_maps(found, picture),
         _elements(found.elements),
         _facts(found),
+        _trace(found, found.size or picture.size),
     ]
     return "".join(parts)
 
@@ -186,7 +187,7 @@ def _box(defect: Defect, n: int, size: tuple[int, int], key: str) -> str:
     sides = f"{'j-left' if x1 + x2 > 100 else 'j-right'} {'j-up' if y1 > 45 else 'j-down'}"
     tip = f"<b>{_text(defect.kind)}</b> {_text(defect.explanation)}"
     return (
-        f'<button type="button" class="j-box {sides} {_color(n)}" style="{_place(defect, size)}" '
+        f'<button type="button" class="j-box {sides} {_color(n)}" style="{_place(defect.box, size)}" '
         f'data-region="{n}" '
         f'aria-label="Region {n + 1}: {_text(defect.kind)}" aria-describedby="{key}-tip-{n}">'
         f'<span class="j-tag" aria-hidden="true">{n + 1}</span>'
@@ -223,7 +224,7 @@ def _heat_maps(found: Verdict, picture: Image.Image) -> str:
     size = found.size or picture.size
     figures = [_heat_map(small, found.heat.score, "the score", "", "")]
     for n, (defect, url) in enumerate(zip(found.defects, found.heat.defects, strict=True)):
-        box = f'<span class="j-frame" style="{_place(defect, size)}"></span>'
+        box = f'<span class="j-frame" style="{_place(defect.box, size)}"></span>'
         tag = f'<span class="j-tag">{n + 1}</span> {_text(defect.kind)}'
         figures.append(_heat_map(small, url, tag, f' class="{_color(n)}" data-region="{n}"', box))
     about = '<span class="j-fine">where a change of the picture would change the answer most</span>'
@@ -274,6 +275,25 @@ def _attribute(name: str, attribute: Attribute) -> str:
     sure = f" {_percent(chance)}" if chance is not None else ""
     rest = f'<span class="j-fine">{", ".join(others)}</span>' if others else ""
     return f"<dt>{_text(name)}</dt><dd><b>{_text(attribute.label)}</b>{sure} {rest}</dd>"
+
+
+def _trace(found: Verdict, size: tuple[int, int]) -> str:
+    """What was asked after the first look, and where: how the verdict came about."""
+    if not found.trace:
+        return ""
+    count = f"{len(found.trace)} after the first"
+    items = "".join(_look(look, size) for look in found.trace)
+    title = f'Closer looks <span class="j-fine">{count}</span>'
+    return f'<details class="j-trace"><summary>{title}</summary><ol>{items}</ol></details>'
+
+
+def _look(look: Look, size: tuple[int, int]) -> str:
+    x1, y1, x2, y2 = map(round, look.region)
+    part = f'<span style="{_place(look.region, size)}"></span>'
+    where = f'<span class="j-where" style="--w:{size[0]};--h:{size[1]}" aria-hidden="true">{part}</span>'
+    fine = f"{x1}, {y1} to {x2}, {y2} · {_time(look.milliseconds / 1000)}"
+    told = f"<b>{_text(look.question)}</b> <span>{_text(look.answer)}</span>"
+    return f'<li>{where}<div>{told}<p class="j-fine">{fine}</p></div></li>'
 
 
 def _made(made: Provenance, seconds: float | None, *, each: bool = False) -> str:
@@ -362,9 +382,9 @@ def _color(n: int) -> str:
     return f"j-c{n % _PALETTE}"
 
 
-def _place(defect: Defect, size: tuple[int, int]) -> str:
+def _place(box: Box, size: tuple[int, int]) -> str:
     """Where on the picture a region lies, as a style."""
-    x1, y1, x2, y2 = _relative(defect.box, size)
+    x1, y1, x2, y2 = _relative(box, size)
     return f"left:{x1:.2f}%;top:{y1:.2f}%;width:{x2 - x1:.2f}%;height:{y2 - y1:.2f}%"
 
 

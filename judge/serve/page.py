@@ -27,8 +27,10 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from judge import media
+from judge.agent import USUAL
 from judge.errors import JudgeError, MediaError
 from judge.serve import markup, scenes
+from judge.serve.service import Wanted
 from judge.types import Depth, Sample
 
 if TYPE_CHECKING:
@@ -211,7 +213,8 @@ def _offer(
         if not isinstance(index, int) or not 0 <= index < len(found):
             return [gr.skip() for _ in filled]
         one = found[index]
-        return [*map(markup.shown, one.pictures), one.prompt, ", ".join(one.elements)]
+        # No elements: those of the prompt are judged, and none stay behind for the next picture.
+        return [*map(markup.shown, one.pictures), one.prompt, ""]
 
     blocks.load(draw, outputs=offered, show_progress="hidden", **_PRIVATE)
     offered.select(pick, outputs=filled, show_progress="hidden", **_PRESS).then(
@@ -230,6 +233,7 @@ class _Desk:
 
     def __init__(self, service: Service, largest: int) -> None:
         self.service, self.largest = service, largest
+        self.looks = [("none", "0"), *_offers(service.looks)]
         self.rubrics = [(str(one["name"]), str(one.get("description", ""))) for one in service.rubrics()]
 
     async def state(self) -> tuple[str, gr.Timer]:
@@ -244,15 +248,14 @@ class _Desk:
         elements: Given,
         rubric: Given,
         depth: Given,
+        looks: Given,
         heat: Given,
     ) -> str:
         async def ask() -> str:
             start = time.perf_counter()
             data = await _sent(image, "image")
             given = _sample(data, prompt, elements)
-            found = await self.service.verdict(
-                given, rubric=rubric or "", depth=cast(Depth, depth), heat=heat == "yes"
-            )
+            found = await self.service.verdict(given, _wanted(rubric, depth, looks, heat))
             waited = time.perf_counter() - start
             show = partial(markup.verdict, found, prompt=given.prompt, seconds=waited)
             return await asyncio.to_thread(lambda: show(media.load(data).image))
@@ -260,18 +263,32 @@ class _Desk:
         return await _told(ask)
 
     async def compared(
-        self, a: Given, b: Given, prompt: Given, elements: Given, rubric: Given, depth: Given
+        self,
+        a: Given,
+        b: Given,
+        prompt: Given,
+        elements: Given,
+        rubric: Given,
+        depth: Given,
+        looks: Given,
     ) -> str:
         async def ask() -> str:
             start = time.perf_counter()
             both = [await _sent(one, name) for one, name in ((a, "a"), (b, "b"))]
             first, second = (_sample(data, prompt, elements) for data in both)
-            found = await self.service.compare(first, second, rubric=rubric or "", depth=cast(Depth, depth))
+            found = await self.service.compare(first, second, _wanted(rubric, depth, looks))
             waited = time.perf_counter() - start
             show = partial(markup.comparison, found, prompt=first.prompt, seconds=waited)
             return await asyncio.to_thread(lambda: show([media.load(data).image for data in both]))
 
         return await _told(ask)
+
+
+def _offers(most: int) -> list[tuple[str, str]]:
+    """Numbers of closer looks to choose from, with what they are for."""
+    few = min(USUAL, most)
+    offers = {most: "small parts of the picture as well", few: "where elements or regions are in doubt"}
+    return [(f"up to {number}: {about}", str(number)) for number, about in sorted(offers.items()) if number]
 
 
 async def _told(ask: Callable[[], Awaitable[str]]) -> str:
@@ -304,6 +321,13 @@ def _sample(data: bytes, prompt: Given, elements: Given) -> Sample:
     return Sample(image=data, prompt=prompt or "", elements=listed or None)
 
 
+def _wanted(rubric: Given, depth: Given, looks: Given, heat: Given = "no") -> Wanted:
+    """What is asked for; the service refuses what makes no sense, as the text that it is."""
+    looks = looks or "0"
+    number = int(looks) if re.fullmatch(r"[0-9]{1,6}", looks) else looks
+    return Wanted(rubric or "", cast(Depth, depth), heat == "yes", cast(int, number))
+
+
 # -- Parts of the page ---------------------------------------------------------------------------------
 
 
@@ -324,7 +348,7 @@ def _picture(desk: _Desk, key: str, label: str) -> gr.HTML:
 
 
 def _asked(desk: _Desk, key: str = "", heat: bool = False) -> list[Any]:
-    """Fields for prompt, elements, rubric and depth, in this order; then, where wanted, for heat maps."""
+    """Fields for prompt, elements, rubric, depth, looks and, where wanted, heat maps, in this order."""
     prompt = gr.Textbox(
         label="Prompt",
         placeholder="The text it was made from. Enter judges, Shift+Enter starts a new line.",
@@ -332,7 +356,7 @@ def _asked(desk: _Desk, key: str = "", heat: bool = False) -> list[Any]:
         max_lines=8,
         elem_id=f"j-{key}prompt",
     )
-    more = "More: elements, rubric, depth, heat maps" if heat else "More: elements, rubric, depth"
+    more = f"More: elements, rubric, depth, closer looks{', heat maps' if heat else ''}"
     gr.HTML(_MORE.format(key=key, more=more), js_on_load=_script("fold"), apply_default_css=False)
     with gr.Column(elem_id=f"j-{key}more", elem_classes="j-folded"):
         elements = gr.Textbox(
@@ -346,9 +370,10 @@ def _asked(desk: _Desk, key: str = "", heat: bool = False) -> list[Any]:
         rubric = gr.Radio(names, value=names[0][1], label="Rubric", elem_id=f"j-{key}rubric")
         depths = [("verdict: everything", "verdict"), ("score: numbers only, sooner", "score")]
         depth = gr.Radio(depths, value="verdict", label="Depth", elem_id=f"j-{key}depth")
+        looks = gr.Radio(desk.looks, value="0", label="Closer looks", elem_id=f"j-{key}looks")
         maps = [("no", "no"), ("yes: where score and regions come from, which takes longer", "yes")]
         heats = [gr.Radio(maps, value="no", label="Heat maps", elem_id=f"j-{key}heat")] if heat else []
-    return [prompt, elements, rubric, depth, *heats]
+    return [prompt, elements, rubric, depth, looks, *heats]
 
 
 def _enter(asked: Sequence[Any]) -> list[Any]:

@@ -24,7 +24,6 @@ class Example:
 
     title: str
     prompt: str
-    elements: tuple[str, ...]
     pictures: tuple[Image.Image, ...]
 
 
@@ -55,7 +54,7 @@ def pairs() -> tuple[Example, ...]:
 
 def _example(title: str, scene: Scene, *more: Any) -> Example:
     pictures = tuple(Image.fromarray(image) for image in (scene.image, *more))
-    return Example(title, scene.sample.prompt, tuple(scene.sample.elements or ()), pictures)
+    return Example(title, scene.sample.prompt, pictures)
 
 
 def _is_pair(sound: Scene, broken: Scene) -> bool:

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property, partial
 from typing import Any, Self, TypeVar
@@ -47,6 +48,22 @@ HASTE = 0.1
 """Share of a request's time, its last, in which no closer look is begun: it ends on time with what it has."""
 THREADS = 4
 """Pictures decoded side by side at most; the largest allowed one takes some hundred MB meanwhile."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a request wants to know about its pictures."""
+
+    rubric: str = "default"
+    depth: Depth = "verdict"
+    heat: bool = False
+    """Heat maps beside the numbers, see `judge.heat`; a comparison has none."""
+    looks: int = 0
+    """Closer looks at each picture at most, see `judge.agent`."""
+
+
+WHOLE, NUMBERS = Wanted(), Wanted(depth="score")
+"""What is wanted unless something else is said, of a few pictures and of many."""
 
 
 class Service:
@@ -134,14 +151,10 @@ class Service:
     async def verdict(
         self,
         sample: Given,
-        rubric: str = "default",
-        depth: Depth = "verdict",
+        wanted: Wanted = WHOLE,
         deadline_s: float | None = None,
-        heat: bool = False,
-        looks: int = 0,
     ) -> Verdict:
-        """Judge one picture; with heat maps if wanted, see `judge.heat`, and with so many closer looks at
-        most, see `judge.agent`.
+        """Judge one picture.
 
         Raises:
             InputError: something in the sample is unusable, the model cannot be traced, or the service takes
@@ -149,31 +162,28 @@ class Service:
             Busy, Down, Late: there is no room, no engine, or no time.
         """
         with self.enter(deadline_s) as visit:
-            return await visit.verdict(sample, rubric, depth, heat, looks)
+            return await visit.verdict(sample, wanted)
 
     async def scores(
         self,
         samples: Sequence[Given | BadRow],
-        rubric: str = "default",
-        depth: Depth = "score",
+        wanted: Wanted = NUMBERS,
         deadline_s: float | None = None,
     ) -> list[Verdict]:
         """Judge many pictures: one verdict per sample, in order; unusable ones are unscored with a reason."""
         with self.enter(deadline_s) as visit:
-            return await visit.scores(samples, rubric, depth)
+            return await visit.scores(samples, wanted)
 
     async def compare(
         self,
         a: Sample,
         b: Sample,
-        rubric: str = "default",
-        depth: Depth = "verdict",
+        wanted: Wanted = WHOLE,
         deadline_s: float | None = None,
-        looks: int = 0,
     ) -> Comparison:
         """Judge two pictures, each on its own, and say which is better. Raises as `verdict` does."""
         with self.enter(deadline_s) as visit:
-            return await visit.compare(a, b, rubric, depth, looks)
+            return await visit.compare(a, b, wanted)
 
     @contextmanager
     def enter(self, deadline_s: float | None = None) -> Iterator[Visit]:
@@ -213,32 +223,26 @@ class Service:
         return self.engine.card
 
     async def judge(
-        self,
-        given: Given,
-        asking: Asking,
-        depth: Depth,
-        deadline: float,
-        field: str = "image",
-        heat: bool = False,
-        looks: int = 0,
+        self, given: Given, asking: Asking, wanted: Wanted, deadline: float, field: str = "image"
     ) -> Verdict:
         """Prepare one sample, ask, and read the replies."""
         sample = checked_sample(given)
-        if heat:
+        if wanted.heat:
             heat_maps.check(asking.card)
-        if checked_looks(looks) > self.looks:
+        if checked_looks(wanted.looks) > self.looks:
             mend = "ask for fewer, or start the gateway with more --looks"
-            raise InputError("looks", looks, f"0 to {self.looks} with this gateway", mend)
+            raise InputError("looks", wanted.looks, f"0 to {self.looks} with this gateway", mend)
         async with self.window:
             start = time.perf_counter()
             for name, called in (("image", field), ("reference", "reference")):
                 if is_url(url := getattr(sample, name)):
                     sample = sample.model_copy(update={name: await self.fetcher.fetch(url, called)})
+            closer = wanted.looks > 0
             case = await self._aside(
-                partial(asking.prepare, sample, depth, keep=False, closer=looks > 0, field=field)
+                partial(asking.prepare, sample, wanted.depth, keep=False, closer=closer, field=field)
             )
-            found = await self._looked(asking, case, deadline, looks)
-            if heat:
+            found = await self._looked(asking, case, deadline, wanted.looks)
+            if wanted.heat:
                 traced = [
                     await self.engine.trace(one, deadline) for one in heat_maps.questions(asking, case, found)
                 ]
@@ -285,54 +289,36 @@ class Visit:
         # A request of many rows stands in line with as many as the window holds, not with all at once.
         self._rows = asyncio.Semaphore(service.room)
 
-    async def verdict(
-        self,
-        sample: Given,
-        rubric: str = "default",
-        depth: Depth = "verdict",
-        heat: bool = False,
-        looks: int = 0,
-    ) -> Verdict:
-        asking = self.service.asking(rubric)
-        checked_depth(depth)
-        return self._count(await self._on_time(self._one(sample, asking, depth, heat=heat, looks=looks)))
+    async def verdict(self, sample: Given, wanted: Wanted = WHOLE) -> Verdict:
+        asking = self._asking(wanted)
+        return self._count(await self._on_time(self._one(sample, asking, wanted)))
 
-    async def scores(
-        self, samples: Sequence[Given | BadRow], rubric: str = "default", depth: Depth = "score"
-    ) -> list[Verdict]:
-        asking = self.service.asking(rubric)
-        checked_depth(depth)
-        rows = [self._one_or_reason(sample, asking, depth) for sample in samples]
+    async def scores(self, samples: Sequence[Given | BadRow], wanted: Wanted = NUMBERS) -> list[Verdict]:
+        asking = self._asking(wanted)
+        rows = [self._one_or_reason(sample, asking, wanted) for sample in samples]
         return [self._count(verdict) for verdict in await self._on_time(_together(rows))]
 
-    async def compare(
-        self, a: Sample, b: Sample, rubric: str = "default", depth: Depth = "verdict", looks: int = 0
-    ) -> Comparison:
-        asking = self.service.asking(rubric)
-        checked_depth(depth)
+    async def compare(self, a: Sample, b: Sample, wanted: Wanted = WHOLE) -> Comparison:
+        asking = self._asking(wanted)
         named = [(name, one.model_copy(update={"id": name})) for name, one in (("a", a), ("b", b))]
-        both = [self._one(sample, asking, depth, name, looks=looks) for name, sample in named]
+        both = [self._one(sample, asking, wanted, name) for name, sample in named]
         return compared(*map(self._count, await self._on_time(_together(both))))
 
-    async def _one(
-        self,
-        given: Given,
-        asking: Asking,
-        depth: Depth,
-        field: str = "image",
-        heat: bool = False,
-        looks: int = 0,
-    ) -> Verdict:
-        async with self._rows:
-            return await self.service.judge(given, asking, depth, self.deadline, field, heat, looks)
+    def _asking(self, wanted: Wanted) -> Asking:
+        checked_depth(wanted.depth)
+        return self.service.asking(wanted.rubric)
 
-    async def _one_or_reason(self, given: Given | BadRow, asking: Asking, depth: Depth) -> Verdict:
+    async def _one(self, given: Given, asking: Asking, wanted: Wanted, field: str = "image") -> Verdict:
+        async with self._rows:
+            return await self.service.judge(given, asking, wanted, self.deadline, field)
+
+    async def _one_or_reason(self, given: Given | BadRow, asking: Asking, wanted: Wanted) -> Verdict:
         if isinstance(given, BadRow):
-            return asking.unscored(given.reason, id=given.id, depth=depth)
+            return asking.unscored(given.reason, id=given.id, depth=wanted.depth)
         try:
-            return await self._one(given, asking, depth)
+            return await self._one(given, asking, wanted)
         except InputError as error:
-            return asking.unscored(str(error), id=name_of(given), depth=depth)
+            return asking.unscored(str(error), id=name_of(given), depth=wanted.depth)
 
     async def _on_time(self, work: Coroutine[Any, Any, T]) -> T:
         try:
