@@ -3,30 +3,16 @@ decoding and scaling pictures does, and waiting for a server."""
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
+from judge.threads import threads_here
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-MOST = 8
-"""Threads at most: beyond, what still holds Python's lock is the limit."""
-
-
-def threads_here() -> int:
-    """How many threads a process like this one should use: as many as OpenMP was told to, as clusters tell
-    the workers that share a machine; else one for each processor that it may run on."""
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    if told.isdecimal() and int(told):
-        return min(MOST, int(told))
-    try:
-        return min(MOST, len(os.sched_getaffinity(0)))
-    except AttributeError:  # not on macOS
-        return min(MOST, os.cpu_count() or 1)
 
 
 def abreast(

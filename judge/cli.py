@@ -19,6 +19,7 @@ import typer
 from judge.batch.address import Cpus, Gpus, RayAddress, RayCommand, Workers
 from judge.errors import InputError, JudgeError
 from judge.rubric_cli import app as rubrics
+from judge.threads import own_process
 
 if TYPE_CHECKING:
     from judge.judge import Judge
@@ -71,6 +72,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a l
 
 def main() -> None:
     """Entry point of the `judge` command."""
+    own_process()
     for stream in (sys.stdout, sys.stderr):
         # Prompts may hold what the terminal's encoding lacks; "?" is better than a crash.
         if hasattr(stream, "reconfigure"):

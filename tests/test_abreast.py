@@ -7,7 +7,7 @@ from threading import Barrier, Event, Thread, current_thread
 
 import pytest
 
-from judge.abreast import MOST, abreast, threads_here
+from judge.abreast import abreast
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
@@ -68,17 +68,3 @@ def test_what_is_not_fetched_is_not_begun() -> None:
     next(results)
     results.close()
     assert len(begun) <= 6
-
-
-@pytest.mark.parametrize(("told", "threads"), [("1", 1), ("3", 3), ("4096", MOST)])
-def test_workers_that_share_a_machine_use_the_threads_they_were_given(
-    monkeypatch: pytest.MonkeyPatch, told: str, threads: int
-) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", told)
-    assert threads_here() == threads
-
-
-@pytest.mark.parametrize("told", ["", "0", "4,2", "many"])
-def test_other_words_about_threads_are_passed_over(monkeypatch: pytest.MonkeyPatch, told: str) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", told)
-    assert 1 <= threads_here() <= MOST

@@ -556,7 +556,7 @@ def test_all_keeps_what_was_measured_when_a_part_fails(
     def broken(*_: object) -> dict[str, Any]:
         raise InputError("model", "x", "a model", "name one")
 
-    for name in ("scenes", "serving", "suites", "forms", "reward", "video"):
+    for name in ("scenes", "serving", "suites", "forms", "busy", "reward", "video"):
         monkeypatch.setattr(measuring, name, lambda *_: {"count": 1})
     monkeypatch.setattr(measuring, "backend", broken)
     monkeypatch.setattr(measuring, "draw", lambda *_: {"count": 1 // 0})
@@ -564,8 +564,8 @@ def test_all_keeps_what_was_measured_when_a_part_fails(
     result = invoke("all", "--out", str(out))
     assert result.exit_code == 1
     written = json.loads(out.read_text())
-    measured = {"scenes", "serving", "suites", "forms", "reward", "video", "draw", "elements", "backend"}
-    assert set(written) == measured
+    measured = {"scenes", "serving", "suites", "forms", "busy", "reward", "video", "draw", "elements"}
+    assert set(written) == measured | {"backend"}
     assert "name one" in written["backend"]["error"]
     assert written["draw"]["error"].startswith("ZeroDivisionError")
     assert all(written[name]["part"] == name for name in written)
@@ -576,6 +576,27 @@ def test_the_bench_is_quick_to_import() -> None:
     code = "import eval.bench.__main__, sys; print({'torch', 'scipy', 'cv2', 'pydantic'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+# -------------------------------------------------------------------------------- beside other work
+
+
+def test_the_engine_is_timed_in_quiet_and_beside_others_that_end_with_the_round() -> None:
+    begun: list[subprocess.Popen[bytes]] = []
+
+    class Noted(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, command: list[str], **options: Any) -> None:
+            super().__init__(command, **options)
+            if "while True: pass" in command:
+                begun.append(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "Popen", Noted)
+        result = invoke("busy", "--count", "2", "--rounds", "1", "--processes", "1", "--json")
+    told = json.loads(result.stdout)
+    assert told["verdicts"] == 2 and told["busy_processes"] == 1
+    assert told["busy_over_quiet"] == pytest.approx(told["seconds_busy"] / told["seconds_quiet"])
+    assert len(begun) == 1 and begun[0].returncode is not None
 
 
 # -------------------------------------------------------------------------------------------- rewards

@@ -151,6 +151,21 @@ def serving(
 
 
 @app.command()
+def busy(
+    seed: Seed = 0,
+    count: Annotated[int, typer.Option(min=1, help="Verdicts in each round.")] = 8,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds in quiet, and beside the others.")] = 3,
+    processes: Annotated[int, typer.Option(min=1, help="Others, each of which fills a processor.")] = 2,
+    backend: Annotated[str, typer.Option(help="Backend of the engine.")] = "transformers",
+    model: Model = "embedded",
+    adapter: Adapter = None,
+    as_json: Json = False,
+) -> None:
+    """Verdicts of a gateway's engine while other processes keep the processors busy."""
+    show("busy", lambda: measuring.busy(seed, count, rounds, processes, model, adapter, backend), as_json)
+
+
+@app.command()
 def reward(
     seed: Seed = 0,
     looped: Annotated[int, typer.Option(min=1, help="Verdicts asked one by one.")] = 100,
@@ -265,6 +280,7 @@ def every(
         "backend": lambda: measuring.backend(seed, 5, model, adapter),
         "forms": lambda: measuring.forms(seed, count, model, adapter, 16),
         "scenes": lambda: measuring.scenes(seed, count, None, model, adapter, 16),
+        "busy": lambda: measuring.busy(seed, 8, 3, 2, model, adapter, "transformers"),
         "reward": lambda: measuring.reward(seed, 100, model, adapter, "auto"),
         "video": lambda: measuring.video(seed, min(count, 200), 5, model, adapter, 8),
         "serving": lambda: measuring.serving(seed, min(count, 256), 3, model, adapter, {}),

@@ -108,6 +108,18 @@ def serving(
     return {**result, "seed": seed, **named(model, adapter)}
 
 
+def busy(
+    seed: int, count: int, rounds: int, processes: int, model: str, adapter: str | None, backend: str
+) -> dict[str, Any]:
+    """A gateway's engine beside other work."""
+    from eval.bench import busy as part
+
+    samples = [scene.asked() for scene in drawn(count, seed)]
+    with progress("busy", 2 * count * rounds) as tick:
+        result = part.run(samples, processes, rounds, model, adapter, backend, tick)
+    return {**result, "seed": seed, **named(model, adapter)}
+
+
 def reward(seed: int, looped: int, model: str, adapter: str | None, dtype: str) -> dict[str, Any]:
     """Speed and memory of the reward."""
     from eval.bench import reward as part

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from judge import threads
 from judge.backends.base import Reply
 from judge.backends.tokens import TIP, Growth, Habits, Menu, Wording
 from judge.errors import InputError, ReplyError
@@ -363,6 +364,7 @@ class _Batch:
         self.model, self.rows = model, rows
         self.cache: Any = DynamicCache(config=model.config.get_text_config()) if cached else None
         self.kept: NDArray[np.bool_] = np.zeros((len(rows), 0), dtype=bool)
+        self.weights = _weights(model.config.get_text_config())
 
     def prefill(self, image_token: int, video_token: int) -> None:
         """Feed the prompts with their images and videos and, in the same pass, each row's first chunk."""
@@ -384,7 +386,9 @@ class _Batch:
     def step(self) -> None:
         """Feed each row's chunk and hand it what it asked for."""
         chunks = [row.chunk for row in self.rows]
-        self._forward(_Feed.of(chunks, self.kept, [row.position for row in self.rows]), chunks, {})
+        feed = _Feed.of(chunks, self.kept, [row.position for row in self.rows])
+        with threads.worth(feed.tokens.size * self.weights):
+            self._forward(feed, chunks, {})
 
     def _place_prompts(self, feed: _Feed, vision: dict[str, Any], image_token: int, video_token: int) -> None:
         """Give the prompts the model's own 3-D rope positions and move what follows them along."""
@@ -448,6 +452,13 @@ class _Batch:
             for layer in self.cache.layers:  # (B, heads, T, width)
                 layer.keys = layer.keys.transpose(1, 2)[rows, slots].transpose(1, 2)
                 layer.values = layer.values.transpose(1, 2)[rows, slots].transpose(1, 2)
+
+
+def _weights(text: Any) -> int:
+    """Weights of a language model that a token is multiplied by, but for the last ones, about."""
+    return int(
+        text.num_hidden_layers * text.hidden_size * (4 * text.hidden_size + 3 * text.intermediate_size)
+    )
 
 
 @dataclass

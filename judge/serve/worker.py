@@ -23,6 +23,7 @@ from judge.asking import Card
 from judge.backends.base import Ask, Backend, Stream, Traced
 from judge.errors import BackendError, InputError, JudgeError, ReplyError
 from judge.serve.wire import LENGTH, Recipe, Verb, framed, unframed
+from judge.threads import own_process
 
 BATCH = 16
 """Asks that a backend without a continuous engine is given at once, unless it has a `batch` of its own."""
@@ -34,6 +35,7 @@ SICK = 8
 
 def main(number: int) -> None:
     """Serve the gateway at the other end of socket `number`."""
+    own_process()
     os.set_inheritable(number, False)  # a process of the model's own must not keep the wire open
     wire = socket.socket(fileno=number)
     source = wire.makefile("rb")
