@@ -22,8 +22,9 @@ Two findings are one when they overlap by `SAME` (intersection over union) or `I
 lies in the other; the surer one stays. As many stay as the rubric asks for, the surest first.
 
 The score follows where the rubric has a rule: elements make alignment, and no other dimension is better
-than in the worst part where something new was found. The loop ends when nothing is in doubt, when the
-looks are spent, or when another question would pass the deadline by the pace of those before.
+than in the worst part where something new was found. Where the looks have found otherwise than the first,
+the explanation says so. The loop ends when nothing is in doubt, when the looks are spent, or when another
+question would pass the deadline by the pace of those before.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from typing import TYPE_CHECKING
 from judge import regions
 from judge.errors import InputError, ReplyError
 from judge.looks import Question, Questions, structural, tiles, verb_at, window
-from judge.reading import Answer, defects_of, located, rescored
+from judge.reading import Answer, defects_of, explained_anew, located, rescored
 from judge.types import Box, Defect, Element, Look, Verdict
 
 if TYPE_CHECKING:
@@ -353,7 +354,9 @@ class _Closer:
         notes = [*made.notes, *([BY_RULE] if "score" in changed else [])]
         spent = made.milliseconds + sum(look.milliseconds for look in self.trace)
         changed["provenance"] = made.model_copy(update={"milliseconds": spent, "notes": notes})
-        return self.verdict.model_copy(update=changed)
+        after = self.verdict.model_copy(update=changed)
+        after.explanation = explained_anew(self.verdict, after, self.asking.rubric, self.case.facts)
+        return after
 
 
 def _read(question: Question, reply: Reply | ReplyError) -> Answer | None:

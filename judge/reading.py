@@ -20,6 +20,20 @@ from judge.types import Attribute, Defect, Depth, Dimension, Element, Verdict
 DISAGREEMENT = 1.0
 """A verdict says so when its written score and the one by the rubric's rule are further apart."""
 
+_ANEW = {
+    "en": {
+        "both": "At first look: {said}. After closer looks: {known}.",
+        "there": "{there} of {count} elements there",
+        "sound": "nothing broken",
+    },
+    "zh": {
+        "both": "初看：{said}。细看之后：{known}。",
+        "there": "{count} 个元素中有 {there} 个",
+        "sound": "无破损",
+    },
+}
+"""How an explanation goes on after closer looks, in each language that a rubric may ask for."""
+
 Row = NDArray[np.float64]
 Support = list[tuple[float, float]]
 """A number that is known as a distribution: (value, probability) pairs."""
@@ -217,6 +231,40 @@ def rescored(
         "score": _expectation(distribution),
         "dimensions": {n: Dimension(score=_expectation(d), distribution=d) for n, d in shown.items()},
     }
+
+
+def explained_anew(verdict: Verdict, after: Verdict, rubric: Rubric, facts: Mapping[str, float]) -> str:
+    """The explanation after closer looks: a rubric's own sentences are said anew; a model's words stay what
+    they are, those of the first look, followed by what is known now.
+
+    Args:
+        verdict: by the first look.
+        after: with the elements, defects and numbers of all looks.
+        facts: what was measured, 0..1.
+    """
+    if not verdict.explanation or _alike(verdict, after):
+        return verdict.explanation
+
+    def sentence(one: Verdict) -> str:
+        assert one.score is not None and one.size is not None
+        return _explained(rubric, one.attributes, one.defects, facts, one.score, one.size)
+
+    if verdict.explanation == sentence(verdict):
+        return sentence(after)
+    words, known = _ANEW[rubric.language], list[str]()
+    if after.elements:
+        there = sum(element.present for element in after.elements)
+        known.append(words["there"].format(there=there, count=len(after.elements)))
+    if rubric.defects:
+        known += [defect.kind for defect in after.defects] or [words["sound"]]
+    return words["both"].format(said=verdict.explanation.rstrip(".。"), known=", ".join(known))
+
+
+def _alike(one: Verdict, other: Verdict) -> bool:
+    """Whether the same elements are there and the same kinds of defects."""
+    kinds = [sorted(defect.kind for defect in each.defects) for each in (one, other)]
+    there = [[element.present for element in each.elements] for each in (one, other)]
+    return kinds[0] == kinds[1] and there[0] == there[1]
 
 
 def _defect(

@@ -18,6 +18,7 @@ from judge.errors import InputError, ReplyError
 from judge.judge import Judge
 from judge.looks import FLAT, tiles
 from judge.regions import iou
+from judge.rubric import Rubric, Sentences
 from judge.serve.wire import Recipe
 from judge.types import Verdict
 
@@ -32,6 +33,35 @@ def test_what_is_too_small_for_the_first_look_is_found_by_closer_ones() -> None:
     [defect] = found.defects
     assert iou(defect.box, PATCH) > 0.5  # in pixels of the original
     assert found.score is not None and without.score is not None and found.score < without.score
+
+
+def test_the_explanation_says_what_closer_looks_have_found_otherwise() -> None:
+    changed, same = look(Seer(), large(), looks=400), look(Seer(), large(None), looks=400)
+    assert changed.explanation == "At first look: seen. After closer looks: tint."
+    assert same.explanation == "seen"
+    dreamt = look(Seer(dreams=True, blinks=range(99)), large(None), looks=400)
+    assert dreamt.explanation.endswith("After closer looks: nothing broken.")
+    usual = Judge(backend=Seer(elements=[0.4, 0.9, 0.9]), looks=USUAL)
+    found = usual(Image.new("RGB", (SIDE, SIDE)), prompt="a wall", elements=["wall"])
+    assert found.explanation.endswith("After closer looks: 1 of 1 elements there, nothing broken.")
+
+
+def test_the_explanation_after_closer_looks_is_in_the_rubrics_language() -> None:
+    chinese = Rubric.load("default").model_copy(update={"language": "zh"})
+    found = Judge(backend=Seer(), rubric=chinese, looks=400)(large(), prompt="a plain wall", elements=[])
+    assert found.explanation == "初看：seen。细看之后：tint。"
+
+
+def test_a_rubrics_own_sentences_are_said_anew_after_closer_looks() -> None:
+    sentence = Sentences(
+        picture="{% if defects %}It has a {{ defects[0].kind }}.{% else %}It is sound.{% endif %}"
+    )
+    own = Rubric.load("default").model_copy(update={"explanation": 0, "sentences": sentence})
+    said = [
+        Judge(backend=Seer(), rubric=own, looks=looks)(large(), prompt="a plain wall").explanation
+        for looks in (0, 400)
+    ]
+    assert said == ["It is sound.", "It has a tint."]
 
 
 def test_a_finding_that_moves_with_the_cut_is_dropped() -> None:
