@@ -19,7 +19,7 @@ import time
 import weakref
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import partial, wraps
 from itertools import islice
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
@@ -84,8 +84,9 @@ def _awaiting(flow: Callable[P, _Flow[T]]) -> Callable[Concatenate[Client, P], A
 
 
 def _verdict(
-    image: Any,
+    image: Any = None,
     *,
+    video: Any = None,
     prompt: str = "",
     elements: Sequence[str] | None = None,
     id: str = "",
@@ -95,10 +96,11 @@ def _verdict(
     heat: bool = False,
     looks: int = 0,
 ) -> _Flow[Verdict]:
-    """Judge one picture.
+    """Judge one picture or one video.
 
     Args:
         image: as `Judge` takes it; or an https URL, which a server fetches only from hosts it allows.
+        video: in its place: a path, encoded bytes, a `data:` URL or such an https URL.
         prompt, elements, id, reference, depth, heat: as in `Judge`.
         looks: closer looks at most; the server has a limit of its own.
         rubric: a name that the server knows.
@@ -108,12 +110,12 @@ def _verdict(
         BackendError: the server cannot be reached, is full (`Busy`), down (`Down`) or too slow (`Late`); the
             three stand in `judge.serve.trouble`.
     """
-    files, fields = _pictures({"image": image, "reference": reference})
+    files, fields = _files(_given(image, video, reference))
     fields |= _fields(prompt, elements, rubric, depth) | {"id": printable(id)}
     fields |= ({"heat": True} if heat else {}) | ({"looks": looks} if looks else {})
     answer = yield _Request("POST", "/v1/verdicts", _content(files, fields))
     verdict = _read(answer, Verdict)
-    verdict._image = files.get("image")
+    verdict._image = partial(_still, files["video"]) if "video" in files else files.get("image")
     return verdict
 
 
@@ -129,7 +131,7 @@ def _compare(
     looks: int = 0,
 ) -> _Flow[Comparison]:
     """Judge two pictures of one prompt, each on its own, and say which is better. Raises as `verdict`."""
-    files, fields = _pictures({"a": a, "b": b, "reference": reference})
+    files, fields = _files({"a": a, "b": b} | ({} if reference is None else {"reference": reference}))
     fields |= _fields(prompt, elements, rubric, depth) | ({"looks": looks} if looks else {})
     answer = yield _Request("POST", "/v1/compare", _content(files, fields))
     found = _read(answer, Comparison)
@@ -330,12 +332,33 @@ def unscored(reason: str, *, id: str = "", rubric: str, rubric_hash: str = "", d
 # -- Requests ------------------------------------------------------------------------------------------
 
 
-def _pictures(given: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Pictures as files, and those given by URL as fields. There need be no reference."""
-    there = {name: image for name, image in given.items() if name != "reference" or image is not None}
-    links = {name: image for name, image in there.items() if is_address(image)}
-    files = {name: media.encoded(image, field=name) for name, image in there.items() if name not in links}
-    return files, dict(links)
+def _given(image: Any, video: Any, reference: Any) -> dict[str, Any]:
+    """What is to be sent: the picture where there is no video. Raises `InputError` where both are there."""
+    if image is not None and video is not None:
+        raise InputError("image", image, "nothing beside a video", "pass one of the two")
+    seen = {"image": image} if video is None else {"video": video}
+    return seen if reference is None else {**seen, "reference": reference}
+
+
+def _files(given: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Pictures and videos as files, and those given by URL as fields."""
+    links = {name: one for name, one in given.items() if is_address(one)}
+    return {name: _encoded(one, name) for name, one in given.items() if name not in links}, links
+
+
+def _encoded(one: Any, field: str) -> bytes:
+    if field == "video":
+        from judge import decoding  # loads OpenCV
+
+        return decoding.encoded(one, field)
+    return media.encoded(one, field=field)
+
+
+def _still(video: bytes) -> Any:
+    """The frame that stands for a video; decoded only where a verdict is drawn on it."""
+    from judge.video import load
+
+    return load(video).still
 
 
 def _fields(prompt: str, elements: Sequence[str] | None, rubric: str, depth: Depth) -> dict[str, Any]:
@@ -361,19 +384,19 @@ def _row(given: Sample | Mapping[str, Any], rubric: str) -> dict[str, Any] | Ver
         checked_elements(sample.elements)
         row: dict[str, Any] = {"id": printable(sample.id), "prompt": sample.prompt}
         row["elements"] = sample.elements
-        row["image"] = _address(sample.image, "image")
-        if sample.reference is not None:
-            row["reference"] = _address(sample.reference, "reference")
+        seen = _given(sample.image, sample.video, sample.reference)
+        row |= {name: _address(one, name) for name, one in seen.items()}
     except InputError as error:
         return unscored(str(error), id=name_of(given), rubric=rubric, depth="score")
     return row
 
 
-def _address(image: Any, field: str) -> str:
-    """A picture as a URL, its own or one that holds it."""
-    if is_address(image):
-        return str(image)
-    return f"data:image/*;base64,{base64.b64encode(media.encoded(image, field=field)).decode()}"
+def _address(one: Any, field: str) -> str:
+    """A picture or video as a URL, its own or one that holds it."""
+    if is_address(one):
+        return str(one)
+    kind = "video" if field == "video" else "image"
+    return f"data:{kind}/*;base64,{base64.b64encode(_encoded(one, field)).decode()}"
 
 
 # -- Answers -------------------------------------------------------------------------------------------

@@ -103,9 +103,13 @@ class Shot:
 
 @contextmanager
 def opened(
-    source: Any, field: str, max_bytes: int = MAX_BYTES, max_seconds: float = MAX_SECONDS
+    source: Any,
+    field: str,
+    max_bytes: int = MAX_BYTES,
+    max_seconds: float = MAX_SECONDS,
+    max_pixels: int = MAX_PIXELS,
 ) -> Iterator[File]:
-    """Open a video file. Raises `MediaError`."""
+    """Open a video file; nothing is decoded yet. Raises `MediaError`, also for one beyond a limit."""
     import av
 
     with _stream(source, field, max_bytes) as (stream, shown):
@@ -116,13 +120,24 @@ def opened(
             mend = f"it is none, or damaged ({_line(error)}): export or download it again"
             raise MediaError(field, shown, _ALLOWED, mend) from None
         with container:
-            yield File(container, field, shown, max_seconds)
+            yield File(container, field, shown, max_seconds, max_pixels)
+
+
+def encoded(source: Any, field: str = "video", max_bytes: int = MAX_BYTES) -> bytes:
+    """A video as a file's bytes, as they are, to be sent somewhere. Raises `MediaError`; only the size is
+    checked."""
+    if not isinstance(source, str | bytes | bytearray | memoryview | os.PathLike):
+        allowed = "a path, bytes or base64 data: URL of a video where it is sent to a server"
+        raise MediaError(field, f"<{type(source).__name__}>", allowed, "save the frames as a video file")
+    with _stream(source, field, max_bytes) as (stream, _):
+        data: bytes = stream.read()
+    return data
 
 
 class File:
     """An open file. Its frames are numbered in the order they are shown."""
 
-    def __init__(self, container: Any, field: str, shown: str, max_seconds: float) -> None:
+    def __init__(self, container: Any, field: str, shown: str, max_seconds: float, max_pixels: int) -> None:
         self.container, self.field, self.shown = container, field, shown
         self.notes: list[str] = []
         streams = [stream for stream in container.streams.video if not _is_cover(stream)]
@@ -133,9 +148,9 @@ class File:
         codec = self.stream.codec_context
         if codec is None:
             raise MediaError(field, shown, _ALLOWED, "its codec is unknown: encode it as H.264")
-        if codec.width * codec.height > MAX_PIXELS:
+        if codec.width * codec.height > max_pixels:
             mend = f"it is {codec.width} x {codec.height}: reduce it"
-            raise MediaError(field, shown, f"at most {MAX_PIXELS} pixels a frame", mend)
+            raise MediaError(field, shown, f"at most {max_pixels} pixels a frame", mend)
         self.stream.thread_type = "AUTO"
         self._base = float(self.stream.time_base or 1 / 90_000)
         self._list(max_seconds)

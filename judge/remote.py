@@ -55,11 +55,9 @@ class Remote:
         """Raises `InputError` and `BackendError` as `Judge` does."""
         checked_depth(depth)
         given = checked_sample(sample)
-        if given.video is not None:
-            mend = "judge it in this process, or send single frames"
-            raise InputError("video", given.video, "pictures only with a gateway", mend)
         found = self.client.verdict(
             given.image,
+            video=given.video,
             prompt=given.prompt,
             elements=given.elements,
             id=given.id,

@@ -82,6 +82,8 @@ def plain(text: str) -> str:
 
 def _picture(verdict: Verdict, image: Any) -> Image.Image:
     source = verdict._image if image is None else image
+    if callable(source):
+        source = source()
     if source is None:
         mend = "a verdict read from JSON keeps no picture: pass overlay(image=...)"
         raise InputError("image", None, "the picture that was judged", mend)

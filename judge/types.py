@@ -215,7 +215,8 @@ class Verdict(Model):
     """Weighted standard deviation of the panel's scores; None for a single judge."""
 
     _image: Any = None
-    """The decoded picture, of a video the frame in its middle, kept for `overlay`; never serialised."""
+    """The decoded picture, of a video the frame in its middle, or a function that gives it, kept for
+    `overlay`; never serialised."""
 
     def overlay(self, image: Any = None) -> Any:
         """Draw boxes, kinds, elements and score on the picture.

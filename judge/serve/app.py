@@ -90,13 +90,13 @@ def _add_judging(app: FastAPI, service: Service, settings: Settings) -> None:
         response_model=Verdict,
         responses=faults,
         tags=["judging"],
-        openapi_extra=body_of(VerdictRequest, files=("image", "reference")),
+        openapi_extra=body_of(VerdictRequest, files=("image", "video", "reference")),
     )
     async def verdicts(request: Request) -> Response:
-        """Judge one picture: a file in a form, or a data: URL in JSON."""
+        """Judge one picture or video: a file in a form, or a data: URL in JSON."""
         with service.enter() as visit:
-            asked = await bodies.read(request, VerdictRequest, ("image", "reference"))
-            sample = _sample(asked, asked.image, asked.id)
+            asked = await bodies.read(request, VerdictRequest, ("image", "video", "reference"))
+            sample = _sample(asked, asked.image, asked.id, asked.video)
             wanted = Wanted(asked.rubric, asked.depth, asked.heat, asked.looks)
             found = await _unless_gone(request, visit.verdict(sample, wanted))
         return _answered(request, found, rubric=asked.rubric, depth=asked.depth, verdict=found.status)
@@ -159,10 +159,9 @@ def _add_watching(app: FastAPI, service: Service, metrics: Metrics) -> None:
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _sample(asked: Any, image: Any, name: str = "") -> Sample:
-    return Sample(
-        id=name, image=image, prompt=asked.prompt, elements=asked.elements, reference=asked.reference
-    )
+def _sample(asked: Any, image: Any, name: str = "", video: Any = None) -> Sample:
+    texts = {"prompt": asked.prompt, "elements": asked.elements}
+    return Sample(id=name, image=image, video=video, reference=asked.reference, **texts)
 
 
 def _answered(request: Request, found: Model, **noted: Any) -> Response:

@@ -1,7 +1,8 @@
 """Request bodies, multipart or JSON, read into the shapes of `judge.serve.shapes`.
 
-Pictures stay encoded here: they are decoded by the service, in threads. Over HTTP a picture is an uploaded
-file, a `data:` URL, or a URL of an allowed host; never a path, which would read the server's own files.
+Pictures and videos stay encoded here: they are decoded by the service, in threads. Over HTTP each is an
+uploaded file, a `data:` URL, or a URL of an allowed host; never a path, which would read the server's own
+files.
 """
 
 from __future__ import annotations
@@ -66,11 +67,13 @@ def checked(shape: type[M], fields: Any) -> M:
 
 
 def _check_pictures(found: Model, names: tuple[str, ...]) -> None:
-    """Raises `MediaError` for a picture that is none as HTTP takes it. There need be no reference."""
-    for name in names:
-        given = getattr(found, name)
-        if name != "reference" or given is not None:
-            check_picture(given, name)
+    """Raises `MediaError` for a picture or video that is none as HTTP takes it. There need be no reference,
+    and a video stands in place of the picture."""
+    given = {name: getattr(found, name) for name in names}
+    spare = {"reference", "video"} | ({"image"} if given.get("video") is not None else set())
+    for name, one in given.items():
+        if one is not None or name not in spare:
+            check_picture(one, name)
 
 
 def check_picture(given: object, field: str) -> None:
@@ -78,7 +81,9 @@ def check_picture(given: object, field: str) -> None:
         return
     if not (isinstance(given, str) and given[:5].lower() == "data:"):
         allowed = "an uploaded file, or a base64 data: URL"
-        raise MediaError(field, given, allowed, "send the picture itself: paths are not read over HTTP")
+        what = "video" if field == "video" else "picture"
+        mend = f"send the {what} itself: paths are not read over HTTP"
+        raise MediaError(field, given, allowed, "it is missing: send one" if given is None else mend)
 
 
 def rows(request: ScoresRequest, most: int) -> list[Sample | BadRow]:
@@ -91,7 +96,7 @@ def rows(request: ScoresRequest, most: int) -> list[Sample | BadRow]:
 def _row(given: Any) -> Sample | BadRow:
     try:
         row = checked(Row, given)
-        _check_pictures(row, ("image", "reference"))
+        _check_pictures(row, ("image", "video", "reference"))
     except InputError as error:
         name = given.get("id") if isinstance(given, dict) else None
         return BadRow(name if isinstance(name, str) else "", str(error))

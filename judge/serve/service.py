@@ -46,6 +46,8 @@ LOOKS = 16
 and 200 at a picture of 4K would keep others waiting."""
 HASTE = 0.1
 """Share of a request's time, its last, in which no closer look is begun: it ends on time with what it has."""
+FILM_SECONDS, FILM_PIXELS = 300.0, 4096 * 2304
+"""Longest video, and its largest frame: some hundred frames are decoded, which takes a thread seconds."""
 THREADS = 4
 """Pictures decoded side by side at most; the largest allowed one takes some hundred MB meanwhile."""
 
@@ -234,9 +236,11 @@ class Service:
             raise InputError("looks", wanted.looks, f"0 to {self.looks} with this gateway", mend)
         async with self.window:
             start = time.perf_counter()
-            for name, called in (("image", field), ("reference", "reference")):
+            for name, called in (("image", field), ("video", "video"), ("reference", "reference")):
                 if is_url(url := getattr(sample, name)):
                     sample = sample.model_copy(update={name: await self.fetcher.fetch(url, called)})
+            if sample.video is not None:
+                await self._aside(partial(_check_film, sample.video))
             closer = wanted.looks > 0
             case = await self._aside(
                 partial(asking.prepare, sample, wanted.depth, keep=False, closer=closer, field=field)
@@ -331,6 +335,14 @@ class Visit:
         made = verdict.provenance
         self.service.judged[made.rubric, made.depth, verdict.status] += 1
         return verdict
+
+
+def _check_film(source: Any) -> None:
+    """Raises `MediaError` for a video that would keep a thread for long."""
+    from judge.decoding import opened  # loads FFmpeg
+
+    with opened(source, "video", max_seconds=FILM_SECONDS, max_pixels=FILM_PIXELS):
+        pass
 
 
 async def _together(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

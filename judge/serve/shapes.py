@@ -13,6 +13,11 @@ _PICTURE = {
     "description": "A `data:image/...;base64,...` URL; or an https URL of a host that the server allows.",
 }
 Picture = Annotated[Any, WithJsonSchema(_PICTURE)]
+_VIDEO = {
+    "type": "string",
+    "description": "In place of a picture: a `data:video/...;base64,...` URL; or an https URL as above.",
+}
+Video = Annotated[Any, WithJsonSchema(_VIDEO)]
 _REFERENCE = {**_PICTURE, "description": "What the picture is compared with, for rubrics that use it."}
 Reference = Annotated[Any, WithJsonSchema(_REFERENCE)]
 Elements = Annotated[
@@ -30,9 +35,10 @@ Looks = Annotated[
 
 
 class VerdictRequest(Model):
-    """One picture to judge."""
+    """One picture to judge, or one video."""
 
-    image: Picture
+    image: Picture = None
+    video: Video = None
     prompt: Prompt = ""
     elements: Elements = None
     reference: Reference = None
@@ -59,9 +65,10 @@ class CompareRequest(Model):
 
 
 class Row(Model):
-    """One picture of many."""
+    """One picture of many, or one video."""
 
-    image: Picture
+    image: Picture = None
+    video: Video = None
     prompt: Prompt = ""
     elements: Elements = None
     reference: Reference = None
