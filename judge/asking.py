@@ -16,12 +16,19 @@ from judge import domain, media, pairwise
 from judge.backends.base import Ask, Reply, Tracer, Tuning
 from judge.elements import split
 from judge.errors import InputError, ReplyError
-from judge.given import checked_depth, checked_elements, checked_prompt, checked_sample, printable
+from judge.given import (
+    checked_depth,
+    checked_elements,
+    checked_how,
+    checked_prompt,
+    checked_sample,
+    printable,
+)
 from judge.reading import Answer, read
 from judge.rubric import Rubric
 from judge.showing import Shown, shown
 from judge.showing import compared as compared_with
-from judge.types import Comparison, Depth, Provenance, Sample, Verdict
+from judge.types import Comparison, Depth, How, Provenance, Sample, Verdict, Way
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -187,6 +194,14 @@ class Asking:
             original=seen.original if closer and not seen.parts else None,
             moving=bool(seen.parts),
         )
+
+    def way(self, how: How) -> Way:
+        """How two pictures are compared. Raises `InputError` for pairs that the model was not made for."""
+        checked_how(how)
+        if how == "pairwise" and self.card.brief:
+            mend = "the model was tuned on one picture at a time: use pointwise"
+            raise InputError("how", how, "auto or pointwise with this model", mend)
+        return "pointwise" if self.card.brief or how == "pointwise" else "pairwise"
 
     def scored(self, case: Case, elements: Sequence[str]) -> Ask:
         """A case of one picture asked at depth `score`, whatever depth it was asked at."""

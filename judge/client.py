@@ -31,9 +31,16 @@ import judge
 from judge import media
 from judge.asking import name_of
 from judge.errors import BackendError, InputError
-from judge.given import checked_elements, checked_prompt, checked_sample, is_address, printable
+from judge.given import (
+    checked_elements,
+    checked_how,
+    checked_prompt,
+    checked_sample,
+    is_address,
+    printable,
+)
 from judge.serve.trouble import Busy, Down, Late
-from judge.types import Comparison, Depth, Model, Provenance, Sample, Verdict
+from judge.types import Comparison, Depth, How, Model, Provenance, Sample, Verdict
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -129,10 +136,13 @@ def _compare(
     rubric: str = "default",
     depth: Depth = "verdict",
     looks: int = 0,
+    how: How = "pointwise",
 ) -> _Flow[Comparison]:
-    """Judge two pictures of one prompt, each on its own, and say which is better. Raises as `verdict`."""
+    """Judge two pictures of one prompt, and say which is better; `how` as in `Judge.compare`, decided by the
+    server's model for "auto". Raises as `verdict`."""
     files, fields = _files({"a": a, "b": b} | ({} if reference is None else {"reference": reference}))
     fields |= _fields(prompt, elements, rubric, depth) | ({"looks": looks} if looks else {})
+    fields["how"] = checked_how(how)
     answer = yield _Request("POST", "/v1/compare", _content(files, fields))
     found = _read(answer, Comparison)
     found.a._image, found.b._image = files.get("a"), files.get("b")

@@ -227,7 +227,7 @@ class Judge:
         Args:
             how: "pairwise" shows the model both, once in each order, and takes the mean; "pointwise" compares
                 the scores of the two verdicts; "auto" is pairwise for general models, and pointwise for those
-                tuned on one picture at a time and behind a gateway.
+                tuned on one picture at a time and, unless it is asked for, behind a gateway.
 
         Raises:
             InputError, BackendError: as for a single verdict; the field is `a` or `b` for a bad picture.
@@ -235,8 +235,7 @@ class Judge:
         checked_how(how)
         shared: dict[str, Any] = {"prompt": prompt, "elements": elements, "reference": reference}
         if self._remote is not None:
-            self.way(how)
-            return self._remote.compare(a, b, depth=depth, looks=self.looks, **shared)
+            return self._remote.compare(a, b, depth=depth, looks=self.looks, how=self.way(how), **shared)
         start, spare = self._clock(), self._spare(None, None)
         cases = [
             self.asking.prepare(
@@ -276,13 +275,11 @@ class Judge:
         return self._heated(case, verdict.model_copy(deep=True))
 
     def way(self, how: How = "auto") -> Way:
-        """How `compare` does it. Raises `InputError` for pairs that the model was not made for."""
-        checked_how(how)
-        single = self._remote is not None or self.asking.card.brief
-        if how == "pairwise" and single:
-            mend = "the model was tuned on one picture at a time, or sits behind a gateway: use pointwise"
-            raise InputError("how", how, "auto or pointwise with this model", mend)
-        return "pointwise" if single or how == "pointwise" else "pairwise"
+        """How `compare` does it. Raises `InputError` for pairs that the model was not made for; of its own
+        model a gateway says so when it is asked."""
+        if self._remote is None:
+            return self.asking.way(how)
+        return "pairwise" if checked_how(how) == "pairwise" else "pointwise"
 
     def elements(
         self, prompt: str, *, by: Literal["auto", "rules", "words", "model"] = "auto"

@@ -13,7 +13,7 @@ from judge.errors import InputError
 from judge.given import checked_depth, checked_sample
 from judge.rubric import Rubric
 from judge.serve.trouble import Late
-from judge.types import Comparison, Depth, Sample, Verdict
+from judge.types import Comparison, Depth, Sample, Verdict, Way
 
 OF_ALL = ("key", "Host", "request", "rubric", "depth", "heat", "looks")
 """Fields that a server refuses in every row alike, which ends a run of many."""
@@ -103,6 +103,7 @@ class Remote:
         reference: Any,
         depth: Depth,
         looks: int = 0,
+        how: Way = "pointwise",
     ) -> Comparison:
         checked_depth(depth)
         found = self.client.compare(
@@ -114,6 +115,7 @@ class Remote:
             rubric=self.rubric.name,
             depth=depth,
             looks=looks,
+            how=how,
         )
         self._noted(found.a)
         self._noted(found.b)

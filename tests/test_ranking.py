@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
 from filler import Filler
 from PIL import Image
+from serving import gateway
 from typer.testing import CliRunner
 
 from judge import cli
 from judge.backends.base import Ask, Reply
+from judge.client import Client
 from judge.errors import InputError
 from judge.form import dumps
 from judge.judge import Judge
 from judge.ranking import ALONE, Entrant, entrants, rank
+from judge.serve.wire import Recipe
 from judge.tournament import Tournament
 from judge.types import Sample
 
@@ -93,6 +97,32 @@ def test_models_tuned_on_one_picture_compare_scores_and_have_no_order_to_swap() 
         tuned().compare(shade(1), shade(2), how="pairwise")
     with pytest.raises(InputError, match="how"):
         tuned().compare(shade(1), shade(2), how="sideways")
+
+
+@pytest.mark.parametrize(
+    ("brief", "how", "way"),
+    [
+        (False, "pairwise", "pairwise"),
+        (False, "auto", "pairwise"),
+        (False, "pointwise", "pointwise"),
+        (True, "auto", "pointwise"),
+    ],
+)
+def test_a_gateway_compares_as_its_model_does_in_process(brief: bool, how: Any, way: str) -> None:
+    own = tuned() if brief else general(lean=0.2)
+    with gateway(Recipe("test_ranking:Bright", {"lean": 0.2, "brief": brief})) as running:
+        far = Client(running.url).compare(shade(200), shade(100), rubric="quality", how=how)
+        same = own.compare(shade(200), shade(100), how=how)
+        known = {"preferred", "probability", "how", "orders", "swap_disagreement", "explanation", "margin"}
+        assert far.how == way
+        assert far.model_dump(include=known) == same.model_dump(include=known)
+        judged = Judge(running.url, rubric="quality")
+        assert judged.compare(shade(200), shade(100)).how == "pointwise"  # unless pairs are asked for
+        if brief:
+            with pytest.raises(InputError, match="how.*pointwise"):
+                judged.compare(shade(1), shade(2), how="pairwise")
+        else:
+            assert judged.compare(shade(1), shade(2), how="pairwise").how == "pairwise"
 
 
 # -- Tournaments -----------------------------------------------------------------------------------------

@@ -126,11 +126,11 @@ def _add_judging(app: FastAPI, service: Service, settings: Settings) -> None:
         openapi_extra=body_of(CompareRequest, files=("a", "b", "reference")),
     )
     async def compare(request: Request) -> Response:
-        """Judge two pictures of one prompt, each on its own, and say which is better."""
+        """Judge two pictures of one prompt, and say which is better."""
         with service.enter() as visit:
             asked = await bodies.read(request, CompareRequest, ("a", "b", "reference"))
             a, b = (_sample(asked, image) for image in (asked.a, asked.b))
-            wanted = Wanted(asked.rubric, asked.depth, looks=asked.looks)
+            wanted = Wanted(asked.rubric, asked.depth, looks=asked.looks, how=asked.how)
             found = await _unless_gone(request, visit.compare(a, b, wanted))
         return _answered(request, found, rubric=asked.rubric, depth=asked.depth, preferred=found.preferred)
 

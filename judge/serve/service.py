@@ -24,18 +24,20 @@ from functools import cached_property, partial
 from typing import Any, Self, TypeVar
 
 from judge import heat as heat_maps
+from judge import pairwise
 from judge.agent import Budget, checked_looks, judged, sent
-from judge.asking import MAX_PIXELS, Asking, Card, Case, compared, name_of
+from judge.asking import MAX_PIXELS, Asking, Card, Case, compared, compared_together, name_of
 from judge.calibration import Calibration
 from judge.errors import InputError
 from judge.given import checked_depth, checked_sample
+from judge.looks import verb_at
 from judge.rows import BadRow
 from judge.rubric import Rubric
 from judge.rubric_file import known
 from judge.serve.engine import Engine, State
 from judge.serve.fetch import Fetcher, is_url
 from judge.serve.trouble import Busy, Down, Late
-from judge.types import Comparison, Depth, Sample, Verdict
+from judge.types import Comparison, Depth, How, Sample, Verdict
 
 T = TypeVar("T")
 Given = Sample | Mapping[str, Any]
@@ -62,6 +64,8 @@ class Wanted:
     """Heat maps beside the numbers, see `judge.heat`; a comparison has none."""
     looks: int = 0
     """Closer looks at each picture at most, see `judge.agent`."""
+    how: How = "pointwise"
+    """How two pictures are compared, see `Judge.compare`; one alone is not."""
 
 
 WHOLE, NUMBERS = Wanted(), Wanted(depth="score")
@@ -183,7 +187,7 @@ class Service:
         wanted: Wanted = WHOLE,
         deadline_s: float | None = None,
     ) -> Comparison:
-        """Judge two pictures, each on its own, and say which is better. Raises as `verdict` does."""
+        """Judge two pictures, and say which is better. Raises as `verdict` does."""
         with self.enter(deadline_s) as visit:
             return await visit.compare(a, b, wanted)
 
@@ -226,7 +230,7 @@ class Service:
 
     async def judge(
         self, given: Given, asking: Asking, wanted: Wanted, deadline: float, field: str = "image"
-    ) -> Verdict:
+    ) -> tuple[Case, Verdict]:
         """Prepare one sample, ask, and read the replies."""
         sample = checked_sample(given)
         if wanted.heat:
@@ -253,7 +257,7 @@ class Service:
                 found = heat_maps.with_heat(asking, found, traced)
             found.provenance.milliseconds = (time.perf_counter() - start) * 1000
         self._count_pace()
-        return found
+        return case, found
 
     async def _looked(self, asking: Asking, case: Case, deadline: float, looks: int) -> Verdict:
         """Put a case's questions to the engine, round after round."""
@@ -304,17 +308,29 @@ class Visit:
 
     async def compare(self, a: Sample, b: Sample, wanted: Wanted = WHOLE) -> Comparison:
         asking = self._asking(wanted)
+        way = asking.way(wanted.how)
         named = [(name, one.model_copy(update={"id": name})) for name, one in (("a", a), ("b", b))]
-        both = [self._one(sample, asking, wanted, name) for name, sample in named]
-        return compared(*map(self._count, await self._on_time(_together(both))))
+        both = [self._judged(sample, asking, wanted, name) for name, sample in named]
+        cases, verdicts = zip(*await self._on_time(_together(both)), strict=True)
+        first, second = map(self._count, verdicts)
+        if way == "pointwise":
+            return compared(first, second)
+        asks, verb = pairwise.asks(asking.rubric, *cases), verb_at(wanted.depth)
+        put = [self.service.engine.ask(verb, ask, self.deadline) for ask in asks]
+        return compared_together(first, second, asks[0].form, await self._on_time(_together(put)))
 
     def _asking(self, wanted: Wanted) -> Asking:
         checked_depth(wanted.depth)
         return self.service.asking(wanted.rubric)
 
-    async def _one(self, given: Given, asking: Asking, wanted: Wanted, field: str = "image") -> Verdict:
+    async def _judged(
+        self, given: Given, asking: Asking, wanted: Wanted, field: str = "image"
+    ) -> tuple[Case, Verdict]:
         async with self._rows:
             return await self.service.judge(given, asking, wanted, self.deadline, field)
+
+    async def _one(self, given: Given, asking: Asking, wanted: Wanted) -> Verdict:
+        return (await self._judged(given, asking, wanted))[1]
 
     async def _one_or_reason(self, given: Given | BadRow, asking: Asking, wanted: Wanted) -> Verdict:
         if isinstance(given, BadRow):

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, WithJsonSchema
 
-from judge.types import Depth, Model, Verdict
+from judge.types import Depth, How, Model, Verdict
 
 _PICTURE = {
     "type": "string",
@@ -51,6 +51,12 @@ class VerdictRequest(Model):
     looks: Looks = 0
 
 
+_HOW = (
+    "pointwise compares the scores of two verdicts; pairwise also shows a general model both pictures, once "
+    "in each order; auto is pairwise for general models."
+)
+
+
 class CompareRequest(Model):
     """Two pictures of one prompt."""
 
@@ -62,6 +68,7 @@ class CompareRequest(Model):
     rubric: RubricName = "default"
     depth: Depth = "verdict"
     looks: Looks = 0
+    how: Annotated[How, Field(description=_HOW)] = "pointwise"
 
 
 class Row(Model):
