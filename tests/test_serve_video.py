@@ -49,7 +49,7 @@ def test_every_form_of_video_is_judged_and_drawn_on_its_middle_frame(running: Ga
             verdict = client.verdict(video=video, prompt=PROMPT, rubric="video", id="7")
             assert (verdict.status, verdict.id, verdict.size) == ("scored", "7", still.size)
             assert set(verdict.facts) == set(Judge(running.url, rubric="video").rubric.facts)
-            assert list(verdict.overlay().getdata()) == list(verdict.overlay(still).getdata())
+            assert verdict.overlay().tobytes() == verdict.overlay(still).tobytes()
 
 
 def test_a_judge_at_an_address_takes_videos_one_by_one_and_many(running: Gateway, file: Path) -> None:
