@@ -38,6 +38,7 @@ from judge.given import (
     checked_sample,
     is_address,
     printable,
+    there,
 )
 from judge.serve.trouble import Busy, Down, Late
 from judge.types import Comparison, Depth, How, Model, Provenance, Sample, Verdict
@@ -117,7 +118,7 @@ def _verdict(
         BackendError: the server cannot be reached, is full (`Busy`), down (`Down`) or too slow (`Late`); the
             three stand in `judge.serve.trouble`.
     """
-    files, fields = _files(_given(image, video, reference))
+    files, fields = _files({"image": image, "video": video, "reference": reference})
     fields |= _fields(prompt, elements, rubric, depth) | {"id": printable(id)}
     fields |= ({"heat": True} if heat else {}) | ({"looks": looks} if looks else {})
     answer = yield _Request("POST", "/v1/verdicts", _content(files, fields))
@@ -140,7 +141,7 @@ def _compare(
 ) -> _Flow[Comparison]:
     """Judge two pictures of one prompt, and say which is better; `how` as in `Judge.compare`, decided by the
     server's model for "auto". Raises as `verdict`."""
-    files, fields = _files({"a": a, "b": b} | ({} if reference is None else {"reference": reference}))
+    files, fields = _files({"a": a, "b": b, "reference": reference})
     fields |= _fields(prompt, elements, rubric, depth) | ({"looks": looks} if looks else {})
     fields["how"] = checked_how(how)
     answer = yield _Request("POST", "/v1/compare", _content(files, fields))
@@ -342,16 +343,9 @@ def unscored(reason: str, *, id: str = "", rubric: str, rubric_hash: str = "", d
 # -- Requests ------------------------------------------------------------------------------------------
 
 
-def _given(image: Any, video: Any, reference: Any) -> dict[str, Any]:
-    """What is to be sent: the picture where there is no video. Raises `InputError` where both are there."""
-    if image is not None and video is not None:
-        raise InputError("image", image, "nothing beside a video", "pass one of the two")
-    seen = {"image": image} if video is None else {"video": video}
-    return seen if reference is None else {**seen, "reference": reference}
-
-
 def _files(given: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Pictures and videos as files, and those given by URL as fields."""
+    given = there(given)
     links = {name: one for name, one in given.items() if is_address(one)}
     return {name: _encoded(one, name) for name, one in given.items() if name not in links}, links
 
@@ -394,8 +388,8 @@ def _row(given: Sample | Mapping[str, Any], rubric: str) -> dict[str, Any] | Ver
         checked_elements(sample.elements)
         row: dict[str, Any] = {"id": printable(sample.id), "prompt": sample.prompt}
         row["elements"] = sample.elements
-        seen = _given(sample.image, sample.video, sample.reference)
-        row |= {name: _address(one, name) for name, one in seen.items()}
+        seen = {"image": sample.image, "video": sample.video, "reference": sample.reference}
+        row |= {name: _address(one, name) for name, one in there(seen).items()}
     except InputError as error:
         return unscored(str(error), id=name_of(given), rubric=rubric, depth="score")
     return row

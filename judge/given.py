@@ -54,6 +54,13 @@ def checked_how(how: How) -> How:
     return how
 
 
+def there(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Pictures and videos by field, without those that need not be: a reference, and whichever of `image` and
+    `video` the other stands in place of. Neither leaves the picture, to be missed by whoever reads it."""
+    spare = {"reference", "video"} | ({"image"} if given.get("video") is not None else set())
+    return {name: one for name, one in given.items() if one is not None or name not in spare}
+
+
 def checked_sample(given: Sample | Mapping[str, Any]) -> Sample:
     if isinstance(given, Sample):
         return given

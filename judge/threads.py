@@ -2,10 +2,10 @@
 
 OpenMP's threads, which make a model's products, meet at the end of each one, and whoever comes first spins
 for a while before it sleeps. Beside other work on the same processors the others come late: their turn is
-another's, and may be the spinning one's. A verdict has thousands of such meetings, and took a hundred times
-its time beside two busy processes. So small steps are made by one thread, which costs nothing, and what
-spins, spins shortly. Both change the whole process: they are for those that run nothing but a judge, the
-command line and a gateway's engine, which say so by `own_process`.
+another's, and may be the spinning one's. A verdict has thousands of such meetings, and beside two busy
+processes took 6 to 13 times its time (`python -m eval.bench busy`). So small steps are made by one thread,
+which costs nothing, and what spins, spins shortly. Both change the whole process: they are for those that
+run nothing but a judge, the command line and a gateway's engine, which say so by `own_process`.
 """
 
 from __future__ import annotations

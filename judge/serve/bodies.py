@@ -16,6 +16,7 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from judge.errors import InputError, MediaError
+from judge.given import there
 from judge.rows import BadRow
 from judge.serve.fetch import is_url
 from judge.serve.refusal import Refused
@@ -67,13 +68,9 @@ def checked(shape: type[M], fields: Any) -> M:
 
 
 def _check_pictures(found: Model, names: tuple[str, ...]) -> None:
-    """Raises `MediaError` for a picture or video that is none as HTTP takes it. There need be no reference,
-    and a video stands in place of the picture."""
-    given = {name: getattr(found, name) for name in names}
-    spare = {"reference", "video"} | ({"image"} if given.get("video") is not None else set())
-    for name, one in given.items():
-        if one is not None or name not in spare:
-            check_picture(one, name)
+    """Raises `MediaError` for a picture or video that is none as HTTP takes it."""
+    for name, one in there({name: getattr(found, name) for name in names}).items():
+        check_picture(one, name)
 
 
 def check_picture(given: object, field: str) -> None:
