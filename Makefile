@@ -31,10 +31,10 @@ $(VENV)/.full: $(VENV)/.core
 	@touch $@
 
 demo: $(VENV)/.core
-	@$(RUN) -m finetune.demo
+	@$(RUN) -m judge.cli.demo
 
 test: $(VENV)/.full
-	@$(RUN) tests/browser.py
+	@$(RUN) tests/support/browser.py
 	@$(RUN) -m pytest -q
 
 lint: $(VENV)/.full

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from judge.batch.address import Cpus, Gpus, RayAddress, RayCommand, Workers
+from judge.batch.ray_options import Cpus, Gpus, RayAddress, RayCommand, Workers
 from judge.errors import InputError, JudgeError
 
 if TYPE_CHECKING:
-    from eval.plan import Tally
-    from eval.recorded import Recorded
+    from eval.runs.plan import Tally
+    from eval.runs.records import Recorded
     from eval.suites.base import Row
     from judge.judge import Judge
     from judge.types import Verdict
@@ -118,10 +118,10 @@ def run(
             return trust(judge, out, limit or TRUSTED, seed, batch)
         if data is None:
             raise InputError("data", None, "the benchmark's folder, or its label file", "give --data")
-        from eval.apart import run_apart
-        from eval.plan import Plan
-        from eval.run import ALIKE
-        from eval.run import run as judge_all
+        from eval.runs.distributed import run_apart
+        from eval.runs.plan import Plan
+        from eval.runs.run import ALIKE
+        from eval.runs.run import run as judge_all
         from eval.suites import suite as called
 
         if ray is not None and shard != "1/1":
@@ -147,8 +147,10 @@ def run(
                     from judge.batch.command import fleets
 
                     fleet = fleets()
+                    from judge.runtime.ray_cluster import cluster
+
                     far = fleet.Fleet(make, plan.depth, batch, workers=workers, cpus=cpus, gpus=gpus)
-                    with fleet.cluster(ray):
+                    with cluster(ray):
                         tally = run_apart(plan, out, make(), far, tick=tick)
         except KeyboardInterrupt:
             typer.echo(f"{out}: stopped; the same command goes on", err=True)
@@ -200,7 +202,7 @@ def merge(
 ) -> None:
     """Join shards into one, after checking that nothing is missing or doubled."""
     with one_line_errors():
-        from eval.merge import merge as join
+        from eval.runs.merge import merge as join
 
         count = join(runs, out, data)
     typer.echo(f"{out}: {count} rows", err=True)
@@ -220,8 +222,8 @@ def report(
 ) -> None:
     """Write a page that shows how well runs agree with people. Shards of a run count as one run."""
     with one_line_errors():
-        from eval.recorded import recorded
         from eval.report import report as write
+        from eval.runs.records import recorded
 
         page = write(recorded(runs, data), out, pictures=pictures, heated=_heats() if heat else None)
     typer.echo(str(page))
@@ -254,8 +256,8 @@ def score(
     with one_line_errors():
         import json
 
-        from eval.score import as_json as plain
-        from eval.score import score as measured
+        from eval.runs.score import as_json as plain
+        from eval.runs.score import score as measured
 
         found = measured(suite, pred, truth)
         if as_json:
@@ -290,7 +292,7 @@ def submit(
 ) -> None:
     """Write what the benchmark's challenge expects to be sent, checked against its list of names."""
     with one_line_errors():
-        from eval.submit import submit as write
+        from eval.interop.submit import submit as write
         from eval.suites import suite as called
 
         found, recorded_run = called(suite), one_run(runs, data)
@@ -322,7 +324,7 @@ def export(
 ) -> None:
     """Write the regions of a run as COCO results, Label Studio predictions or FiftyOne detections."""
     with one_line_errors():
-        from eval.exports import export as write
+        from eval.interop.exports import export as write
 
         done = write(one_run(runs, data), to.value, out, url=url)
     files = ", ".join(map(str, done.files))
@@ -336,7 +338,7 @@ def import_labels(
 ) -> None:
     """Read corrected Label Studio annotations back as labelled rows."""
     with one_line_errors():
-        from eval.exports import import_labels as read
+        from eval.interop.exports import import_labels as read
 
         done = read(export, out)
     told = f"{out}: {done.rows} rows"
@@ -358,8 +360,8 @@ def lmms_task(
 ) -> None:
     """Write a benchmark as a task for lmms-eval, so that any of its models can be measured as a judge."""
     with one_line_errors():
-        from eval.ecosystem.lmms_task import write
-        from eval.plan import Plan
+        from eval.interop.lmms_task import write
+        from eval.runs.plan import Plan
         from eval.suites import suite as called
 
         plan = Plan(called(suite), data, split=split, limit=limit, options=options_of(option or []))
@@ -369,7 +371,7 @@ def lmms_task(
 
 def one_run(folders: list[Path], data: Path | None) -> Recorded:
     """The run in these folders. Raises `InputError`: they are several."""
-    from eval.recorded import recorded
+    from eval.runs.records import recorded
 
     found = recorded(folders, data)
     if len(found) > 1:
@@ -477,7 +479,7 @@ def lines_of_progress(out: Path) -> Callable[[Tally], None]:
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Errors of ours as one line and an exit code, never a traceback."""
-    from judge.render import plain
+    from judge.explain.overlay import plain
 
     try:
         yield

@@ -26,13 +26,13 @@ import numpy as np
 import resvg_py
 import torch
 
-from finetune.scenes.figures import BUILDERS
-from finetune.scenes.vocabulary import COLORS, SHAPES, plural
 from judge import Judge
-from judge.backends._torchvision import mend
+from judge.backends.torchvision_compat import mend
 from judge.reward import Canary, Reward
-from judge.reward.kit import Divergence
+from judge.reward.hacking import Divergence
 from judge.reward.trl import reward_func
+from judge.scenes.drawing.figures import BUILDERS
+from judge.scenes.vocabulary import COLORS, SHAPES, plural
 
 mend()  # before transformers: it imports torchvision, which may not have been built for this torch
 from transformers import (  # noqa: E402

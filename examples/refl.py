@@ -26,13 +26,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
-from finetune.scenes import draw
-from finetune.scenes.degrade import degrade
 from judge import Judge
-from judge.backends._torchvision import mend
+from judge.backends.torchvision_compat import mend
 from judge.reward import Differentiable
-from judge.reward.kit import Divergence
+from judge.reward.hacking import Divergence
 from judge.reward.refl import refl_loss
+from judge.scenes import draw
+from judge.scenes.drawing.degrade import degrade
 
 mend()  # before diffusers: it imports torchvision, which may not have been built for this torch
 from diffusers import UNet2DModel  # noqa: E402

@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from judge import media
+from judge.media import image as media
 from judge.reward import Reward
 
 

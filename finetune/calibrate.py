@@ -2,7 +2,7 @@
 
 The labels must not be those the model was trained on. What is printed as `after` comes from five folds, each
 measured with what the other four say (rows of one prompt or scene stay together); what is saved is fitted on
-all of them. See `judge.calibration` for what is fitted, and `judge.likeness` for when a verdict abstains.
+all of them. See `judge.pipeline.calibration` for what is fitted, and `judge.evidence.similarity` for when a verdict abstains.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from eval.metrics import expected_calibration_error, srcc
+from eval.metrics.agreement import expected_calibration_error, srcc
 from eval.suites import suite as suite_of
 from finetune.lora.config import Data
 from finetune.lora.losses import opinion_shares
 from finetune.lora.targets import Opinion, School, Target, school
-from judge import media
-from judge.calibration import Calibration, Likeness, Scale, tempered, tilted
 from judge.errors import InputError
+from judge.evidence.similarity import measured
 from judge.judge import Judge
-from judge.likeness import measured
+from judge.media import image as media
+from judge.pipeline.calibration import Calibration, Likeness, Scale, tempered, tilted
 from judge.types import Depth, Verdict
 
 Floats = NDArray[np.floating]

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from finetune import nano
+from finetune.nano import cli as nano
 from finetune.photos import cli as photos
 
 app = typer.Typer(
@@ -94,7 +94,7 @@ def merge(
     from eval.cli import one_line_errors
 
     with one_line_errors():
-        from finetune.merge import merge as run
+        from finetune.lora.merge import merge as run
 
         typer.echo(str(run(base, adapter, out, revision=revision, dtype=dtype)))
 
@@ -105,7 +105,7 @@ def card(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a fi
     from eval.cli import one_line_errors
 
     with one_line_errors():
-        from finetune.card import write
+        from finetune.lora.model_card import write
 
         typer.echo(str(write(run)))
 
@@ -120,8 +120,8 @@ def shifted(
     from eval.cli import one_line_errors
 
     with one_line_errors():
-        from finetune.scenes import shifted as drawn
-        from finetune.scenes.write import write
+        from judge.scenes import shifted as drawn
+        from judge.scenes.dataset import write
 
         _drawn(write(out, count, seed, drawing=drawn.draw), count)
 
@@ -136,7 +136,7 @@ def tiles(
     from eval.cli import one_line_errors
 
     with one_line_errors():
-        from finetune.scenes.write import write_tiles
+        from judge.scenes.dataset import write_tiles
 
         _drawn(write_tiles(out, count, seed), count)
 

@@ -12,8 +12,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from judge.runtime.version import __version__
+
 if TYPE_CHECKING:
-    from judge.client import Client
+    from judge.compare.panel import Panel
     from judge.errors import (
         BackendError,
         InputError,
@@ -22,13 +24,12 @@ if TYPE_CHECKING:
         ReplyError,
         RubricError,
     )
-    from judge.form import Form
     from judge.judge import Judge
-    from judge.panel import Panel
-    from judge.rubric import Rubric
+    from judge.remote.client import Client
+    from judge.rubrics.form import Form
+    from judge.rubrics.rubric import Rubric
     from judge.types import LabelledSample, Labels, Sample, Verdict
 
-__version__ = "0.1.0"
 
 __all__ = [
     "BackendError",
@@ -51,17 +52,17 @@ __all__ = [
 
 _HOME = {
     "BackendError": "errors",
-    "Client": "client",
-    "Form": "form",
+    "Client": "remote.client",
+    "Form": "rubrics.form",
     "InputError": "errors",
     "Judge": "judge",
     "JudgeError": "errors",
     "LabelledSample": "types",
     "Labels": "types",
     "MediaError": "errors",
-    "Panel": "panel",
+    "Panel": "compare.panel",
     "ReplyError": "errors",
-    "Rubric": "rubric",
+    "Rubric": "rubrics.rubric",
     "RubricError": "errors",
     "Sample": "types",
     "Verdict": "types",

@@ -5,7 +5,7 @@ JudgeError
  |    + MediaError    the picture or video cannot be read within the limits
  |    + RubricError   a rubric file, or a form built from it, is not valid
  x- BackendError      the model cannot be loaded, reached or run
- |    + Unavailable    a gateway has no room, no engine or no time now (`judge.serve.trouble`)
+ |    + Unavailable    a gateway has no room, no engine or no time now (`judge.errors`)
  x- ReplyError        a model's reply does not fit the form (a verdict turns it into `unscored`)
 
 All of them print as one line. `InputError` names the field, the value, what is allowed and the mend,
@@ -48,3 +48,28 @@ class BackendError(JudgeError, RuntimeError):
 
 class ReplyError(JudgeError):
     """A reply that does not fit its form. Becomes `status="unscored"` with this text as the reason."""
+
+
+class Unavailable(BackendError):
+    """Nothing is wrong with the request; `retry_after` says in how many seconds it may do better."""
+
+    status = 503
+    mend = "try again after Retry-After seconds"
+
+    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class Busy(Unavailable):
+    status = 429
+
+
+class Down(Unavailable):
+    status = 503
+    mend = "try again after Retry-After seconds; without that header, ask the operator"
+
+
+class Late(Unavailable):
+    status = 504
+    mend = "try again, with fewer rows at once"

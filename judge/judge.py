@@ -10,27 +10,29 @@ from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from judge import asked as listing
-from judge import heat as heat_maps
-from judge import pairwise, statements
-from judge.abreast import abreast
-from judge.agent import LOOKS, Budget, Told, checked_deadline, checked_looks, in_step, judged
-from judge.asking import MAX_PIXELS, Asking, Card, Case, compared, compared_together, name_of
+from judge.agent.closer_looks import LOOKS, Budget, Told, checked_deadline, checked_looks, in_step, judged
+from judge.agent.questions import Question, Verb, verb_at
 from judge.backends.base import Ask, Reply, Tracer
-from judge.elements import split
+from judge.elements import by_model as listing
+from judge.elements import statements
+from judge.elements.splitting import split
 from judge.errors import BackendError, InputError, ReplyError
-from judge.given import check_backend, checked_depth, checked_how, checked_prompt, is_address
-from judge.looks import Question, Verb, verb_at
-from judge.rubric import Rubric
+from judge.explain import heatmap as heat_maps
+from judge.pipeline import pairwise
+from judge.pipeline.pipeline import MAX_PIXELS, Asking, compared, compared_together, name_of
+from judge.pipeline.prepared import Card, Case
+from judge.pipeline.validation import check_backend, checked_depth, checked_how, checked_prompt, is_address
+from judge.rubrics.rubric import Rubric
+from judge.runtime.thread_map import abreast
 from judge.types import Comparison, Depth, How, Sample, Verdict, Way
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from judge.backends.base import Backend, Rasters
-    from judge.calibration import Calibration
-    from judge.remote import Remote
-    from judge.statements import Statement
+    from judge.elements.statements import Statement
+    from judge.pipeline.calibration import Calibration
+    from judge.remote.remote_judge import Remote
 
 EMBEDDED = "embedded"
 
@@ -54,7 +56,7 @@ class Judge:
         calibration: what `judge calibrate` wrote, as a file, its folder, or read; True: the one beside the
             adapter, if it was made for this rubric; False: none.
         looks: closer looks at a picture at most, where the first leaves doubt or misses detail; 2 are enough
-            for doubts, 200 for small defects in pictures of 4K. Default: none. See `judge.agent`.
+            for doubts, 200 for small defects in pictures of 4K. Default: none. See `judge.agent.closer_looks`.
         options: passed on to the backend; to `judge.Client` with an address.
 
     Raises:
@@ -85,13 +87,13 @@ class Judge:
         self._given, self._options = backend, options
         self.calibration: Calibration | None = None
         if calibration is not False:
-            from judge.calibration import chosen
+            from judge.pipeline.calibration import chosen
 
             self.calibration = chosen(calibration, model, adapter, self.rubric)
         self._loading = 0.0
         self._remote: Remote | None = None
         if is_address(model):
-            from judge.remote import Remote
+            from judge.remote.remote_judge import Remote
 
             decided = {
                 "adapter": adapter,
@@ -166,7 +168,7 @@ class Judge:
             looks: closer looks at most; default: as the judge was made.
             deadline: seconds after which no closer look is begun that would not be done by then.
             heat: add heat maps of score and defects, which takes two or three times as long; a backend with
-                gradients (transformers). Videos have none. See `judge.heat`.
+                gradients (transformers). Videos have none. See `judge.explain.heatmap`.
 
         Returns:
             The verdict; `unscored`, with a reason, when the model's reply cannot be used.
@@ -288,7 +290,7 @@ class Judge:
 
         Args:
             prompt: the text a picture was made from.
-            by: "rules": as a verdict does by itself; "words": finer, word by word (`judge.atoms`); "model":
+            by: "rules": as a verdict does by itself; "words": finer, word by word (`judge.elements.atomic`); "model":
                 the model fills them in; "auto": the model if it is a general one, else the rules.
 
         Raises:
@@ -299,7 +301,7 @@ class Judge:
             raise InputError("by", by, "auto, rules, words, model", "use one of them")
         prompt = checked_prompt(prompt, True, [])
         if by == "words":
-            from judge.atoms import atoms
+            from judge.elements.atomic import atoms
 
             return atoms(prompt)
         if by == "model" or (by == "auto" and self._remote is None and not self.asking.card.brief):

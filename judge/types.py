@@ -33,10 +33,10 @@ class Sample(Model):
     id: str = ""
     """The caller's name for this sample; kept in the verdict."""
     image: Any = None
-    """Path, `PIL.Image.Image`, encoded bytes, `data:` URL or uint8 array (H, W, 3); see `judge.media`."""
+    """Path, `PIL.Image.Image`, encoded bytes, `data:` URL or uint8 array (H, W, 3); see `judge.media.image`."""
     video: Any = None
     """In place of `image`: path, encoded bytes or `data:` URL of a video, uint8 array (frames, H, W, 3), or a
-    sequence of pictures; see `judge.video`."""
+    sequence of pictures; see `judge.media.video`."""
     prompt: str = ""
     """The text the picture was made from; empty only for rubrics that need no prompt."""
     elements: list[str] | None = None
@@ -102,7 +102,7 @@ class Element(Model):
     probability: Probability
     """The model's own, but no higher than that of an element it needs."""
     kind: str = ""
-    """object, attribute, count, relation, activity, style or text; see `judge.statements`."""
+    """object, attribute, count, relation, activity, style or text; see `judge.elements.statements`."""
     needs: list[str] = []
     """Names of elements of this verdict that must be there before this one can."""
 
@@ -162,7 +162,7 @@ class Look(Model):
 
 
 class Heat(Model):
-    """Where in the picture the numbers come from: see `judge.heat`. Each map is an 8-bit grey PNG as a
+    """Where in the picture the numbers come from: see `judge.explain.heatmap`. Each map is an 8-bit grey PNG as a
     `data:` URL, of the picture's shape with 64 pixels along its longer side, 255 where most comes from."""
 
     score: str
@@ -201,8 +201,8 @@ class Verdict(Model):
     defects: list[Defect] = []
     explanation: str = ""
     facts: dict[str, Probability] = {}
-    """What was measured in the picture and told to the model, each 0..1; see `judge.evidence`, for videos
-    `judge.motion`."""
+    """What was measured in the picture and told to the model, each 0..1; see `judge.evidence.facts`, for videos
+    `judge.evidence.motion`."""
     size: tuple[int, int] | None = None
     """Width and height in pixels of the picture that `box` refers to; of a video's frames."""
     provenance: Provenance
@@ -230,7 +230,7 @@ class Verdict(Model):
         Raises:
             InputError: no picture was kept (a verdict read from JSON) and none is given.
         """
-        from judge.render import overlay
+        from judge.explain.overlay import overlay
 
         return overlay(self, image)
 

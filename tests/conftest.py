@@ -12,6 +12,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import numpy as np
 import pytest
 from hypothesis import settings
+from paths import SHARED
 from PIL import Image
 
 # Time limits of single examples fail on a busy machine, not on a bug.
@@ -35,10 +36,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Real label files and pictures that lie beside some checkouts, and are not part of this project."""
-    folder = Path(__file__).parents[2] / "shared" / "data"
-    if not folder.is_dir():
+    if not SHARED.is_dir():
         pytest.skip("no shared data beside this checkout")
-    return folder
+    return SHARED
 
 
 @pytest.fixture

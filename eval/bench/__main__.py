@@ -16,8 +16,8 @@ from typing import Annotated, Any
 
 import typer
 
-from eval.bench import measuring
-from eval.bench.showing import dumps, fail, measured, show, table, write
+from eval.bench import parts as measuring
+from eval.bench.tables import dumps, fail, measured, show, table, write
 from judge.errors import InputError, JudgeError
 
 app = typer.Typer(

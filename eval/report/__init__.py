@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from eval.recorded import Recorded
 from eval.report import facts as reading
 from eval.report.facts import Answers, Facts, Heated, collect
+from eval.runs.records import Recorded
 from judge.errors import InputError
 
 PICTURES = 6

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.metrics import (
+from eval.metrics.agreement import (
     Bin,
     Measure,
     calibration,
@@ -24,8 +24,8 @@ from eval.metrics import (
     mean,
     srcc,
 )
-from eval.paired import Difference, plcc_difference, share_difference, srcc_difference
-from eval.recorded import Recorded
+from eval.metrics.significance import Difference, plcc_difference, share_difference, srcc_difference
+from eval.runs.records import Recorded
 from eval.suites.base import Item, Measures, Row, Suite, answer_of
 from judge.errors import InputError
 from judge.types import Verdict

@@ -16,15 +16,16 @@ from typing import Any
 
 import numpy as np
 
-import judge
-from eval.metrics import Measure
+from eval.metrics.agreement import Measure
 from eval.report import facts as reading
 from eval.report.facts import Answers, Facts, Heated
 from eval.report.plots import STAND_INS, Plot
 from eval.suites.base import Item, Row
-from judge import media, video
 from judge.errors import InputError
-from judge.render import plain
+from judge.explain.overlay import plain
+from judge.media import image as media
+from judge.media import video
+from judge.runtime.version import __version__
 from judge.types import Heat
 
 HERE = Path(__file__).parent
@@ -86,7 +87,7 @@ def page(facts: Facts, plots: Mapping[str, Plot], *, pictures: int, heated: Heat
         ranked_by_people=bool(reading.ranking(facts, facts.truth)),
         made=_made(facts),
         source=facts.suite.source,
-        version=judge.__version__,
+        version=__version__,
         today=time.strftime("%Y-%m-%d"),
     )
 
@@ -374,7 +375,7 @@ def _shown(item: Item, verdict: Any, heat: Heat | None) -> dict[str, Any]:
 
 def _maps(picture: Any, verdict: Any, heat: Heat) -> Iterator[dict[str, str]]:
     """The heat maps over the picture, the score's first."""
-    from judge.heat import painted
+    from judge.explain.heatmap import painted
 
     small = picture.copy()
     small.thumbnail((MAP, MAP))

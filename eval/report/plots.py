@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eval.metrics import Measure, fit_logistic
+from eval.metrics.agreement import Measure, fit_logistic
 from eval.report import facts as reading
 from judge.errors import InputError
 

@@ -8,8 +8,9 @@ KRCC and RMSE; `final` is (PLCC + SRCC) / 2 as in THQA-NTIRE, not an official nu
 
 from __future__ import annotations
 
-from eval.suites import files, thqa
+from eval.suites import thqa
 from eval.suites.opinions import Rule, opinion_suite
+from eval.suites.readers import files
 
 SUITE = opinion_suite(
     name="adth",

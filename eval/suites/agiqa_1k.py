@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from eval.suites import files
 from eval.suites.base import Item, Truth
 from eval.suites.opinions import Rule, opinion_suite
+from eval.suites.readers import files
 
 
 def labels(path: Path) -> Iterator[Item]:

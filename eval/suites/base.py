@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from eval.metrics import Measure
+from eval.metrics.agreement import Measure
 from judge.errors import InputError
 from judge.types import Depth, LabelledSample, Labels, Sample, Verdict
 

@@ -21,9 +21,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from eval.metrics import accuracy_by_kind, combined, element_accuracy, element_f1, plcc, srcc
-from eval.suites import files, opinions, writers
+from eval.metrics.agreement import accuracy_by_kind, combined, element_accuracy, element_f1, plcc, srcc
+from eval.suites import opinions, writers
 from eval.suites.base import SHOWN, Item, Measures, Row, Submission, Suite, Truth, verdict_of
+from eval.suites.readers import files
 from judge.errors import InputError
 from judge.types import ElementLabel
 

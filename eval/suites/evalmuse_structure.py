@@ -11,7 +11,7 @@ Rectangles include their left and top edge and exclude the others, polygons are 
 polygons of fewer than 3 points are passed over. A picture's size is taken from its file where it is there;
 for `score` without pictures, from the prediction's mask.
 
-F1 is over regions at 512 x 512 (see `eval.metrics.region_f1`). SRCC is raw, PLCC after the 4-parameter
+F1 is over regions at 512 x 512 (see `eval.metrics.agreement.region_f1`). SRCC is raw, PLCC after the 4-parameter
 logistic, final = 0.7 F1 + 0.15 (PLCC + SRCC). The mean pixel IoU is printed by the organisers and not
 scored. Without any predicted region F1 is 0 here (their script prints NaN).
 """
@@ -27,11 +27,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.metrics import combined, plcc, srcc
-from eval.suites import base, files, opinions, writers
+from eval.metrics.agreement import combined, plcc, srcc
+from eval.suites import base, opinions, writers
 from eval.suites.base import Item, Measures, Row, Submission, Suite, Truth, answer_of, verdict_of
+from eval.suites.readers import files
+from eval.suites.readers.pickles import load
 from eval.suites.tally import Regions, defect_mask
-from eval.unpickle import load
 from judge.errors import InputError
 
 SOURCE = "https://github.com/DYEvaLab/EvalMuse-Structure"

@@ -17,9 +17,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from eval.metrics import Measure, mean
-from eval.suites import base, files, opinions
+from eval.metrics.agreement import Measure, mean
+from eval.suites import base, opinions
 from eval.suites.base import Item, Measures, Row, Suite, answer_of
+from eval.suites.readers import files
 from judge.errors import InputError
 
 SOURCE = "https://github.com/zhengchen1999/NTIRE2025_RealWorld_Face_Restoration"

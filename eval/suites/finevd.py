@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from eval.suites import files, qeval_video
+from eval.suites import qeval_video
 from eval.suites.base import Item, Truth
 from eval.suites.opinions import Rule, opinion_suite
+from eval.suites.readers import files
 from eval.suites.writers import lines_submission
 from judge.errors import InputError
 

@@ -19,10 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from eval.metrics import Measure, mean
-from eval.suites import base, files, opinions
+from eval.metrics.agreement import Measure, mean
+from eval.suites import base, opinions
 from eval.suites.base import Item, Measures, Row, Suite, Truth, answer_of
 from eval.suites.opinions import Rule
+from eval.suites.readers import files
 from eval.suites.tally import Elements
 from judge.errors import InputError
 from judge.types import ElementLabel
@@ -93,7 +94,7 @@ def _source(data: Path, split: str | None) -> tuple[Callable[[], Rows], Path]:
 def _table(path: Path) -> Rows:
     ending = path.suffix.lower()
     if ending == ".parquet":
-        from eval.suites.parquet import rows
+        from eval.suites.readers.parquet import rows
 
         yield from ((f"{path.name} row {at}", row) for at, row in enumerate(rows(path), 1))
     elif ending == ".csv":

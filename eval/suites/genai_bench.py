@@ -14,9 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from eval.metrics import Measure, krcc, plcc, srcc, tie_optimised_accuracy
-from eval.suites import files, opinions, preferences
+from eval.metrics.agreement import Measure, krcc, plcc, srcc, tie_optimised_accuracy
+from eval.suites import opinions, preferences
 from eval.suites.base import Item, Measures, Row, Suite, Truth, answer_of
+from eval.suites.readers import files
 from judge.errors import InputError
 
 SOURCE = "https://huggingface.co/datasets/BaiqiL/GenAI-Bench-1600"

@@ -2,7 +2,7 @@
 
 Labels: `test.json`, a list of `{prompt, image_path: [...], rank: [1 is best, ...], raw_annotations}`, or
 `train.json`, a list of `{prompt, file_path: [two], human_preference: [1, 0]}` (two equal numbers are a tie).
-Accuracy is the mean over lists of 1 - inversions / pairs; see `eval.metrics.inversion_accuracy` for ties.
+Accuracy is the mean over lists of 1 - inversions / pairs; see `eval.metrics.agreement.inversion_accuracy` for ties.
 The share of single pairs ordered rightly stands beside it as `pair_accuracy`.
 """
 

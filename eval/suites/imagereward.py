@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from eval.suites import files, preferences
+from eval.suites import preferences
 from eval.suites.base import Item, Measures
 from eval.suites.preferences import Lists, Pictures, pooled, preference_suite, rows_of, same_length
+from eval.suites.readers import files
 from judge.errors import InputError
 
 KEYS = ("id", "prompt", "generations", "ranking")

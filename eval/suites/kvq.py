@@ -17,10 +17,11 @@ from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
-from eval.metrics import Measure, accuracy, combined
-from eval.suites import files, opinions
+from eval.metrics.agreement import Measure, accuracy, combined
+from eval.suites import opinions
 from eval.suites.base import Item, Measures, Row, Suite, Truth, answer_of
 from eval.suites.opinions import Rule
+from eval.suites.readers import files
 from eval.suites.writers import lines_submission
 from judge.errors import InputError
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from eval.suites import base, files
+from eval.suites import base
 from eval.suites.base import Item, Truth
-from eval.suites.matlab import array
 from eval.suites.opinions import Rule, opinion_suite
+from eval.suites.readers import files
+from eval.suites.readers.matlab import array
 
 SOURCE = "https://live.ece.utexas.edu/research/ChallengeDB/index.html"
 TRAINING = 7

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.metrics import Measure, combined, krcc, mae, plcc, rmse, srcc
+from eval.metrics.agreement import Measure, combined, krcc, mae, plcc, rmse, srcc
 from eval.suites import base
 from eval.suites.base import Item, Measures, Row, Submission, Suite, answer_of
 from judge.errors import InputError

@@ -16,8 +16,8 @@ from typing import Any
 
 from eval.suites import base, opinions, preferences
 from eval.suites.base import Item
-from eval.suites.parquet import rows
 from eval.suites.preferences import Pictures, points, preference_suite
+from eval.suites.readers.parquet import rows
 from judge.errors import InputError
 
 SOURCE = "https://huggingface.co/datasets/yuvalkirstain/pickapic_v1"

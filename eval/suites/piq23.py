@@ -13,9 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from eval.metrics import krcc, mae, median_over, plcc, srcc
-from eval.suites import base, files, opinions
+from eval.metrics.agreement import krcc, mae, median_over, plcc, srcc
+from eval.suites import base, opinions
 from eval.suites.base import Item, Measures, Row, Suite, Truth, answer_of
+from eval.suites.readers import files
 
 SOURCE = "https://corp.dxomark.com/data-base-piq23/"
 FILES: Mapping[str, tuple[str, ...]] = {

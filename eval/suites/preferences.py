@@ -14,9 +14,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from eval.metrics import Measure, accuracy, inversion_accuracy, preference_accuracy
-from eval.suites import base, files, opinions
+from eval.metrics.agreement import Measure, accuracy, inversion_accuracy, preference_accuracy
+from eval.suites import base, opinions
 from eval.suites.base import Item, Measures, Row, Suite, Truth, answer_of
+from eval.suites.readers import files
 from judge.errors import InputError
 
 Lists = dict[str, list[tuple[float | None, float]]]

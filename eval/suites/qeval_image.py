@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from eval.suites import files
 from eval.suites.base import Item, Truth
 from eval.suites.opinions import Rule, opinion_suite
+from eval.suites.readers import files
 from judge.errors import InputError
 
 _NAMES = ("image", "image_path", "img_path", "name")

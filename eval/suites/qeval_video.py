@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from eval.suites import files
 from eval.suites.base import Item, Truth
 from eval.suites.opinions import Rule, opinion_suite
+from eval.suites.readers import files
 from eval.suites.writers import objects_submission
 from judge.errors import InputError
 

@@ -25,12 +25,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.metrics import f1_of, mean, plcc, srcc
-from eval.suites import files, opinions
+from eval.metrics.agreement import f1_of, mean, plcc, srcc
+from eval.suites import opinions
 from eval.suites.base import Item, Measures, Row, Suite, Truth, answer_of, verdict_of
 from eval.suites.opinions import Rule
+from eval.suites.readers import files
+from eval.suites.readers.tfrecord import examples
 from eval.suites.tally import Regions, defect_mask
-from eval.suites.tfrecord import examples
 from judge.errors import InputError
 from judge.types import Verdict
 

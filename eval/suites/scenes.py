@@ -1,7 +1,7 @@
 """Drawn scenes: pictures, or clips, of this project's own renderer, whose truth is exact.
 
 Data: a folder with `rows.jsonl` (one `LabelledSample` a line, pictures and masks relative to it), as
-`finetune.scenes.write` makes it, or such a file. Rows of clips (`judge scenes --video`) have `video` in
+`judge.scenes.dataset` makes it, or such a file. Rows of clips (`judge scenes --video`) have `video` in
 place of `image`; ask them with the rubric `video`. Measured are elements, scores, boxes of
 artifacts at IoU 0.5, and regions by the structure track's rule, the judge's boxes drawn filled against the
 exact masks.
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from eval.metrics import boxes_mask, plcc, srcc
+from eval.metrics.agreement import boxes_mask, plcc, srcc
 from eval.suites import base, opinions
 from eval.suites.base import Item, Measures, Row, Suite, Truth, answer_of, verdict_of
 from eval.suites.evalmuse_structure import picture_shape
@@ -26,7 +26,7 @@ from eval.suites.tally import Boxes, Elements, Regions, defect_boxes
 from judge.errors import InputError
 from judge.types import DefectLabel, LabelledSample
 
-SOURCE = "the renderer in this package: finetune.scenes"
+SOURCE = "the renderer in this package: judge.scenes"
 
 
 def read(data: Path, split: str | None = None, *, media: bool = True) -> Iterator[Item]:

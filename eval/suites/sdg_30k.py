@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from eval.metrics import Measure, accuracy, box_f1, f1_of
-from eval.suites import base, files, opinions
+from eval.metrics.agreement import Measure, accuracy, box_f1, f1_of
+from eval.suites import base, opinions
 from eval.suites.base import Item, Measures, Row, Suite, Truth, verdict_of
+from eval.suites.readers import files
 from judge.errors import InputError
 from judge.types import DefectLabel
 
@@ -178,7 +179,7 @@ def _matched(
 
 
 def _greedy(ours: Sequence[Found], theirs: Sequence[Found], threshold: float) -> list[tuple[int, int]]:
-    from eval.metrics import box_iou
+    from eval.metrics.agreement import box_iou
 
     order = sorted(
         (-box_iou(a.box, b.box), i, j)

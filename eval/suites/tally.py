@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.metrics import (
+from eval.metrics.agreement import (
     Box,
     Measure,
     accuracy,

@@ -18,9 +18,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from eval.metrics import Measure, accuracy, bradley_terry, krcc, mean, plcc, srcc
-from eval.suites import base, files, opinions
+from eval.metrics.agreement import Measure, accuracy, bradley_terry, krcc, mean, plcc, srcc
+from eval.suites import base, opinions
 from eval.suites.base import Item, Measures, Row, Suite, Truth, answer_of
+from eval.suites.readers import files
 from judge.errors import InputError
 
 SOURCE = "https://challenges.videoprocessing.ai"

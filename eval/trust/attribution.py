@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from eval.trust.material import Part, Scene, Tick, mean
 from judge.errors import InputError
-from judge.heat import levels
-from judge.regions import box_mask, iou, scale
+from judge.explain.heatmap import levels
+from judge.media.regions import box_mask, iou, scale
 from judge.types import Box, Verdict
 
 RIGHT = 0.1

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from eval.bench.scenes import draw_scenes, scene_seeds
-from finetune.scenes import undamaged
+from judge.scenes import undamaged
+from judge.scenes.fresh import draw_scenes, scene_seeds
 from judge.types import LabelledSample, Sample, Verdict
 
 Pixels = NDArray[np.uint8]

@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 
 from eval.trust.material import Part, Pixels, Scene, Tick, mean, repainted, scores
-from judge.regions import clip, common
+from judge.media.regions import clip, common
 from judge.types import Box, Sample, Verdict
 
 RISE = 1e-3

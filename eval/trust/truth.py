@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from eval.metrics import expected_calibration_error
+from eval.metrics.agreement import expected_calibration_error
 from eval.trust.material import Part, Scene, Tick, mean, repainted
 from judge.types import Verdict
 

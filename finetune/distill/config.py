@@ -1,4 +1,4 @@
-"""What a distillation is asked to do: a TOML file, see `finetune.configured`."""
+"""What a distillation is asked to do: a TOML file, see `finetune.config`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from finetune.configured import CONFIGS, Configured
+from finetune.config import CONFIGS, Configured
 from finetune.lora.config import Count, Held, Rated, Weight
 from judge.types import Model
 

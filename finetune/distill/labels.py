@@ -11,7 +11,7 @@ from typing import Any
 from eval.suites.base import Item
 from judge.errors import InputError
 from judge.judge import Judge
-from judge.rubric import SCALE
+from judge.rubrics.rubric import SCALE
 from judge.types import Verdict
 
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune.workers import clean_pool
-from judge import media
-from judge.asking import MAX_PIXELS
 from judge.backends.student import Pixels, Plan
+from judge.media import image as media
+from judge.pipeline.pipeline import MAX_PIXELS
+from judge.runtime.processes import clean_pool
 
 Cut = tuple[Pixels, list[Pixels]]
 Flips = NDArray[np.bool_]

@@ -23,8 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-import judge as package
-from eval.metrics import srcc
+from eval.metrics.agreement import srcc
 from eval.suites import suite as suite_of
 from eval.suites.base import Item, Row
 from eval.suites.evalmuse_structure import picture_shape
@@ -33,16 +32,17 @@ from finetune.distill import pictures
 from finetune.distill.config import Config, Data
 from finetune.distill.network import StudentNetwork, example, flops, parameters
 from finetune.distill.train import Lessons, Mark, teach
-from finetune.folders import RUN, claim, write_json
 from finetune.lora.losses import opinion_shares
 from finetune.lora.targets import read
-from judge.backends.folder import Folder
+from finetune.run_folders import RUN, claim, write_json
+from judge.backends.checkpoints import Folder
 from judge.backends.student import NETWORK, PLAN, Plan, blanks_of
 from judge.errors import InputError
+from judge.evidence.motion import FACTS as MOVING
 from judge.judge import Judge
-from judge.motion import FACTS as MOVING
-from judge.regions import scale
-from judge.rubric import Rubric
+from judge.media.regions import scale
+from judge.rubrics.rubric import Rubric
+from judge.runtime.version import __version__
 
 CLOSE = 1e-4
 """The exported network's probabilities are no further than this from those of the trained one."""
@@ -219,7 +219,7 @@ def run(config: Config, out: Path) -> dict[str, Any]:
         **course,
         "held": [_measured(config, n, out, tuned) for n in range(len(config.held))],
         "versions": {n: metadata.version(n) for n in ("torch", "onnx", "onnxruntime")}
-        | {"judge": package.__version__},
+        | {"judge": __version__},
     }
     write_json(out / RUN, told)
     return told

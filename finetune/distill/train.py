@@ -26,8 +26,8 @@ from finetune.distill.config import Config, Training
 from finetune.distill.labels import Label
 from finetune.distill.network import StudentNetwork
 from finetune.distill.pictures import Views
-from finetune.trainer import Clock, live_dtype
-from finetune.trainer import rate as factor
+from finetune.nano.trainer import Clock, live_dtype
+from finetune.nano.trainer import rate as factor
 
 Mark = tuple[str, tuple[float, float, float, float]]
 """Kind and box of a region, in shares of the picture's sides: left, top, right, lower edge."""

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from finetune.lora.config import Adapter, Base, either
-from judge.backends import _torchvision
-from judge.backends.folder import EMBEDDED, Folder
+from judge.backends import torchvision_compat as _torchvision
+from judge.backends.checkpoints import EMBEDDED, Folder
 from judge.errors import BackendError, InputError
 
 _torchvision.mend()  # before anything imports a Qwen-VL from transformers

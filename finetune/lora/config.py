@@ -1,4 +1,4 @@
-"""What a fine-tuning is asked to do: a TOML file, see `finetune.configured`."""
+"""What a fine-tuning is asked to do: a TOML file, see `finetune.config`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from finetune.configured import Configured
+from finetune.config import Configured
 from judge.types import Depth, Model
 
 LANGUAGE = r".*language_model\.layers\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"

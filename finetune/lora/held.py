@@ -11,13 +11,13 @@ from eval.suites.base import Row
 from finetune.lora.base import Checked
 from finetune.lora.config import Held
 from finetune.lora.targets import read
-from judge.backends import walker
 from judge.backends.base import Ask
-from judge.backends.tokens import Habits, Wording
-from judge.backends.transformers import Transformers
+from judge.backends.decoding import walker
+from judge.backends.decoding.tokens import Habits, Wording
+from judge.backends.transformers.backend import Transformers
 from judge.errors import InputError, ReplyError
 from judge.judge import Judge
-from judge.rubric import Rubric
+from judge.rubrics.rubric import Rubric
 from judge.types import Depth
 
 

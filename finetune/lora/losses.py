@@ -11,7 +11,7 @@ from math import erf, sqrt
 import torch
 from torch import Tensor
 
-from judge.calibration import tilted
+from judge.pipeline.calibration import tilted
 
 
 def text(log: Tensor, tokens: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """From targets to the tensors of a batch.
 
-A row is asked by `judge.asking` and encoded by the backend itself, the answer piece by piece as a backend
+A row is asked by `judge.pipeline.pipeline` and encoded by the backend itself, the answer piece by piece as a backend
 feeds it; so what is trained is what is served. At score depth every blank is read with the first label
 standing in each blank before it, and is trained so.
 """
@@ -21,10 +21,11 @@ from finetune.lora.config import Losses
 from finetune.lora.held import Live
 from finetune.lora.losses import bell, opinion_shares
 from finetune.lora.targets import School, Target
-from judge.asking import Asking, Card
-from judge.backends.walker import Sight, sights
-from judge.form import CORNERS, Segment
-from judge.rubric import SCALE, Rubric
+from judge.backends.decoding.walker import Sight, sights
+from judge.pipeline.pipeline import Asking
+from judge.pipeline.prepared import Card
+from judge.rubrics.form import CORNERS, Segment
+from judge.rubrics.rubric import SCALE, Rubric
 from judge.types import Depth
 
 NEUTRAL = 0.6

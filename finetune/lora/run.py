@@ -21,14 +21,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import judge as package
-from finetune.folders import RUN, claim, write_json
 from finetune.lora import base as bases
 from finetune.lora.config import Config
 from finetune.lora.held import Examination, Live
 from finetune.lora.memory import available, estimate
 from finetune.lora.targets import School, schools
+from finetune.run_folders import RUN, claim, write_json
 from judge.errors import InputError
+from judge.runtime.version import __version__
 
 VERSIONS = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
 
@@ -221,7 +221,7 @@ def _told(prepared: Prepared, trainer: Any, before: dict[str, float], seconds: f
         "before": before,
         "after": _plain(best),
         "best_step": best.get("step"),
-        "versions": {"judge": package.__version__, **{n: metadata.version(n) for n in VERSIONS}},
+        "versions": {"judge": __version__, **{n: metadata.version(n) for n in VERSIONS}},
         "history": state.log_history,
     }
 

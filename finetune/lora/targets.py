@@ -16,11 +16,11 @@ from eval.suites import suite as suite_of
 from eval.suites.base import Item, Suite, Truth
 from eval.suites.evalmuse_structure import picture_shape
 from finetune.lora.config import Data, Source
-from judge.decoding import opened
-from judge.elements import split
+from judge.elements.splitting import split
 from judge.errors import InputError
-from judge.regions import to_relative
-from judge.rubric import Rubric
+from judge.media.decoding import opened
+from judge.media.regions import to_relative
+from judge.rubrics.rubric import Rubric
 from judge.types import DefectLabel, Depth
 
 Range = tuple[float, float]

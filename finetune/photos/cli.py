@@ -1,4 +1,4 @@
-"""`judge finetune photos`: pools of photographs, the estimators that judge/evidence.py has of them, and the
+"""`judge finetune photos`: pools of photographs, the estimators that judge/evidence/facts.py has of them, and the
 adapter for their technical quality.
 
 The steps in order stand in finetune/README.md. Heavy imports stand inside the commands.
@@ -119,7 +119,7 @@ def estimates(
     opinions: Annotated[Path, typer.Option(help="Pool of photographs with opinions.")],
     seed: Seed = 0,
 ) -> None:
-    """Fit the regressors of judge/evidence.py; they lie in the package."""
+    """Fit the regressors of judge/evidence/facts.py; they lie in the package."""
     from finetune.photos.estimates import fit
     from finetune.photos.pool import Pool
 
@@ -155,8 +155,8 @@ def train(
             raise InputError("start", str(start), "a folder with adapter_config.json", "name an adapter")
         if not (init / "config.json").is_file():
             raise InputError("init", str(init), "a checkpoint's folder", "name one that has config.json")
-        from finetune.nano import spawn
-        from finetune.trainer import Settings
+        from finetune.nano.cli import spawn
+        from finetune.nano.trainer import Settings
 
         settings = Settings(
             pools, init, held, out, minutes, lr, batch, seed, measure_every, longest=420, steps=steps
@@ -169,7 +169,7 @@ def train(
 def ship(adapter: Path, out: Annotated[Path, typer.Option()] = BASE.parent) -> None:
     """Put the adapter beside the embedded judge's base, for the rubric `quality`."""
     with _one_line_errors():
-        from finetune.ship import ship_beside
+        from finetune.nano.export import ship_beside
 
         ship_beside(adapter, out, "quality")
 

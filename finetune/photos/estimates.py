@@ -1,4 +1,4 @@
-"""Fit the estimators that `judge.evidence` puts beside its measures.
+"""Fit the estimators that `judge.evidence.facts` puts beside its measures.
 
     judge finetune photos estimates POOLS... --opinions POOL
 
@@ -21,9 +21,9 @@ from scipy.linalg import block_diag
 from torch import nn
 
 from finetune.photos.pool import Pool
-from judge.evidence import KINDS, WEIGHTS, Measured
-from judge.evidence import opinions as guessed
-from judge.regions import iou
+from judge.evidence.facts import KINDS, WEIGHTS, Measured
+from judge.evidence.facts import opinions as guessed
+from judge.media.regions import iou
 
 HIDDEN, STEPS, BATCH = 96, 15000, 256
 MEMBERS = 4
@@ -76,7 +76,7 @@ def _strengths(kind: str, strength: float) -> Rows:
 
 
 def perceptron(rows: Rows, strengths: Rows, steps: int = STEPS, seed: int = 0) -> dict[str, Rows]:
-    """Weights of `judge.evidence.Estimators`, by name."""
+    """Weights of `judge.evidence.facts.Estimators`, by name."""
     torch.manual_seed(seed)
     widths = (rows.shape[1], HIDDEN, HIDDEN, len(KINDS))
     layers = [nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False)]
@@ -133,7 +133,7 @@ def apart(opinions: Pool, seed: int = 0) -> Rows:
 
 
 def kernel(opinions: Pool, some: NDArray[np.intp] | None = None) -> dict[str, Rows]:
-    """What `judge.evidence.opinions` needs, by name; from all or `some` of the rows."""
+    """What `judge.evidence.facts.opinions` needs, by name; from all or `some` of the rows."""
     chosen = range(len(opinions.rows)) if some is None else some
     examples = [opinions.rows[n] for n in chosen]
     rows = np.stack([Measured(np.asarray(opinions.measured[n])).whole for n in chosen])

@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from finetune.photos.distorted import distort, read_rgb
 from finetune.photos.pool import Pixels, pictures_in, rated
-from finetune.workers import clean_pool
+from judge.runtime.processes import clean_pool
+from judge.scenes.distorted import distort, read_rgb
 
 LIGHT = (0.5, 0.35, 0.1, 0.05)
 """Chances of nothing, of the whole, of areas and of both being distorted in parts of rated photographs, which
@@ -116,13 +116,13 @@ def _distorted(path: Path, seed: int) -> Drawn:
 
 
 def _scene(seed: int) -> Drawn:
-    from finetune.scenes import draw
+    from judge.scenes import draw
 
     scene = draw(seed)
     return scene.image, 1 + 4 * scene.facts.quality
 
 
 def _scenes(count: int, seed: int) -> Iterator[Job]:
-    from finetune.scenes.write import seeds
+    from judge.scenes.dataset import seeds
 
     yield from (partial(_scene, one) for one in seeds(seed, count))

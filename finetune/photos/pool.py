@@ -5,7 +5,7 @@
     judge finetune photos scenes OUT --count 700                   # drawn scenes
     judge finetune photos strengths OUT PHOTOS... --count 24000    # measures alone; --areas: of areas
 
-Writes OUT/images.npy (n, 224, 224, 3) uint8, OUT/measured.npy (n, judge.evidence.WIDTH) float32, and
+Writes OUT/images.npy (n, 224, 224, 3) uint8, OUT/measured.npy (n, judge.evidence.facts.WIDTH) float32, and
 OUT/rows.jsonl with one `Example` a line, last, so that a pool that has it is whole. Estimators need what is
 measured in many pictures, and no pictures: `strengths` keeps no images.npy.
 """
@@ -26,11 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from finetune.photos.distorted import SHARES, Spot, Truth, distort, read_rgb
-from finetune.photos.distortions import encoded
-from finetune.workers import clean_pool
 from judge.errors import InputError
-from judge.evidence import WIDTH, Measured
+from judge.evidence.facts import WIDTH, Measured
+from judge.runtime.processes import clean_pool
+from judge.scenes.distorted import SHARES, Spot, Truth, distort, read_rgb
+from judge.scenes.distortions import encoded
 
 SIDE = 224
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
@@ -184,13 +184,13 @@ LEVELS = (0.0, 0.2, 0.5, 0.85)
 
 def scenes(count: int, seed: int) -> Iterator[Job]:
     """Jobs for drawn scenes; the score is that of their structure."""
-    from finetune.scenes.write import seeds
+    from judge.scenes.dataset import seeds
 
     yield from (partial(_scene, one) for one in seeds(seed, count))
 
 
 def _scene(seed: int) -> tuple[Pixels, Example]:
-    from finetune.scenes import draw
+    from judge.scenes import draw
 
     scene = draw(seed)
     facts, size = scene.facts, scene.facts.size

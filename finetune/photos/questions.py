@@ -9,12 +9,12 @@ from typing import Any, get_args
 
 import numpy as np
 
-from finetune.photos.distorted import Spot
+from finetune.nano.tasks import Task, relative
 from finetune.photos.estimates import SEEN
 from finetune.photos.pool import Example
-from finetune.tasks import Task, relative
-from judge.evidence import KINDS, SEEMS
-from judge.rubric import Rubric
+from judge.evidence.facts import KINDS, SEEMS
+from judge.rubrics.rubric import Rubric
+from judge.scenes.distorted import Spot
 from judge.types import Depth, Severity
 
 LEVELS = (0.0, 0.15, 0.5, 0.85)

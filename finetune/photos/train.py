@@ -24,16 +24,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from finetune.adapt import lora
-from finetune.batches import GRADED, Texts, Writer
-from finetune.losses import Answers, tallies
-from finetune.network import Seen, Trunk
+from finetune.nano.adapt import lora
+from finetune.nano.batches import GRADED, Texts, Writer
+from finetune.nano.losses import Answers, tallies
+from finetune.nano.network import Seen, Trunk
+from finetune.nano.trainer import Settings, Team, join, train
 from finetune.photos.estimates import apart
 from finetune.photos.pool import Example, Pool
 from finetune.photos.questions import ask
-from finetune.trainer import Settings, Team, join, train
-from judge.evidence import Measured
-from judge.rubric import Rubric
+from judge.evidence.facts import Measured
+from judge.rubrics.rubric import Rubric
 
 SHARES = {"distorted": 0.55, "scene": 0.15, "opinion": 0.3}
 """Of a batch, by source; those that no pool has are left out."""

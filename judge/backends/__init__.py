@@ -33,7 +33,7 @@ def load(
                 raise InputError(field, given, "none with a student", "leave it out")
         return student.Student(model, **options)
     if name == "openai":
-        from judge.backends.openai import OpenAI
+        from judge.backends.openai.backend import OpenAI
 
         if adapter is not None:
             raise InputError(
@@ -41,9 +41,9 @@ def load(
             )
         return OpenAI(base_url or "", model, **options)
     if name == "vllm":
-        from judge.backends.vllm import VLLM
+        from judge.backends.vllm.backend import VLLM
 
         return VLLM(model, adapter=adapter, **options)
-    from judge.backends.transformers import Transformers
+    from judge.backends.transformers.backend import Transformers
 
     return Transformers(model, adapter=adapter, **options)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from judge.form import Form
+    from judge.rubrics.form import Form
 
 
 @dataclass

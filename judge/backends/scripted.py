@@ -7,7 +7,7 @@ from typing import Any
 
 from judge.backends.base import Ask, Reply
 from judge.errors import BackendError, ReplyError
-from judge.form import dumps
+from judge.rubrics.form import dumps
 
 
 class Scripted:

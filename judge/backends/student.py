@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from judge.abreast import abreast
 from judge.backends.base import Ask, Reply
 from judge.errors import BackendError, InputError, ReplyError
-from judge.form import Choice, Form, Literal
+from judge.rubrics.form import Choice, Form, Literal
+from judge.runtime.thread_map import abreast
 from judge.types import Model
 
 EMBEDDED = "embedded-student"

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from judge.batch.results import Format
-from judge.batch.score import Here, Judging, Shard, Tally, asked_of, score
+from judge.batch.scoring import Here, Judging, Shard, Tally, asked_of, score
 from judge.batch.sources import Files, Source, files
 from judge.errors import InputError, JudgeError
 from judge.judge import Judge
@@ -58,7 +58,9 @@ def run(
     else:
         fleet = fleets()
         judging = fleet.Fleet(make, depth, batch, pixels, workers, cpus, gpus)
-        here = fleet.cluster(ray)
+        from judge.runtime.ray_cluster import cluster
+
+        here = cluster(ray)
     with here:
         return score(given, out, judging, asked, layout=layout, total=total, tick=told(out))
 
@@ -66,7 +68,7 @@ def run(
 def fleets() -> Any:
     """The module that knows Ray. Raises `JudgeError` where it is not installed."""
     try:
-        from judge.batch import fleet
+        from judge.batch import ray_workers as fleet
     except ImportError as error:
         raise JudgeError(f"ray: install judge[ray] ({error})") from None
     return fleet

@@ -17,9 +17,9 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Protocol
 
 from judge.errors import InputError
-from judge.given import printable
-from judge.media import MAX_BYTES
-from judge.rows import FIELDS, JSON_LINES, BadRow, parsed, sample
+from judge.media.image import MAX_BYTES
+from judge.pipeline.rows import FIELDS, JSON_LINES, BadRow, parsed, sample
+from judge.pipeline.validation import printable
 from judge.types import Sample
 
 Row = Sample | BadRow
@@ -51,7 +51,7 @@ class Source(Protocol):
 class Files:
     """Files of rows, or a folder of pictures, below one file system.
 
-    Pictures of rows are named relative to their file, as in `judge.rows`. In a tar, members that share the
+    Pictures of rows are named relative to their file, as in `judge.pipeline.rows`. In a tar, members that share the
     name up to its first dot are a row: a picture, `.json` with the row's other fields, `.txt` with the
     prompt. A picture of a folder has its prompt in a `.txt` beside it, and its relative path as id.
     """
@@ -168,9 +168,10 @@ class Files:
     def _tar(self, path: str) -> Iterator[Row]:
         """Rows of a WebDataset shard: neighbouring members of one key."""
         key, parts, number = "", dict[str, bytes](), 0
-        with self.system.open(path, "rb") as file, tarfile.open(
-            fileobj=file, mode="r|*", tarinfo=_Member
-        ) as tar:
+        with (
+            self.system.open(path, "rb") as file,
+            tarfile.open(fileobj=file, mode="r|*", tarinfo=_Member) as tar,
+        ):
             for member in tar:
                 if not member.isfile():
                     continue

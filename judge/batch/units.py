@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from judge.asking import name_of
 from judge.batch.sources import Row, Source
 from judge.errors import InputError, JudgeError
-from judge.given import printable
-from judge.rows import BadRow
+from judge.pipeline.pipeline import name_of
+from judge.pipeline.rows import BadRow
+from judge.pipeline.validation import printable
 from judge.types import Sample
 
 BATCHES = 4
@@ -257,4 +257,3 @@ class Coverage:
                     lacking.append(f"rows {at + 1} to {start} of piece {piece + 1}")
                 at = max(at, stop)
         return lacking
-

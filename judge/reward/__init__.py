@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from judge.reward.core import Reward, RewardResult
     from judge.reward.differentiable import Differentiable
-    from judge.reward.kit import Canary, Ensemble
+    from judge.reward.hacking import Canary, Ensemble
     from judge.reward.spatial import RewardMap
 
 __all__ = ["Canary", "Differentiable", "Ensemble", "Reward", "RewardMap", "RewardResult"]
 
 _HOME = {
-    "Canary": "kit",
+    "Canary": "hacking",
     "Differentiable": "differentiable",
-    "Ensemble": "kit",
+    "Ensemble": "hacking",
     "Reward": "core",
     "RewardMap": "spatial",
     "RewardResult": "core",

@@ -16,46 +16,25 @@ import logging
 import threading
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
-from judge.abreast import abreast
-from judge.asking import compared
 from judge.errors import InputError
-from judge.given import checked_depth
 from judge.judge import Judge
-from judge.reward import pictures
-from judge.reward.parts import known_parts, parts_of
+from judge.media import arrays as pictures
+from judge.pipeline.pipeline import compared
+from judge.pipeline.validation import checked_depth
+from judge.reward.result import RewardResult, known_parts, parts_of
+from judge.reward.spatial import RewardMap
+from judge.runtime.thread_map import abreast
 from judge.types import Depth, Verdict
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from judge.reward.spatial import RewardMap
-
 log = logging.getLogger("judge.reward")
 ALONE = "pairwise: no other picture of this prompt was scored"
-
-
-@dataclass(frozen=True)
-class RewardResult:
-    """What one picture is worth."""
-
-    score: float | None
-    """0 (worst) to 1 (best); None where the picture could not be scored."""
-    reason: str = ""
-    """Why there is no score; empty when there is one."""
-    parts: dict[str, float] = field(default_factory=dict)
-    """What the score is made of, and what else is worth a curve, each 0 (worst) to 1 (best)."""
-    verdict: Verdict | None = None
-    """The whole verdict, without the picture; None where several judges were asked."""
-
-    @property
-    def percentile(self) -> float | None:
-        """Where the score lies among those of the calibration set, 0 to 100; None without a calibration."""
-        found = getattr(self.verdict, "percentile", None)
-        return None if found is None else float(found)
 
 
 class Awaited:
@@ -144,7 +123,7 @@ class Reward(Awaited):
 
         Args:
             prompts: the texts that the pictures were made from.
-            images: one each, as `judge.reward.pictures.load` takes them; (N, 3, H, W) tensors and (N, H, W,
+            images: one each, as `judge.media.arrays.load` takes them; (N, 3, H, W) tensors and (N, H, W,
                 3) arrays are N of them. They are taken one by one: an iterator need not hold them all. None
                 for one that was never made.
             metadata: a mapping or None each; `elements` in it are checked instead of those of the prompt.
@@ -171,8 +150,6 @@ class Reward(Awaited):
     ) -> list[RewardMap]:
         """Where the pictures are broken, as maps for dense advantages and masks for repair; asked at verdict
         depth whatever the depth of the scores. See `judge.reward.spatial`. Raises as `__call__`."""
-        from judge.reward.spatial import RewardMap
-
         told = _listed(prompts)
         results = map(self._result, self._verdicts(told, images, metadata, "verdict"))
         return [RewardMap(result, prompt) for result, prompt in zip(results, told, strict=True)]

@@ -18,18 +18,20 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from judge import against, evidence, media
-from judge.backends import walker
-from judge.backends.transformers import Transformers
-from judge.elements import split
+from judge.backends.decoding import walker
+from judge.backends.transformers.backend import Transformers
+from judge.elements.splitting import split
 from judge.errors import InputError
-from judge.given import checked_elements, checked_prompt
+from judge.evidence import facts as evidence
+from judge.evidence import reference as against
 from judge.judge import Judge
-from judge.reward import pictures
+from judge.media import arrays as pictures
+from judge.media import image as media
+from judge.pipeline.validation import checked_elements, checked_prompt
 from judge.reward.core import checked_weights
-from judge.reward.parts import CLEAN, known_parts
 from judge.reward.resize import patches, resized
-from judge.rubric import SCALE
+from judge.reward.result import CLEAN, known_parts
+from judge.rubrics.rubric import SCALE
 
 
 class Differentiable:
@@ -118,7 +120,7 @@ class Differentiable:
     def _row(
         self, prompt: str, elements: Sequence[str] | None, facts: Mapping[str, float]
     ) -> tuple[list[dict[str, Any]], walker.Reading]:
-        """The messages and the blanks of one picture, as `judge.asking` makes them."""
+        """The messages and the blanks of one picture, as `judge.pipeline.pipeline` makes them."""
         rubric = self.judge.rubric
         prompt = checked_prompt(prompt, rubric.needs_prompt, [])
         names = checked_elements(None if elements is None else list(elements))
@@ -159,7 +161,7 @@ class Differentiable:
         return walker.log_probabilities(self.network, rows, wording.image_token, wording.video_token)
 
     def _seen(self, images: Tensor) -> Tensor:
-        """The pictures as the model sees them: what `judge.media.fit` and `details` and the processor do."""
+        """The pictures as the model sees them: what `judge.media.image.fit` and `details` and the processor do."""
         height, width = images.shape[-2:]
         side, rubric = self.backend.size, self.judge.rubric
         wide, tall = media.fitted(width, height, side=side, max_pixels=self.judge.max_pixels)

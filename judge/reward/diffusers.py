@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from judge.errors import InputError
-from judge.reward.core import RewardResult
+from judge.reward.result import RewardResult
 from judge.reward.trl import Scoring
 
 

@@ -6,7 +6,7 @@ Function: `fn(images, prompts, metadata) -> (scores, details)`, images being (N,
 Server: `python -m judge.reward.flow_grpo --port 18085` answers `POST /` with JSON
 `{"images": [base64 of a file, ...], "prompts": [...]}` by `{"outputs": [...]}`. Flow-GRPO's own clients post
 the same dict as a pickle (images as bytes). Unpickling what a stranger sends is running his program, so
-pickles are taken only with `--pickle`, only from this machine, and read by `judge.unpickle`, which runs
+pickles are taken only with `--pickle`, only from this machine, and read by `judge.runtime.unpickle`, which runs
 nothing.
 """
 
@@ -20,12 +20,12 @@ import pickle
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from judge import unpickle
 from judge.errors import InputError
-from judge.given import printable
+from judge.pipeline.validation import printable
 from judge.reward.neutral import Neutral
 from judge.reward.servers import LOOPBACK, Posted, application, run
 from judge.reward.trl import Scoring, metrics
+from judge.runtime import unpickle
 
 Score = Callable[[Any, Iterable[str], Any], tuple[list[float], dict[str, Any]]]
 

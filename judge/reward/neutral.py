@@ -11,7 +11,7 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from statistics import fmean
 
-from judge.reward.core import RewardResult
+from judge.reward.result import RewardResult
 
 RECENT = 1024
 """Scores remembered."""

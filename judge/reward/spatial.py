@@ -2,7 +2,7 @@
 repair.
 
 At pixel (y, x) the penalty is 1 - product over the defects there of (1 - confidence x severity), severity
-being 0.25, 0.5 or 1 (`judge.reward.parts`): 0 where nothing is wrong, 1 where a critical defect is certain.
+being 0.25, 0.5 or 1 (`judge.reward.result`): 0 where nothing is wrong, 1 where a critical defect is certain.
 Trainers with dense advantages take off what lies above the map's mean, so that the sum over the picture stays
 that of the scalar advantage.
 """
@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from judge.errors import InputError
-from judge.regions import box_mask
-from judge.reward.core import RewardResult
-from judge.reward.parts import cost
+from judge.media.regions import box_mask
+from judge.reward.result import RewardResult, cost
 from judge.types import Defect, Severity
 
 if TYPE_CHECKING:

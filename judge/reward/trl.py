@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, Protocol
 
-from judge.reward.core import RewardResult
-from judge.reward.kit import Canary
+from judge.reward.hacking import Canary
+from judge.reward.result import RewardResult
 
 Render = Callable[[str], Any]
 """A completion's text -> the picture it stands for, or None where there is none."""

@@ -22,19 +22,19 @@ import uvicorn
 from rich.console import Console
 from rich.markup import escape
 
-from judge import calibration
 from judge.errors import InputError
-from judge.given import is_address
 from judge.judge import EMBEDDED, Judge
-from judge.rubric_file import known
-from judge.serve.app import build
-from judge.serve.engine import Engine
+from judge.pipeline import calibration
+from judge.pipeline.validation import is_address
+from judge.rubrics.files import known
+from judge.serve.engine.engine import Engine
+from judge.serve.engine.ipc import judges
 from judge.serve.fetch import Fetcher
+from judge.serve.http.app import build
 from judge.serve.keys import Keys
 from judge.serve.log import Log, Relay
 from judge.serve.service import LOOKS, Service
 from judge.serve.settings import Settings, hosts_of
-from judge.serve.wire import judges
 
 GRACE = 30
 """Seconds that requests get to finish after SIGTERM."""

@@ -23,20 +23,20 @@ from difflib import get_close_matches
 from functools import cached_property, partial
 from typing import Any, Self, TypeVar
 
-from judge import heat as heat_maps
-from judge import pairwise
-from judge.agent import Budget, checked_looks, judged, sent
-from judge.asking import MAX_PIXELS, Asking, Card, Case, compared, compared_together, name_of
-from judge.calibration import Calibration
-from judge.errors import InputError
-from judge.given import checked_depth, checked_sample
-from judge.looks import verb_at
-from judge.rows import BadRow
-from judge.rubric import Rubric
-from judge.rubric_file import known
-from judge.serve.engine import Engine, State
+from judge.agent.closer_looks import Budget, checked_looks, judged, sent
+from judge.agent.questions import verb_at
+from judge.errors import Busy, Down, InputError, Late
+from judge.explain import heatmap as heat_maps
+from judge.pipeline import pairwise
+from judge.pipeline.calibration import Calibration
+from judge.pipeline.pipeline import MAX_PIXELS, Asking, compared, compared_together, name_of
+from judge.pipeline.prepared import Card, Case
+from judge.pipeline.rows import BadRow
+from judge.pipeline.validation import checked_depth, checked_sample
+from judge.rubrics.files import known
+from judge.rubrics.rubric import Rubric
+from judge.serve.engine.engine import Engine, State
 from judge.serve.fetch import Fetcher, is_url
-from judge.serve.trouble import Busy, Down, Late
 from judge.types import Comparison, Depth, How, Sample, Verdict
 
 T = TypeVar("T")
@@ -61,9 +61,9 @@ class Wanted:
     rubric: str = "default"
     depth: Depth = "verdict"
     heat: bool = False
-    """Heat maps beside the numbers, see `judge.heat`; a comparison has none."""
+    """Heat maps beside the numbers, see `judge.explain.heatmap`; a comparison has none."""
     looks: int = 0
-    """Closer looks at each picture at most, see `judge.agent`."""
+    """Closer looks at each picture at most, see `judge.agent.closer_looks`."""
     how: How = "pointwise"
     """How two pictures are compared, see `Judge.compare`; one alone is not."""
 
@@ -355,7 +355,7 @@ class Visit:
 
 def _check_film(source: Any) -> None:
     """Raises `MediaError` for a video that would keep a thread for long."""
-    from judge.decoding import opened  # loads FFmpeg
+    from judge.media.decoding import opened  # loads FFmpeg
 
     with opened(source, "video", max_seconds=FILM_SECONDS, max_pixels=FILM_PIXELS):
         pass

@@ -1,4 +1,4 @@
-"""Runs at the start of every interpreter that `judge.backends._torchvision.environment` was handed to: hides
+"""Runs at the start of every interpreter that `judge.backends.torchvision_compat.environment` was handed to: hides
 what cannot be imported, and mends torchvision when it is looked for. Costs nothing where it is not.
 """
 
@@ -27,7 +27,7 @@ class _Mend(importlib.abc.MetaPathFinder):
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
         if fullname == "torchvision":
             sys.meta_path.remove(self)
-            _load("_judge_torchvision", HERE.parent / "_torchvision.py").declare()
+            _load("_judge_torchvision", HERE.parent / "torchvision_compat.py").declare()
 
 
 for _package in os.environ.get("JUDGE_MENDED", "").split(","):

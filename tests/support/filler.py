@@ -1,0 +1,47 @@
+"""A backend that fills any form with seeded random answers and probabilities, as a model would."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from judge.backends.base import Ask, Reply
+from judge.errors import ReplyError
+from judge.rubrics.form import Literal, Text
+
+
+class Filler:
+    name, version, model, revision = "filler", "1", "filler", ""
+    adapter: str | None = None
+    domain = "nothing at all"
+
+    def __init__(self, seed: int = 0, size: int | None = 32, *, brief: bool = True) -> None:
+        self.random, self.size, self.brief = Random(seed), size, brief
+        self.asks: list[Ask] = []
+
+    def choose(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
+        return [self._fill(ask) for ask in asks]
+
+    complete = choose
+
+    def _fill(self, ask: Ask) -> Reply:
+        self.asks.append(ask)
+        text, told, walk = "", dict[str, dict[str, float]](), ask.form.walk()
+        piece = next(walk)
+        while True:
+            answer = ""
+            if isinstance(piece, Literal):
+                text += piece.text
+            elif isinstance(piece, Text):
+                answer = "it is *so* [red]"[: piece.max_chars]
+                text += answer + '"'
+            else:
+                weights = [self.random.random() + 1e-3 for _ in piece.labels]
+                total = sum(weights)
+                told[piece.name] = {r: w / total for r, w in zip(piece.reported, weights, strict=True)}
+                answer = piece.labels[weights.index(max(weights))]
+                text += answer
+            try:
+                piece = walk.send(answer)
+            except StopIteration:
+                return Reply(text, told)
