@@ -144,13 +144,11 @@ def run(
                 if ray is None:
                     tally = judge_all(plan, out, make(), stop_alike=None if keep_going else ALIKE, tick=tick)
                 else:
-                    from judge.batch.command import fleets
+                    from judge.batch.command import cluster_at, fleets
 
                     fleet = fleets()
-                    from judge.runtime.ray_cluster import cluster
-
                     far = fleet.Fleet(make, plan.depth, batch, workers=workers, cpus=cpus, gpus=gpus)
-                    with cluster(ray):
+                    with cluster_at(ray):
                         tally = run_apart(plan, out, make(), far, tick=tick)
         except KeyboardInterrupt:
             typer.echo(f"{out}: stopped; the same command goes on", err=True)

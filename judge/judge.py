@@ -10,20 +10,20 @@ from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from judge.agent.closer_looks import LOOKS, Budget, Told, checked_deadline, checked_looks, in_step, judged
+from judge.agent.closer_looks import LOOKS, Budget, Told, check_deadline, check_looks, in_step, judged
 from judge.agent.questions import Question, Verb, verb_at
-from judge.backends.base import Ask, Reply, Tracer
+from judge.backends.base import Reply, Request, Tracer
 from judge.elements import by_model as listing
 from judge.elements import statements
 from judge.elements.splitting import split
 from judge.errors import BackendError, InputError, ReplyError
 from judge.explain import heatmap as heat_maps
 from judge.pipeline import pairwise
-from judge.pipeline.pipeline import MAX_PIXELS, Asking, compared, compared_together, name_of
-from judge.pipeline.prepared import Card, Case
-from judge.pipeline.validation import check_backend, checked_depth, checked_how, checked_prompt, is_address
+from judge.pipeline.pipeline import MAX_PIXELS, Pipeline, compared, comparison_of_pair, name_of
+from judge.pipeline.prepared import ModelInfo, PreparedSample
+from judge.pipeline.validation import check_backend, check_depth, check_how, check_prompt, is_address
 from judge.rubrics.rubric import Rubric
-from judge.runtime.thread_map import abreast
+from judge.runtime.thread_map import thread_map
 from judge.types import Comparison, Depth, How, Sample, Verdict, Way
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Judge:
         self.rubric.form((), max_defects)  # a bad number is told here, not once a row
         self.model, self.adapter, self.seed = model, adapter, seed
         self.max_defects, self.max_pixels = max_defects, max_pixels
-        self.looks = checked_looks(LOOKS if looks is None else looks)
+        self.looks = check_looks(LOOKS if looks is None else looks)
         self._given, self._options = backend, options
         self.calibration: Calibration | None = None
         if calibration is not False:
@@ -123,11 +123,11 @@ class Judge:
         return loaded
 
     @cached_property
-    def asking(self) -> Asking:
+    def pipeline(self) -> Pipeline:
         """How samples are put to the model and its replies read."""
-        return Asking(
+        return Pipeline(
             rubric=self.rubric,
-            model=lambda: Card.of(self.backend),
+            model=lambda: ModelInfo.of(self.backend),
             seed=self.seed,
             max_defects=self.max_defects,
             max_pixels=self.max_pixels,
@@ -183,7 +183,7 @@ class Judge:
             return self._remote.verdict(given, depth, heat=heat, looks=self._looks_there(looks, deadline))
         spare = self._spare(looks, deadline)
         start = self._clock()
-        case = self.asking.prepare(given, depth, closer=spare.looks > 0)
+        case = self.pipeline.prepare(given, depth, closer=spare.looks > 0)
         return self._judge([case], start, spare, heat=heat)[0]
 
     def many(
@@ -206,7 +206,7 @@ class Judge:
             InputError: `depth` or `batch` is unusable.
             BackendError: the model cannot be loaded.
         """
-        checked_depth(depth)
+        check_depth(depth)
         if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
             raise InputError("batch", batch, "1 or more", "16 is the usual one")
         if self._remote is not None:
@@ -234,13 +234,13 @@ class Judge:
         Raises:
             InputError, BackendError: as for a single verdict; the field is `a` or `b` for a bad picture.
         """
-        checked_how(how)
+        check_how(how)
         shared: dict[str, Any] = {"prompt": prompt, "elements": elements, "reference": reference}
         if self._remote is not None:
             return self._remote.compare(a, b, depth=depth, looks=self.looks, how=self.way(how), **shared)
         start, spare = self._clock(), self._spare(None, None)
         cases = [
-            self.asking.prepare(
+            self.pipeline.prepare(
                 {"id": name, "image": image, **shared}, depth, closer=spare.looks > 0, field=name
             )
             for name, image in (("a", a), ("b", b))
@@ -249,8 +249,8 @@ class Judge:
         a_found, b_found = self._judge(cases, start, spare)
         if not together:
             return compared(a_found, b_found)
-        asks, verb = pairwise.asks(self.rubric, *cases), verb_at(depth)
-        return compared_together(a_found, b_found, asks[0].form, self._replies(asks, verb, False))
+        requests, verb = pairwise.requests(self.rubric, *cases), verb_at(depth)
+        return comparison_of_pair(a_found, b_found, requests[0].form, self._replies(requests, verb, False))
 
     def heated(self, verdict: Verdict, sample: Sample | Mapping[str, Any]) -> Verdict:
         """Add heat maps to a verdict that was given earlier, perhaps by a backend without gradients.
@@ -265,13 +265,13 @@ class Judge:
         """
         if self._remote is not None:
             raise InputError("model", self.model, "a model of this process", "ask the gateway with heat=True")
-        heat_maps.check(self.asking.card)
+        heat_maps.check(self.pipeline.card)
         made = verdict.provenance
         if made.rubric_hash != self.rubric.hash:
             shown = f"{made.rubric} {made.rubric_hash[:8]}"
             mend = "make the judge with the rubric of the verdict"
             raise InputError("verdict", shown, f"one by {self.rubric.name} {self.rubric.hash[:8]}", mend)
-        case = self.asking.prepare(sample, made.depth, keep=False)
+        case = self.pipeline.prepare(sample, made.depth, keep=False)
         if verdict.size not in (None, case.size):
             raise InputError("image", case.size, f"the picture that was judged, {verdict.size}", "pass that")
         return self._heated(case, verdict.model_copy(deep=True))
@@ -280,8 +280,8 @@ class Judge:
         """How `compare` does it. Raises `InputError` for pairs that the model was not made for; of its own
         model a gateway says so when it is asked."""
         if self._remote is None:
-            return self.asking.way(how)
-        return "pairwise" if checked_how(how) == "pairwise" else "pointwise"
+            return self.pipeline.way(how)
+        return "pairwise" if check_how(how) == "pairwise" else "pointwise"
 
     def elements(
         self, prompt: str, *, by: Literal["auto", "rules", "words", "model"] = "auto"
@@ -299,15 +299,15 @@ class Judge:
         """
         if by not in ("auto", "rules", "words", "model"):
             raise InputError("by", by, "auto, rules, words, model", "use one of them")
-        prompt = checked_prompt(prompt, True, [])
+        prompt = check_prompt(prompt, True, [])
         if by == "words":
             from judge.elements.atomic import atoms
 
             return atoms(prompt)
-        if by == "model" or (by == "auto" and self._remote is None and not self.asking.card.brief):
+        if by == "model" or (by == "auto" and self._remote is None and not self.pipeline.card.brief):
             if self._remote is not None:
                 raise InputError("by", by, "rules or words behind a gateway", "use one of them")
-            asked = listing.ask(prompt, seed=self.seed)
+            asked = listing.request_elements(prompt, seed=self.seed)
             return listing.read(asked, self._replies([asked], "complete", False)[0])
         return statements.of(split(prompt))
 
@@ -316,25 +316,25 @@ class Judge:
         self.backend  # noqa: B018 - loaded once, for both
         other = copy(self)
         other.seed = seed
-        other.__dict__.pop("asking", None)
+        other.__dict__.pop("pipeline", None)
         return other
 
     def unscored(self, reason: str, *, id: str = "", depth: Depth = "verdict") -> Verdict:
         """A verdict without numbers, for a sample that this judge could not be asked about."""
         if self._remote is not None:
             return self._remote.unscored(reason, id=id, depth=depth)
-        return self.asking.unscored(reason, id=id, depth=depth)
+        return self.pipeline.unscored(reason, id=id, depth=depth)
 
     def _looks_there(self, looks: int | None, deadline: float | None) -> int:
         """Closer looks that a gateway is asked for; time it takes by its own deadline."""
         if deadline is not None:
             raise InputError("deadline", deadline, "none with a gateway, which has its own", "leave it out")
-        return self.looks if looks is None else checked_looks(looks)
+        return self.looks if looks is None else check_looks(looks)
 
     def _spare(self, looks: int | None, deadline: float | None) -> Budget:
         """What each picture may have beyond its first look; `until` counts from the start of its batch."""
-        looks = self.looks if looks is None else checked_looks(looks)
-        return Budget(looks, checked_deadline(deadline), self._clock)
+        looks = self.looks if looks is None else check_looks(looks)
+        return Budget(looks, check_deadline(deadline), self._clock)
 
     def _many(
         self,
@@ -349,23 +349,23 @@ class Judge:
         while group := list(islice(samples, batch)):
             start = self._clock()
             prepare = partial(self._case_or_reason, depth=depth, closer=closer)
-            drafts = list(abreast(prepare, group, len(group)))
-            cases = [draft for draft in drafts if isinstance(draft, Case)]
+            drafts = list(thread_map(prepare, group, len(group)))
+            cases = [draft for draft in drafts if isinstance(draft, PreparedSample)]
             verdicts = iter(self._judge(cases, start, spare, forgiving=True, heat=heat) if cases else [])
             for draft in drafts:
                 yield draft if isinstance(draft, Verdict) else next(verdicts)
 
     def _case_or_reason(
         self, given: Sample | Mapping[str, Any], depth: Depth, closer: bool
-    ) -> Case | Verdict:
+    ) -> PreparedSample | Verdict:
         try:
-            return self.asking.prepare(given, depth, keep=False, closer=closer)
+            return self.pipeline.prepare(given, depth, keep=False, closer=closer)
         except InputError as error:
             return self.unscored(str(error), id=name_of(given), depth=depth)
 
     def _judge(
         self,
-        cases: list[Case],
+        cases: list[PreparedSample],
         start: float,
         spare: Budget,
         *,
@@ -373,9 +373,9 @@ class Judge:
         heat: bool = False,
     ) -> list[Verdict]:
         if heat:
-            heat_maps.check(self.asking.card)
+            heat_maps.check(self.pipeline.card)
         budgets = [replace(spare, until=start + spare.until) for _ in cases]
-        programs = [judged(self.asking, case, own) for case, own in zip(cases, budgets, strict=True)]
+        programs = [judged(self.pipeline, case, own) for case, own in zip(cases, budgets, strict=True)]
         since = start
 
         def put(questions: list[Question]) -> list[Told]:
@@ -391,17 +391,17 @@ class Judge:
             verdicts = [self._heated(case, verdict, forgiving) for case, verdict in pairs]
         return verdicts
 
-    def _heated(self, case: Case, verdict: Verdict, forgiving: bool = False) -> Verdict:
-        asks, start = heat_maps.questions(self.asking, case, verdict), self._clock()
+    def _heated(self, case: PreparedSample, verdict: Verdict, forgiving: bool = False) -> Verdict:
+        requests, start = heat_maps.questions(self.pipeline, case, verdict), self._clock()
         assert isinstance(self.backend, Tracer)
         told: Sequence[Rasters | ReplyError]
         try:
-            told = self.backend.trace(asks)
+            told = self.backend.trace(requests)
         except BackendError as error:
             if not forgiving:
                 raise
             told = [ReplyError(str(error))]
-        found = heat_maps.with_heat(self.asking, verdict, told)
+        found = heat_maps.with_heat(self.pipeline, verdict, told)
         found.provenance.milliseconds += (self._clock() - start) * 1000
         return found
 
@@ -410,22 +410,24 @@ class Judge:
         replies: dict[int, Reply | ReplyError] = {}
         for verb in ("choose", "complete"):
             some = [n for n, question in enumerate(questions) if question.verb == verb]
-            asks = [questions[n].ask for n in some]
-            replies.update(zip(some, self._replies(asks, verb, forgiving) if asks else (), strict=True))
+            requests = [questions[n].request for n in some]
+            replies.update(
+                zip(some, self._replies(requests, verb, forgiving) if requests else (), strict=True)
+            )
         return [replies[n] for n in range(len(questions))]
 
-    def _replies(self, asks: list[Ask], verb: Verb, forgiving: bool) -> Sequence[Reply | ReplyError]:
+    def _replies(self, requests: list[Request], verb: Verb, forgiving: bool) -> Sequence[Reply | ReplyError]:
         try:
-            replies = self.backend.choose(asks) if verb == "choose" else self.backend.complete(asks)
+            replies = self.backend.choose(requests) if verb == "choose" else self.backend.complete(requests)
         except BackendError as error:
             if not forgiving:
                 raise
-            if len(asks) == 1:
+            if len(requests) == 1:
                 return [ReplyError(str(error))]
             # One row that does not fit into memory must not take the others of its batch with it.
-            return [reply for ask in asks for reply in self._replies([ask], verb, forgiving)]
-        if len(replies) != len(asks):
+            return [reply for request in requests for reply in self._replies([request], verb, forgiving)]
+        if len(replies) != len(requests):
             raise BackendError(
-                f"backend {self.backend.name}: {len(replies)} replies to {len(asks)} questions"
+                f"backend {self.backend.name}: {len(replies)} replies to {len(requests)} questions"
             )
         return replies

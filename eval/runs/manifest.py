@@ -17,7 +17,7 @@ from eval.runs.records import FORMAT, MANIFEST, RESULTS, Manifest, read_manifest
 from eval.suites.base import Item
 from judge.batch.scoring import asked_as
 from judge.errors import InputError
-from judge.pipeline.prepared import Card
+from judge.pipeline.prepared import ModelInfo
 from judge.runtime.version import __version__
 
 PARTS = "parts"
@@ -96,7 +96,7 @@ def of_model(judge: Judging) -> Manifest:
         "loaded": {
             "model": backend.model,
             "revision": backend.revision,
-            "adapter": Card.of(backend).under(judge.rubric.name).adapter or None,
+            "adapter": ModelInfo.of(backend).under(judge.rubric.name).adapter or None,
             "backend": backend.name,
             "backend_version": backend.version,
         }

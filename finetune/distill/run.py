@@ -260,7 +260,7 @@ def _labels(prepared: Prepared, path: Path, adapter: str | None) -> list[teacher
 def _tuned(prepared: Prepared, said: Sequence[teacher.Label], out: Path) -> Path:
     """The teacher's adapter after a round on what people said and on what it said itself."""
     from finetune.lora.config import Adapter, Base, Losses, Training
-    from finetune.lora.config import Config as Tuning
+    from finetune.lora.config import Config as AdapterInfo
     from finetune.lora.config import Data as Rows
     from finetune.lora.run import run as tune
 
@@ -290,7 +290,7 @@ def _tuned(prepared: Prepared, said: Sequence[teacher.Label], out: Path) -> Path
             )
         )  # fmt: skip
     tune(
-        Tuning(
+        AdapterInfo(
             name=f"{config.name}-tuned",
             seed=config.seed,
             model=Base(base=config.teacher.model, adapter=_adapter(config, prepared.rubric)),

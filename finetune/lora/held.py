@@ -11,9 +11,9 @@ from eval.suites.base import Row
 from finetune.lora.base import Checked
 from finetune.lora.config import Held
 from finetune.lora.targets import read
-from judge.backends.base import Ask
+from judge.backends.base import Request
 from judge.backends.decoding import walker
-from judge.backends.decoding.tokens import Habits, Wording
+from judge.backends.decoding.tokens import PhraseCache, Wording
 from judge.backends.transformers.backend import Transformers
 from judge.errors import InputError, ReplyError
 from judge.judge import Judge
@@ -37,7 +37,7 @@ class Live(Transformers):
         self.adapter, self.revision = "in training", ""
         self._model = model.get_base_model() if hasattr(model, "get_base_model") else model
         self._processor, self.wording = processor, Wording(processor)
-        self._habits = Habits(map(self.wording.plain, base.phrases))
+        self._habits = PhraseCache(map(self.wording.plain, base.phrases))
         self._texts = lru_cache(maxsize=64)(self._text)
 
     @property
@@ -45,13 +45,13 @@ class Live(Transformers):
         """The model is told the time between the frames of a video in numbers, not only in words."""
         return "second_per_grid_ts" in signature(self._model.forward).parameters
 
-    def encoded(self, ask: Ask) -> walker.Row:
+    def encoded(self, request: Request) -> walker.Row:
         """A question as this backend would feed it: tokens up to the answer, and the patches of its pictures.
 
         Raises:
             InputError: the model cannot take its pictures or videos.
         """
-        (row,) = self._rows([ask], lambda ask: walker.read(ask.form, self.wording))
+        (row,) = self._rows([request], lambda request: walker.read(request.form, self.wording))
         if isinstance(row, ReplyError):
             raise InputError("image", "this one", "pictures that the model can be shown", str(row))
         return row

@@ -22,8 +22,8 @@ from finetune.lora.held import Live
 from finetune.lora.losses import bell, opinion_shares
 from finetune.lora.targets import School, Target
 from judge.backends.decoding.walker import Sight, sights
-from judge.pipeline.pipeline import Asking
-from judge.pipeline.prepared import Card
+from judge.pipeline.pipeline import Pipeline
+from judge.pipeline.prepared import ModelInfo
 from judge.rubrics.form import CORNERS, Segment
 from judge.rubrics.rubric import SCALE, Rubric
 from judge.types import Depth
@@ -69,15 +69,15 @@ class Writer:
         Raises:
             MediaError: the picture or video cannot be read.
         """
-        asking = Asking(rubric, lambda: Card.of(self.backend), max_pixels=self.max_pixels)
+        pipeline = Pipeline(rubric, lambda: ModelInfo.of(self.backend), max_pixels=self.max_pixels)
         elements = list(target.elements) if rubric.elements else None
         sample = target.item.asked().model_copy(update={"elements": elements})
-        ask = asking.prepare(sample, depth, keep=False, field=f"{target.item.id}: image").ask
-        encoded = self.backend.encoded(ask)
+        request = pipeline.prepare(sample, depth, keep=False, field=f"{target.item.id}: image").request
+        encoded = self.backend.encoded(request)
         shown = {field.name: getattr(encoded, field.name) for field in fields(Sight)}
         row = Row(list(encoded.prompt), 0, target, **shown)
-        values = {name: target.values[name] for name, _ in ask.form.root.members}
-        for segment in ask.form.segments(values):
+        values = {name: target.values[name] for name, _ in request.form.root.members}
+        for segment in request.form.segments(values):
             self._write(row, segment, depth)
         row.hard[row.answer] = self.end, self.weights.literals
         row.ids.append(self.end)

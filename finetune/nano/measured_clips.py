@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from judge.backends.base import Film
+from judge.backends.base import VideoInput
 from judge.evidence import motion
 from judge.media import video
 from judge.scenes.clips import ClipFacts, draw_clip
@@ -20,7 +20,7 @@ class Measured:
 
     facts: ClipFacts
     measured: dict[str, float]
-    film: Film | None
+    film: VideoInput | None
     """None where it is not kept."""
 
 
@@ -38,5 +38,5 @@ def measured(seed: int, *, frames: int | None = None, pictures: bool = True) -> 
     clip = draw_clip(seed, frames=frames)
     data = encode(clip.frames, clip.size, clip.facts.rate, crf=Random(seed).randint(14, 28))
     seen = video.load(data, side=SIDE, shown=video.FEW)
-    film = Film(seen.frames, seen.times, seen.duration) if pictures else None
+    film = VideoInput(seen.frames, seen.times, seen.duration) if pictures else None
     return Measured(clip.facts, motion.measure(seen), film)

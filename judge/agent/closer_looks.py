@@ -43,8 +43,8 @@ from judge.types import Box, Defect, Element, Look, Verdict
 
 if TYPE_CHECKING:
     from judge.backends.base import Reply
-    from judge.pipeline.pipeline import Asking
-    from judge.pipeline.prepared import Case
+    from judge.pipeline.pipeline import Pipeline
+    from judge.pipeline.prepared import PreparedSample
     from judge.rubrics.rubric import Scale
 
 LOOKS = 0
@@ -85,7 +85,7 @@ Rounds = Generator[list[Question], list[Told], Verdict]
 Replies = Generator[list[Question], list[Told], list["Answer | None"]]
 
 
-def checked_looks(looks: int) -> int:
+def check_looks(looks: int) -> int:
     """Raises `InputError`."""
     if isinstance(looks, bool) or not isinstance(looks, int) or not 0 <= looks <= MOST:
         raise InputError(
@@ -94,7 +94,7 @@ def checked_looks(looks: int) -> int:
     return looks
 
 
-def checked_deadline(seconds: float | None) -> float:
+def check_deadline(seconds: float | None) -> float:
     """Seconds, infinite for None. Raises `InputError`."""
     if seconds is None:
         return math.inf
@@ -124,7 +124,7 @@ class Budget:
         self.pace = max(self.pace, milliseconds / 1000)
 
 
-def judged(asking: Asking, case: Case, budget: Budget) -> Rounds:
+def judged(pipeline: Pipeline, case: PreparedSample, budget: Budget) -> Rounds:
     """Judge one case; see the module's docstring.
 
     Yields:
@@ -134,18 +134,18 @@ def judged(asking: Asking, case: Case, budget: Budget) -> Rounds:
         The verdict; `trace` holds the looks after the first, its milliseconds are those of all of them.
     """
     whole = (0.0, 0.0, float(case.size[0]), float(case.size[1]))
-    [(reply, milliseconds)] = yield [Question(verb_at(case.depth), case.ask, whole, "")]
-    verdict = asking.unscaled(case, reply, milliseconds)
+    [(reply, milliseconds)] = yield [Question(verb_at(case.depth), case.request, whole, "")]
+    verdict = pipeline.unscaled(case, reply, milliseconds)
     if verdict.status == "unscored" or case.original is None or not budget.looks:
-        return asking.scaled(verdict)
+        return pipeline.scaled(verdict)
     budget.note(milliseconds)
-    closer = _Closer(asking, case, verdict, budget)
+    closer = _Closer(pipeline, case, verdict, budget)
     yield from closer.check_parts(whole)
     yield from closer.check_elements(whole)
-    if case.depth == "verdict" and structural(asking.rubric) is not None:
+    if case.depth == "verdict" and structural(pipeline.rubric) is not None:
         yield from closer.check_defects(whole)
         yield from closer.search()
-    return asking.scaled(closer.concluded())
+    return pipeline.scaled(closer.concluded())
 
 
 def in_step(programs: Sequence[Rounds], put: Callable[[list[Question]], list[Told]]) -> list[Verdict]:
@@ -201,9 +201,9 @@ class _Finding:
 class _Closer:
     """The looks at one picture after the first."""
 
-    def __init__(self, asking: Asking, case: Case, verdict: Verdict, budget: Budget) -> None:
-        self.asking, self.case, self.verdict, self.budget = asking, case, verdict, budget
-        self.questions = Questions(asking, case)
+    def __init__(self, pipeline: Pipeline, case: PreparedSample, verdict: Verdict, budget: Budget) -> None:
+        self.pipeline, self.case, self.verdict, self.budget = pipeline, case, verdict, budget
+        self.questions = Questions(pipeline, case)
         self.elements, self.defects = list(verdict.elements), list(verdict.defects)
         self.floors: list[dict[str, list[float]]] = []
         """Dimensions' distributions in the parts where something new was found."""
@@ -214,8 +214,8 @@ class _Closer:
     def check_parts(self, whole: Box) -> Replies:
         """Look at the parts that dimensions are about, each by itself."""
         dimensions: dict[str, list[Scale]] = {}
-        for dimension in self.asking.rubric.dimensions:
-            if dimension.part and not self.asking.card.brief:
+        for dimension in self.pipeline.rubric.dimensions:
+            if dimension.part and not self.pipeline.card.brief:
                 dimensions.setdefault(dimension.part, []).append(dimension)
         answers = yield from self._look([self.questions.where(part) for part in dimensions])
         found = {
@@ -226,7 +226,7 @@ class _Closer:
         asked = [self.questions.apart(part, dimensions[part], box) for part, box in found.items()]
         for answer in (yield from self._look(asked)):
             if answer:
-                self.apart |= answer.scales(self.asking.rubric)
+                self.apart |= answer.scales(self.pipeline.rubric)
         return answers
 
     def _box(self, answer: Answer, whole: Box) -> Box | None:
@@ -307,7 +307,7 @@ class _Closer:
         for one, part, answer in zip(findings, parts, answers, strict=True):
             again = _at(one.last.box, self._found(answer, part)) if answer else None
             if answer and again:
-                one.seen(again, answer.scales(self.asking.rubric))
+                one.seen(again, answer.scales(self.pipeline.rubric))
             else:
                 one.misses += 1
         return answers
@@ -331,7 +331,7 @@ class _Closer:
     def _found(self, answer: Answer, part: Box) -> list[Defect]:
         """The artifacts that a look at a part has found, in pixels of the whole."""
         size = (round(part[2] - part[0]), round(part[3] - part[1]))
-        found = defects_of(answer, self.asking.rubric, size)
+        found = defects_of(answer, self.pipeline.rubric, size)
         return [
             defect.model_copy(update={"box": regions.shifted(defect.box, part[0], part[1])})
             for defect in found
@@ -342,21 +342,21 @@ class _Closer:
         """The verdict after all looks."""
         if not self.trace:
             return self.verdict
-        limit = self.asking.max_defects
+        limit = self.pipeline.max_defects
         if limit is None:
-            limit = self.asking.rubric.defects.max if self.asking.rubric.defects else 0
+            limit = self.pipeline.rubric.defects.max if self.pipeline.rubric.defects else 0
         changed = {
             "elements": self.elements,
             "defects": _fused(self.defects)[:limit],
             "trace": self.trace,
-            **rescored(self.verdict, self.elements, self.floors, self.asking.rubric, self.apart),
+            **rescored(self.verdict, self.elements, self.floors, self.pipeline.rubric, self.apart),
         }
         made = self.verdict.provenance
         notes = [*made.notes, *([BY_RULE] if "score" in changed else [])]
         spent = made.milliseconds + sum(look.milliseconds for look in self.trace)
         changed["provenance"] = made.model_copy(update={"milliseconds": spent, "notes": notes})
         after = self.verdict.model_copy(update=changed)
-        after.explanation = explained_anew(self.verdict, after, self.asking.rubric, self.case.facts)
+        after.explanation = explained_anew(self.verdict, after, self.pipeline.rubric, self.case.facts)
         return after
 
 
@@ -365,7 +365,7 @@ def _read(question: Question, reply: Reply | ReplyError) -> Answer | None:
     if isinstance(reply, ReplyError):
         return None
     try:
-        answer = Answer(question.ask.form, reply)
+        answer = Answer(question.request.form, reply)
         _said(answer)
     except ReplyError:
         return None

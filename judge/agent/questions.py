@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
-from judge.backends.base import Ask
+from judge.backends.base import Request
 from judge.media import image as media
 from judge.rubrics.form import Box as Corners
 from judge.rubrics.form import Choice, Form, Object
@@ -25,8 +25,8 @@ from judge.rubrics.templates import PART_PROMPT, template
 from judge.types import Box, Depth
 
 if TYPE_CHECKING:
-    from judge.pipeline.pipeline import Asking
-    from judge.pipeline.prepared import Case
+    from judge.pipeline.pipeline import Pipeline
+    from judge.pipeline.prepared import PreparedSample
 
 Verb = Literal["choose", "complete"]
 
@@ -52,7 +52,7 @@ class Question:
     """One thing put to the model."""
 
     verb: Verb
-    ask: Ask
+    request: Request
     region: Box
     """The part shown, in pixels of the original."""
     text: str
@@ -62,39 +62,39 @@ class Question:
 class Questions:
     """Writes questions about parts of one picture."""
 
-    def __init__(self, asking: Asking, case: Case) -> None:
+    def __init__(self, pipeline: Pipeline, case: PreparedSample) -> None:
         if case.original is None:
             raise ValueError("looks need the original picture")
-        self.asking, self.case, self.picture = asking, case, case.original
+        self.pipeline, self.case, self.picture = pipeline, case, case.original
 
     @property
     def side(self) -> int:
         """Side in pixels of the square that the model sees in full detail."""
-        return self.asking.card.size or math.isqrt(self.asking.max_pixels)
+        return self.pipeline.card.size or math.isqrt(self.pipeline.max_pixels)
 
     def seen(self) -> Image.Image:
         """The whole picture as the model is shown it."""
         whole = media.Picture(self.picture, *self.picture.size)
-        return media.fit(whole, side=self.asking.card.size, max_pixels=self.asking.max_pixels)[0]
+        return media.fit(whole, side=self.pipeline.card.size, max_pixels=self.pipeline.max_pixels)[0]
 
     def elements(self, names: Sequence[str], region: Box) -> Question:
         """Whether elements of the prompt are in a part; read in one pass, nothing is written."""
-        whole = self.asking.rubric.form(names)
+        whole = self.pipeline.rubric.form(names)
         form = Form(Object(tuple(m for m in whole.root.members if m[0] == "elements")))
-        ask = self._ask(region, form, self._messages(names))
-        return Question("choose", ask, region, "; ".join(names))
+        request = self._ask(region, form, self._messages(names))
+        return Question("choose", request, region, "; ".join(names))
 
     def damage(self, region: Box) -> Question:
         """What is broken in a part, whatever the prompt says. The rubric must name artifacts."""
-        rubric = structural(self.asking.rubric) or self.asking.rubric
+        rubric = structural(self.pipeline.rubric) or self.pipeline.rubric
         asked = [a.name for a in rubric.attributes] + ["defects"] + [d.name for d in rubric.dimensions]
-        members = rubric.form((), self.asking.max_defects).root.members
+        members = rubric.form((), self.pipeline.max_defects).root.members
         form = Form(Object(tuple(m for m in members if m[0] in asked)))
-        name = LOOK.format(self.asking.rubric.name)
-        ask = self._ask(region, form, self._messages(()))
-        if name in self.asking.card.tunings:
-            ask.rubric = name
-        return Question("complete", ask, region, "what is broken here?")
+        name = LOOK.format(self.pipeline.rubric.name)
+        request = self._ask(region, form, self._messages(()))
+        if name in self.pipeline.card.tunings:
+            request.rubric = name
+        return Question("complete", request, region, "what is broken here?")
 
     def where(self, part: str) -> Question:
         """Where the picture shows something, if it does."""
@@ -105,27 +105,27 @@ class Questions:
     def apart(self, part: str, dimensions: Sequence[Scale], region: Box) -> Question:
         """How good a part is by itself, in some dimensions; read in one pass."""
         form = Form(Object(tuple((d.name, Choice(f"dimensions.{d.name}", SCALE)) for d in dimensions)))
-        ask = self._ask(region, form, self._about(part, dimensions))
-        return Question("choose", ask, region, f"how good is {part}?")
+        request = self._ask(region, form, self._about(part, dimensions))
+        return Question("choose", request, region, f"how good is {part}?")
 
-    def _ask(self, region: Box, form: Form, messages: list[dict[str, Any]]) -> Ask:
+    def _ask(self, region: Box, form: Form, messages: list[dict[str, Any]]) -> Request:
         cut = cropped(self.picture, region)
         part = media.Picture(cut, *cut.size)
-        seen, _ = media.fit(part, side=self.asking.card.size, max_pixels=self.asking.max_pixels)
-        return Ask(
+        seen, _ = media.fit(part, side=self.pipeline.card.size, max_pixels=self.pipeline.max_pixels)
+        return Request(
             images=[seen],
             messages=messages,
             form=form,
-            rubric=self.asking.rubric.name,
-            seed=self.asking.seed,
+            rubric=self.pipeline.rubric.name,
+            seed=self.pipeline.seed,
         )
 
     def _messages(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        rubric, prompt = self.asking.rubric, self.case.prompt
-        if self.asking.card.brief:
+        rubric, prompt = self.pipeline.rubric, self.case.prompt
+        if self.pipeline.card.brief:
             told = (prompt if names else PART_PROMPT) if rubric.needs_prompt else ""
             return rubric.messages(told, names, brief=True)
-        limit = self.asking.max_defects
+        limit = self.pipeline.max_defects
         if limit is None:
             limit = rubric.defects.max if rubric.defects else 0
         text = template("look").render(
@@ -134,7 +134,7 @@ class Questions:
         return _turn(text)
 
     def _about(self, part: str, dimensions: Sequence[Scale] = ()) -> list[dict[str, Any]]:
-        return _turn(template("part").render(rubric=self.asking.rubric, part=part, dimensions=dimensions))
+        return _turn(template("part").render(rubric=self.pipeline.rubric, part=part, dimensions=dimensions))
 
 
 def _turn(text: str) -> list[dict[str, Any]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from judge.backends import student
-from judge.backends.base import Ask, Backend, Reply, Stream
+from judge.backends.base import Backend, Reply, Request, Stream
 from judge.errors import InputError
 
-__all__ = ["Ask", "Backend", "Reply", "Stream", "load"]
+__all__ = ["Request", "Backend", "Reply", "Stream", "load"]
 
 
 def load(

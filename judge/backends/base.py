@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Film:
+class VideoInput:
     """A video as a model sees it."""
 
     frames: list[Image]
@@ -29,7 +29,7 @@ class Film:
 
 
 @dataclass
-class Ask:
+class Request:
     """One form to fill."""
 
     images: list[Image]
@@ -37,7 +37,7 @@ class Ask:
     messages: list[dict[str, Any]]
     """Chat messages; their text is content, whatever it looks like."""
     form: Form
-    films: list[Film] = field(default_factory=list)
+    films: list[VideoInput] = field(default_factory=list)
     """Videos, in the order of the video parts of `messages`; for backends that take them."""
     rubric: str = ""
     """Name of the rubric that asks, for a model that has adapters for some."""
@@ -66,17 +66,17 @@ Rasters = list[list["NDArray[np.float32]"]]
 
 
 @dataclass
-class Traced:
+class TraceRequest:
     """A filled form, and the numbers in it that are to be traced back to the pictures."""
 
-    ask: Ask
+    request: Request
     values: dict[str, Any] | None
     """What stands in the form, as in `Form.render`; None: it is read as `choose` reads it."""
     targets: list[Target]
 
 
 @dataclass(frozen=True)
-class Tuning:
+class AdapterInfo:
     """What a model says of itself under a rubric that it has an adapter for."""
 
     adapter: str
@@ -88,7 +88,7 @@ class Backend(Protocol):
     """A model that fills forms. Rows are independent: one that fails comes back as a `ReplyError` in its
     place, and no row's answer depends on the others. `BackendError` is raised when the model cannot run.
 
-    A backend that picks an adapter by `Ask.rubric` also has `tunings`, a mapping of rubric names to `Tuning`.
+    A backend that picks an adapter by `Request.rubric` also has `tunings`, a mapping of rubric names to `AdapterInfo`.
     One that takes videos as such has `films`, true; others are shown their frames as pictures. One that reads
     no words has `wordless`, true: it gets no messages, and nothing is measured for it.
     """
@@ -106,7 +106,7 @@ class Backend(Protocol):
     size: int | None
     """Side in pixels of the square the model sees; None: any shape up to its own pixel limit."""
 
-    def choose(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
+    def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
         """Read the labels' probabilities at every blank in one forward pass, generating nothing.
 
         Forms must hold choice blanks only (`form.at_depth("score")`). Each blank is read with the first
@@ -114,7 +114,7 @@ class Backend(Protocol):
         """
         ...
 
-    def complete(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
+    def complete(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
         """Fill the whole form from left to right under its grammar, the likeliest label at each choice."""
         ...
 
@@ -123,7 +123,7 @@ class Backend(Protocol):
 class Tracer(Protocol):
     """A backend that can tell which parts of the pictures its numbers come from: one with gradients."""
 
-    def trace(self, asks: Sequence[Traced]) -> list[Rasters | ReplyError]:
+    def trace(self, requests: Sequence[TraceRequest]) -> list[Rasters | ReplyError]:
         """Relevance of each patch for each target: how much, to first order, the number would change if the
         patch looked like the mean of all patches."""
         ...
@@ -138,7 +138,7 @@ class Stream(Protocol):
     pending: int
     """Keys submitted and neither returned nor aborted."""
 
-    def submit(self, key: str, verb: Literal["choose", "complete"], ask: Ask) -> None:
+    def submit(self, key: str, verb: Literal["choose", "complete"], request: Request) -> None:
         """Take a form in; `key` names it until `step` returns it. Raises `InputError` for a key in use."""
         ...
 

@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
-from judge.backends.base import Tuning
+from judge.backends.base import AdapterInfo
 from judge.errors import BackendError
 
 EMBEDDED = Path(str(files("judge"))) / "assets" / "nano"
@@ -85,9 +85,9 @@ class Folder:
         return [a.place for a in (self.adapter, *self.own.values()) if a is not None]
 
     @property
-    def tunings(self) -> dict[str, Tuning]:
+    def tunings(self) -> dict[str, AdapterInfo]:
         """What the model says of itself under the rubrics that it has adapters for."""
-        return {rubric: Tuning(own.name, own.domain or self.domain) for rubric, own in self.own.items()}
+        return {rubric: AdapterInfo(own.name, own.domain or self.domain) for rubric, own in self.own.items()}
 
 
 def _described(place: Path) -> Adapter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from judge.backends.base import Ask, Reply
+from judge.backends.base import Reply, Request
 from judge.errors import BackendError, ReplyError
 from judge.rubrics.form import dumps
 
@@ -39,18 +39,18 @@ class Scripted:
         films: bool = False,
     ) -> None:
         self.replies = list(replies)
-        self.asks: list[Ask] = []
+        self.requests: list[Request] = []
         self.brief, self.size, self.films = brief, size, films
 
-    def choose(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
-        return [self._next(ask) for ask in asks]
+    def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
+        return [self._next(request) for request in requests]
 
     complete = choose
 
-    def _next(self, ask: Ask) -> Reply | ReplyError:
-        self.asks.append(ask)
+    def _next(self, request: Request) -> Reply | ReplyError:
+        self.requests.append(request)
         if not self.replies:
-            raise BackendError(f"scripted: asked {len(self.asks)} times, but no reply is left")
+            raise BackendError(f"scripted: asked {len(self.requests)} times, but no reply is left")
         reply = self.replies.pop(0)
         match reply:
             case Reply() | ReplyError():
@@ -58,13 +58,13 @@ class Scripted:
             case Exception():
                 raise reply
         text = reply if isinstance(reply, str) else dumps(reply)
-        return Reply(text, _certain(ask, text))
+        return Reply(text, _certain(request, text))
 
 
-def _certain(ask: Ask, text: str) -> dict[str, dict[str, float]]:
+def _certain(request: Request, text: str) -> dict[str, dict[str, float]]:
     """Probability 1 for every label that stands in the text; nothing where the text does not fit."""
     try:
-        segments = ask.form.segments(ask.form.parse(text))
+        segments = request.form.segments(request.form.parse(text))
     except ReplyError:
         return {}
     certain = {}

@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from judge.backends.base import Ask, Reply
+from judge.backends.base import Reply, Request
 from judge.errors import BackendError, InputError, ReplyError
 from judge.rubrics.form import Choice, Form, Literal
-from judge.runtime.thread_map import abreast
+from judge.runtime.thread_map import thread_map
 from judge.types import Model
 
 EMBEDDED = "embedded-student"
@@ -141,24 +141,26 @@ class Student:
         self.revision = hashlib.sha256(weights).hexdigest()[:16]
         self.domain = self.plan.domain
 
-    def choose(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
-        for ask in asks:
-            self._check(ask.form)
+    def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
+        for request in requests:
+            self._check(request.form)
         return [
-            reply for n in range(0, len(asks), TOGETHER) for reply in self._answered(asks[n : n + TOGETHER])
+            reply
+            for n in range(0, len(requests), TOGETHER)
+            for reply in self._answered(requests[n : n + TOGETHER])
         ]
 
-    def complete(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
+    def complete(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
         """Raises `InputError`: a student writes nothing."""
         raise InputError("depth", "verdict", "score", "a student writes no words: ask it at depth score")
 
-    def _answered(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
-        views = abreast(self._views, [ask.images[0] for ask in asks], len(asks))
+    def _answered(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
+        views = thread_map(self._views, [request.images[0] for request in requests], len(requests))
         whole, patches = zip(*views, strict=True)
         given = {"whole": np.stack(whole), "patches": np.stack(patches)}
         [probabilities] = self._session.run(None, given)
         told = [self.plan.told(row) for row in probabilities]
-        return [Reply(likeliest(ask.form, one), one) for ask, one in zip(asks, told, strict=True)]
+        return [Reply(likeliest(request.form, one), one) for request, one in zip(requests, told, strict=True)]
 
     def _views(self, picture: Image.Image) -> tuple[Pixels, Pixels]:
         return self.plan.reduced(picture), self.plan.patches(np.asarray(picture))

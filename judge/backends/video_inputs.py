@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from judge.backends.base import Film
+from judge.backends.base import VideoInput
 from judge.errors import ReplyError
 
 PER_SECOND = 1000
@@ -28,7 +28,7 @@ class Reel:
     """Of vLLM; transformers' `VideoMetadata` has the same members but `do_sample_frames`."""
 
 
-def reel(film: Film, processor: Any, side: int | None) -> Reel:
+def reel(film: VideoInput, processor: Any, side: int | None) -> Reel:
     """Prepare a film.
 
     Args:
@@ -66,7 +66,7 @@ def reel(film: Film, processor: Any, side: int | None) -> Reel:
     )
 
 
-def _fitted(film: Film, video: Any) -> list[Any]:
+def _fitted(film: VideoInput, video: Any) -> list[Any]:
     """The frames at the nearest size of whole patches within the processor's limit for the whole film."""
     from PIL import Image
     from qwen_vl_utils import smart_resize

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -54,15 +54,24 @@ def run(
     judging: Judging
     if ray is None:
         given = Shard(source, i, n, batch)
-        judging, here = Here(judge, depth, batch, pixels), nullcontext()
+        judging = Here(judge, depth, batch, pixels)
     else:
         fleet = fleets()
         judging = fleet.Fleet(make, depth, batch, pixels, workers, cpus, gpus)
-        from judge.runtime.ray_cluster import cluster
-
-        here = cluster(ray)
-    with here:
+    with cluster_at(ray):
         return score(given, out, judging, asked, layout=layout, total=total, tick=told(out))
+
+
+@contextmanager
+def cluster_at(ray: str | None) -> Iterator[None]:
+    """Be a driver of the cluster at an address for as long as the block runs; of none for None."""
+    if ray is None:
+        yield
+        return
+    from judge.runtime.ray_cluster import cluster
+
+    with cluster(ray):
+        yield
 
 
 def fleets() -> Any:

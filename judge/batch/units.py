@@ -174,7 +174,7 @@ def _fetched(row: Row, source: Source) -> Row:
 
 def by_pixels(judge: Any, samples: Iterable[Sample], batch: int, pixels: int) -> Iterator[list[Sample]]:
     """Neighbouring samples whose pictures, as the model sees them, have at most so many pixels together."""
-    card, most = judge.asking.card, judge.max_pixels
+    card, most = judge.pipeline.card, judge.max_pixels
     group, held = list[Sample](), 0
     for one in samples:
         seen = card.size**2 if card.size else min(most, _pixels_of(one.image))

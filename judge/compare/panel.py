@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from judge.errors import InputError
 from judge.media import regions
-from judge.pipeline.validation import checked_depth, checked_sample
+from judge.pipeline.validation import check_depth, check_sample
 from judge.types import (
     Attribute,
     Box,
@@ -119,7 +119,7 @@ class Panel:
         given = {"id": id, "image": image, "prompt": prompt, "elements": elements, "reference": reference}
         verdicts = []
         for judge, turn in zip(self.judges, self._turns, strict=True):
-            asked = self._turned(checked_sample(given), turn)
+            asked = self._turned(check_sample(given), turn)
             verdicts.append(
                 judge(
                     asked.image,
@@ -136,7 +136,7 @@ class Panel:
         self, samples: Iterable[Sample | Mapping[str, Any]], *, depth: Depth = "verdict", batch: int = 16
     ) -> Iterator[Verdict]:
         """Judge samples in batches, each by all judges: one verdict per sample, in order; as in `Judge`."""
-        checked_depth(depth)
+        check_depth(depth)
         if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
             raise InputError("batch", batch, "1 or more", "16 is the usual one")
         return self._many(iter(samples), depth, batch)
@@ -286,7 +286,7 @@ class Panel:
 def _tried(panel: Panel, sample: Sample | Mapping[str, Any], turn: int) -> Sample | Mapping[str, Any]:
     """The sample in its turn; one that is none is left to the judge, which says why."""
     try:
-        return panel._turned(checked_sample(sample), turn)
+        return panel._turned(check_sample(sample), turn)
     except InputError:
         return sample
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from judge.backends.base import Ask, Reply
+from judge.backends.base import Reply, Request
 from judge.elements.splitting import LIMIT, MAX_CHARS, clean
 from judge.elements.statements import Kind, Statement
 from judge.errors import ReplyError
@@ -28,14 +28,14 @@ def form(limit: int = LIMIT) -> Form:
     return Form(Object((("elements", Repeat("elements", item, 1, limit)),)))
 
 
-def ask(prompt: str, limit: int = LIMIT, seed: int = 0) -> Ask:
+def request_elements(prompt: str, limit: int = LIMIT, seed: int = 0) -> Request:
     """The question; it shows no picture, so that elements cannot be taken from one."""
     text = template("elements").render(prompt=clean(prompt), kinds=get_args(Kind), limit=limit)
     messages: list[dict[str, Any]] = [{"role": "user", "content": [{"type": "text", "text": text}]}]
-    return Ask(images=[], messages=messages, form=form(limit), seed=seed)
+    return Request(images=[], messages=messages, form=form(limit), seed=seed)
 
 
-def read(asked: Ask, reply: Reply | ReplyError) -> list[Statement]:
+def read(asked: Request, reply: Reply | ReplyError) -> list[Statement]:
     """Statements with distinct names, in the model's order. One that needs itself or a later one needs none.
 
     Raises:

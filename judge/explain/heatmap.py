@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from judge.backends.base import Traced
+from judge.backends.base import TraceRequest
 from judge.errors import InputError, ReplyError
 from judge.media import image as media
 from judge.media import regions
@@ -33,8 +33,8 @@ from judge.types import Heat, Verdict
 
 if TYPE_CHECKING:
     from judge.backends.base import Rasters, Target
-    from judge.pipeline.pipeline import Asking
-    from judge.pipeline.prepared import Card, Case
+    from judge.pipeline.pipeline import Pipeline
+    from judge.pipeline.prepared import ModelInfo, PreparedSample
 
 Map = NDArray[np.float32]
 RASTER = 64
@@ -51,27 +51,27 @@ COLORS = (
 """Levels and their colours, in the order of matplotlib's `inferno`: equal steps look equal."""
 
 
-def check(card: Card) -> None:
+def check(card: ModelInfo) -> None:
     """Raises `InputError` for a model that cannot be traced."""
     if not card.traces:
         mend = "take backend='transformers', which has gradients"
         raise InputError("heat", True, f"no heat maps with backend {card.name}", mend)
 
 
-def questions(asking: Asking, case: Case, verdict: Verdict) -> list[Traced]:
+def questions(pipeline: Pipeline, case: PreparedSample, verdict: Verdict) -> list[TraceRequest]:
     """What the backend is to trace for a scored verdict on one picture; nothing where there is no picture."""
     if verdict.score is None or verdict.size is None or case.moving:
         return []
     names = [element.name for element in verdict.elements]
-    asks = [Traced(asking.scored(case, names), None, [_score(asking.rubric, verdict)])]
+    requests = [TraceRequest(pipeline.scored(case, names), None, [_score(pipeline.rubric, verdict)])]
     if verdict.defects:
-        form, values = _written(asking.rubric, verdict, names)
+        form, values = _written(pipeline.rubric, verdict, names)
         targets = [_defect(n, defect.kind) for n, defect in enumerate(verdict.defects)]
-        asks.append(Traced(replace(case.ask, form=form), values, targets))
-    return asks
+        requests.append(TraceRequest(replace(case.request, form=form), values, targets))
+    return requests
 
 
-def with_heat(asking: Asking, verdict: Verdict, told: Sequence[Rasters | ReplyError]) -> Verdict:
+def with_heat(pipeline: Pipeline, verdict: Verdict, told: Sequence[Rasters | ReplyError]) -> Verdict:
     """The verdict with its maps, or with a note where there are none."""
     if verdict.size is None or verdict.score is None:
         return verdict
@@ -79,7 +79,7 @@ def with_heat(asking: Asking, verdict: Verdict, told: Sequence[Rasters | ReplyEr
     if faults or not told:
         verdict.provenance.notes.append(f"no heat maps: {faults[0] if faults else 'videos have none'}")
         return verdict
-    views, maps = _views(asking, verdict.size), list[str]()
+    views, maps = _views(pipeline, verdict.size), list[str]()
     for found in told:
         for rasters in found if not isinstance(found, ReplyError) else ():
             maps.append(png(_together(rasters[-len(views) :], views, verdict.size)))
@@ -154,10 +154,10 @@ def _written(rubric: Rubric, verdict: Verdict, names: Sequence[str]) -> tuple[Fo
     return Form(Object((*before, ("defects", listed)))), values
 
 
-def _views(asking: Asking, size: tuple[int, int]) -> list[tuple[int, int, int, int]]:
+def _views(pipeline: Pipeline, size: tuple[int, int]) -> list[tuple[int, int, int, int]]:
     """What the model was shown of a picture, in its pixels: left, top, right and lower edge."""
-    side = asking.card.size
-    parts = media.windows(*size, side, asking.rubric.details) if side else []
+    side = pipeline.card.size
+    parts = media.windows(*size, side, pipeline.rubric.details) if side else []
     return [(0, 0, *size), *parts]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from judge.backends.base import Film
+from judge.backends.base import VideoInput
 from judge.errors import InputError
 from judge.evidence import motion
 from judge.evidence import reference as against
@@ -17,7 +17,7 @@ from judge.types import Sample
 if TYPE_CHECKING:
     from PIL import Image
 
-    from judge.pipeline.prepared import Card
+    from judge.pipeline.prepared import ModelInfo
 
 ABOUT_PICTURES = "rubric {} is made for pictures and judges some frames; rubric video is for videos"
 
@@ -31,13 +31,13 @@ class Shown:
     facts: dict[str, float]
     """What was measured; see `judge.evidence.facts` and `judge.evidence.motion`."""
     images: list[Image.Image] = field(default_factory=list)
-    films: list[Film] = field(default_factory=list)
+    films: list[VideoInput] = field(default_factory=list)
     parts: list[dict[str, Any]] = field(default_factory=list)
     """Parts of the chat's turn that show a video; empty for a picture."""
     notes: list[str] = field(default_factory=list)
 
 
-def shown(sample: Sample, rubric: Rubric, card: Card, max_pixels: int, field: str = "image") -> Shown:
+def shown(sample: Sample, rubric: Rubric, card: ModelInfo, max_pixels: int, field: str = "image") -> Shown:
     """Decode and measure what is judged.
 
     Args:
@@ -61,7 +61,7 @@ def shown(sample: Sample, rubric: Rubric, card: Card, max_pixels: int, field: st
     return _video(sample.video, rubric, moving, card, max_pixels)
 
 
-def _picture(picture: media.Picture, rubric: Rubric, card: Card, max_pixels: int) -> Shown:
+def _picture(picture: media.Picture, rubric: Rubric, card: ModelInfo, max_pixels: int) -> Shown:
     """The picture; where the model sees a fixed square, the rubric's details after it."""
     side = card.size
     whole, _ = media.fit(picture, side=side, max_pixels=max_pixels)
@@ -82,7 +82,7 @@ def _still(image: Image.Image, facts: Sequence[str]) -> dict[str, float]:
     return evidence.measure(image, names)
 
 
-def compared(seen: Shown, reference: Image.Image | None, rubric: Rubric, card: Card) -> Shown:
+def compared(seen: Shown, reference: Image.Image | None, rubric: Rubric, card: ModelInfo) -> Shown:
     """With the facts that compare with the reference, in the rubric's order; without one, as it is."""
     names = [name for name in rubric.facts if name in against.FACTS]
     if reference is None or not names or card.wordless:
@@ -91,7 +91,7 @@ def compared(seen: Shown, reference: Image.Image | None, rubric: Rubric, card: C
     return replace(seen, facts={name: known[name] for name in rubric.facts if name in known})
 
 
-def _video(source: Any, rubric: Rubric, moving: Sequence[str], card: Card, max_pixels: int) -> Shown:
+def _video(source: Any, rubric: Rubric, moving: Sequence[str], card: ModelInfo, max_pixels: int) -> Shown:
     from judge.media import video
 
     small = card.size is not None
@@ -109,7 +109,7 @@ def _video(source: Any, rubric: Rubric, moving: Sequence[str], card: Card, max_p
     facts = {name: measured[name] for name in rubric.facts if name in measured}
     common = Shown(found.still, facts, notes=notes)
     if card.films:
-        film = Film(found.frames, found.times, found.duration)
+        film = VideoInput(found.frames, found.times, found.duration)
         return replace(common, films=[film], parts=[{"type": "video"}])
     times = ({"type": "text", "text": f"<{time:.1f} seconds>"} for time in found.times)
     parts = [part for told in times for part in (told, {"type": "image"})]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from judge.backends.base import Ask, Reply
+from judge.backends.base import Reply, Request
 from judge.errors import ReplyError
 from judge.pipeline.parsing import Answer
 from judge.rubrics.form import Choice, Form, Object, Text
@@ -19,7 +19,7 @@ from judge.rubrics.templates import template
 from judge.types import Depth
 
 if TYPE_CHECKING:
-    from judge.pipeline.prepared import Case
+    from judge.pipeline.prepared import PreparedSample
     from judge.rubrics.rubric import Rubric
 
 SIDES = ("first", "second", "tie")
@@ -55,7 +55,7 @@ def form(rubric: Rubric, depth: Depth) -> Form:
     return Form(Object((("explanation", reason), ("better", better)))).at_depth(depth)
 
 
-def asks(rubric: Rubric, a: Case, b: Case) -> list[Ask]:
+def requests(rubric: Rubric, a: PreparedSample, b: PreparedSample) -> list[Request]:
     """The two questions: a first, then b first.
 
     Args:
@@ -71,7 +71,9 @@ def asks(rubric: Rubric, a: Case, b: Case) -> list[Ask]:
     parts: list[dict[str, Any]] = [{"type": "image"} for _ in range(2 + len(shared))]
     messages = [{"role": "user", "content": [*parts, {"type": "text", "text": text}]}]
     return [
-        Ask(images=[*shared, *sides], messages=messages, form=wanted, rubric=rubric.name, seed=a.ask.seed)
+        Request(
+            images=[*shared, *sides], messages=messages, form=wanted, rubric=rubric.name, seed=a.request.seed
+        )
         for sides in ((a.picture, b.picture), (b.picture, a.picture))
     ]
 

@@ -134,7 +134,7 @@ def read(
         notes.append("the backend estimated the probabilities from the likeliest tokens")
     if not answer.complete:
         notes.append("the backend gave no probabilities: numbers are those of the written labels")
-    # Where nothing was measured, the model answers for all of it: see `Card.wordless`.
+    # Where nothing was measured, the model answers for all of it: see `ModelInfo.wordless`.
     distribution = _with_measured(distribution, rubric.score.measured if facts else {}, facts)
     score, explanation = _expectation(distribution), values.get("explanation", "")
     if not explanation and depth == "verdict":

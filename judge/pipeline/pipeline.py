@@ -1,7 +1,7 @@
 """The two halves of judging, on either side of the model: a sample becomes an ask, a reply a verdict.
 
 `Judge` runs both around a backend in its own process, the gateway around one in another. Neither half
-needs the model itself, only its `Card`.
+needs the model itself, only its `ModelInfo`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from judge.backends.base import Ask, Reply
+from judge.backends.base import Reply, Request
 from judge.elements.splitting import split
 from judge.errors import InputError, ReplyError
 from judge.media import image as media
@@ -19,13 +19,13 @@ from judge.pipeline import domain, pairwise
 from judge.pipeline.inputs import Shown, shown
 from judge.pipeline.inputs import compared as compared_with
 from judge.pipeline.parsing import Answer, read
-from judge.pipeline.prepared import Card, Case
+from judge.pipeline.prepared import ModelInfo, PreparedSample
 from judge.pipeline.validation import (
-    checked_depth,
-    checked_elements,
-    checked_how,
-    checked_prompt,
-    checked_sample,
+    check_depth,
+    check_elements,
+    check_how,
+    check_prompt,
+    check_sample,
     printable,
 )
 from judge.rubrics.rubric import Rubric
@@ -44,11 +44,11 @@ UNSEEN = "the reference picture was not looked at: rubric {} has no use for one"
 
 
 @dataclass(frozen=True)
-class Asking:
+class Pipeline:
     """How samples are put to one model under one rubric, and its replies read."""
 
     rubric: Rubric
-    model: Callable[[], Card]
+    model: Callable[[], ModelInfo]
     """Called when the first sample has passed its checks: a bad one costs nobody the loading of a model."""
     seed: int = 0
     max_defects: int | None = None
@@ -59,7 +59,7 @@ class Asking:
     """What brings scores to the human scale; used where it was made for this rubric and these weights."""
 
     @cached_property
-    def card(self) -> Card:
+    def card(self) -> ModelInfo:
         return self.model()
 
     @cached_property
@@ -76,7 +76,7 @@ class Asking:
         keep: bool = True,
         closer: bool = False,
         field: str = "image",
-    ) -> Case:
+    ) -> PreparedSample:
         """Check a sample, decode its picture or video and write the ask.
 
         Args:
@@ -89,9 +89,9 @@ class Asking:
         Raises:
             InputError: something in the sample is unusable; `MediaError` for the picture.
         """
-        sample, rubric, notes = checked_sample(given), self.rubric, list[str]()
-        checked_depth(depth)
-        prompt = checked_prompt(sample.prompt, rubric.needs_prompt, notes)
+        sample, rubric, notes = check_sample(given), self.rubric, list[str]()
+        check_depth(depth)
+        prompt = check_prompt(sample.prompt, rubric.needs_prompt, notes)
         elements = self._elements(sample, prompt, notes)
         seen = shown(sample, rubric, self.card, self.max_pixels, field)
         reference = self._reference(sample, notes)
@@ -107,10 +107,10 @@ class Asking:
                 notes += domain.notes(prompt, elements, seen.original)
         if self.calibration and not self.scale:
             notes.append("the calibration was left out: it was made for another rubric or other weights")
-        return Case(
+        return PreparedSample(
             id=printable(sample.id),
             depth=depth,
-            ask=self._ask(said, elements, seen, beside, depth),
+            request=self._ask(said, elements, seen, beside, depth),
             size=seen.original.size,
             facts=seen.facts,
             notes=[*seen.notes, *notes],
@@ -125,19 +125,19 @@ class Asking:
 
     def way(self, how: How) -> Way:
         """How two pictures are compared. Raises `InputError` for pairs that the model was not made for."""
-        checked_how(how)
+        check_how(how)
         if how == "pairwise" and self.card.brief:
             mend = "the model was tuned on one picture at a time: use pointwise"
             raise InputError("how", how, "auto or pointwise with this model", mend)
         return "pointwise" if self.card.brief or how == "pointwise" else "pairwise"
 
-    def scored(self, case: Case, elements: Sequence[str]) -> Ask:
+    def scored(self, case: PreparedSample, elements: Sequence[str]) -> Request:
         """A case of one picture asked at depth `score`, whatever depth it was asked at."""
         messages = self._messages(
             case.prompt, elements, "score", self.views, case.facts, case.reference is not None
         )
         form = self.rubric.form(elements, self.max_defects).at_depth("score")
-        return replace(case.ask, messages=messages, form=form)
+        return replace(case.request, messages=messages, form=form)
 
     @property
     def views(self) -> int:
@@ -146,7 +146,7 @@ class Asking:
 
     def _elements(self, sample: Sample, prompt: str, notes: list[str]) -> Sequence[str]:
         """What is asked for: the sample's own elements, or those of its prompt, where the rubric has any."""
-        elements = checked_elements(sample.elements)
+        elements = check_elements(sample.elements)
         if self.rubric.elements:
             return split(prompt) if elements is None else elements
         if elements:
@@ -160,17 +160,19 @@ class Asking:
         seen: Shown,
         reference: Image.Image | None,
         depth: Depth,
-    ) -> Ask:
+    ) -> Request:
         form = self.rubric.form(elements, self.max_defects).at_depth(depth)
         if self.card.wordless:
-            return Ask(images=seen.images, messages=[], form=form, rubric=self.rubric.name, seed=self.seed)
+            return Request(
+                images=seen.images, messages=[], form=form, rubric=self.rubric.name, seed=self.seed
+            )
         count = 0 if seen.parts else len(seen.images)
         messages = self._messages(prompt, elements, depth, count, seen.facts, reference is not None)
         beside = [reference] if reference is not None else []
         # A video stands where the picture would, behind the reference.
         content = messages[-1]["content"]
         content[len(beside) : len(beside)] = seen.parts
-        return Ask(
+        return Request(
             images=[*self._examples, *beside, *seen.images],
             messages=messages,
             form=form,
@@ -223,7 +225,7 @@ class Asking:
         pictures = () if self.card.brief else self.rubric.pictures()
         return [self._fitted(media.load(picture)) for picture in pictures]
 
-    def conclude(self, case: Case, reply: Reply | ReplyError, milliseconds: float) -> Verdict:
+    def conclude(self, case: PreparedSample, reply: Reply | ReplyError, milliseconds: float) -> Verdict:
         """Read a reply. One that cannot be used gives an unscored verdict with the reason."""
         return self.scaled(self.unscaled(case, reply, milliseconds))
 
@@ -231,7 +233,7 @@ class Asking:
         """The verdict on the human scale, where the judge is calibrated."""
         return self.scale.applied(verdict) if self.scale else verdict
 
-    def unscaled(self, case: Case, reply: Reply | ReplyError, milliseconds: float) -> Verdict:
+    def unscaled(self, case: PreparedSample, reply: Reply | ReplyError, milliseconds: float) -> Verdict:
         """What the reply says, before any calibration."""
         made = self._provenance(case.depth, milliseconds, case.notes)
         try:
@@ -239,7 +241,7 @@ class Asking:
                 raise reply
             if case.outside:
                 raise ReplyError(case.outside)
-            answer = Answer(case.ask.form, reply)
+            answer = Answer(case.request.form, reply)
             verdict = Verdict(
                 id=case.id,
                 status="scored",
@@ -286,7 +288,7 @@ def name_of(given: Sample | Mapping[str, Any]) -> str:
     return str(given.get("id", "") if isinstance(given, Mapping) else given.id)
 
 
-def compared_together(
+def comparison_of_pair(
     a: Verdict, b: Verdict, form: Form, replies: Sequence[Reply | ReplyError]
 ) -> Comparison:
     """Which of two pictures is the better one, by two answers about both of them."""

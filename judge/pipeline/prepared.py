@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from judge.backends.base import Ask, Tracer, Tuning
+from judge.backends.base import AdapterInfo, Request, Tracer
 from judge.types import Depth
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Card:
+class ModelInfo:
     """What is known of a model without asking it; the fields are those of `Backend`."""
 
     name: str
@@ -27,7 +27,7 @@ class Card:
     domain: str
     brief: bool
     size: int | None
-    tunings: Mapping[str, Tuning] = field(default_factory=dict)
+    tunings: Mapping[str, AdapterInfo] = field(default_factory=dict)
     """Rubrics that the model has adapters for."""
 
     films: bool = False
@@ -38,12 +38,12 @@ class Card:
     traces: bool = False
     """Its numbers can be traced back to the pictures: `judge.explain.heatmap`."""
 
-    def under(self, rubric: str) -> Tuning:
+    def under(self, rubric: str) -> AdapterInfo:
         """The adapter that answers a rubric (empty: none) and what it was trained on."""
-        return self.tunings.get(rubric) or Tuning(self.adapter or "", self.domain)
+        return self.tunings.get(rubric) or AdapterInfo(self.adapter or "", self.domain)
 
     @classmethod
-    def of(cls, backend: Backend) -> Card:
+    def of(cls, backend: Backend) -> ModelInfo:
         return cls(
             name=backend.name,
             version=backend.version,
@@ -61,12 +61,12 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Case:
+class PreparedSample:
     """One checked sample on its way through the backend."""
 
     id: str
     depth: Depth
-    ask: Ask
+    request: Request
     size: tuple[int, int]
     """Width and height of the original in pixels."""
     facts: dict[str, float]

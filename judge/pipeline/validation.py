@@ -42,13 +42,13 @@ def is_address(model: object) -> bool:
     return isinstance(model, str) and model.lower().startswith(("http://", "https://"))
 
 
-def checked_depth(depth: Depth) -> Depth:
+def check_depth(depth: Depth) -> Depth:
     if depth not in get_args(Depth):
         raise InputError("depth", depth, ", ".join(get_args(Depth)), "use one of them")
     return depth
 
 
-def checked_how(how: How) -> How:
+def check_how(how: How) -> How:
     if how not in get_args(How):
         raise InputError("how", how, ", ".join(get_args(How)), "use one of them")
     return how
@@ -61,7 +61,7 @@ def there(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: one for name, one in given.items() if one is not None or name not in spare}
 
 
-def checked_sample(given: Sample | Mapping[str, Any]) -> Sample:
+def check_sample(given: Sample | Mapping[str, Any]) -> Sample:
     if isinstance(given, Sample):
         return given
     try:
@@ -72,7 +72,7 @@ def checked_sample(given: Sample | Mapping[str, Any]) -> Sample:
         raise InputError(where, first.get("input"), "a Sample's fields", first["msg"]) from None
 
 
-def checked_prompt(prompt: str, needed: bool, notes: list[str]) -> str:
+def check_prompt(prompt: str, needed: bool, notes: list[str]) -> str:
     """The prompt on one line: a line end in it could pass for a line of the instructions."""
     if len(prompt) > MAX_PROMPT:
         mend = f"it has {len(prompt)}: shorten it"
@@ -87,7 +87,7 @@ def checked_prompt(prompt: str, needed: bool, notes: list[str]) -> str:
     return prompt
 
 
-def checked_elements(elements: list[str] | None) -> list[str] | None:
+def check_elements(elements: list[str] | None) -> list[str] | None:
     if elements is None:
         return None
     if len(elements) > MAX_ELEMENTS:

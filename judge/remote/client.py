@@ -31,10 +31,10 @@ from judge.errors import BackendError, Busy, Down, InputError, Late
 from judge.media import image as media
 from judge.pipeline.pipeline import name_of
 from judge.pipeline.validation import (
-    checked_elements,
-    checked_how,
-    checked_prompt,
-    checked_sample,
+    check_elements,
+    check_how,
+    check_prompt,
+    check_sample,
     is_address,
     printable,
     there,
@@ -142,7 +142,7 @@ def _compare(
     server's model for "auto". Raises as `verdict`."""
     files, fields = _files({"a": a, "b": b, "reference": reference})
     fields |= _fields(prompt, elements, rubric, depth) | ({"looks": looks} if looks else {})
-    fields["how"] = checked_how(how)
+    fields["how"] = check_how(how)
     answer = yield _Request("POST", "/v1/compare", _content(files, fields))
     found = _read(answer, Comparison)
     found.a._image, found.b._image = files.get("a"), files.get("b")
@@ -365,9 +365,9 @@ def _still(video: bytes) -> Any:
 
 
 def _fields(prompt: str, elements: Sequence[str] | None, rubric: str, depth: Depth) -> dict[str, Any]:
-    sample = checked_sample({"prompt": prompt, "elements": elements})
-    checked_prompt(sample.prompt, False, [])
-    checked_elements(sample.elements)
+    sample = check_sample({"prompt": prompt, "elements": elements})
+    check_prompt(sample.prompt, False, [])
+    check_elements(sample.elements)
     listed = {} if elements is None else {"elements": sample.elements}
     return {"prompt": sample.prompt, "rubric": rubric, "depth": depth, **listed}
 
@@ -382,9 +382,9 @@ def _content(files: Mapping[str, bytes], fields: dict[str, Any]) -> dict[str, An
 
 def _row(given: Sample | Mapping[str, Any], rubric: str) -> dict[str, Any] | Verdict:
     try:
-        sample = checked_sample(given)
-        checked_prompt(sample.prompt, False, [])
-        checked_elements(sample.elements)
+        sample = check_sample(given)
+        check_prompt(sample.prompt, False, [])
+        check_elements(sample.elements)
         row: dict[str, Any] = {"id": printable(sample.id), "prompt": sample.prompt}
         row["elements"] = sample.elements
         seen = {"image": sample.image, "video": sample.video, "reference": sample.reference}

@@ -8,10 +8,10 @@ from typing import Any
 
 from judge.errors import InputError, Late
 from judge.pipeline.pipeline import name_of
-from judge.pipeline.validation import checked_depth, checked_sample
+from judge.pipeline.validation import check_depth, check_sample
 from judge.remote.client import Client, unscored
 from judge.rubrics.rubric import Rubric
-from judge.runtime.thread_map import abreast
+from judge.runtime.thread_map import thread_map
 from judge.types import Comparison, Depth, Sample, Verdict, Way
 
 OF_ALL = ("key", "Host", "request", "rubric", "depth", "heat", "looks")
@@ -52,8 +52,8 @@ class Remote:
         looks: int = 0,
     ) -> Verdict:
         """Raises `InputError` and `BackendError` as `Judge` does."""
-        checked_depth(depth)
-        given = checked_sample(sample)
+        check_depth(depth)
+        given = check_sample(sample)
         found = self.client.verdict(
             given.image,
             video=given.video,
@@ -80,7 +80,7 @@ class Remote:
     ) -> Iterator[Verdict]:
         """One verdict per sample, in order, `batch` of them asked for at once."""
         judged = partial(self._verdict_or_reason, depth=depth, heat=heat, looks=looks)
-        return abreast(judged, samples, 2 * batch, batch)
+        return thread_map(judged, samples, 2 * batch, batch)
 
     def _verdict_or_reason(
         self, given: Sample | Mapping[str, Any], *, depth: Depth, heat: bool, looks: int
@@ -104,7 +104,7 @@ class Remote:
         looks: int = 0,
         how: Way = "pointwise",
     ) -> Comparison:
-        checked_depth(depth)
+        check_depth(depth)
         found = self.client.compare(
             a,
             b,

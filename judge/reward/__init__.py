@@ -9,9 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from judge.reward.core import Reward, RewardResult
+    from judge.reward.core import Reward
     from judge.reward.differentiable import Differentiable
     from judge.reward.hacking import Canary, Ensemble
+    from judge.reward.result import RewardResult
     from judge.reward.spatial import RewardMap
 
 __all__ = ["Canary", "Differentiable", "Ensemble", "Reward", "RewardMap", "RewardResult"]
@@ -22,7 +23,7 @@ _HOME = {
     "Ensemble": "hacking",
     "Reward": "core",
     "RewardMap": "spatial",
-    "RewardResult": "core",
+    "RewardResult": "result",
 }
 
 

@@ -24,10 +24,10 @@ from judge.errors import InputError
 from judge.judge import Judge
 from judge.media import arrays as pictures
 from judge.pipeline.pipeline import compared
-from judge.pipeline.validation import checked_depth
+from judge.pipeline.validation import check_depth
 from judge.reward.result import RewardResult, known_parts, parts_of
 from judge.reward.spatial import RewardMap
-from judge.runtime.thread_map import abreast
+from judge.runtime.thread_map import thread_map
 from judge.types import Depth, Verdict
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Reward(Awaited):
         cache: int = 100_000,
     ) -> None:
         self.judge = Judge() if judge is None else judge
-        self.rubric, self.depth, self.batch = self.judge.rubric, checked_depth(depth), batch
+        self.rubric, self.depth, self.batch = self.judge.rubric, check_depth(depth), batch
         if elements not in ("mean", "all"):
             raise InputError("elements", elements, "mean, all", "use one of them")
         if pairwise and (weights is not None or elements != "mean"):
@@ -104,7 +104,7 @@ class Reward(Awaited):
             raise InputError("batch", batch, "1 or more", "16 is the usual one")
         if isinstance(cache, bool) or not isinstance(cache, int) or cache < 0:
             raise InputError("cache", cache, "0 or more", "give how many verdicts are kept")
-        self.weights = checked_weights(weights, known_parts(self.rubric, self.depth))
+        self.weights = check_weights(weights, known_parts(self.rubric, self.depth))
         self.elements, self.pairwise, self.cache = elements, pairwise, cache
         self.asked = self.unscored = 0
         """How many pictures this reward was asked about, and how many of them it could not score."""
@@ -211,7 +211,7 @@ class _Round:
         self, rows: Iterator[tuple[str, Any, Mapping[str, Any]]], ahead: int
     ) -> Iterator[dict[str, Any]]:
         """What the judge has to be asked, once for each content; pictures are decoded some way ahead."""
-        for prompt, about, picture, key in abreast(self._decoded, rows, ahead):
+        for prompt, about, picture, key in thread_map(self._decoded, rows, ahead):
             elements, name = about.get("elements"), str(about.get("id", ""))
             if picture is None:
                 self.order.append(self.judge.unscored(key, id=name, depth=self.depth))
@@ -284,7 +284,7 @@ def _listed(prompts: Iterable[str]) -> list[str]:
     return list(prompts)
 
 
-def checked_weights(weights: Mapping[str, float] | None, known: Sequence[str]) -> dict[str, float]:
+def check_weights(weights: Mapping[str, float] | None, known: Sequence[str]) -> dict[str, float]:
     """Weights of known parts; by default those of the overall score alone. Raises `InputError`."""
     if weights is None:
         return {"score": 1.0}

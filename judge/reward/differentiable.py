@@ -27,8 +27,8 @@ from judge.evidence import reference as against
 from judge.judge import Judge
 from judge.media import arrays as pictures
 from judge.media import image as media
-from judge.pipeline.validation import checked_elements, checked_prompt
-from judge.reward.core import checked_weights
+from judge.pipeline.validation import check_elements, check_prompt
+from judge.reward.core import check_weights
 from judge.reward.resize import patches, resized
 from judge.reward.result import CLEAN, known_parts
 from judge.rubrics.rubric import SCALE
@@ -66,7 +66,7 @@ class Differentiable:
         if batch < 1:
             raise InputError("batch", batch, "1 or more", "4 is the usual one")
         self.backend, self.batch, self.exact = backend, batch, exact
-        self.weights = checked_weights(weights, known_parts(self.judge.rubric, "score"))
+        self.weights = check_weights(weights, known_parts(self.judge.rubric, "score"))
         self.network = backend.network(self.judge.rubric.name).requires_grad_(False)
 
     def __call__(
@@ -122,8 +122,8 @@ class Differentiable:
     ) -> tuple[list[dict[str, Any]], walker.Reading]:
         """The messages and the blanks of one picture, as `judge.pipeline.pipeline` makes them."""
         rubric = self.judge.rubric
-        prompt = checked_prompt(prompt, rubric.needs_prompt, [])
-        names = checked_elements(None if elements is None else list(elements))
+        prompt = check_prompt(prompt, rubric.needs_prompt, [])
+        names = check_elements(None if elements is None else list(elements))
         if not rubric.elements:
             names = []
         elif names is None:
@@ -135,7 +135,7 @@ class Differentiable:
             brief=self.backend.brief,
             depth="score",
             max_defects=self.judge.max_defects,
-            images=self.judge.asking.views,
+            images=self.judge.pipeline.views,
             facts=facts,
         )
         return messages, walker.Reading.of(form, self.backend.wording)

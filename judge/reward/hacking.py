@@ -17,7 +17,8 @@ from statistics import fmean, pstdev
 from typing import Any, Protocol
 
 from judge.errors import InputError
-from judge.reward.core import Awaited, RewardResult
+from judge.reward.core import Awaited
+from judge.reward.result import RewardResult
 
 log = logging.getLogger("judge.reward")
 

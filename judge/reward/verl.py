@@ -16,8 +16,9 @@ from functools import cache
 from typing import Any
 
 from judge.errors import InputError
-from judge.reward.core import Reward, RewardResult
+from judge.reward.core import Reward
 from judge.reward.neutral import Neutral
+from judge.reward.result import RewardResult
 from judge.reward.trl import Render, Scoring, text_of
 
 Compute = Callable[..., Awaitable[dict[str, Any]]]

@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def abreast(
+def thread_map(
     function: Callable[[Item], Result], items: Iterable[Item], ahead: int, threads: int | None = None
 ) -> Iterator[Result]:
     """The function's results, in the order of the items. What it raises, the iterator raises in its place.

@@ -26,7 +26,7 @@ from judge.agent.closer_looks import MOST
 from judge.errors import BackendError, InputError
 from judge.runtime.ray_cluster import cluster
 from judge.serve.keys import Keys
-from judge.serve.run import Options, checked_openness, service_of
+from judge.serve.run import Options, check_openness, service_of
 from judge.serve.service import LOOKS
 from judge.serve.settings import Settings, hosts_of
 from judge.types import Model
@@ -117,7 +117,7 @@ def application(wanted: Wanted) -> serve.Application:
         shown = f"{wanted.smallest}:{wanted.largest}"
         raise InputError("replicas", shown, "MIN:MAX", "MIN is the smaller one")
     options, keys = wanted.options(), Keys.read(wanted.keys)
-    checked_openness(options, keys)
+    check_openness(options, keys)
     service_of(options, lambda event, **fields: None)  # the checks of its arguments; nothing is loaded
     deployment = serve.deployment(
         name="Gateway",

@@ -70,7 +70,7 @@ def serve(options: Options) -> None:
         InputError: an option is unusable, or the address cannot be listened on.
     """
     keys = Keys.read(options.keys)
-    checked_openness(options, keys)
+    check_openness(options, keys)
     log = Log()
     service = service_of(options, log)
     settings = Settings(
@@ -120,7 +120,7 @@ def service_of(options: Options, log: Callable[..., None]) -> Service:
     )
 
 
-def checked_openness(options: Options, keys: Keys) -> None:
+def check_openness(options: Options, keys: Keys) -> None:
     """Raises `InputError` where anybody who reaches the address could use it and nobody said they may."""
     if keys or options.open or _is_loopback(options.host):
         return

@@ -23,16 +23,16 @@ from difflib import get_close_matches
 from functools import cached_property, partial
 from typing import Any, Self, TypeVar
 
-from judge.agent.closer_looks import Budget, checked_looks, judged, sent
+from judge.agent.closer_looks import Budget, check_looks, judged, sent
 from judge.agent.questions import verb_at
 from judge.errors import Busy, Down, InputError, Late
 from judge.explain import heatmap as heat_maps
 from judge.pipeline import pairwise
 from judge.pipeline.calibration import Calibration
-from judge.pipeline.pipeline import MAX_PIXELS, Asking, compared, compared_together, name_of
-from judge.pipeline.prepared import Card, Case
+from judge.pipeline.pipeline import MAX_PIXELS, Pipeline, compared, comparison_of_pair, name_of
+from judge.pipeline.prepared import ModelInfo, PreparedSample
 from judge.pipeline.rows import BadRow
-from judge.pipeline.validation import checked_depth, checked_sample
+from judge.pipeline.validation import check_depth, check_sample
 from judge.rubrics.files import known
 from judge.rubrics.rubric import Rubric
 from judge.serve.engine.engine import Engine, State
@@ -109,7 +109,7 @@ class Service:
         if not deadline > 0:
             raise InputError("deadline", deadline, "seconds above 0", "60 is the usual one")
         self.engine, self.queue, self.deadline = engine, queue, deadline
-        self.looks = checked_looks(looks)
+        self.looks = check_looks(looks)
         self.fetcher = fetcher or Fetcher()
         self.inside = 0
         """Requests let in and not yet answered."""
@@ -117,7 +117,7 @@ class Service:
         """Verdicts so far by rubric, depth and status."""
         loaded = [Rubric.load(rubric) for rubric in rubrics or known()]
         self._askings = {
-            rubric.name: Asking(
+            rubric.name: Pipeline(
                 rubric,
                 self._card,
                 seed,
@@ -151,7 +151,7 @@ class Service:
     def rubrics(self) -> list[dict[str, Any]]:
         """What may be asked: each rubric without its templates and worked examples."""
         hidden = {"templates", "examples", "score"}
-        rubrics = (asking.rubric for asking in self._askings.values())
+        rubrics = (pipeline.rubric for pipeline in self._askings.values())
         return [{**one.model_dump(mode="json", exclude=hidden), "hash": one.hash} for one in rubrics]
 
     async def verdict(
@@ -207,7 +207,7 @@ class Service:
         finally:
             self.inside -= 1
 
-    def asking(self, rubric: str) -> Asking:
+    def pipeline(self, rubric: str) -> Pipeline:
         """What a rubric asks. Raises `InputError` for one that this service does not have."""
         if rubric not in self._askings:
             known = list(self._askings)
@@ -224,18 +224,18 @@ class Service:
     def window(self) -> asyncio.Semaphore:
         return asyncio.Semaphore(self.room)
 
-    def _card(self) -> Card:
+    def _card(self) -> ModelInfo:
         assert self.engine.card is not None
         return self.engine.card
 
     async def judge(
-        self, given: Given, asking: Asking, wanted: Wanted, deadline: float, field: str = "image"
-    ) -> tuple[Case, Verdict]:
+        self, given: Given, pipeline: Pipeline, wanted: Wanted, deadline: float, field: str = "image"
+    ) -> tuple[PreparedSample, Verdict]:
         """Prepare one sample, ask, and read the replies."""
-        sample = checked_sample(given)
+        sample = check_sample(given)
         if wanted.heat:
-            heat_maps.check(asking.card)
-        if checked_looks(wanted.looks) > self.looks:
+            heat_maps.check(pipeline.card)
+        if check_looks(wanted.looks) > self.looks:
             mend = "ask for fewer, or start the gateway with more --looks"
             raise InputError("looks", wanted.looks, f"0 to {self.looks} with this gateway", mend)
         async with self.window:
@@ -247,28 +247,29 @@ class Service:
                 await self._aside(partial(_check_film, sample.video))
             closer = wanted.looks > 0
             case = await self._aside(
-                partial(asking.prepare, sample, wanted.depth, keep=False, closer=closer, field=field)
+                partial(pipeline.prepare, sample, wanted.depth, keep=False, closer=closer, field=field)
             )
-            found = await self._looked(asking, case, deadline, wanted.looks)
+            found = await self._looked(pipeline, case, deadline, wanted.looks)
             if wanted.heat:
                 traced = [
-                    await self.engine.trace(one, deadline) for one in heat_maps.questions(asking, case, found)
+                    await self.engine.trace(one, deadline)
+                    for one in heat_maps.questions(pipeline, case, found)
                 ]
-                found = heat_maps.with_heat(asking, found, traced)
+                found = heat_maps.with_heat(pipeline, found, traced)
             found.provenance.milliseconds = (time.perf_counter() - start) * 1000
         self._count_pace()
         return case, found
 
-    async def _looked(self, asking: Asking, case: Case, deadline: float, looks: int) -> Verdict:
+    async def _looked(self, pipeline: Pipeline, case: PreparedSample, deadline: float, looks: int) -> Verdict:
         """Put a case's questions to the engine, round after round."""
         clock = asyncio.get_running_loop().time
         budget = Budget(looks, deadline - HASTE * max(0.0, deadline - clock()), clock)
-        program = judged(asking, case, budget)
+        program = judged(pipeline, case, budget)
         questions = next(program)
         while True:
             start = clock()
             replies = await _together(
-                [self.engine.ask(question.verb, question.ask, deadline) for question in questions]
+                [self.engine.request(question.verb, question.request, deadline) for question in questions]
             )
             spent = (clock() - start) * 1000 / len(questions)
             advance = partial(sent, program, [(reply, spent) for reply in replies])
@@ -298,47 +299,47 @@ class Visit:
         self._rows = asyncio.Semaphore(service.room)
 
     async def verdict(self, sample: Given, wanted: Wanted = WHOLE) -> Verdict:
-        asking = self._asking(wanted)
-        return self._count(await self._on_time(self._one(sample, asking, wanted)))
+        pipeline = self._asking(wanted)
+        return self._count(await self._on_time(self._one(sample, pipeline, wanted)))
 
     async def scores(self, samples: Sequence[Given | BadRow], wanted: Wanted = NUMBERS) -> list[Verdict]:
-        asking = self._asking(wanted)
-        rows = [self._one_or_reason(sample, asking, wanted) for sample in samples]
+        pipeline = self._asking(wanted)
+        rows = [self._one_or_reason(sample, pipeline, wanted) for sample in samples]
         return [self._count(verdict) for verdict in await self._on_time(_together(rows))]
 
     async def compare(self, a: Sample, b: Sample, wanted: Wanted = WHOLE) -> Comparison:
-        asking = self._asking(wanted)
-        way = asking.way(wanted.how)
+        pipeline = self._asking(wanted)
+        way = pipeline.way(wanted.how)
         named = [(name, one.model_copy(update={"id": name})) for name, one in (("a", a), ("b", b))]
-        both = [self._judged(sample, asking, wanted, name) for name, sample in named]
+        both = [self._judged(sample, pipeline, wanted, name) for name, sample in named]
         cases, verdicts = zip(*await self._on_time(_together(both)), strict=True)
         first, second = map(self._count, verdicts)
         if way == "pointwise":
             return compared(first, second)
-        asks, verb = pairwise.asks(asking.rubric, *cases), verb_at(wanted.depth)
-        put = [self.service.engine.ask(verb, ask, self.deadline) for ask in asks]
-        return compared_together(first, second, asks[0].form, await self._on_time(_together(put)))
+        requests, verb = pairwise.requests(pipeline.rubric, *cases), verb_at(wanted.depth)
+        put = [self.service.engine.request(verb, request, self.deadline) for request in requests]
+        return comparison_of_pair(first, second, requests[0].form, await self._on_time(_together(put)))
 
-    def _asking(self, wanted: Wanted) -> Asking:
-        checked_depth(wanted.depth)
-        return self.service.asking(wanted.rubric)
+    def _asking(self, wanted: Wanted) -> Pipeline:
+        check_depth(wanted.depth)
+        return self.service.pipeline(wanted.rubric)
 
     async def _judged(
-        self, given: Given, asking: Asking, wanted: Wanted, field: str = "image"
-    ) -> tuple[Case, Verdict]:
+        self, given: Given, pipeline: Pipeline, wanted: Wanted, field: str = "image"
+    ) -> tuple[PreparedSample, Verdict]:
         async with self._rows:
-            return await self.service.judge(given, asking, wanted, self.deadline, field)
+            return await self.service.judge(given, pipeline, wanted, self.deadline, field)
 
-    async def _one(self, given: Given, asking: Asking, wanted: Wanted) -> Verdict:
-        return (await self._judged(given, asking, wanted))[1]
+    async def _one(self, given: Given, pipeline: Pipeline, wanted: Wanted) -> Verdict:
+        return (await self._judged(given, pipeline, wanted))[1]
 
-    async def _one_or_reason(self, given: Given | BadRow, asking: Asking, wanted: Wanted) -> Verdict:
+    async def _one_or_reason(self, given: Given | BadRow, pipeline: Pipeline, wanted: Wanted) -> Verdict:
         if isinstance(given, BadRow):
-            return asking.unscored(given.reason, id=given.id, depth=wanted.depth)
+            return pipeline.unscored(given.reason, id=given.id, depth=wanted.depth)
         try:
-            return await self._one(given, asking, wanted)
+            return await self._one(given, pipeline, wanted)
         except InputError as error:
-            return asking.unscored(str(error), id=name_of(given), depth=wanted.depth)
+            return pipeline.unscored(str(error), id=name_of(given), depth=wanted.depth)
 
     async def _on_time(self, work: Coroutine[Any, Any, T]) -> T:
         try:

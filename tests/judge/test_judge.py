@@ -10,7 +10,7 @@ import pytest
 from filler import Filler
 from PIL import Image
 
-from judge.backends.base import Ask, Reply
+from judge.backends.base import Reply, Request
 from judge.backends.scripted import Scripted
 from judge.errors import BackendError, InputError, MediaError, ReplyError, RubricError
 from judge.judge import Judge
@@ -388,5 +388,5 @@ def test_a_reference_is_not_silently_ignored() -> None:
 def test_asks_carry_the_seed() -> None:
     backend = Filler()
     Judge(backend=backend, seed=9)(image(), prompt="a cat")
-    assert isinstance(backend.asks[0], Ask)
+    assert isinstance(backend.asks[0], Request)
     assert backend.asks[0].seed == 9

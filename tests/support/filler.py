@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from judge.backends.base import Ask, Reply
+from judge.backends.base import Reply, Request
 from judge.errors import ReplyError
 from judge.rubrics.form import Literal, Text
 
@@ -17,16 +17,16 @@ class Filler:
 
     def __init__(self, seed: int = 0, size: int | None = 32, *, brief: bool = True) -> None:
         self.random, self.size, self.brief = Random(seed), size, brief
-        self.asks: list[Ask] = []
+        self.requests: list[Request] = []
 
-    def choose(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
-        return [self._fill(ask) for ask in asks]
+    def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
+        return [self._fill(request) for request in requests]
 
     complete = choose
 
-    def _fill(self, ask: Ask) -> Reply:
-        self.asks.append(ask)
-        text, told, walk = "", dict[str, dict[str, float]](), ask.form.walk()
+    def _fill(self, request: Request) -> Reply:
+        self.requests.append(request)
+        text, told, walk = "", dict[str, dict[str, float]](), request.form.walk()
         piece = next(walk)
         while True:
             answer = ""

@@ -13,7 +13,7 @@ from PIL import Image
 from eval.runs.records import Recorded, recorded
 from eval.runs.run import Plan, run
 from eval.suites import suite
-from judge.backends.base import Ask, Reply
+from judge.backends.base import Reply, Request
 from judge.judge import Judge
 
 HOSTILE = "<script>alert('x')</script> $\\frac{ \"&amp; ‮"
@@ -49,9 +49,9 @@ class Seeded(Filler):
         super().__init__()
         self.seed = seed
 
-    def _fill(self, ask: Ask) -> Reply:
-        self.random = Random(crc32(repr(ask.messages).encode()) + self.seed)
-        return super()._fill(ask)
+    def _fill(self, request: Request) -> Reply:
+        self.random = Random(crc32(repr(request.messages).encode()) + self.seed)
+        return super()._fill(request)
 
 
 def judged(

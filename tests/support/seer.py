@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from PIL import Image
 
-from judge.backends.base import Ask, Reply
+from judge.backends.base import Reply, Request
 from judge.errors import ReplyError
 from judge.rubrics.form import dumps
 
@@ -47,34 +47,34 @@ class Seer:
         self.elements = list(elements)
         """Probabilities it gives to elements, one for each time it is asked for any; then 0.99."""
         self.rounds: list[tuple[str, int]] = []
-        self.asks: list[Ask] = []
+        self.requests: list[Request] = []
 
-    def choose(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
-        self.rounds.append(("choose", len(asks)))
-        return [self._fill(ask) for ask in asks]
+    def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
+        self.rounds.append(("choose", len(requests)))
+        return [self._fill(request) for request in requests]
 
-    def complete(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
-        self.rounds.append(("complete", len(asks)))
-        return [self._fill(ask) for ask in asks]
+    def complete(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
+        self.rounds.append(("complete", len(requests)))
+        return [self._fill(request) for request in requests]
 
-    def _fill(self, ask: Ask) -> Reply:
-        self.asks.append(ask)
+    def _fill(self, request: Request) -> Reply:
+        self.requests.append(request)
         values, told = {}, {}
-        for name, node in ask.form.root.members:
+        for name, node in request.form.root.members:
             if name == "elements":
                 chance = self.elements.pop(0) if self.elements else 0.99
                 values[name] = {element: chance >= 0.5 for element, _ in node.members}
                 for n in range(len(node.members)):
                     told[f"elements.{n}"] = {"true": chance, "false": 1 - chance}
             elif name == "defects":
-                values[name] = self._defects(ask.images[0])
+                values[name] = self._defects(request.images[0])
                 for n in range(len(values[name])):
                     told[f"defects.{n}.open"] = {"open": self.confidence, "close": 1 - self.confidence}
             elif name in ("there", "box"):
-                box = self._patch(ask.images[0])
+                box = self._patch(request.images[0])
                 values |= {"there": box is not None, "box": box or [0, 0, 1000, 1000]}
             elif name == "person":
-                close = (np.asarray(ask.images[0])[..., 0] > 180).mean() > 0.5
+                close = (np.asarray(request.images[0])[..., 0] > 180).mean() > 0.5
                 values[name] = 5 if close else 2
             elif name == "explanation":
                 values[name] = "seen"

@@ -24,7 +24,7 @@ import uvicorn
 from filler import Filler
 from PIL import Image
 
-from judge.backends.base import Ask, Reply
+from judge.backends.base import Reply, Request
 from judge.errors import BackendError, InputError, ReplyError
 from judge.serve.engine.engine import Engine, Patience
 from judge.serve.engine.ipc import Recipe
@@ -65,16 +65,16 @@ class Sleepy(Filler):
             time.sleep(3600)
             os._exit(0)
 
-    def choose(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
+    def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
         time.sleep(self.seconds)
         while self.gate and not Path(self.gate).exists():
             time.sleep(0.005)
-        words = [ask.messages[0]["content"][1]["text"] for ask in asks]
+        words = [request.messages[0]["content"][1]["text"] for request in requests]
         if any("broken" in text for text in words):
             raise BackendError("it broke over this row")
         return [
-            Reply("no JSON at all") if "unreadable" in text else self._fill(ask)
-            for ask, text in zip(asks, words, strict=True)
+            Reply("no JSON at all") if "unreadable" in text else self._fill(request)
+            for request, text in zip(requests, words, strict=True)
         ]
 
     complete = choose
@@ -85,14 +85,14 @@ class Streaming(Sleepy):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.waiting: dict[str, Ask] = {}
+        self.waiting: dict[str, Request] = {}
 
     @property
     def pending(self) -> int:
         return len(self.waiting)
 
-    def submit(self, key: str, verb: str, ask: Ask) -> None:
-        self.waiting[key] = ask
+    def submit(self, key: str, verb: str, request: Request) -> None:
+        self.waiting[key] = request
 
     def abort(self, key: str) -> None:
         self.waiting.pop(key, None)

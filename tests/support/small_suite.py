@@ -14,7 +14,7 @@ from PIL import Image
 
 from eval.runs.run import Plan, run
 from eval.suites.base import Item, Suite, Truth
-from judge.backends.base import Ask, Reply
+from judge.backends.base import Reply, Request
 from judge.errors import ReplyError
 from judge.judge import Judge
 from judge.types import ElementLabel
@@ -65,16 +65,16 @@ class Steady(Filler):
         super().__init__()
         self.seconds = seconds
 
-    def choose(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
-        time.sleep(self.seconds * len(asks))
-        self.company = f"{len(asks)} {asks[0].messages}"
-        return super().choose(asks)
+    def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
+        time.sleep(self.seconds * len(requests))
+        self.company = f"{len(requests)} {requests[0].messages}"
+        return super().choose(requests)
 
     complete = choose
 
-    def _fill(self, ask: Ask) -> Reply:
-        self.random = Random(crc32(f"{self.company} {ask.messages}".encode()))
-        return super()._fill(ask)
+    def _fill(self, request: Request) -> Reply:
+        self.random = Random(crc32(f"{self.company} {request.messages}".encode()))
+        return super()._fill(request)
 
 
 def judge_in_child(data: Path, out: Path, seconds: float) -> None:

@@ -82,9 +82,9 @@ def run(
             first : first + batch
         ]
         for depth, fill in (("verdict", backend.complete), ("score", backend.choose)):
-            asks = [_ask(rubric, picture, *shape, depth, backend.brief) for shape, picture in shown]
-            for at, (ask, reply) in enumerate(zip(asks, fill(asks), strict=True), start=first):
-                reason = fault(ask.form, reply)
+            requests = [_ask(rubric, picture, *shape, depth, backend.brief) for shape, picture in shown]
+            for at, (request, reply) in enumerate(zip(requests, fill(requests), strict=True), start=first):
+                reason = fault(request.form, reply)
                 valid[depth] += not reason
                 if reason:
                     shape = {"elements": wanted[at][0], "defects": wanted[at][1]}
@@ -102,10 +102,10 @@ def run(
 
 
 def _ask(rubric: Any, picture: Any, names: list[str], most: int, depth: str, brief: bool) -> Any:
-    from judge.backends.base import Ask
+    from judge.backends.base import Request
 
     messages = rubric.messages(PROMPT, names, brief=brief, depth=depth, max_defects=most)
-    return Ask(images=[picture], messages=messages, form=rubric.form(names, most).at_depth(depth))
+    return Request(images=[picture], messages=messages, form=rubric.form(names, most).at_depth(depth))
 
 
 def fault(form: Any, reply: Any) -> str:

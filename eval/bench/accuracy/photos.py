@@ -49,7 +49,7 @@ def run(judge: Any, data: Path, contents: int, batch: int, tick: Callable[[], No
     found: dict[str, Measure] = {}
     known, held = opinions(data)
     photographs, truth = [read_rgb(path) for path, _ in held], np.array([mos for _, mos in held])
-    words = not judge.asking.card.wordless  # a student answers at score depth alone
+    words = not judge.pipeline.card.wordless  # a student answers at score depth alone
     opined = {
         **({"judge": _scores(judge, photographs, "verdict", batch)} if words else {}),
         "judge_score_depth": _scores(judge, photographs, "score", batch),

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 from PIL import Image
 
-from judge.backends.base import Ask, Reply
+from judge.backends.base import Reply, Request
 from judge.backends.student import likeliest
 from judge.batch.results import Recorded
 from judge.batch.scoring import Here, Tally, score
@@ -57,9 +57,9 @@ class StandIn:
         self.pause = pause
         self._filled: dict[Form, Reply] = {}
 
-    def choose(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
-        time.sleep(self.pause * len(asks))
-        return [self._fill(ask.form) for ask in asks]
+    def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
+        time.sleep(self.pause * len(requests))
+        return [self._fill(request.form) for request in requests]
 
     complete = choose
 

@@ -233,7 +233,7 @@ class Menu:
         return shares
 
 
-class Habits:
+class PhraseCache:
     """Which token follows which, to guess what a free text will say. A guess only saves rounds: what is
     written is the model's own choice. Nothing is kept from one form to the next, since a text that is fed in
     other portions differs in the last digits of its numbers.
@@ -247,9 +247,9 @@ class Habits:
         for text in texts:
             self.learn(text)
 
-    def own(self) -> Habits:
+    def own(self) -> PhraseCache:
         """Habits that know the same, and learn on their own."""
-        child = Habits()
+        child = PhraseCache()
         child._next = self._next.new_child()
         return child
 

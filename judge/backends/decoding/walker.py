@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from judge.backends.base import Reply
-from judge.backends.decoding.tokens import TIP, Growth, Habits, Menu, Wording
+from judge.backends.decoding.tokens import TIP, Growth, Menu, PhraseCache, Wording
 from judge.errors import InputError, ReplyError
 from judge.rubrics.form import Branch, Choice, Form, Literal, Text
 from judge.runtime import threads
@@ -58,7 +58,7 @@ Program = Generator[Chunk, Any, Reply]
 """A row: yields chunks and is sent (edges,) log-probabilities, or (`logits`, V) logits, in float32."""
 
 
-def fill(form: Form, wording: Wording, grammar: Callable[[int], Mask], habits: Habits) -> Program:
+def fill(form: Form, wording: Wording, grammar: Callable[[int], Mask], habits: PhraseCache) -> Program:
     """Fill a form from left to right, the likeliest label at each choice, argmax in free text."""
     walk, pen, reply, habits = form.walk(), _Pen(wording), Reply(""), habits.own()
     try:
@@ -135,7 +135,7 @@ class _Pen:
                 return scores, placed
             self.dropped = list(placed.values())
 
-    def write(self, blank: Text, mask: Mask, habits: Habits) -> Generator[Chunk, Any, str]:
+    def write(self, blank: Text, mask: Mask, habits: PhraseCache) -> Generator[Chunk, Any, str]:
         """Write free text up to its closing quote, which is left pending. What habits say is fed ahead as a
         guess, and kept as far as the model says the same."""
         written: list[int] = []

@@ -24,7 +24,7 @@ from functools import partial
 from threading import Lock
 from typing import Any, Literal
 
-from judge.backends.base import Ask, Reply, Tuning
+from judge.backends.base import AdapterInfo, Reply, Request
 from judge.backends.checkpoints import Folder
 from judge.backends.decoding import grammar, logprobs
 from judge.backends.openai.transport import Declined, Line, Refused
@@ -92,7 +92,7 @@ class OpenAI:
         self.domain = self._folder.domain
         self.brief = self._folder.brief if brief is None else brief
         self.size = self._folder.size if size is None else size
-        self.tunings: dict[str, Tuning] = {}
+        self.tunings: dict[str, AdapterInfo] = {}
         key = os.environ.get("OPENAI_API_KEY", "") if api_key is None else api_key
         connect = partial(Line, api_key=key, timeout=timeout, retries=retries, connections=concurrency)
         self._line = connect(base_url)
@@ -113,14 +113,16 @@ class OpenAI:
 
     # -- The seam -----------------------------------------------------------------------------------------
 
-    def choose(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
-        return self._all("choose", asks)
+    def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
+        return self._all("choose", requests)
 
-    def complete(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
-        return self._all("complete", asks)
+    def complete(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
+        return self._all("complete", requests)
 
-    def _all(self, verb: Literal["choose", "complete"], asks: Sequence[Ask]) -> list[Reply | ReplyError]:
-        running = [self._pool.submit(self._work(verb), ask) for ask in asks]
+    def _all(
+        self, verb: Literal["choose", "complete"], requests: Sequence[Request]
+    ) -> list[Reply | ReplyError]:
+        running = [self._pool.submit(self._work(verb), request) for request in requests]
         try:
             return [_outcome(future) for future in running]
         except BaseException:
@@ -132,10 +134,10 @@ class OpenAI:
     def pending(self) -> int:
         return len(self._running)
 
-    def submit(self, key: str, verb: Literal["choose", "complete"], ask: Ask) -> None:
+    def submit(self, key: str, verb: Literal["choose", "complete"], request: Request) -> None:
         if key in self._running:
             raise InputError("key", key, "a key that is not in use", "wait for its reply, or abort it")
-        self._running[key] = self._pool.submit(self._work(verb), ask)
+        self._running[key] = self._pool.submit(self._work(verb), request)
 
     def step(self) -> list[tuple[str, Reply | ReplyError]]:
         wait(self._running.values(), timeout=PAUSE, return_when=FIRST_COMPLETED)
@@ -153,33 +155,33 @@ class OpenAI:
 
     # -- Any server ---------------------------------------------------------------------------------------
 
-    def _fill(self, ask: Ask) -> Reply:
+    def _fill(self, request: Request) -> Reply:
         """The whole form in one answer, its probabilities as far as the server gives any."""
-        schema = {"name": "verdict", "strict": True, "schema": ask.form.json_schema()}
+        schema = {"name": "verdict", "strict": True, "schema": request.form.json_schema()}
         answer = self._chat(
-            ask,
-            self._messages(ask),
+            request,
+            self._messages(request),
             response_format={"type": "json_schema", "json_schema": schema},
-            max_tokens=2 * grammar.longest(ask.form) + 64,
+            max_tokens=2 * grammar.longest(request.form) + 64,
             logprobs=True,
             top_logprobs=TOP,
         )
         text, tokens, told = _content(answer)
-        probabilities, exact = logprobs.read(ask.form, tokens, told.__getitem__)
+        probabilities, exact = logprobs.read(request.form, tokens, told.__getitem__)
         return Reply(text, probabilities, exact)
 
-    def _choose(self, ask: Ask) -> Reply:
+    def _choose(self, request: Request) -> Reply:
         """As `_fill`: without a say in how an answer begins, each blank is read behind the labels that the
         model chose, not behind placeholders."""
-        _only_choices(ask.form)
-        return self._fill(ask)
+        _only_choices(request.form)
+        return self._fill(request)
 
     # -- A vLLM server ------------------------------------------------------------------------------------
 
-    def _fill_here(self, ask: Ask) -> Reply:
+    def _fill_here(self, request: Request) -> Reply:
         """The form under its grammar; from a box that runs backwards on, the rest is asked again with the
         labels that its corner may have."""
-        form, messages = ask.form, self._messages(ask)
+        form, messages = request.form, self._messages(request)
         ids = self._label_ids(_priorities(form))
         tokens: list[bytes] = []
         told: list[Mapping[bytes, float]] = []
@@ -188,7 +190,7 @@ class OpenAI:
             rules = grammar.ebnf(form, grammar.in_characters, answers, whole=not answers)
             said = b"".join(tokens).decode("utf-8", "replace")
             answer = self._chat(
-                ask,
+                request,
                 [*messages, *([{"role": "assistant", "content": said}] if said else [])],
                 structured_outputs={"grammar": rules},
                 max_tokens=grammar.longest(form) + 64,
@@ -211,13 +213,13 @@ class OpenAI:
         probabilities, exact = logprobs.read(form, tokens, told.__getitem__, estimates=False)
         return Reply(b"".join(tokens).decode("utf-8", "replace"), probabilities, exact)
 
-    def _read_here(self, ask: Ask) -> Reply:
+    def _read_here(self, request: Request) -> Reply:
         """Read every choice with the first label standing in each one before it: one token asked for at each
         blank, after the answer up to there. What they share is computed once."""
-        messages, said = self._messages(ask), ""
+        messages, said = self._messages(request), ""
         blanks: list[tuple[Choice, str]] = []
         pieces: list[str | Choice] = []
-        for piece in _only_choices(ask.form):
+        for piece in _only_choices(request.form):
             pieces.append(piece.text if isinstance(piece, Fixed) else piece)
             if isinstance(piece, Choice):
                 blanks.append((piece, said))
@@ -225,7 +227,7 @@ class OpenAI:
         reply, likeliest = Reply(""), dict[str, str]()
         for blank, before in blanks:
             answer = self._chat(
-                ask,
+                request,
                 [*messages, {"role": "assistant", "content": before}],
                 max_tokens=1,
                 logprobs=True,
@@ -293,7 +295,7 @@ class OpenAI:
         if card.get("parent"):
             self.adapter = self.model
         self.tunings = {
-            rubric: Tuning(f"{self.model}-{rubric}", told.domain)
+            rubric: AdapterInfo(f"{self.model}-{rubric}", told.domain)
             for rubric, told in self._folder.tunings.items()
             if cards.get(f"{self.model}-{rubric}", {}).get("parent")
         }
@@ -302,12 +304,12 @@ class OpenAI:
         except (BackendError, ReplyError, KeyError, TypeError):
             return "", "", True
 
-    def _messages(self, ask: Ask) -> list[dict[str, Any]]:
+    def _messages(self, request: Request) -> list[dict[str, Any]]:
         """The chat with its pictures as data URLs. Raises `ReplyError` when their number is off."""
-        urls = iter(map(_data_url, ask.images))
+        urls = iter(map(_data_url, request.images))
         messages = []
         try:
-            for message in ask.messages:
+            for message in request.messages:
                 content = message["content"]
                 if not isinstance(content, str):
                     content = [
@@ -320,17 +322,17 @@ class OpenAI:
                     content = _defused(content)
                 messages.append({"role": message["role"], "content": content})
         except (StopIteration, RuntimeError):
-            raise ReplyError(f"images: {len(ask.images)} given, the messages show more") from None
+            raise ReplyError(f"images: {len(request.images)} given, the messages show more") from None
         if next(urls, None) is not None:
-            raise ReplyError(f"images: {len(ask.images)} given, the messages show fewer")
+            raise ReplyError(f"images: {len(request.images)} given, the messages show fewer")
         return messages
 
-    def _chat(self, ask: Ask, messages: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
+    def _chat(self, request: Request, messages: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
         """One chat completion. A field that the server turns down by name is left out from then on, if the
         answer can do without it; `max_tokens` goes by its newer name instead."""
-        tuned = self.tunings.get(ask.rubric)
+        tuned = self.tunings.get(request.rubric)
         name = tuned.adapter if tuned else self.model
-        wanted = {"model": name, "messages": messages, "temperature": 0, "seed": ask.seed, **fields}
+        wanted = {"model": name, "messages": messages, "temperature": 0, "seed": request.seed, **fields}
         while True:
             payload = {key: value for key, value in wanted.items() if key not in self._without} | self.extra
             if "max_tokens" in self._without and "max_tokens" in wanted:

@@ -13,10 +13,10 @@ from typing import Any
 
 from judge.backends import torchvision_compat as _torchvision
 from judge.backends import video_inputs as film
-from judge.backends.base import Ask, Rasters, Reply, Target, Traced
+from judge.backends.base import Rasters, Reply, Request, Target, TraceRequest
 from judge.backends.checkpoints import Adapter, Folder
 from judge.backends.decoding import walker
-from judge.backends.decoding.tokens import Habits, Wording
+from judge.backends.decoding.tokens import PhraseCache, Wording
 from judge.backends.transformers.fast_layers import quicken
 from judge.errors import BackendError, InputError, ReplyError
 
@@ -85,7 +85,7 @@ class Transformers:
         self._tuned = lru_cache(maxsize=None)(lambda rubric: load(folder.own[rubric])[0])
         self.revision = _revision(folder.source, folder.places, self._model, revision)
         self.wording = Wording(self._processor)
-        self._habits = Habits(
+        self._habits = PhraseCache(
             self.wording.plain(text)
             for phrases in (folder.phrases, *(own.phrases for own in folder.own.values()))
             for text in phrases
@@ -101,28 +101,30 @@ class Transformers:
         """The checkpoint's own processor."""
         return self._processor
 
-    def choose(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
-        return self._run(asks, lambda ask: walker.read(ask.form, self.wording))
+    def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
+        return self._run(requests, lambda request: walker.read(request.form, self.wording))
 
-    def complete(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
-        return self._run(asks, lambda ask: walker.fill(ask.form, self.wording, self._grammar, self._habits))
+    def complete(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
+        return self._run(
+            requests, lambda request: walker.fill(request.form, self.wording, self._grammar, self._habits)
+        )
 
-    def trace(self, asks: Sequence[Traced]) -> list[Rasters | ReplyError]:
+    def trace(self, requests: Sequence[TraceRequest]) -> list[Rasters | ReplyError]:
         """By gradient x input (Shrikumar et al. 2016) with the picture's mean patch for a baseline: a patch's
         relevance is |gradient . (patch - mean patch)|. One ask at a time, for the sake of memory."""
-        return [self._traced(one) for one in asks]
+        return [self._traced(one) for one in requests]
 
-    def _traced(self, one: Traced) -> Rasters | ReplyError:
+    def _traced(self, one: TraceRequest) -> Rasters | ReplyError:
         import torch
 
-        [row] = self._rows([one.ask], lambda _: None)
+        [row] = self._rows([one.request], lambda _: None)
         if isinstance(row, ReplyError):
             return row
         if row.pixels is None:
             return ReplyError("images: none, and videos are not traced")
         blanks = {blank for target in one.targets for blank in target}
-        reading = walker.Reading.of(one.ask.form, self.wording, one.values, blanks)
-        row.chunk, model = reading.chunk, self.network(one.ask.rubric).requires_grad_(False)
+        reading = walker.Reading.of(one.request.form, self.wording, one.values, blanks)
+        row.chunk, model = reading.chunk, self.network(one.request.rubric).requires_grad_(False)
         row.pixels = pixels = row.pixels.detach().requires_grad_(True)
         try:
             wording = self.wording
@@ -133,20 +135,22 @@ class Transformers:
             raise BackendError(f"{self.model}: {' '.join(str(error).split())[:300]}") from error
         return [_relevance(slope, pixels.detach(), row.grid, self.wording.merge) for slope in slopes]
 
-    def _run(self, asks: Sequence[Ask], program: Callable[[Ask], walker.Program]) -> list[Reply | ReplyError]:
+    def _run(
+        self, requests: Sequence[Request], program: Callable[[Request], walker.Program]
+    ) -> list[Reply | ReplyError]:
         groups: dict[str, list[int]] = {}
-        for index, ask in enumerate(asks):
-            groups.setdefault(ask.rubric if ask.rubric in self.tunings else "", []).append(index)
+        for index, request in enumerate(requests):
+            groups.setdefault(request.rubric if request.rubric in self.tunings else "", []).append(index)
         replies: dict[int, Reply | ReplyError] = {}
         for rubric, group in groups.items():
             model = self.network(rubric)
             for start in range(0, len(group), self.batch):
                 some = group[start : start + self.batch]
-                rows = self._rows([asks[index] for index in some], program)
+                rows = self._rows([requests[index] for index in some], program)
                 filled = iter(self._filled(model, [row for row in rows if isinstance(row, walker.Row)]))
                 for index, row in zip(some, rows, strict=True):
                     replies[index] = next(filled) if isinstance(row, walker.Row) else row
-        return [replies[index] for index in range(len(asks))]
+        return [replies[index] for index in range(len(requests))]
 
     def _filled(self, model: Any, rows: Sequence[walker.Row]) -> list[Reply | ReplyError]:
         try:
@@ -159,47 +163,52 @@ class Transformers:
             raise BackendError(f"{self.model}: {' '.join(str(error).split())[:300]}") from error
 
     def _rows(
-        self, asks: Sequence[Ask], program: Callable[[Ask], walker.Program | None]
+        self, requests: Sequence[Request], program: Callable[[Request], walker.Program | None]
     ) -> list[walker.Row | ReplyError]:
         """Encode prompts and pictures; a row that the model cannot take becomes a `ReplyError`."""
-        faults = [_fault(ask, self.size) or self._unfit(ask) for ask in asks]
-        pictures = [picture for ask, f in zip(asks, faults, strict=True) if not f for picture in ask.images]
+        faults = [_fault(request, self.size) or self._unfit(request) for request in requests]
+        pictures = [
+            picture
+            for request, f in zip(requests, faults, strict=True)
+            if not f
+            for picture in request.images
+        ]
         pixels, grid = self._patches(pictures)
         counts = grid.prod(dim=1).tolist() if pictures else []
         rows: list[walker.Row | ReplyError] = []
         image = patch = 0
-        for ask, fault in zip(asks, faults, strict=True):
+        for request, fault in zip(requests, faults, strict=True):
             if fault:
                 rows.append(ReplyError(fault))
                 continue
-            own = counts[image : image + len(ask.images)]
-            row = walker.Row(program(ask), [])
+            own = counts[image : image + len(request.images)]
+            row = walker.Row(program(request), [])
             if own:
                 row.pixels, row.grid = pixels[patch : patch + sum(own)], grid[image : image + len(own)]
             image, patch = image + len(own), patch + sum(own)
             try:
-                films = self._films(row, ask)
+                films = self._films(row, request)
             except ReplyError as error:
                 rows.append(error)
                 continue
-            row.prompt = self.wording.chat(ask.messages, [n // self.wording.merge**2 for n in own], films)
+            row.prompt = self.wording.chat(request.messages, [n // self.wording.merge**2 for n in own], films)
             limit = self._model.config.get_text_config().max_position_embeddings
             long = f"prompt: {len(row.prompt)} tokens, the model reads {limit}; shorten it"
             rows.append(row if len(row.prompt) < limit else ReplyError(long))
         return rows
 
-    def _films(self, row: walker.Row, ask: Ask) -> list[str]:
+    def _films(self, row: walker.Row, request: Request) -> list[str]:
         """Give a row the patches of its videos; returns what stands for them in the prompt. Raises
         `ReplyError`."""
-        if not ask.films:
+        if not request.films:
             return []
-        reels = [film.reel(one, self._processor, self.size) for one in ask.films]
+        reels = [film.reel(one, self._processor, self.size) for one in request.films]
         row.film, row.film_grid = film.patches(reels, self._processor)
         row.pace = [film.pace(reel, self._processor) for reel in reels]
         pairs = zip(reels, row.film_grid, strict=True)
         return [film.words(reel, grid, self._processor) for reel, grid in pairs]
 
-    def _unfit(self, ask: Ask) -> str:
+    def _unfit(self, request: Request) -> str:
         """Why a picture has no size that the processor's pixel limit allows; empty when it has one."""
         if self.size is not None:
             return ""
@@ -208,7 +217,7 @@ class Transformers:
         processor = self._processor.image_processor
         least, most = processor.size["shortest_edge"], processor.size["longest_edge"]
         side = processor.patch_size * processor.merge_size
-        for picture in ask.images:
+        for picture in request.images:
             if 0 in smart_resize(picture.height, picture.width, side, least, most):
                 return f"image: {picture.width}x{picture.height} is too slim to be shown in {most} pixels"
         return ""
@@ -264,16 +273,16 @@ class Transformers:
         return LLGuidanceBackend(outlines.from_transformers(self._model, self._processor))
 
 
-def _fault(ask: Ask, side: int | None) -> str:
+def _fault(request: Request, side: int | None) -> str:
     """Why the model cannot take this row's pictures; empty when it can."""
-    parts = [part for m in ask.messages if not isinstance(m["content"], str) for part in m["content"]]
+    parts = [part for m in request.messages if not isinstance(m["content"], str) for part in m["content"]]
     wanted = sum(part["type"] == "image" for part in parts)
-    if wanted != len(ask.images):
-        return f"images: {len(ask.images)} given, the messages show {wanted}"
+    if wanted != len(request.images):
+        return f"images: {len(request.images)} given, the messages show {wanted}"
     wanted = sum(part["type"] == "video" for part in parts)
-    if wanted != len(ask.films):
-        return f"videos: {len(ask.films)} given, the messages show {wanted}"
-    for picture in ask.images:
+    if wanted != len(request.films):
+        return f"videos: {len(request.films)} given, the messages show {wanted}"
+    for picture in request.images:
         if side and picture.size != (side, side):
             return f"image: {picture.width}x{picture.height}, the model sees {side}x{side}"
         if max(picture.size) > SLIMMEST * min(picture.size):

@@ -25,7 +25,7 @@ import numpy as np
 
 from judge.backends import torchvision_compat as _torchvision
 from judge.backends import video_inputs as film
-from judge.backends.base import Ask, Reply
+from judge.backends.base import Reply, Request
 from judge.backends.checkpoints import Folder
 from judge.backends.decoding import grammar
 from judge.backends.decoding.tokens import TIP, Menu, Wording
@@ -64,7 +64,7 @@ class _Job:
     """What the engine takes beside the tokens of each question."""
     adapter: Any = None
     """vLLM's `LoRARequest`; None: the checkpoint as it is."""
-    requests: dict[str, int] = field(default_factory=dict)
+    engine_requests: dict[str, int] = field(default_factory=dict)
     """Names of the requests that are running, and which question each of them is."""
     outputs: list[Any] = field(default_factory=list)
 
@@ -160,22 +160,24 @@ class VLLM:
 
     # -- The seam: both verbs are the stream, fed with a window of rows -----------------------------------
 
-    def choose(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
-        return self._all("choose", asks)
+    def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
+        return self._all("choose", requests)
 
-    def complete(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
-        return self._all("complete", asks)
+    def complete(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
+        return self._all("complete", requests)
 
-    def _all(self, verb: Literal["choose", "complete"], asks: Sequence[Ask]) -> list[Reply | ReplyError]:
+    def _all(
+        self, verb: Literal["choose", "complete"], requests: Sequence[Request]
+    ) -> list[Reply | ReplyError]:
         """Submit the rows, a window of them at a time (each holds its picture), and wait for all."""
-        keys = [f"row {next(self._numbers)}" for _ in asks]
-        waiting = list(zip(keys, asks, strict=True))[::-1]
+        keys = [f"row {next(self._numbers)}" for _ in requests]
+        waiting = list(zip(keys, requests, strict=True))[::-1]
         replies: dict[str, Reply | ReplyError] = {}
         try:
             while len(replies) < len(keys):
                 while waiting and len(self._jobs) < self._window:
-                    key, ask = waiting.pop()
-                    self.submit(key, verb, ask)
+                    key, request = waiting.pop()
+                    self.submit(key, verb, request)
                 self._run()
                 replies |= {key: self._done.pop(key) for key in keys if key in self._done}
         except BaseException:
@@ -188,21 +190,21 @@ class VLLM:
     def pending(self) -> int:
         return len(self._jobs) + len(self._done)
 
-    def submit(self, key: str, verb: Literal["choose", "complete"], ask: Ask) -> None:
+    def submit(self, key: str, verb: Literal["choose", "complete"], request: Request) -> None:
         if key in self._jobs or key in self._done:
             raise InputError("key", key, "a key that is not in use", "wait for its reply, or abort it")
         try:
-            prompt, pictures = self._prompt(ask)
+            prompt, pictures = self._prompt(request)
         except ReplyError as error:
             self._done[key] = error
             return
-        program = self._read(ask, prompt) if verb == "choose" else self._fill(ask, prompt)
-        self._jobs[key] = _Job(program, pictures, self.lora_of(ask))
+        program = self._read(request, prompt) if verb == "choose" else self._fill(request, prompt)
+        self._jobs[key] = _Job(program, pictures, self.lora_of(request))
         self._advance(key, None)
 
-    def lora_of(self, ask: Ask) -> Any:
+    def lora_of(self, request: Request) -> Any:
         """vLLM's `LoRARequest` that an ask is answered under; None: the checkpoint as it is."""
-        return self._loras.get(ask.rubric, self._loras.get(""))
+        return self._loras.get(request.rubric, self._loras.get(""))
 
     def step(self) -> list[tuple[str, Reply | ReplyError]]:
         self._run()
@@ -212,11 +214,11 @@ class VLLM:
     def abort(self, key: str) -> None:
         self._done.pop(key, None)
         job = self._jobs.pop(key, None)
-        if job is not None and job.requests:
-            for request in job.requests:
-                self._owner.pop(request, None)
+        if job is not None and job.engine_requests:
+            for engine_request in job.engine_requests:
+                self._owner.pop(engine_request, None)
             if not self._broken:
-                self._engine.abort_request(list(job.requests))
+                self._engine.abort_request(list(job.engine_requests))
 
     def close(self) -> None:
         """Stop the engine and give its memory back. Everything pending is lost; calling it twice is fine."""
@@ -256,8 +258,8 @@ class VLLM:
             if key is None:
                 continue
             job = self._jobs[key]
-            job.outputs[job.requests.pop(output.request_id)] = output.outputs[0]
-            if not job.requests:
+            job.outputs[job.engine_requests.pop(output.request_id)] = output.outputs[0]
+            if not job.engine_requests:
                 self._advance(key, job.outputs)
 
     def _advance(self, key: str, outputs: list[Any] | None) -> None:
@@ -281,7 +283,7 @@ class VLLM:
 
         if self._broken:
             raise BackendError(self._broken)
-        request = str(next(self._numbers))
+        engine_request = str(next(self._numbers))
         sampling = SamplingParams(
             temperature=0.0,
             detokenize=False,
@@ -291,15 +293,15 @@ class VLLM:
         )
         prompt = {"prompt_token_ids": question.tokens, **job.pictures}
         try:
-            self._engine.add_request(request, prompt, sampling, lora_request=job.adapter)
+            self._engine.add_request(engine_request, prompt, sampling, lora_request=job.adapter)
         except ValueError as error:
             raise ReplyError(f"request: {_line(error)}") from error
-        job.requests[request] = number
-        self._owner[request] = key
+        job.engine_requests[engine_request] = number
+        self._owner[engine_request] = key
 
     # -- Prompts ------------------------------------------------------------------------------------------
 
-    def _prompt(self, ask: Ask) -> tuple[list[int], dict[str, Any]]:
+    def _prompt(self, request: Request) -> tuple[list[int], dict[str, Any]]:
         """Tokens of a chat, and its pictures as the engine takes them.
 
         vLLM keeps what it computed for the beginning of a prompt, block by block, and a picture's features
@@ -311,15 +313,15 @@ class VLLM:
             ReplyError: the model cannot take it.
         """
         processor = self._processor.image_processor
-        if fault := plain._fault(ask, self.size):
+        if fault := plain._fault(request, self.size):
             raise ReplyError(fault)
-        pictures = [self._fitted(picture) for picture in ask.images]
+        pictures = [self._fitted(picture) for picture in request.images]
         step = processor.patch_size * processor.merge_size
         counts = [picture.width // step * (picture.height // step) for picture in pictures]
-        reels = [film.reel(one, self._processor, self.size) for one in ask.films]
+        reels = [film.reel(one, self._processor, self.size) for one in request.films]
         # The engine writes the videos' tokens itself, and just as many: here they only count.
         marks = [self._processor.video_token] * len(reels)
-        tokens = self.wording.chat(ask.messages, [1] * len(pictures), marks)
+        tokens = self.wording.chat(request.messages, [1] * len(pictures), marks)
         length = len(tokens) + sum(counts) - len(counts) + sum(map(self._length, reels)) - len(reels)
         if length >= self._longest:
             raise ReplyError(f"prompt: {length} tokens, the model reads {self._longest}; shorten it")
@@ -364,7 +366,7 @@ class VLLM:
 
     # -- Programs -----------------------------------------------------------------------------------------
 
-    def _fill(self, ask: Ask, prompt: list[int]) -> Program:
+    def _fill(self, request: Request, prompt: list[int]) -> Program:
         """Fill a form under its grammar, the likeliest token at each step.
 
         What the grammar leaves out is mended here: a text that is too long is taken back to the first token
@@ -372,19 +374,19 @@ class VLLM:
         of the form is then asked again, the text held to the room that is left and the corner to the labels
         it may have, on top of a prefix that is cached.
         """
-        draft, width = Draft(ask.form, self.wording.plain, self._bytes), grammar.widest(ask.form)
+        draft, width = Draft(request.form, self.wording.plain, self._bytes), grammar.widest(request.form)
         while not draft.done:
-            rules = grammar.ebnf(ask.form, self._spell, draft.answers, bounded=False, room=draft.room)
+            rules = grammar.ebnf(request.form, self._spell, draft.answers, bounded=False, room=draft.room)
             tokens = [*prompt, *draft.tokens]
-            room = min(self._longest - len(tokens), grammar.longest(ask.form) + 1)
+            room = min(self._longest - len(tokens), grammar.longest(request.form) + 1)
             (output,) = yield [Question(tokens, _under(rules, min(MOST, width), max(1, room)))]
             draft.take(output)
         return draft.reply()
 
-    def _read(self, ask: Ask, prompt: list[int]) -> Program:
+    def _read(self, request: Request, prompt: list[int]) -> Program:
         """Read every choice with the first label standing in each one before it: one request for each place
         where labels part, all of them on one prefix. A request reads its tokens' log-probabilities only."""
-        walk, blanks, said = ask.form.walk(), list[tuple[Choice, Menu, list[int]]](), list[str | Choice]()
+        walk, blanks, said = request.form.walk(), list[tuple[Choice, Menu, list[int]]](), list[str | Choice]()
         tokens, answer = list(prompt), ""
         try:
             piece = next(walk)

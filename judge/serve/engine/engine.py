@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, Literal
 
-from judge.backends.base import Ask, Rasters, Reply, Traced
+from judge.backends.base import Rasters, Reply, Request, TraceRequest
 from judge.errors import Down, Late, ReplyError
-from judge.pipeline.prepared import Card
+from judge.pipeline.prepared import ModelInfo
 from judge.serve.engine.ipc import LENGTH, Recipe, Verb, framed, unframed
 
 State = Literal["loading", "ready", "restarting", "draining", "failed"]
@@ -76,7 +76,7 @@ class Engine:
         """Why the last process ended; empty while the first one lives."""
         self.restarts = 0
         """Processes started after the first."""
-        self.card: Card | None = None
+        self.card: ModelInfo | None = None
         """What the process said of its model; None until the first one is ready."""
         self.width = 1
         """How many asks the process works on at once."""
@@ -116,7 +116,7 @@ class Engine:
         """Seconds in which a restarted engine may be ready again, as long as the last start took."""
         return max(1.0, min(60.0, self._started + self._loading - time.monotonic()))
 
-    async def ask(self, verb: Verb, ask: Ask, deadline: float) -> Reply | ReplyError:
+    async def request(self, verb: Verb, request: Request, deadline: float) -> Reply | ReplyError:
         """Put one ask to the model.
 
         Args:
@@ -128,15 +128,15 @@ class Engine:
             Down: the engine is not ready, or died over this ask.
             Late: the deadline passed; the engine was told to drop the ask.
         """
-        reply: Reply | ReplyError = await self._put(verb, ask, deadline)
+        reply: Reply | ReplyError = await self._put(verb, request, deadline)
         return reply
 
-    async def trace(self, ask: Traced, deadline: float) -> Rasters | ReplyError:
+    async def trace(self, request: TraceRequest, deadline: float) -> Rasters | ReplyError:
         """Have numbers traced back to the pictures, if the card says that the model can. Raises as `ask`."""
-        rasters: Rasters | ReplyError = await self._put("trace", ask, deadline)
+        rasters: Rasters | ReplyError = await self._put("trace", request, deadline)
         return rasters
 
-    async def _put(self, verb: Verb, ask: Ask | Traced, deadline: float) -> Any:
+    async def _put(self, verb: Verb, request: Request | TraceRequest, deadline: float) -> Any:
         if self.state != "ready" or self._writer is None:
             raise Down(f"the engine is {self.state}", self.retry_after())
         if self._writer.is_closing():  # broken, its end not yet read: to uvloop a write now is a RuntimeError
@@ -147,7 +147,7 @@ class Engine:
         writer = self._writer
         try:
             async with asyncio.timeout_at(deadline):
-                writer.write(framed(("ask", key, verb, ask)))
+                writer.write(framed(("ask", key, verb, request)))
                 await writer.drain()
                 return await reply
         except TimeoutError:
@@ -227,7 +227,7 @@ class Engine:
         self._log("engine_ended", reason=self.reason, pid=process.pid, **output)
         return was_ready, answered
 
-    def _begin(self, card: Card, width: int) -> None:
+    def _begin(self, card: ModelInfo, width: int) -> None:
         self.card, self.width, self.reason = card, width, ""
         self._loading = time.monotonic() - self._started
         self._log("engine_ready", model=card.model, backend=card.name, seconds=round(self._loading, 1))

@@ -19,9 +19,9 @@ from multiprocessing.connection import wait
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO, NoReturn
 
-from judge.backends.base import Ask, Backend, Stream, Traced
+from judge.backends.base import Backend, Request, Stream, TraceRequest
 from judge.errors import BackendError, InputError, JudgeError, ReplyError
-from judge.pipeline.prepared import Card
+from judge.pipeline.prepared import ModelInfo
 from judge.runtime.threads import own_process
 from judge.serve.engine.ipc import LENGTH, Recipe, Verb, framed, unframed
 
@@ -46,7 +46,7 @@ def main(number: int) -> None:
     width = int(getattr(backend, "batch", STREAM if isinstance(backend, Stream) else BATCH))
     stream = backend if isinstance(backend, Stream) else Batches(backend, width)
     _watch(wire)
-    wire.sendall(framed(("ready", Card.of(backend), width)))
+    wire.sendall(framed(("ready", ModelInfo.of(backend), width)))
     try:
         _serve(stream, inbox, wire)
     except Exception as error:
@@ -83,15 +83,15 @@ class Batches:
 
     def __init__(self, backend: Backend, width: int) -> None:
         self.backend, self.width = backend, width
-        self._waiting: OrderedDict[str, tuple[Verb, Ask | Traced]] = OrderedDict()
+        self._waiting: OrderedDict[str, tuple[Verb, Request | TraceRequest]] = OrderedDict()
         self._failures = 0
 
     @property
     def pending(self) -> int:
         return len(self._waiting)
 
-    def submit(self, key: str, verb: Verb, ask: Ask | Traced) -> None:
-        self._waiting[key] = (verb, ask)
+    def submit(self, key: str, verb: Verb, request: Request | TraceRequest) -> None:
+        self._waiting[key] = (verb, request)
 
     def abort(self, key: str) -> None:
         self._waiting.pop(key, None)
@@ -99,20 +99,20 @@ class Batches:
     def step(self) -> list[tuple[str, Any]]:
         verb, _ = next(iter(self._waiting.values()))
         keys = [key for key, (asked, _) in self._waiting.items() if asked == verb][: self.width]
-        asks = [self._waiting.pop(key)[1] for key in keys]
-        return list(zip(keys, self._replies(verb, asks), strict=True))
+        requests = [self._waiting.pop(key)[1] for key in keys]
+        return list(zip(keys, self._replies(verb, requests), strict=True))
 
-    def _replies(self, verb: Verb, asks: list[Ask | Traced]) -> list[Any]:
+    def _replies(self, verb: Verb, requests: list[Request | TraceRequest]) -> list[Any]:
         """Replies to a batch. A row that the model fails on must not take the others with it."""
         try:
-            replies = getattr(self.backend, verb)(asks)
-            if len(replies) != len(asks):
-                raise BackendError(f"{len(replies)} replies to {len(asks)} questions")
+            replies = getattr(self.backend, verb)(requests)
+            if len(replies) != len(requests):
+                raise BackendError(f"{len(replies)} replies to {len(requests)} questions")
             self._failures = 0
             return list(replies)
         except Exception as error:
-            if len(asks) > 1:
-                return [reply for ask in asks for reply in self._replies(verb, [ask])]
+            if len(requests) > 1:
+                return [reply for request in requests for reply in self._replies(verb, [request])]
             self._failures += 1
             if self._failures >= SICK:
                 raise BackendError(f"{self._failures} asks failed in a row: {_brief(error)}") from error

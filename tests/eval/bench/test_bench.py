@@ -383,12 +383,12 @@ class Filler:
     def __init__(self, text: str | None = None) -> None:
         self.text = text
 
-    def complete(self, asks: list[Any]) -> list[Any]:
+    def complete(self, requests: list[Any]) -> list[Any]:
         from judge.rubrics.form import Literal, Text
 
         replies = []
-        for ask in asks:
-            walk, told = ask.form.walk(), ""
+        for request in requests:
+            walk, told = request.form.walk(), ""
             piece, text = next(walk), ""
             try:
                 while True:

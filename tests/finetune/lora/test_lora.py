@@ -26,8 +26,8 @@ from finetune.lora.targets import school
 from judge.backends.transformers.backend import Transformers
 from judge.errors import InputError
 from judge.judge import Judge
-from judge.pipeline.pipeline import Asking
-from judge.pipeline.prepared import Card
+from judge.pipeline.pipeline import Pipeline
+from judge.pipeline.prepared import ModelInfo
 from judge.rubrics.form import Form
 from judge.rubrics.rubric import Rubric
 
@@ -265,10 +265,10 @@ def test_a_video_is_trained_as_a_backend_reads_it(folder, family):
     batch, last = writer.collate(rows), max(row.answer for row in rows)
     soft = batch.pop("targets")["soft"]
     logits = model(**batch).logits.float()
-    asking = Asking(made.rubric, lambda: Card.of(live), max_pixels=40_000)
+    pipeline = Pipeline(made.rubric, lambda: ModelInfo.of(live), max_pixels=40_000)
     for n, target in enumerate(made.targets[:3]):
         sample = target.item.asked().model_copy(update={"elements": list(target.elements)})
-        (reply,) = live.choose([asking.prepare(sample, "score").ask])
+        (reply,) = live.choose([pipeline.prepare(sample, "score").request])
         (at,) = (at for at in soft["at"].tolist() if at[0] == n)
         chances = logits[n, at[1] - last - 1][writer.scale].softmax(-1)
         assert chances.tolist() == pytest.approx(list(reply.probabilities["score"].values()), abs=1e-4)

@@ -14,7 +14,7 @@ from PIL import Image
 from finetune.lora import model_card as card
 from finetune.lora import run
 from finetune.lora.merge import merge
-from judge.backends.base import Ask
+from judge.backends.base import Request
 from judge.backends.transformers.backend import Transformers
 from judge.errors import InputError
 from judge.rubrics.rubric import Rubric
@@ -29,15 +29,15 @@ def folder(tmp_path_factory) -> Path:
     return root
 
 
-def ask(depth: str = "score", side: int = 64) -> Ask:
+def request(depth: str = "score", side: int = 64) -> Request:
     rubric = Rubric.load("default")
     form = rubric.form(["a cat", "two red dogs"]).at_depth(depth)
     messages = rubric.messages("a cat", ["a cat", "two red dogs"], brief=True, depth=depth)
-    return Ask(images=[Image.new("RGB", (side, side), (200, 30, 90))], messages=messages, form=form)
+    return Request(images=[Image.new("RGB", (side, side), (200, 30, 90))], messages=messages, form=form)
 
 
 def probabilities(*given, **options) -> dict[str, dict[str, float]]:
-    (reply,) = Transformers(*given, **options).choose([ask()])
+    (reply,) = Transformers(*given, **options).choose([request()])
     return reply.probabilities
 
 
@@ -86,14 +86,14 @@ def test_an_adapter_trained_here_is_served_by_vllm_with_the_same_numbers(folder,
     trainer = run.build(run.prepare(config), tmp_path)
     trainer.train()
     trainer.model.save_pretrained(tmp_path / "adapter")
-    asks = [ask(side=224), ask(side=224)]
+    requests = [request(side=224), request(side=224)]
     served = VLLM(adapter=tmp_path / "adapter", threads=1)
     try:
-        replies = served.choose(asks)
+        replies = served.choose(requests)
     finally:
         served.close()
-    wanted = Transformers(adapter=tmp_path / "adapter").choose(asks)[0].probabilities
-    shipped = Transformers().choose(asks)[0].probabilities
+    wanted = Transformers(adapter=tmp_path / "adapter").choose(requests)[0].probabilities
+    shipped = Transformers().choose(requests)[0].probabilities
     for reply in replies:
         assert all(reply.probabilities[b] == pytest.approx(wanted[b], abs=1e-3) for b in wanted)
     assert any(shipped[b] != pytest.approx(wanted[b], abs=0.01) for b in wanted)

@@ -13,7 +13,7 @@ from serving import gateway
 
 from judge.agent.closer_looks import USUAL, VIEWS, Budget
 from judge.agent.questions import FLAT, tiles
-from judge.backends.base import Tuning
+from judge.backends.base import AdapterInfo
 from judge.backends.scripted import Scripted
 from judge.errors import InputError, ReplyError
 from judge.judge import Judge
@@ -97,7 +97,7 @@ def test_a_defect_on_the_seam_of_two_tiles_is_one_finding() -> None:
 def test_every_look_is_in_the_trace() -> None:
     backend = Seer()
     verdict = look(backend, large(), looks=400)
-    assert len(verdict.trace) == len(backend.asks) - 1
+    assert len(verdict.trace) == len(backend.requests) - 1
     assert any("tint 0.90" in one.answer for one in verdict.trace)
     for one in verdict.trace:
         x1, y1, x2, y2 = one.region
@@ -109,13 +109,13 @@ def test_every_look_is_in_the_trace() -> None:
 def test_no_more_is_asked_than_was_allowed(looks: int) -> None:
     backend = Seer(dreams=True, elements=[0.5])
     Judge(backend=backend, looks=looks)(large(), prompt="a wall", elements=["wall"])
-    assert len(backend.asks) <= 1 + looks
+    assert len(backend.requests) <= 1 + looks
 
 
 def test_a_decided_picture_of_usual_size_costs_one_question() -> None:
     backend = Seer()
     Judge(backend=backend, looks=50)(Image.new("RGB", (SIDE, SIDE)), prompt="a wall", elements=["wall"])
-    assert len(backend.asks) == 1
+    assert len(backend.requests) == 1
 
 
 def test_an_element_in_doubt_is_asked_again_on_its_own() -> None:
@@ -146,11 +146,13 @@ def test_a_defect_in_doubt_that_is_not_seen_closely_is_dropped() -> None:
 
 def test_parts_are_put_to_an_adapter_for_parts_where_the_model_has_one() -> None:
     backend = Seer(elements=[0.5])
-    backend.tunings = {"default-look": Tuning("look")}  # type: ignore[attr-defined]
+    backend.tunings = {"default-look": AdapterInfo("look")}  # type: ignore[attr-defined]
     Judge(backend=backend)(large(), prompt="a red patch", elements=["red patch"], looks=40)
-    parts = [ask.rubric for ask in backend.asks if "defects" in dict(ask.form.root.members)]
+    parts = [request.rubric for request in backend.requests if "defects" in dict(request.form.root.members)]
     assert parts[0] == "default" and set(parts[1:]) == {"default-look"}
-    statements = [ask.rubric for ask in backend.asks if "defects" not in dict(ask.form.root.members)]
+    statements = [
+        request.rubric for request in backend.requests if "defects" not in dict(request.form.root.members)
+    ]
     assert statements and set(statements) == {"default"}
 
 
@@ -195,7 +197,7 @@ def _doubtful(values: dict[str, Any]) -> Any:
 def test_a_general_model_is_told_that_it_sees_a_part() -> None:
     backend = General()
     look(backend, large(), looks=60)
-    told = backend.asks[-1].messages[-1]["content"][-1]["text"]
+    told = backend.requests[-1].messages[-1]["content"][-1]["text"]
     assert "one part of a picture" in told and "a plain wall" in told and '"defects"' in told
     assert '"score"' not in told and "missing object" not in told
 
@@ -234,7 +236,7 @@ def test_the_person_of_a_portrait_is_cut_out_and_judged_alone(depth: Any) -> Non
     where, apart = closer.trace
     assert where.region == (0, 0, 400, 300) and "where is the person" in where.question
     assert apart.region == (95, 51, 205, 249) and apart.answer == "person 5"
-    told = [ask.messages[-1]["content"][-1]["text"] for ask in backend.asks[-2:]]
+    told = [request.messages[-1]["content"][-1]["text"] for request in backend.requests[-2:]]
     assert '"box"' in told[0] and "the person" in told[0]
     assert '"person"' in told[1] and '"picture"' not in told[1] and "5 excellent" in told[1]
 

@@ -50,11 +50,11 @@ def test_asks_of_several_rubrics_in_one_batch_come_back_in_order(several: Path) 
     backend, picture = Transformers(several), tiny_picture()
     judges = [Judge(backend=backend), Judge(backend=backend, rubric="quality")]
     cases = [
-        judge.asking.prepare({"image": picture, "prompt": "a cat"}, "score")
+        judge.pipeline.prepare({"image": picture, "prompt": "a cat"}, "score")
         for judge in (judges[0], judges[1], judges[0])
     ]
-    mixed = backend.choose([case.ask for case in cases])
-    alone = [backend.choose([case.ask])[0] for case in cases]
+    mixed = backend.choose([case.request for case in cases])
+    alone = [backend.choose([case.request])[0] for case in cases]
     for one, other in zip(mixed, alone, strict=True):
         assert one.probabilities["score"] == pytest.approx(other.probabilities["score"], abs=1e-5)
 

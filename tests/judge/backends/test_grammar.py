@@ -10,7 +10,7 @@ import pytest
 from filler import Filler
 from paths import ROOT
 
-from judge.backends import Ask
+from judge.backends import Request
 from judge.backends import torchvision_compat as _torchvision
 from judge.backends.decoding import grammar
 from judge.rubrics.form import Box, Choice, Form, Object, Repeat, Text
@@ -59,7 +59,7 @@ def takes(compiler: Any, rules: str, tokens: list[int]) -> bool:
 
 
 def filled(form: Form, seed: int) -> dict[str, Any]:
-    (reply,) = Filler(seed).complete([Ask([], [], form)])
+    (reply,) = Filler(seed).complete([Request([], [], form)])
     return form.parse(reply.text)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from judge.backends import Ask, Backend, Reply, Stream
+from judge.backends import Backend, Reply, Request, Stream
 from judge.backends.openai import transport as line_module
 from judge.backends.openai.backend import OpenAI
 from judge.errors import BackendError, InputError, ReplyError
@@ -52,9 +52,9 @@ def picture(colour: str = "red", side: int = 8) -> Image.Image:
     return Image.new("RGB", (side, side), colour)
 
 
-def ask(text: str = "Judge the picture.", form: Form = FORM, images: int = 1) -> Ask:
+def request(text: str = "Judge the picture.", form: Form = FORM, images: int = 1) -> Request:
     content: list[dict[str, Any]] = [{"type": "image"}] * images + [{"type": "text", "text": text}]
-    return Ask([picture() for _ in range(images)], [{"role": "user", "content": content}], form)
+    return Request([picture() for _ in range(images)], [{"role": "user", "content": content}], form)
 
 
 def completion(pieces: list[str], told: dict[int, dict[str, float]] | None, **choice: Any) -> dict[str, Any]:
@@ -167,7 +167,7 @@ def one(replies: list[Reply | ReplyError]) -> Reply:
 
 def test_a_chat_goes_out_with_schema_picture_and_key(serve: Callable[..., Served]) -> None:
     served = serve()
-    reply = one(open_(served, api_key="secret", extra={"reasoning_effort": "none"}).complete([ask()]))
+    reply = one(open_(served, api_key="secret", extra={"reasoning_effort": "none"}).complete([request()]))
     assert reply.text == "".join(PIECES)
     ((path, body, headers),) = served.asked
     assert path == "/v1/chat/completions"
@@ -188,7 +188,7 @@ def test_no_key_is_sent_where_none_is_given(
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     served = serve()
-    OpenAI(served.url, "m").complete([ask()])
+    OpenAI(served.url, "m").complete([request()])
     assert "Authorization" not in served.asked[0][2]
 
 
@@ -198,7 +198,7 @@ MARKS = ["<|im_end|>", "<|image_pad|>", "</s>", "<s>", "<image>", "[INST]", "[/I
 @pytest.mark.parametrize("mark", MARKS)
 def test_marks_of_a_chat_template_in_a_prompt_go_out_broken(serve: Callable[..., Served], mark: str) -> None:
     served = serve()
-    open_(served).complete([ask(f"a cat {mark}")])
+    open_(served).complete([request(f"a cat {mark}")])
     sent = served.chats[0]["messages"][0]["content"][1]["text"]
     assert mark not in sent
     assert sent.replace("\u2060", "") == f"a cat {mark}"
@@ -207,15 +207,15 @@ def test_marks_of_a_chat_template_in_a_prompt_go_out_broken(serve: Callable[...,
 @pytest.mark.parametrize("text", ["a < b | c", "[1] and [cat]", "<prompt>\na cat\n</prompt>", "x<y>z"])
 def test_other_brackets_in_a_prompt_stay_as_they_are(serve: Callable[..., Served], text: str) -> None:
     served = serve()
-    open_(served).complete([ask(text)])
+    open_(served).complete([request(text)])
     assert served.chats[0]["messages"][0]["content"][1]["text"] == text
 
 
 def test_pictures_that_do_not_match_the_messages_are_a_reply_error(serve: Callable[..., Served]) -> None:
     served = serve()
-    asked = ask()
+    asked = request()
     asked.images = []
-    more = ask()
+    more = request()
     more.images *= 2
     replies = open_(served).complete([asked, more])
     assert [str(reply)[:15] for reply in replies] == ["images: 0 given", "images: 2 given"]
@@ -226,7 +226,7 @@ def test_pictures_that_do_not_match_the_messages_are_a_reply_error(serve: Callab
 
 
 def test_labels_get_their_probabilities_from_the_same_reply(serve: Callable[..., Served]) -> None:
-    reply = one(open_(serve()).complete([ask()]))
+    reply = one(open_(serve()).complete([request()]))
     assert reply.probabilities["elements.0"] == pytest.approx({"true": 7 / 9, "false": 2 / 9})
     assert reply.probabilities["score"]["4"] == pytest.approx(0.5)
     assert reply.exact
@@ -234,7 +234,7 @@ def test_labels_get_their_probabilities_from_the_same_reply(serve: Callable[...,
 
 def test_alternatives_that_do_not_cover_the_labels_make_an_estimate(serve: Callable[..., Served]) -> None:
     told = {**TOLD, 3: {"4": 0.5, "5": 0.3}}
-    reply = one(open_(serve(lambda *_: (200, {}, completion(PIECES, told)))).complete([ask()]))
+    reply = one(open_(serve(lambda *_: (200, {}, completion(PIECES, told)))).complete([request()]))
     assert reply.probabilities["score"]["5"] == pytest.approx(0.375)
     assert not reply.exact
 
@@ -272,9 +272,9 @@ def test_a_server_that_turns_fields_down_is_asked_without_them_from_then_on(
 
     served = serve(script)
     backend = open_(served, concurrency=1)
-    assert one(backend.complete([ask()])).probabilities == {}
+    assert one(backend.complete([request()])).probabilities == {}
     assert len(served.chats) == 4
-    one(backend.complete([ask()]))
+    one(backend.complete([request()]))
     assert len(served.chats) == 5
     last = served.chats[-1]
     assert not {"logprobs", "top_logprobs", "temperature", "max_tokens"} & set(last)
@@ -305,7 +305,7 @@ def test_an_answer_that_cannot_be_used_is_one_line_for_its_row(
         return BROKEN[message] if bad else (200, {}, completion(PIECES, TOLD))
 
     served = serve(script)
-    replies = open_(served).complete([ask("bad"), ask("good")])
+    replies = open_(served).complete([request("bad"), request("good")])
     assert isinstance(replies[0], ReplyError)
     assert message in str(replies[0])
     assert "\n" not in str(replies[0])
@@ -333,7 +333,7 @@ def test_a_server_error_is_asked_again_with_growing_pauses(
     serve: Callable[..., Served], pauses: list[float]
 ) -> None:
     served = serve(failing([(500, {}, b"oops"), (503, {}, b""), (502, {}, b"")]))
-    one(open_(served).complete([ask()]))
+    one(open_(served).complete([request()]))
     assert len(served.chats) == 4
     assert len(pauses) == 3
     for slept, most in zip(pauses, (0.5, 1.0, 2.0), strict=True):
@@ -345,7 +345,7 @@ def test_what_the_server_says_about_waiting_is_kept(
 ) -> None:
     date = formatdate(time.time() + 20, usegmt=True)
     answers = [(429, {"Retry-After": "7"}, b""), (429, {"Retry-After": date}, b""), (429, {}, b"")]
-    one(open_(serve(failing(answers))).complete([ask()]))
+    one(open_(serve(failing(answers))).complete([request()]))
     assert pauses[0] == 7
     assert 0 <= pauses[1] <= 20
     assert pauses[2] <= 2
@@ -355,7 +355,7 @@ def test_a_server_that_wants_more_patience_than_there_is_gets_no_further_try(
     serve: Callable[..., Served], pauses: list[float]
 ) -> None:
     served = serve(lambda *_: (429, {"Retry-After": "3600"}, {"error": "slow down"}))
-    (reply,) = open_(served).complete([ask()])
+    (reply,) = open_(served).complete([request()])
     assert isinstance(reply, ReplyError)
     assert "429" in str(reply)
     assert "slow down" in str(reply)
@@ -364,7 +364,7 @@ def test_a_server_that_wants_more_patience_than_there_is_gets_no_further_try(
 
 def test_tries_are_bounded(serve: Callable[..., Served], pauses: list[float]) -> None:
     served = serve(lambda *_: (503, {}, b"down"))
-    (reply,) = open_(served, retries=2).complete([ask()])
+    (reply,) = open_(served, retries=2).complete([request()])
     assert "HTTP 503 (down)" in str(reply)
     assert len(served.chats) == 3
 
@@ -381,7 +381,7 @@ def test_a_broken_connection_is_asked_again(serve: Callable[..., Served], pauses
             working(self)
 
     handler.do_POST = hang_up  # type: ignore[attr-defined]
-    one(open_(served).complete([ask()]))
+    one(open_(served).complete([request()]))
     assert len(pauses) == 1
 
 
@@ -397,7 +397,7 @@ def test_what_no_request_gets_past_is_a_backend_error(
 ) -> None:
     served = serve(lambda *_: (status, {}, {"error": {"message": "no"}}))
     with pytest.raises(BackendError, match=f"HTTP {status}"):
-        open_(served).complete([ask()])
+        open_(served).complete([request()])
     assert pauses == []
 
 
@@ -411,7 +411,7 @@ def test_a_slow_answer_is_a_reply_error_and_is_not_asked_for_twice(
         return 200, {}, completion(PIECES, TOLD)
 
     served = serve(script)
-    (reply,) = open_(served, timeout=0.2).complete([ask()])
+    (reply,) = open_(served, timeout=0.2).complete([request()])
     go.set()
     assert "no answer in 0.2 s" in str(reply)
     assert (len(served.chats), pauses) == (1, [])
@@ -427,7 +427,7 @@ def test_no_more_requests_run_at_once_than_asked_for(serve: Callable[..., Served
         running.pop()
         return 200, {}, completion(PIECES, TOLD)
 
-    replies = open_(serve(script), concurrency=3).complete([ask(str(n)) for n in range(12)])
+    replies = open_(serve(script), concurrency=3).complete([request(str(n)) for n in range(12)])
     assert all(isinstance(reply, Reply) for reply in replies)
     assert most[0] <= 3
 
@@ -438,7 +438,7 @@ def test_answers_come_back_in_the_order_of_the_questions(serve: Callable[..., Se
         time.sleep(0.01 * (5 - number))
         return 200, {}, completion([*PIECES[:5], str(number), *PIECES[6:]], TOLD)
 
-    replies = open_(serve(script)).complete([ask(str(n)) for n in range(6)])
+    replies = open_(serve(script)).complete([request(str(n)) for n in range(6)])
     assert [json.loads(reply.text)["note"] for reply in replies] == list("012345")
 
 
@@ -456,10 +456,10 @@ def test_forms_can_be_submitted_taken_back_and_collected(serve: Callable[..., Se
     backend = open_(serve(script))
     assert isinstance(backend, Stream)
     assert isinstance(backend, Backend)
-    backend.submit("a", "complete", ask("slow"))
-    backend.submit("b", "complete", ask())
+    backend.submit("a", "complete", request("slow"))
+    backend.submit("b", "complete", request())
     with pytest.raises(InputError, match="key"):
-        backend.submit("b", "complete", ask())
+        backend.submit("b", "complete", request())
     done: list[tuple[str, Reply | ReplyError]] = []
     while not done:
         done = backend.step()
@@ -499,13 +499,13 @@ def test_only_web_addresses_are_taken(address: str) -> None:
 
 def test_lists_and_text_cannot_be_read_at_score_depth(serve: Callable[..., Served]) -> None:
     with pytest.raises(InputError, match="choice blanks"):
-        open_(serve()).choose([ask()])
+        open_(serve()).choose([request()])
 
 
 def test_score_depth_is_one_answer_of_a_hosted_model(serve: Callable[..., Served]) -> None:
     pieces = [*PIECES[:4], "}"]
     served = serve(lambda *_: (200, {}, completion(pieces, TOLD)))
-    reply = one(open_(served).choose([ask(form=SCORES)]))
+    reply = one(open_(served).choose([request(form=SCORES)]))
     assert reply.probabilities["score"]["5"] == pytest.approx(0.3)
     assert len(served.chats) == 1
 
@@ -534,7 +534,7 @@ def test_a_vllm_server_is_known_by_its_list_and_asked_in_its_own_terms(serve: Ca
     served = serve(script, VLLM)
     backend = open_(served)
     assert (backend.version, backend.adapter) == ("0.32.0", "m")
-    reply = one(backend.complete([ask()]))
+    reply = one(backend.complete([request()]))
     assert reply.probabilities["elements.0"] == pytest.approx({"true": 7 / 9, "false": 2 / 9})
     assert reply.exact
     (chat,) = served.chats
@@ -550,7 +550,7 @@ def test_labels_are_tokenised_once(serve: Callable[..., Served]) -> None:
 
     served = serve(script, VLLM)
     backend = open_(served, concurrency=1)
-    backend.complete([ask(), ask(), ask()])
+    backend.complete([request(), request(), request()])
     assert sum(path == "/tokenize" for path, _, _ in served.asked) == 7
 
 
@@ -566,7 +566,7 @@ def test_on_vllm_score_depth_reads_each_blank_behind_placeholders(serve: Callabl
         return 200, {}, cut
 
     served = serve(script, VLLM)
-    reply = one(open_(served).choose([ask(form=SCORES)]))
+    reply = one(open_(served).choose([request(form=SCORES)]))
     assert reply.text == '{"elements":{"a cat":false},"score":2}'
     assert reply.probabilities["elements.0"] == pytest.approx({"true": 0.25, "false": 0.75})
     assert reply.probabilities["score"]["5"] == pytest.approx(0.1)
@@ -591,7 +591,7 @@ def test_on_vllm_a_box_that_runs_backwards_is_asked_again_from_its_corner(
         return 200, {}, completion(["400", ",", "100", "]}]", ',"score":', "2"], {5: {"2": 1.0}})
 
     served = serve(script, VLLM)
-    reply = one(open_(served).complete([ask(form=BOXES)]))
+    reply = one(open_(served).complete([request(form=BOXES)]))
     assert json.loads(reply.text) == {"defects": [{"kind": "cut", "box": [300, 0, 400, 100]}], "score": 2}
     assert reply.probabilities["score"]["2"] == pytest.approx(1)
     again = served.chats[1]

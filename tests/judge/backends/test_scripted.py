@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from judge.backends import Ask, Backend, Reply
+from judge.backends import Backend, Reply, Request
 from judge.backends.scripted import Scripted
 from judge.errors import BackendError, ReplyError
 from judge.rubrics.rubric import Rubric
@@ -13,8 +13,8 @@ RUBRIC = Rubric.load("quality")
 VALUES = {"degradation": "blur", "severity": "slight", "defects": [], "score": 4}
 
 
-def ask() -> Ask:
-    return Ask([], RUBRIC.messages(), RUBRIC.form())
+def request() -> Request:
+    return Request([], RUBRIC.messages(), RUBRIC.form())
 
 
 def test_it_is_a_backend() -> None:
@@ -23,7 +23,7 @@ def test_it_is_a_backend() -> None:
 
 def test_dicts_and_texts_become_certain_replies() -> None:
     backend = Scripted([VALUES, RUBRIC.form().render(VALUES)])
-    first, second = backend.complete([ask(), ask()])
+    first, second = backend.complete([request(), request()])
     assert first == second
     assert isinstance(first, Reply)
     assert first.probabilities["score"] == {"1": 0.0, "2": 0.0, "3": 0.0, "4": 1.0, "5": 0.0}
@@ -32,15 +32,15 @@ def test_dicts_and_texts_become_certain_replies() -> None:
 
 def test_replies_come_in_order_and_asks_are_kept() -> None:
     backend = Scripted([Reply("a"), ReplyError("no"), "not JSON"])
-    asks = [ask(), ask(), ask()]
-    one, two, three = backend.choose(asks)
+    requests = [request(), request(), request()]
+    one, two, three = backend.choose(requests)
     assert (one, str(two), three) == (Reply("a"), "no", Reply("not JSON"))
-    assert backend.asks == asks
+    assert backend.requests == requests
 
 
 def test_other_exceptions_are_raised_and_an_empty_queue_is_an_error() -> None:
     backend = Scripted([BackendError("out of memory")])
     with pytest.raises(BackendError, match="out of memory"):
-        backend.choose([ask()])
+        backend.choose([request()])
     with pytest.raises(BackendError, match="no reply is left"):
-        backend.choose([ask()])
+        backend.choose([request()])

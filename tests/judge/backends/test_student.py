@@ -106,7 +106,7 @@ def test_a_student_answers_its_rubric_at_depth_score_without_words_or_measures(s
     assert verdict.provenance.domain == "noise"
     assert set(verdict.attributes) == {"degradation", "severity"}
     [reply] = Student(student).choose(
-        [judge.asking.prepare({"image": Image.new("RGB", (200, 100), "red")}, "score").ask]
+        [judge.pipeline.prepare({"image": Image.new("RGB", (200, 100), "red")}, "score").request]
     )
     told = list(reply.probabilities["score"].values())
     assert verdict.distribution == pytest.approx(told), "measured facts have no share beside what it says"
@@ -191,7 +191,7 @@ def test_what_the_teacher_said_is_kept_and_never_asked_again(tmp_path: Path) -> 
     out.write_text(whole + whole.splitlines()[0][:40])  # torn by a power cut
     again = Scripted([reply] * 3)
     said = teacher.labels(Judge(backend=again, rubric="quality"), items, BLANKS, out, 1, lambda done: None)
-    assert len(again.asks) == 3
+    assert len(again.requests) == 3
     assert len(said) == 5
     assert all(label.told["score"].index(max(label.told["score"])) == 2 for label in said)
     assert out.read_text().startswith(whole)

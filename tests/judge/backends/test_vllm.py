@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from judge.backends import Ask, Backend, Reply, Stream
+from judge.backends import Backend, Reply, Request, Stream
 from judge.backends import torchvision_compat as _torchvision
 from judge.backends.checkpoints import EMBEDDED
 from judge.backends.decoding import logprobs
@@ -46,7 +46,7 @@ def backend() -> Iterator[Any]:
     made.close()
     made.close()
     with pytest.raises(BackendError, match="closed"):
-        made.complete([ask(0)])
+        made.complete([request(0)])
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +59,11 @@ def noise(seed: int, side: int = SIDE) -> Image.Image:
     return Image.fromarray(small).resize((side, side), Image.Resampling.NEAREST)
 
 
-def ask(seed: int, *, depth: str = "verdict", prompt: str = "a red circle", form: Form | None = None) -> Ask:
+def request(
+    seed: int, *, depth: str = "verdict", prompt: str = "a red circle", form: Form | None = None
+) -> Request:
     form = form or DEFAULT.form(["red circle"]).at_depth(depth)
-    return Ask([noise(seed)], DEFAULT.messages(prompt, ["red circle"], brief=True, depth=depth), form)
+    return Request([noise(seed)], DEFAULT.messages(prompt, ["red circle"], brief=True, depth=depth), form)
 
 
 def filled(replies: list[Reply | ReplyError]) -> list[Reply]:
@@ -184,8 +186,10 @@ def strange_form(least: int) -> Form:
 def test_forms_that_nobody_trained_for_are_filled_as_the_walker_fills_them(
     backend: Any, reference: Transformers
 ) -> None:
-    asks = [ask(seed, form=strange_form(seed % 3)) for seed in range(6)]
-    for one, other in zip(filled(backend.complete(asks)), filled(reference.complete(asks)), strict=True):
+    requests = [request(seed, form=strange_form(seed % 3)) for seed in range(6)]
+    for one, other in zip(
+        filled(backend.complete(requests)), filled(reference.complete(requests)), strict=True
+    ):
         assert one.text == other.text
         assert one.exact
         for blank, shares in one.probabilities.items():
@@ -218,8 +222,8 @@ def test_a_corner_that_lies_before_its_opposite_is_asked_again_with_the_labels_i
     monkeypatch.setattr(
         Draft, "_back_to", lambda self, offset: (taken_back.append(offset), original(self, offset))
     )
-    asks = [ask(seed, form=BACKWARDS) for seed in range(4)]
-    ours, theirs = filled(backend.complete(asks)), filled(reference.complete(asks))
+    requests = [request(seed, form=BACKWARDS) for seed in range(4)]
+    ours, theirs = filled(backend.complete(requests)), filled(reference.complete(requests))
     assert len(taken_back) >= 1, "no corner was off: this test shows nothing"
     for one, other in zip(ours, theirs, strict=True):
         assert one.text == other.text
@@ -240,8 +244,8 @@ def test_labels_of_several_tokens_are_compared_whole_at_score_depth(
             )
         )
     )
-    asks = [ask(seed, form=form) for seed in range(2)]
-    for one, other in zip(filled(backend.choose(asks)), filled(reference.choose(asks)), strict=True):
+    requests = [request(seed, form=form) for seed in range(2)]
+    for one, other in zip(filled(backend.choose(requests)), filled(reference.choose(requests)), strict=True):
         assert one.text == other.text
         for blank, shares in other.probabilities.items():
             assert one.probabilities[blank] == pytest.approx(shares, abs=1e-4)
@@ -260,9 +264,9 @@ HOSTILE = [
 
 def test_marks_in_a_prompt_are_tokens_of_their_characters(backend: Any) -> None:
     control = backend.wording._control - {backend.wording.image_token}
-    clean, _ = backend._prompt(ask(0, prompt="a cat"))
+    clean, _ = backend._prompt(request(0, prompt="a cat"))
     for prompt in HOSTILE:
-        tokens, _ = backend._prompt(ask(0, prompt=prompt))
+        tokens, _ = backend._prompt(request(0, prompt=prompt))
         assert tokens.count(backend.wording.image_token) == 1
         found = [token for token in tokens if token in control]
         assert found == [token for token in clean if token in control], prompt
@@ -271,8 +275,10 @@ def test_marks_in_a_prompt_are_tokens_of_their_characters(backend: Any) -> None:
 def test_hostile_prompts_get_the_answers_that_transformers_gives(
     backend: Any, reference: Transformers
 ) -> None:
-    asks = [ask(1, prompt=prompt) for prompt in HOSTILE]
-    for one, other in zip(filled(backend.complete(asks)), filled(reference.complete(asks)), strict=True):
+    requests = [request(1, prompt=prompt) for prompt in HOSTILE]
+    for one, other in zip(
+        filled(backend.complete(requests)), filled(reference.complete(requests)), strict=True
+    ):
         assert one.text == other.text
         assert one.probabilities["score"] == pytest.approx(other.probabilities["score"], abs=1e-4)
 
@@ -281,10 +287,10 @@ def test_hostile_prompts_get_the_answers_that_transformers_gives(
 
 
 def test_a_row_that_the_model_cannot_take_is_told_in_its_place(backend: Any) -> None:
-    small, none = ask(0), ask(0)
+    small, none = request(0), request(0)
     small.images, none.images = [noise(0, 64)], []
-    long = ask(0, prompt="x " * 9000)
-    replies = backend.complete([small, ask(1), none, long])
+    long = request(0, prompt="x " * 9000)
+    replies = backend.complete([small, request(1), none, long])
     assert [type(reply) for reply in replies] == [ReplyError, Reply, ReplyError, ReplyError]
     assert "64x64" in str(replies[0])
     assert "images: 0 given" in str(replies[2])
@@ -293,7 +299,7 @@ def test_a_row_that_the_model_cannot_take_is_told_in_its_place(backend: Any) -> 
 
 def test_lists_and_text_cannot_be_read_at_score_depth(backend: Any) -> None:
     with pytest.raises(InputError, match="choice blanks"):
-        backend.choose([ask(0)])
+        backend.choose([request(0)])
     assert backend.pending == 0
 
 
@@ -315,20 +321,20 @@ def test_it_is_a_backend_and_a_stream(backend: Any) -> None:
 
 
 def test_what_is_submitted_comes_back_once_under_its_key(backend: Any) -> None:
-    backend.submit("verdict", "complete", ask(1))
-    backend.submit("score", "choose", ask(1, depth="score"))
+    backend.submit("verdict", "complete", request(1))
+    backend.submit("score", "choose", request(1, depth="score"))
     with pytest.raises(InputError, match="key"):
-        backend.submit("score", "choose", ask(1, depth="score"))
+        backend.submit("score", "choose", request(1, depth="score"))
     assert backend.pending == 2
     done = drained(backend)
     assert set(done) == {"verdict", "score"}
-    (whole,) = filled(backend.complete([ask(1)]))
+    (whole,) = filled(backend.complete([request(1)]))
     assert done["verdict"].text == whole.text
 
 
 def test_what_is_taken_back_never_comes_and_does_not_disturb_the_rest(backend: Any) -> None:
     for key in "abc":
-        backend.submit(key, "complete", ask(2))
+        backend.submit(key, "complete", request(2))
     assert backend.step() == []
     backend.abort("b")
     backend.abort("never heard of")
@@ -340,14 +346,14 @@ def test_what_is_taken_back_never_comes_and_does_not_disturb_the_rest(backend: A
 
 
 def test_a_batch_run_meanwhile_leaves_what_was_submitted_for_step(backend: Any) -> None:
-    backend.submit("kept", "complete", ask(3))
-    filled(backend.complete([ask(4), ask(4)]))
+    backend.submit("kept", "complete", request(3))
+    filled(backend.complete([request(4), request(4)]))
     assert set(drained(backend)) == {"kept"}
 
 
 def test_a_row_gets_the_same_answer_alone_and_in_a_batch(backend: Any) -> None:
-    (alone,) = filled(backend.complete([ask(5)]))
-    batched = filled(backend.complete([ask(seed) for seed in range(4, 12)]))[1]
+    (alone,) = filled(backend.complete([request(5)]))
+    batched = filled(backend.complete([request(seed) for seed in range(4, 12)]))[1]
     assert batched.text == alone.text
     for blank, shares in alone.probabilities.items():
         assert batched.probabilities[blank] == pytest.approx(shares, abs=1e-4)

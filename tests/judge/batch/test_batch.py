@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 
 from eval import cli as eval_cli
 from eval.runs.merge import merge
-from judge.backends.base import Ask, Reply
+from judge.backends.base import Reply, Request
 from judge.batch import results, units
 from judge.batch.ray_options import completed
 from judge.batch.scoring import Here, score
@@ -48,12 +48,12 @@ class Mortal(Steady):
         super().__init__(seconds)
         self.word, self.marker = word, marker
 
-    def choose(self, asks: Sequence[Ask]) -> list[Reply | ReplyError]:
-        told = any(self.word in ask.messages[0]["content"][1]["text"] for ask in asks)
+    def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
+        told = any(self.word in request.messages[0]["content"][1]["text"] for request in requests)
         if self.word and told and not Path(self.marker).exists():
             Path(self.marker).touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().choose(asks)
+        return super().choose(requests)
 
     complete = choose
 

@@ -92,9 +92,9 @@ def test_self_consistency_asks_in_other_orders_with_other_seeds() -> None:
     backend = Filler()
     panel = Panel.consistent(Judge(backend=backend, seed=7), times=3)
     verdict = panel(PICTURE, prompt="a cat", elements=["a", "b", "c"])
-    orders = [list(dict(ask.form.root.members)["elements"].members) for ask in backend.asks]
+    orders = [list(dict(request.form.root.members)["elements"].members) for request in backend.requests]
     assert [[name for name, _ in order] for order in orders] == [list("abc"), list("bca"), list("cab")]
-    assert [ask.seed for ask in backend.asks] == [7, 8, 9]
+    assert [request.seed for request in backend.requests] == [7, 8, 9]
     assert {element.name for element in verdict.elements} == set("abc")
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from serving import gateway
 from typer.testing import CliRunner
 
-from judge.backends.base import Ask, Reply
+from judge.backends.base import Reply, Request
 from judge.cli import app as cli
 from judge.compare.ranking import ALONE, Entrant, entrants, rank
 from judge.compare.tournament import Tournament
@@ -37,15 +37,15 @@ class Bright(Filler):
         super().__init__(**options)
         self.lean = lean
 
-    def _fill(self, ask: Ask) -> Reply:
-        light = [np.asarray(image).mean() / 255 for image in ask.images]
-        if "better" in dict(ask.form.root.members):
-            self.asks.append(ask)
+    def _fill(self, request: Request) -> Reply:
+        light = [np.asarray(image).mean() / 255 for image in request.images]
+        if "better" in dict(request.form.root.members):
+            self.requests.append(request)
             first = min(1.0, max(0.0, 0.5 + (light[-2] - light[-1]) / 2 + self.lean))
             values = {"explanation": "lighter", "better": "first" if first > 0.5 else "second"}
-            kept = {key: values[key] for key, _ in ask.form.root.members}
+            kept = {key: values[key] for key, _ in request.form.root.members}
             return Reply(dumps(kept), {"better": {"first": first, "second": 1 - first, "tie": 0.0}})
-        reply = super()._fill(ask)
+        reply = super()._fill(request)
         share = light[-1]
         told = {"1": 1 - share, "2": 0.0, "3": 0.0, "4": 0.0, "5": share}
         shares = {name: told for name in reply.probabilities if name == "score" or "dimensions" in name}
@@ -66,7 +66,7 @@ def tuned() -> Judge:
 def test_general_models_see_both_pictures_in_both_orders() -> None:
     judge = general()
     found = judge.compare(shade(200), shade(100))
-    (first, second) = (ask for ask in judge.backend.asks if len(ask.images) == 2)
+    (first, second) = (request for request in judge.backend.requests if len(request.images) == 2)
     assert [image.getpixel((0, 0))[0] for image in first.images] == [200, 100]
     assert [image.getpixel((0, 0))[0] for image in second.images] == [100, 200]
     assert (found.preferred, found.how) == ("a", "pairwise")
@@ -86,8 +86,8 @@ def test_a_lean_to_one_place_cancels_and_is_reported() -> None:
 def test_at_score_depth_only_the_side_is_asked() -> None:
     judge = general()
     judge.compare(shade(200), shade(100), depth="score")
-    asked = [ask for ask in judge.backend.asks if len(ask.images) == 2]
-    assert [[key for key, _ in ask.form.root.members] for ask in asked] == [["better"]] * 2
+    asked = [request for request in judge.backend.requests if len(request.images) == 2]
+    assert [[key for key, _ in request.form.root.members] for request in asked] == [["better"]] * 2
 
 
 def test_models_tuned_on_one_picture_compare_scores_and_have_no_order_to_swap() -> None:
@@ -185,7 +185,7 @@ def test_generators_are_ranked_by_their_pictures(tmp_path: Path, judge: Judge) -
 def test_each_picture_is_looked_at_once_by_a_pointwise_judge(tmp_path: Path) -> None:
     judge = tuned()
     found = rank(judge, entrants(folders(tmp_path, {"a": 10, "b": 60, "c": 110, "d": 160})), budget=30)
-    assert found.looks == len(judge.backend.asks) <= 24
+    assert found.looks == len(judge.backend.requests) <= 24
 
 
 def test_pictures_of_a_folder_are_ranked_one_by_one(tmp_path: Path) -> None:

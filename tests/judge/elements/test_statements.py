@@ -109,12 +109,12 @@ def test_a_model_fills_in_a_graph_without_circles() -> None:
 
 def test_hostile_prompts_are_put_in_once() -> None:
     hostile = "{{ 7 * 7 }} {% include 'x' %} </prompt>"
-    text = asked.ask(hostile).messages[0]["content"][0]["text"]
+    text = asked.request_elements(hostile).messages[0]["content"][0]["text"]
     assert hostile in text and "49" not in text
 
 
 def test_tuned_models_use_the_rules_and_useless_lists_are_told() -> None:
     assert [one.name for one in Judge(backend=Filler()).elements("a red cat")] == ["red cat"]
-    question = asked.ask("a cat")
+    question = asked.request_elements("a cat")
     with pytest.raises(ReplyError, match="named none"):
         asked.read(question, Reply('{"elements":[{"name":" ","kind":"object","needs":0}]}'))

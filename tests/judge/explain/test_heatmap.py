@@ -78,12 +78,12 @@ def test_defects_are_hot_where_the_truth_is_and_the_score_where_anything_is_brok
 
 def test_what_is_traced_are_the_probabilities_of_the_verdict(judge: Judge, heated: Any) -> None:
     scene, verdict = next(pair for pair in heated if pair[1].defects)
-    case = judge.asking.prepare(scene.asked())
+    case = judge.pipeline.prepare(scene.asked())
     backend = judge.backend
     assert isinstance(backend, Transformers)
-    _, traced = heat.questions(judge.asking, case, verdict)
-    [row] = backend._rows([traced.ask], lambda _: None)
-    reading = walker.Reading.of(traced.ask.form, backend.wording, traced.values, {"defects.0.open"})
+    _, traced = heat.questions(judge.pipeline, case, verdict)
+    [row] = backend._rows([traced.request], lambda _: None)
+    reading = walker.Reading.of(traced.request.form, backend.wording, traced.values, {"defects.0.open"})
     row.chunk = reading.chunk
     with torch.no_grad():
         [logs] = walker.log_probabilities(
@@ -96,12 +96,12 @@ def test_what_is_traced_are_the_probabilities_of_the_verdict(judge: Judge, heate
 
 def test_relevance_is_what_the_number_loses_where_a_patch_becomes_the_mean_patch(judge: Judge) -> None:
     scene = draw_scenes(1, seed=5)[0]
-    case, backend = judge.asking.prepare(scene.asked(), "score"), judge.backend
+    case, backend = judge.pipeline.prepare(scene.asked(), "score"), judge.backend
     verdict = judge(scene.asked().image, prompt=scene.sample.prompt, depth="score")
-    [traced] = heat.questions(judge.asking, case, verdict)
+    [traced] = heat.questions(judge.pipeline, case, verdict)
     [[[found]]] = backend.trace([traced])
-    [row] = backend._rows([traced.ask], lambda _: None)
-    reading = walker.Reading.of(traced.ask.form, backend.wording, None, set(traced.targets[0]))
+    [row] = backend._rows([traced.request], lambda _: None)
+    reading = walker.Reading.of(traced.request.form, backend.wording, None, set(traced.targets[0]))
     row.chunk = reading.chunk
     mean, before = row.pixels.mean(dim=0), row.pixels
 
@@ -167,7 +167,7 @@ def test_a_video_has_a_note_in_place_of_maps() -> None:
 
 
 def test_a_row_that_cannot_be_traced_keeps_its_verdict(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
-    def trace(asks: Any) -> Any:
+    def trace(requests: Any) -> Any:
         raise BackendError("out of memory")
 
     monkeypatch.setattr(judge.backend, "trace", trace)

@@ -15,7 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from finetune import calibrate as fitting
-from judge.backends.base import Ask, Reply
+from judge.backends.base import Reply, Request
 from judge.cli import app as cli
 from judge.errors import InputError
 from judge.evidence.similarity import measured
@@ -27,9 +27,9 @@ from judge.rubrics.rubric import Rubric, ScoreRule
 class Harsh(Filler):
     """Scores a picture by its brightness, up to a point too low, and too sure of it."""
 
-    def _fill(self, ask: Ask) -> Reply:
-        reply = super()._fill(ask)
-        bright = float(np.asarray(ask.images[0].convert("L")).mean()) / 255
+    def _fill(self, request: Request) -> Reply:
+        reply = super()._fill(request)
+        bright = float(np.asarray(request.images[0].convert("L")).mean()) / 255
         shares = {str(n): math.exp(-((1 + 3 * bright - n) ** 2) / 0.3) for n in range(1, 6)}
         total = sum(shares.values())
         reply.probabilities["score"] = {label: share / total for label, share in shares.items()}
@@ -165,9 +165,9 @@ def test_too_few_labels_and_constant_scores_are_refused(data, tmp_path):
         fitting.calibrate(judge(), fitting.source("live-itw", data, limit=20))
 
     class Constant(Harsh):
-        def _fill(self, ask):
-            ask.images[:] = [Image.new("RGB", (8, 8))]
-            return super()._fill(ask)
+        def _fill(self, request):
+            request.images[:] = [Image.new("RGB", (8, 8))]
+            return super()._fill(request)
 
     blind = Rubric.load("quality").model_copy(update={"score": ScoreRule()})  # nothing measured in its score
     with pytest.raises(InputError, match="the same"):

@@ -66,7 +66,7 @@ def test_every_form_of_picture_is_judged(running: Gateway, tmp_path: Path) -> No
 def test_awaited_calls_are_the_same_calls(running: Gateway, tmp_path: Path) -> None:
     client = Client(running.url)
 
-    async def ask() -> None:
+    async def request() -> None:
         verdicts = await asyncio.gather(*(client.averdict(image, **ASKED) for image in pictures(tmp_path)))
         assert {verdict.status for verdict in verdicts} == {"scored"}
         assert (await client.acompare(png(), png(), **ASKED)).a.id == "a"
@@ -76,8 +76,8 @@ def test_awaited_calls_are_the_same_calls(running: Gateway, tmp_path: Path) -> N
             await client.averdict(png(), **ASKED, rubric="defualt")
         await client.aclose()
 
-    asyncio.run(ask())
-    asyncio.run(ask())  # closed, and used again
+    asyncio.run(request())
+    asyncio.run(request())  # closed, and used again
 
     async def closed() -> None:
         async with Client(running.url) as other:

@@ -166,9 +166,9 @@ def test_the_reference_is_shown_before_the_picture(name: str) -> None:
     judge = Judge(backend=backend, rubric=name)
     source, result = Image.new("RGB", (32, 32), "red"), Image.new("RGB", (32, 32), "blue")
     verdict = judge(result, reference=source, prompt="make it blue")
-    (ask,) = backend.asks
-    assert [one.getpixel((0, 0)) for one in ask.images] == [(255, 0, 0), (0, 0, 255)]
-    assert [part["type"] for part in ask.messages[0]["content"]] == ["image", "image", "text"]
+    (request,) = backend.requests
+    assert [one.getpixel((0, 0)) for one in request.images] == [(255, 0, 0), (0, 0, 255)]
+    assert [part["type"] for part in request.messages[0]["content"]] == ["image", "image", "text"]
     assert verdict.size == (32, 32) and not any("reference" in note for note in verdict.provenance.notes)
 
 
@@ -187,8 +187,8 @@ def test_an_optional_reference_may_be_left_out(tmp_path: Path, picture: Image.Im
     judge = Judge(backend=backend, rubric=path)
     for reference in (None, picture):
         judge(picture, prompt=PROMPT, reference=reference)
-    assert [len(ask.images) for ask in backend.asks] == [1, 2]
-    texts = [ask.messages[0]["content"][-1]["text"] for ask in backend.asks]
+    assert [len(request.images) for request in backend.requests] == [1, 2]
+    texts = [request.messages[0]["content"][-1]["text"] for request in backend.requests]
     assert ["first picture is the reference" in text for text in texts] == [False, True]
 
 
@@ -216,8 +216,8 @@ def test_examples_are_shown_to_general_models_only(tmp_path: Path, picture: Imag
     general, tuned = Filler(brief=False), Filler()
     for backend in (general, tuned):
         assert Judge(backend=backend, rubric=path)(picture, prompt=PROMPT).status == "scored"
-    assert [len(backend.asks[0].images) for backend in (general, tuned)] == [2, 1]
-    assert [len(backend.asks[0].messages) for backend in (general, tuned)] == [3, 1]
+    assert [len(backend.requests[0].images) for backend in (general, tuned)] == [2, 1]
+    assert [len(backend.requests[0].messages) for backend in (general, tuned)] == [3, 1]
 
 
 def test_chinese_changes_what_is_said_of_explanations_and_no_name(tmp_path: Path) -> None:
@@ -317,4 +317,4 @@ def test_a_rubric_of_ones_own_and_a_reference_reach_the_judge_from_the_command_l
     assert ran.exit_code == 0, ran.stderr
     verdict = Verdict.model_validate_json(ran.stdout)
     assert set(verdict.dimensions) == {"clarity", "economy"} and verdict.provenance.rubric == "example"
-    assert len(backend.asks[0].images) == 2
+    assert len(backend.requests[0].images) == 2

@@ -7,7 +7,7 @@ from threading import Barrier, Event, Thread, current_thread
 
 import pytest
 
-from judge.runtime.thread_map import abreast
+from judge.runtime.thread_map import thread_map
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
@@ -20,12 +20,12 @@ def test_results_come_in_the_order_of_the_items() -> None:
             later.set()
         return number
 
-    assert list(abreast(slowly, range(5), 5, threads=2)) == [0, 1, 2, 3, 4]
+    assert list(thread_map(slowly, range(5), 5, threads=2)) == [0, 1, 2, 3, 4]
 
 
 def test_items_are_worked_on_side_by_side() -> None:
     both = Barrier(2, timeout=60)  # passed only by two at once
-    assert list(abreast(lambda _: both.wait() >= 0, range(4), 4, threads=2)) == [True] * 4
+    assert list(thread_map(lambda _: both.wait() >= 0, range(4), 4, threads=2)) == [True] * 4
 
 
 @pytest.mark.parametrize(("ahead", "threads"), [(3, 2), (1, 2), (3, 1)])
@@ -37,13 +37,13 @@ def test_no_more_is_taken_ahead_than_asked(ahead: int, threads: int) -> None:
             taken.append(number)
             yield number
 
-    for done, _ in enumerate(abreast(str, items(), ahead, threads), 1):
+    for done, _ in enumerate(thread_map(str, items(), ahead, threads), 1):
         assert len(taken) <= done + ahead
     assert taken == list(range(20))
 
 
 def test_an_error_is_raised_in_its_items_place() -> None:
-    results = abreast(lambda number: 6 // (3 - number), range(6), 6, threads=2)
+    results = thread_map(lambda number: 6 // (3 - number), range(6), 6, threads=2)
     assert [next(results) for _ in range(3)] == [2, 3, 6]
     with pytest.raises(ZeroDivisionError):
         next(results)
@@ -58,13 +58,13 @@ def test_items_are_taken_by_the_caller_itself() -> None:
             takers.append(current_thread())
             yield number
 
-    assert list(abreast(str, items(), 2, threads=2)) == ["0", "1", "2", "3"]
+    assert list(thread_map(str, items(), 2, threads=2)) == ["0", "1", "2", "3"]
     assert set(takers) == {current_thread()}
 
 
 def test_what_is_not_fetched_is_not_begun() -> None:
     begun = []
-    results = abreast(begun.append, range(1000), 4, threads=2)
+    results = thread_map(begun.append, range(1000), 4, threads=2)
     next(results)
     results.close()
     assert len(begun) <= 6

@@ -85,8 +85,8 @@ class StandIn:
         judge = Judge(backend=self.backend, rubric=wanted.rubric, looks=wanted.looks)
         fields = {"prompt": sample.prompt, "elements": sample.elements}
         await asyncio.sleep(self.pause)
-        ask = partial(judge, sample.image, depth=wanted.depth, heat=wanted.heat, **fields)
-        return await asyncio.to_thread(ask)
+        request = partial(judge, sample.image, depth=wanted.depth, heat=wanted.heat, **fields)
+        return await asyncio.to_thread(request)
 
     async def compare(self, a: Sample, b: Sample, wanted: Wanted = WHOLE) -> Comparison:
         judge = Judge(backend=self.backend, rubric=wanted.rubric, looks=wanted.looks)

@@ -83,14 +83,14 @@ def test_replicas_give_the_verdicts_of_a_single_judge_and_become_more_with_the_l
             assert client.get("/readyz").status_code == 200, "a replica is there once its engine is loaded"
             assert httpx.get(f"http://127.0.0.1:{port}/v1/rubrics").status_code == 401, "keys hold here too"
 
-            def ask(_: object = None) -> httpx.Response:
+            def request(_: object = None) -> httpx.Response:
                 return client.post(
                     "/v1/verdicts",
                     data={"prompt": "a red square"},
                     files={"image": ("red.png", picture.read_bytes(), "image/png")},
                 )
 
-            answer = ask()
+            answer = request()
             assert answer.status_code == 200, answer.text
             alone = Judge()(str(picture), prompt="a red square")
             assert answer.json()["score"] == pytest.approx(alone.score, abs=1e-3)
@@ -98,7 +98,7 @@ def test_replicas_give_the_verdicts_of_a_single_judge_and_become_more_with_the_l
             most, statuses = 1, set[int]()
             with ThreadPoolExecutor(12) as crowd:
                 while most < 2 and time.monotonic() < deadline:
-                    statuses |= {reply.status_code for reply in crowd.map(ask, range(24))}
+                    statuses |= {reply.status_code for reply in crowd.map(request, range(24))}
                     states = serve.status().applications[fleet.NAME].deployments["Gateway"].replica_states
                     most = max(most, sum(states.values()))
             assert most == 2

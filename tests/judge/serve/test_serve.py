@@ -21,7 +21,7 @@ import uvloop
 from serving import QUICK, Gateway, data_url, gateway, gateway_process, png, recipe, until
 from typer.testing import CliRunner
 
-from judge.backends.base import Ask
+from judge.backends.base import Request
 from judge.cli import app as cli
 from judge.errors import Down, Late
 from judge.rubrics.files import known
@@ -43,13 +43,13 @@ def running() -> Iterator[Gateway]:
 def together(url: str, count: int, **options: Any) -> list[httpx.Response]:
     """So many verdicts asked for at once."""
 
-    async def ask() -> list[httpx.Response]:
+    async def request() -> list[httpx.Response]:
         limits = httpx.Limits(max_connections=None)
         async with httpx.AsyncClient(base_url=url, timeout=120, trust_env=False, limits=limits) as client:
             form = {"files": {"image": png()}, "data": ASKED} | options
             return await asyncio.gather(*(client.post("/v1/verdicts", **form) for _ in range(count)))
 
-    return asyncio.run(ask())
+    return asyncio.run(request())
 
 
 # -- Answers -------------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def test_a_full_house_refuses_at_once_and_says_when_to_come_back(tmp_path: Path)
     with gateway(recipe(gate=str(gate)), queue=3) as one:
         answers: list[httpx.Response] = []
 
-        async def ask() -> None:
+        async def request() -> None:
             async with httpx.AsyncClient(base_url=one.url, timeout=60, trust_env=False) as client:
 
                 async def single() -> None:
@@ -210,7 +210,7 @@ def test_a_full_house_refuses_at_once_and_says_when_to_come_back(tmp_path: Path)
 
                 await asyncio.gather(*(single() for _ in range(8)))
 
-        asyncio.run(ask())
+        asyncio.run(request())
         assert [answer.status_code for answer in answers] == [429] * 5 + [200] * 3
         assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers[:5])
         assert one.verdict().status_code == 200
@@ -353,7 +353,7 @@ def test_an_ask_between_the_break_of_the_wire_and_its_notice_is_told_that_the_en
     """For a moment the wire is closed and nobody has read its end yet: a write then is nothing to asyncio
     and a RuntimeError to uvloop, which was an answer of 500 once in some hundred kills under load."""
     rubric = Rubric.load("quality")
-    ask = Ask([], rubric.messages(), rubric.form())
+    request = Request([], rubric.messages(), rubric.form())
 
     async def run() -> list[Any]:
         engine = Engine(recipe(), QUICK)
@@ -363,8 +363,8 @@ def test_an_ask_between_the_break_of_the_wire_and_its_notice_is_told_that_the_en
             assert engine.state == "ready" and engine._writer is not None
             engine._writer.transport.abort()  # what a failed write or read of the wire does
             deadline = asyncio.get_running_loop().time() + 30
-            asks = [engine.ask("complete", ask, deadline) for _ in range(3)]
-            return await asyncio.gather(*asks, return_exceptions=True)
+            requests = [engine.request("complete", request, deadline) for _ in range(3)]
+            return await asyncio.gather(*requests, return_exceptions=True)
         finally:
             await engine.stop()
 

@@ -21,7 +21,7 @@ from typing import Any
 from eval.bench.speed.backend import Pass, recorded, replay
 from eval.bench.speed.contenders import CannotRun, Lap, fresh
 from judge import Judge
-from judge.backends.base import Ask, Reply
+from judge.backends.base import Reply, Request
 from judge.backends.transformers.backend import Transformers
 from judge.errors import ReplyError
 from judge.types import Depth, Sample
@@ -30,7 +30,7 @@ NAMES = ("generate", "walker", "outlines", "outlines_open", "bare_forward")
 FEW = 8
 """`outlines`, which answers one by one, is given every eighth sample: its rate needs no more."""
 
-Writer = Callable[[Sequence[Ask], int, Depth], list[str]]
+Writer = Callable[[Sequence[Request], int, Depth], list[str]]
 """Asks, most tokens to write, depth -> texts."""
 
 
@@ -80,20 +80,20 @@ class Local:
     def _rival(
         self, write: Writer, samples: Sequence[Sample], depth: Depth, few: int = 1, batch: int = 0
     ) -> Lap:
-        asks = [self.judge.asking.prepare(sample, depth).ask for sample in samples][::few]
+        requests = [self.judge.pipeline.prepare(sample, depth).request for sample in samples][::few]
         lengths, size = self._lengths(depth)[::few], batch or self.batch
         usable, start = 0, time.perf_counter()
-        for at in range(0, len(asks), size):
-            group, most = asks[at : at + size], max(lengths[at : at + size])
+        for at in range(0, len(requests), size):
+            group, most = requests[at : at + size], max(lengths[at : at + size])
             usable += sum(map(_fits, group, write(group, most, depth)))
-        return Lap(time.perf_counter() - start, len(asks), usable)
+        return Lap(time.perf_counter() - start, len(requests), usable)
 
     def _lengths(self, depth: Depth) -> list[int]:
         """Tokens of each sample's right answer, by the walker, and of the mark that ends it."""
         if ("lengths", depth) not in self._kept:
             backend = self._backend
-            asks = [self.judge.asking.prepare(sample, depth).ask for sample in self.samples]
-            replies = backend.choose(asks) if depth == "score" else backend.complete(asks)
+            requests = [self.judge.pipeline.prepare(sample, depth).request for sample in self.samples]
+            replies = backend.choose(requests) if depth == "score" else backend.complete(requests)
             texts = [reply.text if isinstance(reply, Reply) else "" for reply in replies]
             self._kept["lengths", depth] = [len(backend.wording.plain(text)) + 1 for text in texts]
         lengths: list[int] = self._kept["lengths", depth]
@@ -101,10 +101,13 @@ class Local:
 
     # -- transformers' generate ----------------------------------------------------------------------
 
-    def _generate(self, asks: Sequence[Ask], most: int, depth: Depth) -> list[str]:
+    def _generate(self, requests: Sequence[Request], most: int, depth: Depth) -> list[str]:
         import torch
 
-        chats, pictures = [self._chat(ask) for ask in asks], [ask.images for ask in asks]
+        chats, pictures = (
+            [self._chat(request) for request in requests],
+            [request.images for request in requests],
+        )
         inputs = self._processor(text=chats, images=pictures, padding=True, return_tensors="pt")
         inputs = inputs.to(self._model.device)
         with torch.inference_mode():
@@ -112,9 +115,9 @@ class Local:
         written = tokens[:, inputs["input_ids"].shape[1] :]
         return list(self._processor.batch_decode(written, skip_special_tokens=True))
 
-    def _chat(self, ask: Ask) -> str:
+    def _chat(self, request: Request) -> str:
         render = self._processor.apply_chat_template
-        return str(render(ask.messages, tokenize=False, add_generation_prompt=True))
+        return str(render(request.messages, tokenize=False, add_generation_prompt=True))
 
     def _load_stock(self) -> Any:
         """The same model as transformers and peft load it, without what our backend makes quicker in it."""
@@ -139,22 +142,22 @@ class Local:
 
     # -- outlines -------------------------------------------------------------------------------------
 
-    def _outline(self, asks: Sequence[Ask], most: int, depth: Depth) -> list[str]:
+    def _outline(self, requests: Sequence[Request], most: int, depth: Depth) -> list[str]:
         """With the form's own schema, its generator kept: what a user must do to get usable answers."""
-        generator = self._generator(asks[0].form.json_schema())
-        return [generator(self._input(ask), do_sample=False, max_new_tokens=most) for ask in asks]
+        generator = self._generator(requests[0].form.json_schema())
+        return [generator(self._input(request), do_sample=False, max_new_tokens=most) for request in requests]
 
-    def _outline_open(self, asks: Sequence[Ask], most: int, depth: Depth) -> list[str]:
+    def _outline_open(self, requests: Sequence[Request], most: int, depth: Depth) -> list[str]:
         """With one schema for all, so that rows share batches: it leaves the elements' names to the model."""
-        schema = asks[0].form.json_schema()
+        schema = requests[0].form.json_schema()
         schema["properties"]["elements"] = {"type": "object", "additionalProperties": {"type": "boolean"}}
-        inputs = [self._input(ask) for ask in asks]
+        inputs = [self._input(request) for request in requests]
         return list(self._generator(schema).batch(inputs, do_sample=False, max_new_tokens=most))
 
-    def _input(self, ask: Ask) -> list[Any]:
+    def _input(self, request: Request) -> list[Any]:
         from outlines.inputs import Image
 
-        return [self._chat(ask), *map(Image, ask.images)]
+        return [self._chat(request), *map(Image, request.images)]
 
     def _generator(self, schema: dict[str, Any]) -> Any:
         import outlines
@@ -185,15 +188,15 @@ class Local:
     def _passes(self) -> list[Pass]:
         """The passes of score depth over all samples, on exactly the tensors that the judge feeds."""
 
-        def ask() -> None:
+        def request() -> None:
             list(self.judge.many(self.samples, depth="score", batch=self.batch))
 
-        return recorded(self._backend._model, ask)
+        return recorded(self._backend._model, request)
 
 
-def _fits(ask: Ask, text: str) -> bool:
+def _fits(request: Request, text: str) -> bool:
     try:
-        ask.form.parse(text)
+        request.form.parse(text)
     except ReplyError:
         return False
     return True

@@ -71,13 +71,13 @@ class Vllm:
 
     def _taken_down(self, depth: Depth) -> list[Script]:
         """Let our backend answer every sample, and keep what it asks the engine."""
-        asks = [self.judge.asking.prepare(sample, depth).ask for sample in fresh(self.samples, 0)]
+        requests = [self.judge.pipeline.prepare(sample, depth).request for sample in fresh(self.samples, 0)]
         with self._noting() as scripts:
-            for at, ask in enumerate(asks):
-                self.backend.submit(str(at), "choose" if depth == "score" else "complete", ask)
+            for at, request in enumerate(requests):
+                self.backend.submit(str(at), "choose" if depth == "score" else "complete", request)
             while self.backend.pending:
                 self.backend.step()
-        return [scripts[str(at)] for at in range(len(asks))]
+        return [scripts[str(at)] for at in range(len(requests))]
 
     @contextmanager
     def _noting(self) -> Iterator[dict[str, Script]]:
@@ -100,7 +100,7 @@ class Vllm:
     def _raw(self, samples: Sequence[Sample], scripts: Sequence[Script]) -> Lap:
         """The requests of all samples, straight to the engine; nothing is read from the outputs."""
         engine, sampling = self.backend._engine, self._sampling(scripts)
-        lora = self.backend.lora_of(self.judge.asking.prepare(samples[0]).ask)
+        lora = self.backend.lora_of(self.judge.pipeline.prepare(samples[0]).request)
         shown: dict[int, dict[str, Any]] = {}
         left = [0] * len(samples)
         stage = [-1] * len(samples)
