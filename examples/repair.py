@@ -1,10 +1,11 @@
-"""Repair of what the judge finds broken, by any diffusers inpainting pipeline.
+"""Repair what the judge finds broken, with any diffusers inpainting pipeline.
 
     pipe = AutoPipelineForInpainting.from_pretrained("...")
-    done = repair(pipe, image, prompt="a red cat", reward=Reward(Judge("Qwen/Qwen3-VL-8B-Instruct")))
+    reward = Reward(Judge("Qwen/Qwen3-VL-8B-Instruct"))
+    repaired = repair(pipe, image, prompt="a red cat", reward=reward)
 
-Each round asks the judge where the picture is broken, paints those places anew with an instruction that names
-what was wrong, and keeps the new picture only if its score is higher.
+Each round asks the judge where the image is broken, repaints those regions with a prompt that names what is
+wrong, and keeps the new image only if its score is higher.
 """
 
 from __future__ import annotations
@@ -14,19 +15,20 @@ from typing import Any
 
 from PIL import Image
 
-from judge.media import image as media
+from judge.media.image import load_image
 from judge.reward import Reward
 
 
 @dataclass(frozen=True)
 class Repaired:
-    """What came of it."""
+    """The result of a repair."""
 
     image: Image.Image
+    """The best image."""
     scores: list[float | None]
-    """Of the picture as it was, and of each attempt, kept or not."""
+    """Scores of the original image and of each attempt, kept or not."""
     instructions: list[str]
-    """One for each attempt."""
+    """The prompt of each attempt."""
 
 
 def repair(
@@ -40,32 +42,33 @@ def repair(
     least: float = 0.1,
     **options: Any,
 ) -> Repaired:
-    """Paint anew what is broken.
+    """Repaint what is broken.
 
     Args:
-        pipe: an inpainting pipeline: called with prompt, image and mask_image, gives `.images`.
-        image: as `Sample.image` takes it.
-        prompt: what the picture was made from.
-        reward: who says what is broken, and whether it has become better.
-        rounds: attempts at most; fewer if nothing is found broken any more.
-        grow: how much each place is widened, as a share of its sides.
-        least: defects of less confidence x severity are left alone.
-        options: passed on to the pipeline; a `prompt_embeds` among them takes the instruction's place.
+        pipe: an inpainting pipeline, called with prompt, image and mask_image; its result has `.images`.
+        image: in any form that `Sample.image` takes.
+        prompt: the text that the image was made from.
+        reward: says what is broken, and whether an attempt is better.
+        rounds: attempts at most; fewer if no defect is left.
+        grow: how much each region is widened, as a share of its sides.
+        least: defects with a lower confidence x severity are not repaired.
+        options: passed to the pipeline; `prompt_embeds` replaces the prompt.
     """
-    current = media.load(image).image
-    (found,) = reward.map(prompts=[prompt], images=[current])
-    scores, instructions = [found.result.score], list[str]()
+    current = load_image(image).image
+    (reward_map,) = reward.map(prompts=[prompt], images=[current])
+    scores, instructions = [reward_map.result.score], list[str]()
     for _ in range(rounds):
-        mask = found.mask(grow=grow, least=least) if found.size else None
+        mask = reward_map.mask(grow=grow, least=least) if reward_map.size else None
         if mask is None or not mask.getbbox():
             break
-        instructions.append(found.instruction)
-        asked = {} if "prompt_embeds" in options else {"prompt": found.instruction}
-        painted = pipe(image=current, mask_image=mask, **asked, **options).images[0].resize(current.size)
-        # Latents blur what lies outside the mask; that stays as it was.
-        attempt = Image.composite(painted, current, mask)
-        (again,) = reward.map(prompts=[prompt], images=[attempt])
-        scores.append(again.result.score)
-        if again.result.score is not None and again.result.score > (found.result.score or 0.0):
-            current, found = attempt, again
+        instructions.append(reward_map.instruction)
+        arguments = {} if "prompt_embeds" in options else {"prompt": reward_map.instruction}
+        output = pipe(image=current, mask_image=mask, **arguments, **options).images[0]
+        # Decoding the latents changes pixels outside the mask slightly; they are kept from the image before.
+        attempt = Image.composite(output.resize(current.size), current, mask)
+        (attempt_map,) = reward.map(prompts=[prompt], images=[attempt])
+        score = attempt_map.result.score
+        scores.append(score)
+        if score is not None and score > (reward_map.result.score or 0.0):
+            current, reward_map = attempt, attempt_map
     return Repaired(current, scores, instructions)

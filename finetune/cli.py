@@ -1,6 +1,7 @@
-"""`judge finetune`: adapters for any Qwen-VL on labelled samples, and the embedded judge from nothing.
+"""Commands `judge finetune`: adapters for any Qwen-VL, students, and the embedded judge.
 
-Heavy imports stand inside the commands. Exit codes: 0 done; 1 the model could not be run; 2 bad input.
+Large libraries are imported inside the commands. Exit codes: 0 success; 1 the model could not be run; 2 bad
+input.
 """
 
 from __future__ import annotations
@@ -26,129 +27,130 @@ app = typer.Typer(
 @app.command()
 def lora(
     config: Annotated[str, typer.Option(help="A .toml file, or the name of one in finetune/configs.")],
-    out: Annotated[Path, typer.Option(help="Folder for the adapter; the same command goes on in it.")],
-    changes: Annotated[
+    out: Annotated[Path, typer.Option(help="Folder of the run. The same command resumes the run.")],
+    overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a field, e.g. data.0.path=scenes."),
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Read everything, train nothing.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Read and check all inputs, train nothing.")] = False,
 ) -> None:
     """Fine-tune a Qwen-VL with LoRA on labelled samples of any suites."""
-    from eval.cli import one_line_errors
+    from eval.cli.errors import one_line_errors
 
     with one_line_errors():
         from finetune.lora.config import Config
 
-        wanted = Config.load(config, changes or ())
+        run_config = Config.load(config, overrides or ())
         from finetune.lora import run
 
         if check:
-            run.prepare(wanted, print)
+            run.prepare(run_config, print)
             return
-        told = run.run(wanted, out)
-        if told:
-            metric = wanted.held.metric if wanted.held else ""
-            before, after = told["before"].get(metric), told["after"].get(metric)
-            said = f"; {metric} {_shown(before)} before, {_shown(after)} after" if metric else ""
-            typer.echo(f"{out}: {told['steps']} steps in {told['minutes']:.1f} min{said}", err=True)
+        result = run.train_adapter(run_config, out)
+        if result:
+            metric = run_config.held.metric if run_config.held else ""
+            before, after = result["before"].get(metric), result["after"].get(metric)
+            change = f"; {metric} {_format(before)} before, {_format(after)} after" if metric else ""
+            typer.echo(f"{out}: {result['steps']} steps in {result['minutes']:.1f} min{change}", err=True)
 
 
 @app.command()
 def distill(
     config: Annotated[str, typer.Option(help="A .toml file, or the name of one in configs/distill.")],
-    out: Annotated[Path, typer.Option(help="Folder for the student; the same command goes on in it.")],
-    changes: Annotated[
+    out: Annotated[Path, typer.Option(help="Folder of the run. The same command resumes the run.")],
+    overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a field, e.g. data.0.path=pictures."),
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Read everything, train nothing.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Read and check all inputs, train nothing.")] = False,
 ) -> None:
-    """Have a small vision network learn the answers of any judge under a rubric about pictures alone."""
-    from eval.cli import one_line_errors
+    """Train a small vision network on the answers of any judge, under a rubric about images alone."""
+    from eval.cli.errors import one_line_errors
 
     with one_line_errors():
         from finetune.distill import run
         from finetune.distill.config import Config
+        from finetune.distill.preparation import prepare
 
-        wanted = Config.load(config, changes or ())
+        run_config = Config.load(config, overrides or ())
         if check:
-            prepared = run.prepare(wanted)
-            typer.echo(f"{len(prepared.items)} pictures, {', '.join(prepared.blanks)}", err=True)
+            prepared = prepare(run_config)
+            typer.echo(f"{len(prepared.samples)} images, {', '.join(prepared.blanks)}", err=True)
             return
-        told = run.run(wanted, out)
-        for held in told["held"]:
-            student, teacher = _shown(held["student"]), _shown(held["teacher"])
-            said = f"{held['metric']} {student}, teacher {teacher}, {held['times']:.0f} times as fast"
-            typer.echo(f"{held['path']}: {said}", err=True)
+        result = run.distill(run_config, out)
+        for held_out in result["held"]:
+            student, teacher = _format(held_out["student"]), _format(held_out["teacher"])
+            measures = f"{held_out['metric']} {student}, teacher {teacher}"
+            typer.echo(f"{held_out['path']}: {measures}, {held_out['times']:.0f} times as fast", err=True)
 
 
 @app.command()
 def merge(
-    adapter: Annotated[str, typer.Option(help="Folder of the adapter; embedded: the shipped one.")],
-    out: Annotated[Path, typer.Option(help="Folder to write; it must not exist yet.")],
+    adapter: Annotated[str, typer.Option(help="Folder of the adapter. embedded: the shipped one.")],
+    out: Annotated[Path, typer.Option(help="Folder to write. It must not exist yet.")],
     base: Annotated[str, typer.Option(help="embedded, or name or folder of the checkpoint.")] = "embedded",
     revision: Annotated[str | None, typer.Option(help="Hub revision of the base.")] = None,
     dtype: Annotated[str, typer.Option(help="auto (as the base), float32, bfloat16 or float16.")] = "auto",
 ) -> None:
     """Merge an adapter into its base, ready for vLLM."""
-    from eval.cli import one_line_errors
+    from eval.cli.errors import one_line_errors
 
     with one_line_errors():
-        from finetune.lora.merge import merge as run
+        from finetune.lora.merging import merge_adapter
 
-        typer.echo(str(run(base, adapter, out, revision=revision, dtype=dtype)))
+        typer.echo(str(merge_adapter(base, adapter, out, revision=revision, dtype=dtype)))
 
 
 @app.command()
 def card(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")]) -> None:
     """Write RUN/MODEL_CARD.md from the run's own numbers."""
-    from eval.cli import one_line_errors
+    from eval.cli.errors import one_line_errors
 
     with one_line_errors():
-        from finetune.lora.model_card import write
+        from finetune.lora.model_card import write_model_card
 
-        typer.echo(str(write(run)))
+        typer.echo(str(write_model_card(run)))
 
 
 @app.command()
 def shifted(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
-    count: Annotated[int, typer.Option(help="How many scenes.")] = 1560,
-    seed: Annotated[int, typer.Option(help="Same seed, same scenes.")] = 5,
+    count: Annotated[int, typer.Option(help="Number of scenes.")] = 1560,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same scenes.")] = 5,
 ) -> None:
-    """Draw scenes with a defect the embedded judge never saw, labelled on a harsher scale."""
-    from eval.cli import one_line_errors
+    """Draw scenes with a defect that the embedded judge was not trained on, labelled on a harsher scale."""
+    from eval.cli.errors import one_line_errors
 
     with one_line_errors():
-        from judge.scenes import shifted as drawn
-        from judge.scenes.dataset import write
+        from judge.scenes.dataset import write_scenes
+        from judge.scenes.shifted_scenes import draw_shifted_scene
 
-        _drawn(write(out, count, seed, drawing=drawn.draw), count)
+        _run_with_progress(write_scenes(out, count, seed, draw=draw_shifted_scene), count)
 
 
 @app.command()
 def tiles(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
-    count: Annotated[int, typer.Option(help="How many large scenes; four parts of each.")] = 2600,
-    seed: Annotated[int, typer.Option(help="Same seed, same scenes.")] = 21,
+    count: Annotated[int, typer.Option(help="Number of large scenes. Each gives four crops.")] = 2600,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same scenes.")] = 21,
 ) -> None:
-    """Cut parts out of large scenes as closer looks do, half of them with one small defect."""
-    from eval.cli import one_line_errors
+    """Cut crops out of large scenes as zoom-ins (closer looks) do, half of them with one small defect."""
+    from eval.cli.errors import one_line_errors
 
     with one_line_errors():
-        from judge.scenes.dataset import write_tiles
+        from judge.scenes.dataset import write_crops
 
-        _drawn(write_tiles(out, count, seed), count)
+        _run_with_progress(write_crops(out, count, seed), count)
 
 
-def _drawn(steps: Iterator[int], count: int) -> None:
-    """Go through what is being drawn, and say how far it is."""
+def _run_with_progress(steps: Iterator[int], count: int) -> None:
+    """Draw all scenes, and print progress."""
     for done in steps:
         if done % 200 == 0:
             typer.echo(f"{done} of {count} scenes", err=True)
 
 
-def _shown(value: float | None) -> str:
+def _format(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.3f}"
 
 

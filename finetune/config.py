@@ -1,6 +1,7 @@
-"""Configurations as TOML files, checked before anything is loaded.
+"""Configurations as TOML files. They are checked before anything is loaded.
 
-Paths are relative to where the command is given. Unknown names are errors, so a misspelt one never passes.
+Paths in a configuration are relative to the working directory. Unknown names are errors, so that a misspelled
+field is never ignored.
 """
 
 from __future__ import annotations
@@ -14,107 +15,116 @@ from typing import Any, ClassVar, Self, get_args
 from pydantic import BaseModel, ValidationError
 
 from judge.errors import InputError
-from judge.types import Model
+from judge.types import StrictModel
 
-CONFIGS = Path(__file__).parent / "configs"
+CONFIG_DIR = Path(__file__).parent / "configs"
+"""Folder of the configurations that come with the package."""
 
 
-class Configured(Model):
-    """What a command is asked to do, read from a file."""
+class TomlConfig(StrictModel):
+    """Base class of the configuration of a command."""
 
-    named: ClassVar[Path] = CONFIGS
-    """Folder of those that are known by name."""
+    config_dir: ClassVar[Path] = CONFIG_DIR
+    """Folder of the configurations that are known by name."""
 
     @classmethod
-    def load(cls, source: str | Path, changes: Sequence[str] = ()) -> Self:
+    def load(cls, source: str | Path, overrides: Sequence[str] = ()) -> Self:
         """Read a configuration.
 
         Args:
-            source: name (one of those in `named`) or path.
-            changes: `key=value`, for example `data.0.path=/data/clive` or `training.batch=4`.
+            source: name of a file in `config_dir`, or path of a TOML file.
+            overrides: `key=value`, for example `data.0.path=/data/clive` or `training.batch=4`.
 
         Raises:
-            InputError: no such file, not TOML, an unknown or unusable field.
+            InputError: the file does not exist or is not TOML, or a field is unknown or unusable.
         """
-        path = _locate(source, cls.named)
+        path = _find_file(source, cls.config_dir)
         try:
             raw = tomllib.loads(path.read_text("utf-8"))
         except (OSError, ValueError) as error:
-            raise InputError("config", str(path), "a readable TOML file", f"mend it: {error}") from None
-        for change in changes:
-            _change(raw, change)
-        made = cls.of(raw, path.name)
-        for part in made.with_rubrics():
-            beside = path.parent / (part.rubric or "")
-            if beside.is_file():
-                part.rubric = str(beside.resolve())
-        return made
+            raise InputError("config", str(path), "a readable TOML file", f"fix it: {error}") from None
+        for override in overrides:
+            _apply_override(raw, override)
+        config = cls.from_dict(raw, path.name)
+        for section in config.sections_with_rubric():
+            rubric_file = path.parent / (section.rubric or "")
+            if rubric_file.is_file():
+                section.rubric = str(rubric_file.resolve())
+        return config
 
     @classmethod
-    def of(cls, raw: Mapping[str, Any], where: str = "config") -> Self:
-        """Raises `InputError`."""
+    def from_dict(cls, raw: Mapping[str, Any], name: str = "config") -> Self:
+        """Check a configuration that was read already.
+
+        Args:
+            raw: the tables.
+            name: what errors call the configuration.
+
+        Raises:
+            InputError: a field is unknown or unusable.
+        """
         try:
             return cls.model_validate(raw)
         except ValidationError as error:
             first = error.errors()[0]
-            name = ".".join([where, *map(str, first["loc"])])
-            mend = "mend the file"
+            field = ".".join([name, *map(str, first["loc"])])
+            mend = "correct the file"
             if first["type"] == "extra_forbidden":
-                mend = _nearest(str(first["loc"][-1]), _owner(cls, first["loc"][:-1]))
-            raise InputError(name, first.get("input"), first["msg"], mend) from None
+                mend = _suggest_field(str(first["loc"][-1]), _section_at(cls, first["loc"][:-1]))
+            raise InputError(field, first.get("input"), first["msg"], mend) from None
 
-    def with_rubrics(self) -> Iterable[Any]:
-        """The parts whose `rubric` may be a file beside this one."""
+    def sections_with_rubric(self) -> Iterable[Any]:
+        """Return the sections whose `rubric` may be a file in the folder of the configuration."""
         return ()
 
 
-def _locate(source: str | Path, folder: Path) -> Path:
+def _find_file(source: str | Path, folder: Path) -> Path:
     named = folder / f"{source}.toml"
     if isinstance(source, str) and "/" not in source and named.is_file():
         return named
     if Path(source).is_file():
         return Path(source)
     known = sorted(path.stem for path in folder.glob("*.toml"))
-    near = get_close_matches(str(source), known, n=1, cutoff=0.0)
+    nearest = get_close_matches(str(source), known, n=1, cutoff=0.0)
     raise InputError(
-        "config", str(source), f"{', '.join(known)}, or a .toml file", f"did you mean {near[0]!r}?"
+        "config", str(source), f"{', '.join(known)}, or a .toml file", f"did you mean {nearest[0]!r}?"
     )
 
 
-def _owner(made: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel]:
-    """The model of the table at a path."""
+def _section_at(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel]:
+    """Return the model of the table at a path."""
     for name in path:
-        if isinstance(name, str) and name in made.model_fields:
-            made = _model_in(made.model_fields[name].annotation) or made
-    return made
+        if isinstance(name, str) and name in model.model_fields:
+            model = _model_in(model.model_fields[name].annotation) or model
+    return model
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model that a field holds: itself, one of several, or in a list."""
+    """Return the model that a field holds: itself, one of several, or in a list."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next(filter(None, map(_model_in, get_args(annotation))), None)
 
 
-def _nearest(name: str, owner: type[BaseModel]) -> str:
-    near = get_close_matches(name, list(owner.model_fields), n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(owner.model_fields)}"
+def _suggest_field(name: str, section: type[BaseModel]) -> str:
+    nearest = get_close_matches(name, list(section.model_fields), n=1, cutoff=0.5)
+    return f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(section.model_fields)}"
 
 
-def _change(raw: dict[str, Any], change: str) -> None:
-    """Put one `key=value` into the tables; the value is TOML, or else plain text."""
-    key, given, text = change.partition("=")
+def _apply_override(raw: dict[str, Any], override: str) -> None:
+    """Set one `key=value` in the tables. The value is parsed as TOML, or else taken as text."""
+    key, equals_sign, text = override.partition("=")
     names = key.strip().split(".")
-    if not given or not all(names):
-        raise InputError("set", change, "key=value", "for example training.batch=4")
+    if not equals_sign or not all(names):
+        raise InputError("set", override, "key=value", "for example training.batch=4")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except ValueError:
         value = text
-    at: Any = raw
+    table: Any = raw
     try:
         for name in names[:-1]:
-            at = at[int(name)] if isinstance(at, list) else at.setdefault(name, {})
-        at[int(names[-1]) if isinstance(at, list) else names[-1]] = value
+            table = table[int(name)] if isinstance(table, list) else table.setdefault(name, {})
+        table[int(names[-1]) if isinstance(table, list) else names[-1]] = value
     except (ValueError, IndexError, AttributeError, TypeError):
-        raise InputError("set", change, "a field of the configuration", "check its name") from None
+        raise InputError("set", override, "a field of the configuration", "check its name") from None

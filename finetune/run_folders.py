@@ -1,4 +1,4 @@
-"""The folder of a run: taken once, gone on with by the same command, refused to another."""
+"""The folder of a run. The same command resumes the run in it; another run is refused."""
 
 from __future__ import annotations
 
@@ -7,35 +7,40 @@ from pathlib import Path
 from typing import Any
 
 from judge.errors import InputError
-from judge.types import Model
+from judge.types import StrictModel
 
-RUN = "run.json"
-"""What a run writes last."""
-ASKED = "config.json"
+RUN_FILE = "run.json"
+"""Results of a run. It is written last."""
+CONFIG_FILE = "config.json"
+"""Configuration of a run. It is written first."""
 
 
-def claim(config: Model, out: Path) -> None:
-    """Take the folder; raises `InputError` when it holds another run, or a finished one."""
-    asked = config.model_dump(mode="json")
-    known = out / ASKED
-    if (out / RUN).is_file():
+def claim_folder(config: StrictModel, out: Path) -> None:
+    """Create the folder of a run and write its configuration, or check that the folder belongs to the run.
+
+    Raises:
+        InputError: the folder holds another run or a finished one, or cannot be written.
+    """
+    settings = config.model_dump(mode="json")
+    config_file = out / CONFIG_FILE
+    if (out / RUN_FILE).is_file():
         raise InputError("out", str(out), "a new folder", "a run has ended there: name another")
-    if known.is_file():
-        then = json.loads(known.read_text("utf-8"))
-        differ = [name for name in asked if asked[name] != then.get(name)]
-        if differ:
-            mend = f"{', '.join(differ)} changed: go on as it was begun, or name another folder"
+    if config_file.is_file():
+        earlier = json.loads(config_file.read_text("utf-8"))
+        changed = [name for name in settings if settings[name] != earlier.get(name)]
+        if changed:
+            mend = f"{', '.join(changed)} changed: resume with the first settings, or name another folder"
             raise InputError("out", str(out), "the folder of the same run", mend)
         return
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError("out", str(out), "a folder that can be written", error.strerror or "") from None
-    write_json(known, asked)
+    write_json(config_file, settings)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a file as a whole or not at all."""
-    draft = path.with_name(f".{path.name}.part")
-    draft.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", "utf-8")
-    draft.replace(path)
+    """Write a JSON file atomically."""
+    partial_file = path.with_name(f".{path.name}.part")
+    partial_file.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", "utf-8")
+    partial_file.replace(path)

@@ -1,10 +1,10 @@
-"""Judges generated images: a score, what the prompt asked for and is there, and where the picture is broken.
+"""Judge generated images: a score, which elements of the prompt are present, and where the image is broken.
 
     from judge import Judge
 
-    verdict = Judge()("picture.png", prompt="a red circle and two blue cats")
+    verdict = Judge()("image.png", prompt="a red circle and two blue cats")
 
-Names are loaded on first use: `import judge` alone loads neither torch nor a model.
+Names are imported when they are first used, so `import judge` alone loads neither torch nor a model.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ __all__ = [
     "__version__",
 ]
 
-_HOME = {
+_MODULES = {
     "BackendError": "errors",
     "Client": "remote.client",
     "Form": "rubrics.form",
@@ -67,16 +67,17 @@ _HOME = {
     "Sample": "types",
     "Verdict": "types",
 }
+"""Public name -> the module that defines it."""
 
 
 def __getattr__(name: str) -> object:
-    home = _HOME.get(name)
-    if home is None:
+    module = _MODULES.get(name)
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{home}"), name)
+    value = getattr(import_module(f"{__name__}.{module}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted({*globals(), *_MODULES})

@@ -1,4 +1,4 @@
-"""`python -m judge` is the `judge` command."""
+"""Run the command `judge` as `python -m judge`."""
 
 from judge.cli.app import main
 

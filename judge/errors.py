@@ -1,75 +1,102 @@
-"""Every error this package raises on purpose.
+"""All errors that this package raises on purpose.
 
-JudgeError
- x- InputError        a field of what the caller gave is unusable
- |    + MediaError    the picture or video cannot be read within the limits
- |    + RubricError   a rubric file, or a form built from it, is not valid
- x- BackendError      the model cannot be loaded, reached or run
- |    + Unavailable    a gateway has no room, no engine or no time now (`judge.errors`)
- x- ReplyError        a model's reply does not fit the form (a verdict turns it into `unscored`)
+- `JudgeError`
+    - `InputError`: a value that the caller passed is not usable
+        - `MediaError`: the image or video cannot be read within the limits
+        - `RubricError`: a rubric file, or a form built from it, is not valid
+    - `BackendError`: the model cannot be loaded, reached or run
+        - `UnavailableError`: a gateway cannot answer now
+            - `OverloadedError`: it has no room (HTTP 429)
+            - `EngineDownError`: it has no running engine (HTTP 503)
+            - `DeadlineError`: the deadline passed (HTTP 504)
+    - `ReplyError`: the reply of a model does not fit the form; the verdict becomes `unscored`
 
-All of them print as one line. `InputError` names the field, the value, what is allowed and the mend,
-so that the message alone is enough to repair the call.
+Every message is one line. `InputError` names the field, the value, what is allowed and what to do, so the
+message alone is enough to correct the call.
 """
 
 from __future__ import annotations
 
-_SHOWN = 80
+MAX_VALUE_CHARS = 80
+"""Longer values are shortened in messages."""
 
 
-def _short(value: object) -> str:
+def _shorten(value: object) -> str:
     text = " ".join(repr(value).split())
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+    return text if len(text) <= MAX_VALUE_CHARS else f"{text[: MAX_VALUE_CHARS - 1]}…"
 
 
 class JudgeError(Exception):
-    """Base of all errors below; catching it catches everything this package raises on purpose."""
+    """Base class of all errors of this package."""
 
 
 class InputError(JudgeError, ValueError):
-    """One unusable input: which field, what it was, what is allowed, how to mend it."""
+    """An input that is not usable.
+
+    Args:
+        field: the name of the input.
+        value: its value; the message shows a shortened form.
+        allowed: what is allowed.
+        mend: what the caller can do.
+    """
 
     def __init__(self, field: str, value: object, allowed: str, mend: str) -> None:
         self.field, self.value, self.allowed, self.mend = field, value, allowed, mend
-        super().__init__(f"{field}: {_short(value)} is not usable; allowed: {allowed}; {mend}")
+        super().__init__(f"{field}: {_shorten(value)} is not usable; allowed: {allowed}; {mend}")
 
 
 class MediaError(InputError):
-    """A picture or video that cannot be decoded, is truncated, or exceeds a limit."""
+    """An image or video that cannot be decoded, is truncated, or exceeds a limit."""
 
 
 class RubricError(InputError):
-    """A rubric that does not validate, or a form that cannot be built from it."""
+    """A rubric that is not valid, or a form that cannot be built from it."""
 
 
 class BackendError(JudgeError, RuntimeError):
-    """The model behind the seam cannot be loaded, reached or run."""
+    """The model cannot be loaded, reached or run."""
 
 
 class ReplyError(JudgeError):
-    """A reply that does not fit its form. Becomes `status="unscored"` with this text as the reason."""
+    """A reply that does not fit its form.
+
+    The verdict gets `status="unscored"` and this message as its reason.
+    """
 
 
-class Unavailable(BackendError):
-    """Nothing is wrong with the request; `retry_after` says in how many seconds it may do better."""
+class UnavailableError(BackendError):
+    """A gateway cannot answer now, although the request is valid.
+
+    Args:
+        reason: why, in words.
+        retry_after: seconds after which the request may succeed; None if unknown.
+    """
 
     status = 503
+    """HTTP status of the response."""
     mend = "try again after Retry-After seconds"
+    """What the caller can do."""
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
 
 
-class Busy(Unavailable):
+class OverloadedError(UnavailableError):
+    """The gateway has no room for another request."""
+
     status = 429
 
 
-class Down(Unavailable):
+class EngineDownError(UnavailableError):
+    """The gateway has no running engine."""
+
     status = 503
     mend = "try again after Retry-After seconds; without that header, ask the operator"
 
 
-class Late(Unavailable):
+class DeadlineError(UnavailableError):
+    """The deadline of the request passed before the model answered."""
+
     status = 504
     mend = "try again, with fewer rows at once"

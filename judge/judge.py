@@ -1,4 +1,4 @@
-"""The judge: a picture and its prompt in, a verdict out."""
+"""`Judge`: an image and its prompt in, a verdict out."""
 
 from __future__ import annotations
 
@@ -10,57 +10,80 @@ from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from judge.agent.closer_looks import LOOKS, Budget, Told, check_deadline, check_looks, in_step, judged
-from judge.agent.questions import Question, Verb, verb_at
-from judge.backends.base import Reply, Request, Tracer
-from judge.elements import by_model as listing
-from judge.elements import statements
-from judge.elements.splitting import split
+from judge.agent.budget import DEFAULT_LOOKS, Budget, check_deadline, check_looks
+from judge.agent.closer_looks import TimedReply, judge_with_looks, run_in_rounds
+from judge.agent.questions import Question, verb_for_depth
+from judge.backends.base import Reply, Request, Tracer, Verb
+from judge.elements import model_extraction, statements
+from judge.elements.splitting import split_prompt
 from judge.errors import BackendError, InputError, ReplyError
-from judge.explain import heatmap as heat_maps
+from judge.explain import heatmap
 from judge.pipeline import pairwise
-from judge.pipeline.pipeline import MAX_PIXELS, Pipeline, compared, comparison_of_pair, name_of
-from judge.pipeline.prepared import ModelInfo, PreparedSample
-from judge.pipeline.validation import check_backend, check_depth, check_how, check_prompt, is_address
+from judge.pipeline.comparison import compare_pairwise, compare_pointwise
+from judge.pipeline.model_info import ModelInfo
+from judge.pipeline.pipeline import MAX_PIXELS, Pipeline
+from judge.pipeline.prepared_sample import PreparedSample
+from judge.pipeline.validation import (
+    check_backend,
+    check_depth,
+    check_how,
+    check_prompt,
+    get_sample_id,
+    is_address,
+)
 from judge.rubrics.rubric import Rubric
 from judge.runtime.thread_map import thread_map
-from judge.types import Comparison, Depth, How, Sample, Verdict, Way
+from judge.types import Comparison, ComparisonMethod, ComparisonOption, Depth, Sample, Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from judge.backends.base import Backend, Rasters
+    from judge.backends.base import Backend, RelevanceMaps
     from judge.elements.statements import Statement
     from judge.pipeline.calibration import Calibration
-    from judge.remote.remote_judge import Remote
+    from judge.remote.remote_judge import RemoteJudge
 
 EMBEDDED = "embedded"
+"""Name of the model that comes with the package."""
 
 
 class Judge:
-    """Judges pictures. The model is loaded at the first verdict and kept.
+    """Judges generated images and videos with a multimodal language model.
+
+    The model is loaded at the first verdict and stays loaded.
+
+        judge = Judge()
+        verdict = judge("image.png", prompt="a red circle and two blue cats")
+        print(verdict.score, verdict.explanation)
 
     Args:
-        model: "embedded", the name or folder of a Qwen-VL checkpoint, a student's folder, "embedded-student"
-            (rubric `quality`, depth `score`), or the address of a `judge serve`, which then decides
-            everything but the rubric.
-        adapter: name or folder of a LoRA adapter.
-        backend: "auto" (transformers, or openai where `base_url` is given), "transformers", "vllm", "openai",
-            or a `judge.backends.base.Backend` of your own.
-        rubric: name (default, quality, portrait, ...; `judge rubric show`), `.toml` file, or `Rubric`.
-        base_url: address of an OpenAI-compatible server, up to and with `/v1`; `model` is then the name that
-            it serves the model under.
-        seed: handed to the backend and written into provenance.
-        max_defects: regions asked for at most; default: as the rubric says.
-        max_pixels: what a model without a fixed input size is shown at most.
-        calibration: what `judge calibrate` wrote, as a file, its folder, or read; True: the one beside the
-            adapter, if it was made for this rubric; False: none.
-        looks: closer looks at a picture at most, where the first leaves doubt or misses detail; 2 are enough
-            for doubts, 200 for small defects in pictures of 4K. Default: none. See `judge.agent.closer_looks`.
-        options: passed on to the backend; to `judge.Client` with an address.
+        model: one of: "embedded" (default); the Hugging Face name or folder of a Qwen-VL checkpoint; the
+            folder of a student model, or "embedded-student" (rubric `quality`, depth "score"); the address
+            of a `judge serve` ("http://..."). Behind an address the server decides everything except the
+            rubric.
+        adapter: name or folder of a LoRA adapter; default: none.
+        backend: "auto" (default: "transformers", or "openai" if `base_url` is given), "transformers", "vllm",
+            "openai", or your own `judge.backends.base.Backend`.
+        rubric: name of a rubric (default, quality, portrait, ...; `judge rubric show` lists them), a
+            `.toml` file, or a `Rubric`.
+        base_url: address of an OpenAI-compatible server up to and including `/v1`. `model` is then the name
+            under which that server has the model.
+        seed: passed to the backend and recorded in the provenance; default: 0. Backends that decide by argmax
+            ignore it.
+        max_defects: defects that the model is asked for at most, 0 or more; default: as the rubric says.
+        max_pixels: images with more pixels are scaled down, for models without a fixed input size; default:
+            1,003,520 (1280 patches of 28 x 28).
+        calibration: output of `judge calibrate` as a file, a folder or a loaded `Calibration`. True
+            (default): the one in the adapter's folder, if it was made for this rubric. False: none.
+        looks: zoom-ins (closer looks) per image at most, 0 to 1024; default: 0. After its first answer the
+            model is asked again about parts of the image at full detail, where it was in doubt or has not
+            seen the detail. 2 are enough for doubts, 200 for small defects in 4K images. See
+            `judge.agent.closer_looks`.
+        options: passed to the backend; behind an address, to `judge.Client` (`api_key`, `timeout`, `retries`,
+            `headers`).
 
     Raises:
-        InputError: an argument is unusable. `RubricError` is one.
+        InputError: an argument is unusable. `RubricError` is a subclass.
     """
 
     def __init__(
@@ -78,24 +101,24 @@ class Judge:
         looks: int | None = None,
         **options: Any,
     ) -> None:
-        self._wanted, self._base_url = check_backend(backend, base_url), base_url
+        self._backend_name, self._base_url = check_backend(backend, base_url), base_url
         self.rubric = Rubric.load(rubric)
-        self.rubric.form((), max_defects)  # a bad number is told here, not once a row
+        self.rubric.form((), max_defects)  # raises here for a bad number, not once per sample
         self.model, self.adapter, self.seed = model, adapter, seed
         self.max_defects, self.max_pixels = max_defects, max_pixels
-        self.looks = check_looks(LOOKS if looks is None else looks)
-        self._given, self._options = backend, options
+        self.looks = check_looks(DEFAULT_LOOKS if looks is None else looks)
+        self._backend_argument, self._options = backend, options
         self.calibration: Calibration | None = None
         if calibration is not False:
-            from judge.pipeline.calibration import chosen
+            from judge.pipeline.calibration import resolve_calibration
 
-            self.calibration = chosen(calibration, model, adapter, self.rubric)
-        self._loading = 0.0
-        self._remote: Remote | None = None
+            self.calibration = resolve_calibration(calibration, model, adapter, self.rubric)
+        self._loading_seconds = 0.0
+        self._remote: RemoteJudge | None = None
         if is_address(model):
-            from judge.remote.remote_judge import Remote
+            from judge.remote.remote_judge import RemoteJudge
 
-            decided = {
+            server_options = {
                 "adapter": adapter,
                 "backend": None if backend == "auto" else backend,
                 "base_url": base_url,
@@ -104,40 +127,41 @@ class Judge:
                 "max_pixels": None if max_pixels == MAX_PIXELS else max_pixels,
                 "calibration": None if calibration is True else calibration,
             }
-            self._remote = Remote(model, self.rubric, decided, options)
+            self._remote = RemoteJudge(model, self.rubric, server_options, options)
 
     @cached_property
     def backend(self) -> Backend:
-        """The loaded model. Raises `BackendError` when it cannot be loaded."""
-        if not isinstance(self._given, str):
-            return self._given
+        """The backend with the loaded model. The first access loads the model.
+
+        Raises:
+            InputError: the judge is at an address, and so has no backend in this process.
+            BackendError: the model cannot be loaded.
+        """
+        if not isinstance(self._backend_argument, str):
+            return self._backend_argument
         if self._remote is not None:
-            raise InputError("model", self.model, "a model of this process", "a gateway shows no backend")
+            raise InputError("model", self.model, "a model in this process", "a gateway has no backend here")
         start = time.perf_counter()
         from judge import backends
 
         loaded = backends.load(
-            self._wanted, self.model, adapter=self.adapter, base_url=self._base_url, **self._options
+            self._backend_name, self.model, adapter=self.adapter, base_url=self._base_url, **self._options
         )
-        self._loading += time.perf_counter() - start
+        self._loading_seconds += time.perf_counter() - start
         return loaded
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        """How samples are put to the model and its replies read."""
+        """The pipeline that prepares samples for the model and reads its replies."""
         return Pipeline(
             rubric=self.rubric,
-            model=lambda: ModelInfo.of(self.backend),
+            load_model_info=lambda: ModelInfo.from_backend(self.backend),
             seed=self.seed,
             max_defects=self.max_defects,
             max_pixels=self.max_pixels,
-            embedded=isinstance(self._given, str) and self.model == EMBEDDED,
+            is_embedded=isinstance(self._backend_argument, str) and self.model == EMBEDDED,
             calibration=self.calibration,
         )
-
-    def _clock(self) -> float:
-        """Seconds, but standing still while the model loads: a verdict's time is not its model's."""
-        return time.perf_counter() - self._loading
 
     def __call__(
         self,
@@ -153,38 +177,44 @@ class Judge:
         deadline: float | None = None,
         heat: bool = False,
     ) -> Verdict:
-        """Judge one picture or one video.
+        """Judge one image or one video.
+
+            verdict = judge("image.png", prompt="a red circle and two blue cats")
+            verdict = judge(video="clip.mp4", prompt="a cat jumps off a table")
 
         Args:
             image: path, `PIL.Image.Image`, encoded bytes, `data:` URL or uint8 array (H, W, 3).
-            video: in its place: path, encoded bytes or `data:` URL of a video, uint8 array (frames, H, W, 3),
-                or a sequence of pictures; best under the rubric `video`.
-            prompt: the text it was made from; control characters and line ends become spaces.
-            elements: statements to check; default: taken from the prompt.
-            id: kept in the verdict.
-            reference: the picture to compare with (an edit's source, a restoration's original), for rubrics
-                that use one; with others the verdict notes that it was not looked at.
-            depth: "verdict" for everything, "score" for numbers only, from one forward pass.
-            looks: closer looks at most; default: as the judge was made.
-            deadline: seconds after which no closer look is begun that would not be done by then.
-            heat: add heat maps of score and defects, which takes two or three times as long; a backend with
-                gradients (transformers). Videos have none. See `judge.explain.heatmap`.
+            video: instead of an image: path, encoded bytes or `data:` URL of a video, uint8 array
+                (frames, H, W, 3), or a sequence of images. Use the rubric `video` for videos.
+            prompt: the text that the image was made from, at most 20,000 characters. Control characters and
+                line ends become spaces. Rubrics such as `quality` need no prompt.
+            elements: statements to check, at most 64; default: taken from the prompt.
+            id: name of the sample; kept in the verdict.
+            reference: the image to compare with (the source of an edit, the original of a restoration), for
+                rubrics that use one. With other rubrics the verdict notes that it was not used.
+            depth: "verdict" for everything; "score" for numbers only, from one forward pass.
+            looks: zoom-ins (closer looks) at most, 0 to 1024; default: the judge's own `looks`.
+            deadline: seconds after the start of the call. A closer look that would not be done by then is not
+                started. Default: none.
+            heat: add heat maps of the score and the defects. This takes two to three times as long and
+                needs a backend with gradients ("transformers"). Videos have no heat maps. See
+                `judge.explain.heatmap`.
 
         Returns:
-            The verdict; `unscored`, with a reason, when the model's reply cannot be used.
+            The verdict. Its status is "unscored", with a reason, if the model's reply cannot be used.
 
         Raises:
-            InputError: an argument is unusable; `MediaError` for the picture.
+            InputError: an argument is unusable; `MediaError` (a subclass) if the image cannot be read.
             BackendError: the model cannot be loaded or run.
         """
-        given = {"id": id, "image": image, "video": video, "prompt": prompt, "elements": elements}
-        given["reference"] = reference
+        sample = {"id": id, "image": image, "video": video, "prompt": prompt, "elements": elements}
+        sample["reference"] = reference
         if self._remote is not None:
-            return self._remote.verdict(given, depth, heat=heat, looks=self._looks_there(looks, deadline))
-        spare = self._spare(looks, deadline)
+            return self._remote.verdict(sample, depth, heat=heat, looks=self._remote_looks(looks, deadline))
+        budget = self._budget(looks, deadline)
         start = self._clock()
-        case = self.pipeline.prepare(given, depth, closer=spare.looks > 0)
-        return self._judge([case], start, spare, heat=heat)[0]
+        prepared = self.pipeline.prepare(sample, depth, keep_for_looks=budget.looks > 0)
+        return self._judge_prepared([prepared], start, budget, heat=heat)[0]
 
     def many(
         self,
@@ -196,22 +226,34 @@ class Judge:
         deadline: float | None = None,
         heat: bool = False,
     ) -> Iterator[Verdict]:
-        """Judge samples in batches: one verdict per sample, in order. Closer looks at all the pictures of a
-        batch go to the model together, and `deadline` is that of each batch.
+        """Judge samples in batches. Yields one verdict per sample, in order.
 
-        A sample that is unusable, or that the model fails on, gives an unscored verdict with the reason. The
-        verdicts keep no picture: `overlay` needs it again.
+            rows = [{"id": name, "image": f"{name}.png", "prompt": "a cat"} for name in ("1", "2")]
+            for verdict in judge.many(rows, depth="score"):
+                print(verdict.id, verdict.score)
+
+        Samples are taken as they are needed, so `samples` may be an endless stream. A sample that is
+        unusable, or on which the model fails, gets an unscored verdict with the reason. The verdicts keep
+        no image: pass it to `Verdict.overlay`.
+
+        Args:
+            samples: samples, or mappings of their fields (the arguments of a single call).
+            depth: "verdict" or "score".
+            batch: samples per batch, 1 or more. The closer looks of a batch go to the model together.
+            looks: zoom-ins (closer looks) per image at most; default: the judge's own `looks`.
+            deadline: seconds after the start of each batch; see `__call__`.
+            heat: add heat maps.
 
         Raises:
-            InputError: `depth` or `batch` is unusable.
+            InputError: an argument is unusable.
             BackendError: the model cannot be loaded.
         """
         check_depth(depth)
         if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
-            raise InputError("batch", batch, "1 or more", "16 is the usual one")
+            raise InputError("batch", batch, "1 or more", "16 is the usual value")
         if self._remote is not None:
-            return self._remote.many(iter(samples), depth, batch, heat, self._looks_there(looks, deadline))
-        return self._many(iter(samples), depth, batch, self._spare(looks, deadline), heat)
+            return self._remote.many(iter(samples), depth, batch, heat, self._remote_looks(looks, deadline))
+        return self._many(iter(samples), depth, batch, self._budget(looks, deadline), heat)
 
     def compare(
         self,
@@ -222,117 +264,159 @@ class Judge:
         elements: Sequence[str] | None = None,
         reference: Any = None,
         depth: Depth = "verdict",
-        how: How = "auto",
+        how: ComparisonOption = "auto",
     ) -> Comparison:
-        """Judge two pictures of one prompt, and say which is better.
+        """Judge two images of one prompt, and say which is better.
+
+            comparison = judge.compare("a.png", "b.png", prompt="a red circle")
+            print(comparison.preferred, comparison.probability)
 
         Args:
-            how: "pairwise" shows the model both, once in each order, and takes the mean; "pointwise" compares
-                the scores of the two verdicts; "auto" is pairwise for general models, and pointwise for those
-                tuned on one picture at a time and, unless it is asked for, behind a gateway.
+            a: the first image, in any form that a single call takes.
+            b: the second image.
+            prompt: the text that both images were made from.
+            elements: statements to check; default: taken from the prompt.
+            reference: the image to compare with, for rubrics that use one.
+            depth: "verdict" or "score".
+            how: "pairwise" shows the model both images together, once in each order, and takes the mean.
+                "pointwise" compares the scores of the two verdicts. "auto" (default) is pairwise for
+                general models and pointwise for models tuned on single images; behind a gateway it is
+                pointwise.
 
         Raises:
-            InputError, BackendError: as for a single verdict; the field is `a` or `b` for a bad picture.
+            InputError: an argument is unusable; the field is `a` or `b` for an image that cannot be read.
+            BackendError: the model cannot be loaded or run.
         """
         check_how(how)
         shared: dict[str, Any] = {"prompt": prompt, "elements": elements, "reference": reference}
         if self._remote is not None:
             return self._remote.compare(a, b, depth=depth, looks=self.looks, how=self.way(how), **shared)
-        start, spare = self._clock(), self._spare(None, None)
-        cases = [
+        start, budget = self._clock(), self._budget(None, None)
+        prepared = [
             self.pipeline.prepare(
-                {"id": name, "image": image, **shared}, depth, closer=spare.looks > 0, field=name
+                {"id": name, "image": image, **shared}, depth, keep_for_looks=budget.looks > 0, field=name
             )
             for name, image in (("a", a), ("b", b))
         ]
-        together = self.way(how) == "pairwise"
-        a_found, b_found = self._judge(cases, start, spare)
-        if not together:
-            return compared(a_found, b_found)
-        requests, verb = pairwise.requests(self.rubric, *cases), verb_at(depth)
-        return comparison_of_pair(a_found, b_found, requests[0].form, self._replies(requests, verb, False))
+        is_pairwise = self.way(how) == "pairwise"
+        verdict_a, verdict_b = self._judge_prepared(prepared, start, budget)
+        if not is_pairwise:
+            return compare_pointwise(verdict_a, verdict_b)
+        requests = pairwise.build_pairwise_requests(self.rubric, *prepared)
+        replies = self._request_replies(requests, verb_for_depth(depth), tolerant=False)
+        return compare_pairwise(verdict_a, verdict_b, requests[0].form, replies)
 
     def heated(self, verdict: Verdict, sample: Sample | Mapping[str, Any]) -> Verdict:
-        """Add heat maps to a verdict that was given earlier, perhaps by a backend without gradients.
+        """Add heat maps to an existing verdict, for example one from a backend without gradients.
+
+            verdict = fast_judge("image.png", prompt="a red circle")
+            verdict = Judge(model).heated(verdict, {"image": "image.png", "prompt": "a red circle"})
 
         Args:
-            verdict: under this judge's rubric.
-            sample: what it is about.
+            verdict: by this judge's rubric.
+            sample: the sample that the verdict is about.
+
+        Returns:
+            A copy of the verdict with heat maps, or with a note that says why there are none.
 
         Raises:
-            InputError: the model has no gradients, the verdict is about another picture or by another rubric.
+            InputError: the model has no gradients, or the verdict is about another image or by another
+                rubric.
             BackendError: the model cannot be loaded or run.
         """
         if self._remote is not None:
-            raise InputError("model", self.model, "a model of this process", "ask the gateway with heat=True")
-        heat_maps.check(self.pipeline.card)
-        made = verdict.provenance
-        if made.rubric_hash != self.rubric.hash:
-            shown = f"{made.rubric} {made.rubric_hash[:8]}"
-            mend = "make the judge with the rubric of the verdict"
-            raise InputError("verdict", shown, f"one by {self.rubric.name} {self.rubric.hash[:8]}", mend)
-        case = self.pipeline.prepare(sample, made.depth, keep=False)
-        if verdict.size not in (None, case.size):
-            raise InputError("image", case.size, f"the picture that was judged, {verdict.size}", "pass that")
-        return self._heated(case, verdict.model_copy(deep=True))
+            raise InputError("model", self.model, "a model in this process", "ask the gateway with heat=True")
+        heatmap.check_has_gradients(self.pipeline.model_info)
+        provenance = verdict.provenance
+        if provenance.rubric_hash != self.rubric.hash:
+            value = f"{provenance.rubric} {provenance.rubric_hash[:8]}"
+            allowed = f"one by {self.rubric.name} {self.rubric.hash[:8]}"
+            raise InputError("verdict", value, allowed, "create the judge with the rubric of the verdict")
+        prepared = self.pipeline.prepare(sample, provenance.depth, keep_for_overlay=False)
+        if verdict.size not in (None, prepared.size):
+            allowed = f"the image that was judged, {verdict.size}"
+            raise InputError("image", prepared.size, allowed, "pass that image")
+        return self._add_heat(prepared, verdict.model_copy(deep=True))
 
-    def way(self, how: How = "auto") -> Way:
-        """How `compare` does it. Raises `InputError` for pairs that the model was not made for; of its own
-        model a gateway says so when it is asked."""
+    def way(self, how: ComparisonOption = "auto") -> ComparisonMethod:
+        """Return how `compare` compares: "pointwise" or "pairwise".
+
+        Args:
+            how: as in `compare`.
+
+        Raises:
+            InputError: `how` is "pairwise" and the model was tuned on single images. Behind a gateway, the
+                server raises this at the comparison.
+        """
         if self._remote is None:
-            return self.pipeline.way(how)
+            return self.pipeline.comparison_way(how)
         return "pairwise" if check_how(how) == "pairwise" else "pointwise"
 
     def elements(
         self, prompt: str, *, by: Literal["auto", "rules", "words", "model"] = "auto"
     ) -> list[Statement]:
-        """Take the elements out of a prompt, with their kinds and what each needs.
+        """Take the elements out of a prompt, with their kinds and what each depends on.
+
+            [statement.name for statement in judge.elements("a red circle and two blue cats")]
 
         Args:
-            prompt: the text a picture was made from.
-            by: "rules": as a verdict does by itself; "words": finer, word by word (`judge.elements.atomic`); "model":
-                the model fills them in; "auto": the model if it is a general one, else the rules.
+            prompt: the text that an image was made from.
+            by: "rules": as verdicts do by default. "words": finer, word by word (`judge.elements.atomic`).
+                "model": the model lists them. "auto" (default): the model if it is a general one, else the
+                rules.
 
         Raises:
             InputError: an argument is unusable.
-            BackendError: the model cannot be run. `ReplyError`: it named nothing.
+            BackendError: the model cannot be loaded or run.
+            ReplyError: the model named no element.
         """
         if by not in ("auto", "rules", "words", "model"):
             raise InputError("by", by, "auto, rules, words, model", "use one of them")
         prompt = check_prompt(prompt, True, [])
         if by == "words":
-            from judge.elements.atomic import atoms
+            from judge.elements.atomic import extract_atomic_statements
 
-            return atoms(prompt)
-        if by == "model" or (by == "auto" and self._remote is None and not self.pipeline.card.brief):
+            return extract_atomic_statements(prompt)
+        if by == "model" or (by == "auto" and self._remote is None and not self.pipeline.model_info.brief):
             if self._remote is not None:
                 raise InputError("by", by, "rules or words behind a gateway", "use one of them")
-            asked = listing.request_elements(prompt, seed=self.seed)
-            return listing.read(asked, self._replies([asked], "complete", False)[0])
-        return statements.of(split(prompt))
+            request = model_extraction.build_extraction_request(prompt, seed=self.seed)
+            (reply,) = self._request_replies([request], "complete", tolerant=False)
+            return model_extraction.parse_elements(request, reply)
+        return statements.annotate_elements(split_prompt(prompt))
 
     def reseeded(self, seed: int) -> Judge:
-        """The same judge, on the same loaded model, with another seed."""
-        self.backend  # noqa: B018 - loaded once, for both
+        """Return this judge, with the same loaded model, with another seed."""
+        self.backend  # noqa: B018 - loads the model once, for both
         other = copy(self)
         other.seed = seed
         other.__dict__.pop("pipeline", None)
         return other
 
     def unscored(self, reason: str, *, id: str = "", depth: Depth = "verdict") -> Verdict:
-        """A verdict without numbers, for a sample that this judge could not be asked about."""
+        """Return a verdict without numbers, for a sample that could not be put to the model.
+
+        Args:
+            reason: why; kept in the verdict.
+            id: name of the sample.
+            depth: at which it was to be judged.
+        """
         if self._remote is not None:
             return self._remote.unscored(reason, id=id, depth=depth)
-        return self.pipeline.unscored(reason, id=id, depth=depth)
+        return self.pipeline.unscored_verdict(reason, id=id, depth=depth)
 
-    def _looks_there(self, looks: int | None, deadline: float | None) -> int:
-        """Closer looks that a gateway is asked for; time it takes by its own deadline."""
+    def _clock(self) -> float:
+        """Seconds, without the time that loading the model took: it does not belong to a verdict's time."""
+        return time.perf_counter() - self._loading_seconds
+
+    def _remote_looks(self, looks: int | None, deadline: float | None) -> int:
+        """Return the closer looks to ask a gateway for. Raises `InputError` for a deadline."""
         if deadline is not None:
             raise InputError("deadline", deadline, "none with a gateway, which has its own", "leave it out")
         return self.looks if looks is None else check_looks(looks)
 
-    def _spare(self, looks: int | None, deadline: float | None) -> Budget:
-        """What each picture may have beyond its first look; `until` counts from the start of its batch."""
+    def _budget(self, looks: int | None, deadline: float | None) -> Budget:
+        """Return each image's budget of closer looks; its `deadline` counts from the start of the batch."""
         looks = self.looks if looks is None else check_looks(looks)
         return Budget(looks, check_deadline(deadline), self._clock)
 
@@ -341,91 +425,109 @@ class Judge:
         samples: Iterator[Sample | Mapping[str, Any]],
         depth: Depth,
         batch: int,
-        spare: Budget,
+        budget: Budget,
         heat: bool,
     ) -> Iterator[Verdict]:
-        self.backend  # noqa: B018 - a model that cannot be loaded ends the run here, not row by row
-        closer = spare.looks > 0
+        """Yield the verdicts of `many`, batch by batch."""
+        self.backend  # noqa: B018 - a model that cannot be loaded ends the run here, not sample by sample
+        prepare = partial(self._prepare_or_unscored, depth=depth, keep_for_looks=budget.looks > 0)
         while group := list(islice(samples, batch)):
             start = self._clock()
-            prepare = partial(self._case_or_reason, depth=depth, closer=closer)
-            drafts = list(thread_map(prepare, group, len(group)))
-            cases = [draft for draft in drafts if isinstance(draft, PreparedSample)]
-            verdicts = iter(self._judge(cases, start, spare, forgiving=True, heat=heat) if cases else [])
-            for draft in drafts:
-                yield draft if isinstance(draft, Verdict) else next(verdicts)
+            results = list(thread_map(prepare, group, len(group)))
+            prepared = [result for result in results if isinstance(result, PreparedSample)]
+            judged_in_order = iter(
+                self._judge_prepared(prepared, start, budget, tolerant=True, heat=heat) if prepared else []
+            )
+            for result in results:
+                yield result if isinstance(result, Verdict) else next(judged_in_order)
 
-    def _case_or_reason(
-        self, given: Sample | Mapping[str, Any], depth: Depth, closer: bool
+    def _prepare_or_unscored(
+        self, sample: Sample | Mapping[str, Any], depth: Depth, keep_for_looks: bool
     ) -> PreparedSample | Verdict:
+        """Prepare a sample, or return an unscored verdict if it is unusable."""
         try:
-            return self.pipeline.prepare(given, depth, keep=False, closer=closer)
+            return self.pipeline.prepare(sample, depth, keep_for_overlay=False, keep_for_looks=keep_for_looks)
         except InputError as error:
-            return self.unscored(str(error), id=name_of(given), depth=depth)
+            return self.unscored(str(error), id=get_sample_id(sample), depth=depth)
 
-    def _judge(
+    def _judge_prepared(
         self,
-        cases: list[PreparedSample],
+        prepared: list[PreparedSample],
         start: float,
-        spare: Budget,
+        budget: Budget,
         *,
-        forgiving: bool = False,
+        tolerant: bool = False,
         heat: bool = False,
     ) -> list[Verdict]:
-        if heat:
-            heat_maps.check(self.pipeline.card)
-        budgets = [replace(spare, until=start + spare.until) for _ in cases]
-        programs = [judged(self.pipeline, case, own) for case, own in zip(cases, budgets, strict=True)]
-        since = start
+        """Judge a batch of prepared samples, with their closer looks and heat maps.
 
-        def put(questions: list[Question]) -> list[Told]:
-            nonlocal since
-            replies = self._answers(questions, forgiving)
+        Args:
+            prepared: the samples.
+            start: time by `_clock` at which the batch began.
+            budget: of each sample.
+            tolerant: a backend error makes a sample unscored instead of being raised.
+            heat: add heat maps.
+        """
+        if heat:
+            heatmap.check_has_gradients(self.pipeline.model_info)
+        budgets = [replace(budget, deadline=start + budget.deadline) for _ in prepared]
+        programs = [judge_with_looks(self.pipeline, *pair) for pair in zip(prepared, budgets, strict=True)]
+        last = start
+
+        def answer(questions: list[Question]) -> list[TimedReply]:
+            """Answer the questions of one round; each takes an equal share of the round's time."""
+            nonlocal last
+            replies = self._answer(questions, tolerant)
             now = self._clock()
-            spent, since = (now - since) * 1000 / len(questions), now
-            return [(reply, spent) for reply in replies]
+            milliseconds, last = (now - last) * 1000 / len(questions), now
+            return [(reply, milliseconds) for reply in replies]
 
-        verdicts = in_step(programs, put)
+        verdicts = run_in_rounds(programs, answer)
         if heat:
-            pairs = zip(cases, verdicts, strict=True)
-            verdicts = [self._heated(case, verdict, forgiving) for case, verdict in pairs]
+            pairs = zip(prepared, verdicts, strict=True)
+            verdicts = [self._add_heat(sample, verdict, tolerant) for sample, verdict in pairs]
         return verdicts
 
-    def _heated(self, case: PreparedSample, verdict: Verdict, forgiving: bool = False) -> Verdict:
-        requests, start = heat_maps.questions(self.pipeline, case, verdict), self._clock()
+    def _add_heat(self, prepared: PreparedSample, verdict: Verdict, tolerant: bool = False) -> Verdict:
+        """Return a verdict with heat maps. If `tolerant`, a backend error becomes a note."""
+        requests, start = heatmap.build_trace_requests(self.pipeline, prepared, verdict), self._clock()
         assert isinstance(self.backend, Tracer)
-        told: Sequence[Rasters | ReplyError]
+        relevance: Sequence[RelevanceMaps | ReplyError]
         try:
-            told = self.backend.trace(requests)
+            relevance = self.backend.trace(requests)
         except BackendError as error:
-            if not forgiving:
+            if not tolerant:
                 raise
-            told = [ReplyError(str(error))]
-        found = heat_maps.with_heat(self.pipeline, verdict, told)
-        found.provenance.milliseconds += (self._clock() - start) * 1000
-        return found
+            relevance = [ReplyError(str(error))]
+        heated = heatmap.add_heat_maps(self.pipeline, verdict, relevance)
+        heated.provenance.milliseconds += (self._clock() - start) * 1000
+        return heated
 
-    def _answers(self, questions: list[Question], forgiving: bool) -> list[Reply | ReplyError]:
-        """Replies in order; what asks for the same verb goes to the backend together."""
+    def _answer(self, questions: list[Question], tolerant: bool) -> list[Reply | ReplyError]:
+        """Return the replies in order. Questions of the same verb go to the backend together."""
         replies: dict[int, Reply | ReplyError] = {}
         for verb in ("choose", "complete"):
-            some = [n for n, question in enumerate(questions) if question.verb == verb]
-            requests = [questions[n].request for n in some]
-            replies.update(
-                zip(some, self._replies(requests, verb, forgiving) if requests else (), strict=True)
-            )
+            numbers = [n for n, question in enumerate(questions) if question.verb == verb]
+            if numbers:
+                requests = [questions[n].request for n in numbers]
+                replies.update(zip(numbers, self._request_replies(requests, verb, tolerant), strict=True))
         return [replies[n] for n in range(len(questions))]
 
-    def _replies(self, requests: list[Request], verb: Verb, forgiving: bool) -> Sequence[Reply | ReplyError]:
+    def _request_replies(
+        self, requests: list[Request], verb: Verb, tolerant: bool
+    ) -> Sequence[Reply | ReplyError]:
+        """Send requests to the backend. If `tolerant`, a batch that fails is tried again one by one."""
         try:
             replies = self.backend.choose(requests) if verb == "choose" else self.backend.complete(requests)
         except BackendError as error:
-            if not forgiving:
+            if not tolerant:
                 raise
             if len(requests) == 1:
                 return [ReplyError(str(error))]
-            # One row that does not fit into memory must not take the others of its batch with it.
-            return [reply for request in requests for reply in self._replies([request], verb, forgiving)]
+            # One sample that does not fit into memory must not make the others of its batch fail.
+            return [
+                reply for request in requests for reply in self._request_replies([request], verb, tolerant)
+            ]
         if len(replies) != len(requests):
             raise BackendError(
                 f"backend {self.backend.name}: {len(replies)} replies to {len(requests)} questions"

@@ -1,4 +1,7 @@
-"""The data that flows through a judge: what is judged, what is known about it, and the verdict."""
+"""The data that flows through a judge: what is judged, what is known about it, and the verdict.
+
+All classes are pydantic models. They are read from and written to JSON under the names of their fields.
+"""
 
 from __future__ import annotations
 
@@ -8,84 +11,99 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+"""0 to 1."""
 Score = Annotated[float, Field(ge=1.0, le=5.0)]
+"""1 (worst) to 5 (best)."""
 Box = tuple[float, float, float, float]
+"""x1, y1, x2, y2 in pixels, x2 and y2 exclusive."""
 Distribution = Annotated[list[Probability], Field(min_length=5, max_length=5)]
+"""Probabilities of the labels 1 to 5; they sum to 1."""
 Family = Literal["artifact", "misalignment"]
+"""artifact: broken in itself; misalignment: contradicts the prompt."""
 Severity = Literal["negligible", "moderate", "critical"]
 Depth = Literal["score", "verdict"]
-Way = Literal["pointwise", "pairwise"]
-"""How pictures are compared: each judged on its own, or both shown together."""
-How = Literal["auto", "pointwise", "pairwise"]
+"""score: scores, elements and attributes, in one forward pass; verdict: defects and explanations as well."""
+ComparisonMethod = Literal["pointwise", "pairwise"]
+"""How images are compared: pointwise judges each on its own, pairwise shows both together."""
+ComparisonOption = Literal["auto", "pointwise", "pairwise"]
+"""A comparison method, or "auto" to let the judge choose."""
 
 
-class Model(BaseModel):
-    """Strict base: unknown fields are errors, so a misspelt field never passes silently."""
+class StrictModel(BaseModel):
+    """Base class that rejects unknown fields, so a misspelt field is an error."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class Sample(Model):
-    """One thing to judge: a picture or a video, the prompt it was made from, and what to look for."""
+class Sample(StrictModel):
+    """What is judged: an image or a video, the prompt it was made from, and the elements to look for."""
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
     id: str = ""
-    """The caller's name for this sample; kept in the verdict."""
+    """Any name the caller gives this sample; it is copied to the verdict."""
     image: Any = None
-    """Path, `PIL.Image.Image`, encoded bytes, `data:` URL or uint8 array (H, W, 3); see `judge.media.image`."""
+    """Path, `PIL.Image.Image`, encoded bytes, base64 `data:` URL, or uint8 array (H, W), (H, W, 1), (H, W, 3)
+    or (H, W, 4); see `judge.media.image`."""
     video: Any = None
-    """In place of `image`: path, encoded bytes or `data:` URL of a video, uint8 array (frames, H, W, 3), or a
-    sequence of pictures; see `judge.media.video`."""
+    """Instead of `image`: path, encoded bytes or base64 `data:` URL of a video, uint8 array (frames, H, W,
+    3), or a sequence of images; see `judge.media.video`."""
     prompt: str = ""
-    """The text the picture was made from; empty only for rubrics that need no prompt."""
+    """The text that the image was made from. It may be empty only for rubrics that need no prompt."""
     elements: list[str] | None = None
-    """Statements to check, in order, without doubles. None: taken from the prompt."""
+    """Statements to check, in order and without duplicates. None: they are taken from the prompt."""
     reference: Any = None
-    """What the picture is compared with (an edit's source, a restoration's original), in any form `image`
-    takes. Only rubrics with `reference` show it to the model."""
+    """The image to compare with (the source of an edit, the original of a restoration), in any form that
+    `image` takes. Only rubrics with `reference` use it."""
 
 
-class ElementLabel(Model):
-    """The truth about one element."""
+class ElementLabel(StrictModel):
+    """Ground truth of one element."""
 
     name: str
+    """The statement, as in `Sample.elements`."""
     present: bool
+    """Whether the image shows it."""
     kind: str = ""
-    """What sort of statement it is: object, count, relation, background; empty when unknown."""
+    """Kind of statement: object, count, relation or background; empty if unknown."""
 
 
-class DefectLabel(Model):
-    """The truth about one region."""
+class DefectLabel(StrictModel):
+    """Ground truth of one defect."""
 
     family: Family = "artifact"
     kind: str
+    """Kind of defect, a word of the rubric or of the data set."""
     box: Box
-    """x1, y1, x2, y2 in pixels of the original picture, x2 and y2 exclusive."""
+    """x1, y1, x2, y2 in pixels of the original image, x2 and y2 exclusive."""
     severity: Severity = "moderate"
     explanation: str = ""
     mask: Path | None = None
-    """8-bit PNG of the picture's size, 255 inside the region; relative to the label file."""
+    """Path, relative to the label file, of an 8-bit PNG of the size of the image that is 255 inside the
+    defect."""
 
 
-class Labels(Model):
-    """What people, or the renderer, say about a sample. Absent labels are None, never a default."""
+class Labels(StrictModel):
+    """Ground truth of a sample, from people or from the renderer. An absent label is None or empty."""
 
     score: Score | None = None
+    """1 (worst) to 5 (best)."""
     dimensions: dict[str, Score] = {}
+    """Dimension of the rubric -> score, 1 (worst) to 5 (best)."""
     elements: list[ElementLabel] = []
     defects: list[DefectLabel] = []
     attributes: dict[str, str] = {}
+    """Attribute of the rubric -> label."""
 
 
 class LabelledSample(Sample):
-    """A sample with its truth: one row of a scenes file or of an evaluation suite."""
+    """A sample with its ground truth: one row of a file of scenes or of an evaluation suite."""
 
     labels: Labels = Labels()
 
 
-class Dimension(Model):
-    """One scored dimension."""
+class Dimension(StrictModel):
+    """The score of one dimension of the rubric."""
 
     score: Score
     """Expectation over `distribution`, 1 (worst) to 5 (best)."""
@@ -93,168 +111,209 @@ class Dimension(Model):
     """Probabilities of the labels 1 to 5."""
 
 
-class Element(Model):
-    """One element of the prompt and whether the picture shows it."""
+class Element(StrictModel):
+    """One element of the prompt, and whether the image shows it."""
 
     name: str
+    """The statement that was checked."""
     present: bool
-    """`probability` cut at 0.5."""
+    """Whether `probability` is at least 0.5."""
     probability: Probability
-    """The model's own, but no higher than that of an element it needs."""
+    """Probability that the image shows the element, 0 to 1. It is the probability of the model, reduced to
+    that of an element in `needs` if that is lower."""
     kind: str = ""
     """object, attribute, count, relation, activity, style or text; see `judge.elements.statements`."""
     needs: list[str] = []
-    """Names of elements of this verdict that must be there before this one can."""
+    """Names of elements of this verdict that must be present before this one can be."""
 
 
-class Attribute(Model):
-    """The answer to one categorical question of the rubric (for example the kind of degradation)."""
+class Attribute(StrictModel):
+    """The answer to one categorical question of the rubric, for example the kind of degradation."""
 
     label: str
+    """The most probable label."""
     probabilities: dict[str, Probability]
+    """Label -> probability; they sum to 1."""
 
 
-class Defect(Model):
-    """One region that is broken, or that contradicts the prompt."""
+class Defect(StrictModel):
+    """One region that is broken or that contradicts the prompt."""
 
     family: Family
+    """artifact: broken in itself; misalignment: contradicts the prompt."""
     kind: str
+    """Kind of defect, a word of the rubric."""
     box: Box
-    """x1, y1, x2, y2 in pixels of the original picture, x2 and y2 exclusive."""
+    """x1, y1, x2, y2 in pixels of the original image, x2 and y2 exclusive."""
     severity: Severity
+    """negligible, moderate or critical."""
     confidence: Probability
-    """Probability the model gave to naming another defect where it named this one."""
+    """Probability, 0 to 1, that the model gave to listing one more defect when it listed this one."""
     explanation: str
+    """What is wrong, in words."""
 
 
-class Provenance(Model):
-    """Where a verdict comes from: enough to ask for it again."""
+class Provenance(StrictModel):
+    """Where a verdict comes from: everything that is needed to ask for it again."""
 
     model: str
+    """The model as the caller named it: a hub id, a path, or a name of the package."""
     revision: str = ""
-    """Content hash or hub revision of the weights."""
+    """Content hash or hub revision of the weights; empty if unknown."""
     adapter: str | None = None
+    """Name of the adapter; None without one."""
     backend: str
+    """Short name of the backend, for example `transformers`."""
     backend_version: str = ""
+    """Version of the library that runs the model."""
     rubric: str
+    """Name of the rubric."""
     rubric_version: str = ""
+    """Version that the rubric states."""
     rubric_hash: str
+    """First 16 hex digits of the SHA-256 of the rubric with its templates and images."""
     depth: Depth
+    """score or verdict: how much of the form was filled."""
     seed: int = 0
+    """Sampling seed. Backends that always take the most probable label ignore it."""
     version: str
     """Version of this package."""
     milliseconds: float = Field(ge=0)
-    """Wall time of the call that made this verdict, divided by the size of its batch."""
+    """Wall time of the call that made this verdict, divided by the size of its batch, in milliseconds."""
     domain: str = ""
-    """What the model was trained on, and so how far to trust it; empty when the model does not say."""
+    """What the model was trained on, and so how far it can be trusted; empty if the model does not say."""
     notes: list[str] = []
-    """What the reader should know: an animation judged by its first frame, a disagreement of depths, ..."""
+    """What the reader should know, for example that an animation was judged by its first frame, or that the
+    two depths disagree."""
 
 
-class Look(Model):
-    """One question put to the model."""
+class Look(StrictModel):
+    """One zoom-in (closer look): a question about a part of the image, and its answer."""
 
     region: Box
-    """The part of the picture shown, in pixels of the original."""
+    """The part of the image that was shown: x1, y1, x2, y2 in pixels of the original."""
     question: str
+    """The question, in words."""
     answer: str
+    """Summary of the answer, in words."""
     milliseconds: float = Field(ge=0)
+    """Time of the model for this question, in milliseconds."""
 
 
-class Heat(Model):
-    """Where in the picture the numbers come from: see `judge.explain.heatmap`. Each map is an 8-bit grey PNG as a
-    `data:` URL, of the picture's shape with 64 pixels along its longer side, 255 where most comes from."""
+class Heat(StrictModel):
+    """Heat maps: where in the image the numbers come from; see `judge.explain.heatmap`.
+
+    Each map is a `data:` URL of an 8-bit grey PNG with the aspect ratio of the image and 64 pixels along its
+    longer side. 255 marks the place that contributes most.
+    """
 
     score: str
+    """Map of the score."""
     defects: list[str] = []
-    """One for each defect of the verdict, in order: why it was named there, and so called."""
+    """A map for each defect of the verdict, in order: what led the model to name it and its kind."""
 
 
-class Panelist(Model):
-    """What one judge of a panel gave."""
+class Panelist(StrictModel):
+    """The result of one judge of a panel."""
 
     model: str
+    """As in `Provenance`."""
     adapter: str | None = None
+    """As in `Provenance`."""
     rubric: str
+    """Name of the rubric."""
     seed: int = 0
+    """Sampling seed."""
     weight: Probability
+    """Share of this judge in the panel, 0 to 1."""
     score: Score | None
+    """1 (worst) to 5 (best); None if unscored."""
     reason: str = ""
-    """Why there is no score."""
+    """Why there is no score; empty if there is one."""
 
 
-class Verdict(Model):
-    """The judge's answer about one sample. Unscored verdicts have a reason and no numbers."""
+class Verdict(StrictModel):
+    """The answer of a judge about one sample. An unscored verdict has a reason and no numbers."""
 
     id: str = ""
+    """The name of the sample."""
     status: Literal["scored", "unscored"]
     reason: str = ""
-    """Why there is no score; empty when scored."""
+    """Why there is no score; empty if scored."""
     score: Score | None = None
-    """Expectation over `distribution`, 1 (worst) to 5 (best); on the human scale where it was calibrated."""
+    """Overall score, 1 (worst) to 5 (best): the expectation over `distribution`, on the human scale if the
+    judge is calibrated. None if unscored."""
     distribution: Distribution | None = None
+    """Probabilities of the labels 1 to 5. None if unscored."""
     percentile: Annotated[float, Field(ge=0.0, le=100.0)] | None = None
-    """Share in percent of the calibration's pictures with a lower score; None without a calibration."""
+    """Share, in per cent, of the calibration's images with a lower score; None without a calibration."""
     dimensions: dict[str, Dimension] = {}
+    """Dimension of the rubric -> its score."""
     elements: list[Element] = []
+    """Every element of the prompt, in order."""
     attributes: dict[str, Attribute] = {}
+    """Attribute of the rubric -> its answer."""
     defects: list[Defect] = []
+    """Regions that are broken or contradict the prompt. Empty at depth `score`."""
     explanation: str = ""
+    """The overall judgement in words. Empty at depth `score`."""
     facts: dict[str, Probability] = {}
-    """What was measured in the picture and told to the model, each 0..1; see `judge.evidence.facts`, for videos
-    `judge.evidence.motion`."""
+    """What was measured in the image and shown to the model, each 0 to 1; see `judge.evidence.facts`, for
+    videos `judge.evidence.motion`."""
     size: tuple[int, int] | None = None
-    """Width and height in pixels of the picture that `box` refers to; of a video's frames."""
+    """Width and height, in pixels, of the image that every `box` refers to; for videos, of the frames."""
     provenance: Provenance
     heat: Heat | None = None
-    """Heat maps, where they were asked for."""
+    """Heat maps, if they were requested."""
     trace: list[Look] = []
+    """Zoom-ins (closer looks) after the first question, in order; empty if none were made."""
     panel: list[Panelist] = []
-    """What each judge of a `Panel` gave; empty for a single judge."""
+    """The result of each judge of a `Panel`; empty for a single judge."""
     disagreement: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
-    """Weighted standard deviation of the panel's scores; None for a single judge."""
+    """Weighted standard deviation of the panel's scores, 0 to 2; None for a single judge."""
 
     _image: Any = None
-    """The decoded picture, of a video the frame in its middle, or a function that gives it, kept for
-    `overlay`; never serialised."""
+    """The decoded image, the middle frame of a video, or a function that returns one of them. `overlay` uses
+    it; it is never serialised."""
 
     def overlay(self, image: Any = None) -> Any:
-        """Draw boxes, kinds, elements and score on the picture.
+        """Draw boxes, kinds, elements and the score on the image.
 
         Args:
-            image: the picture as `Sample.image` takes it; default: the one that was judged.
+            image: any image that `Sample.image` takes; default: the image that was judged.
 
         Returns:
             A new RGB `PIL.Image.Image` with the verdict drawn on it.
 
         Raises:
-            InputError: no picture was kept (a verdict read from JSON) and none is given.
+            InputError: no image is given, and none was kept because the verdict was read from JSON.
         """
         from judge.explain.overlay import overlay
 
         return overlay(self, image)
 
 
-class Comparison(Model):
-    """Two pictures of one prompt: which is better."""
+class Comparison(StrictModel):
+    """Two images of one prompt, and which one is better."""
 
     preferred: Literal["a", "b", "tie"] | None
-    """Pointwise the one with the higher score, pairwise the one that both orders together prefer; None when
-    one of them is unscored, or a comparison could not be read."""
+    """Pointwise: the image with the higher score. Pairwise: the image that both orders together prefer. None
+    if one of them is unscored, or if a comparison could not be read."""
     probability: Probability | None
-    """Probability that a is better, a tie counted half. Pointwise: that a's label is the higher one, the two
-    taken as independent. Pairwise: the mean over both orders."""
-    how: Way = "pointwise"
-    """pointwise: each picture was judged on its own; pairwise: both were shown together, in both orders."""
+    """Probability that a is better, 0 to 1; a tie counts half. Pointwise: the probability that the label of a
+    is the higher one, with independent labels. Pairwise: the mean over both orders."""
+    how: ComparisonMethod = "pointwise"
+    """pointwise: each image was judged on its own. pairwise: both were shown together, in both orders."""
     orders: tuple[Probability, Probability] | None = None
-    """Pairwise: probability that a is better where a stands first, and where b does."""
+    """Pairwise: the probability that a is better if a is shown first, and if b is."""
     swap_disagreement: Probability | None = None
-    """How far the two orders lie apart; pointwise 0, since no picture has a place. None: no preference."""
+    """Difference between the two orders, 0 to 1; 0 for pointwise, where no image has a position. None: no
+    preference."""
     explanation: str = ""
-    """Pairwise: what decided it, in the model's words where a ("first") stood first."""
+    """Pairwise: what decided it, in the words of the model with a shown first ("first")."""
     margin: Annotated[float, Field(ge=-4.0, le=4.0)] | None = None
-    """Score of a minus score of b."""
+    """Score of a minus score of b, -4 to 4."""
     reason: str = ""
-    """Why there is no preference; empty when there is one."""
+    """Why there is no preference; empty if there is one."""
     a: Verdict
     b: Verdict

@@ -1,11 +1,11 @@
-"""Shared by all tests: no network, reproducible random tests, and pictures to break."""
+"""Settings and fixtures for all tests: no network, reproducible random tests, and a test image."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-# Before any test imports a model library: tests run on what the checkout holds, never on a download.
+# Set before any test imports a model library: tests use the files of the checkout and never download.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -15,35 +15,36 @@ from hypothesis import settings
 from paths import SHARED
 from PIL import Image
 
-# Time limits of single examples fail on a busy machine, not on a bug.
-settings.register_profile("here", deadline=None)
-# The same examples in every run, so that a red run is the change's own.
+# A deadline for single examples would fail on a busy machine without a bug.
+settings.register_profile("local", deadline=None)
+# CI uses the same examples in every run, so a new failure comes from the change.
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
-settings.load_profile("ci" if os.environ.get("CI") else "here")
+settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    marked = [item for item in items if item.get_closest_marker("gpu")]
-    if not marked:
+    """Skip tests with the marker `gpu` if there is no accelerator."""
+    gpu_items = [item for item in items if item.get_closest_marker("gpu")]
+    if not gpu_items:
         return
     import torch
 
     if not torch.cuda.is_available():
-        for item in marked:
+        for item in gpu_items:
             item.add_marker(pytest.mark.skip(reason="no accelerator here"))
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """Real label files and pictures that lie beside some checkouts, and are not part of this project."""
+def shared_data() -> Path:
+    """Directory of real label files and images that some checkouts have beside them."""
     if not SHARED.is_dir():
         pytest.skip("no shared data beside this checkout")
     return SHARED
 
 
 @pytest.fixture
-def picture() -> Image.Image:
-    """64 x 48 RGB with something in every corner and enough detail to take many compressed bytes."""
+def noise_image() -> Image.Image:
+    """64 x 48 RGB noise with a red and a blue corner; its detail takes many compressed bytes."""
     noise = np.random.default_rng(7).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     noise[:8, :8] = (255, 0, 0)
     noise[-8:, -8:] = (0, 0, 255)

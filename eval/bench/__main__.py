@@ -1,10 +1,10 @@
-"""`python -m eval.bench PART`: a table on the terminal; with `--json`, one JSON object on standard output.
+"""The command line `python -m eval.bench PART`: print a table, or with `--json` one JSON object.
 
     python -m eval.bench scenes --seed 7 --count 500 --json
     python -m eval.bench scenes --rows other/rows.jsonl
-    python -m eval.bench all --labels prompt_t2i.json     # every part, into bench.json
+    python -m eval.bench all --labels prompt_t2i.json     # many parts, into bench.json
 
-Exit codes: 0 measured (or skipped, and said so), 1 a part of `all` failed, 2 unusable input.
+Exit codes: 0 measured, or skipped with a reason; 1 a part of `all` failed; 2 unusable input.
 """
 
 from __future__ import annotations
@@ -16,32 +16,36 @@ from typing import Annotated, Any
 
 import typer
 
-from eval.bench import parts as measuring
-from eval.bench.tables import dumps, fail, measured, show, table, write
+from eval.bench import parts
+from eval.bench.output import exit_with_error, print_part, print_table, run_part, to_json, write_results
 from judge.errors import InputError, JudgeError
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="The numbers of this project, each by one command.",
+    help="Measure the numbers of this project, one command for each part.",
 )
 
-Seed = Annotated[int, typer.Option(min=0, help="Seed of what is drawn; the same seed, the same pictures.")]
-Count = Annotated[int, typer.Option(min=1, help="How many are drawn.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the drawing; the same seed gives the same images.")]
+Count = Annotated[int, typer.Option(min=1, help="Number of drawn scenes, forms or clips.")]
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object.")]
-Model = Annotated[str, typer.Option(help="Model name or folder; `embedded` is the one in the package.")]
-Adapter = Annotated[str | None, typer.Option(help="LoRA adapter to put on the model.")]
-Batch = Annotated[int, typer.Option(min=1, help="Pictures judged at once.")]
-LabelFile = Annotated[Path | None, typer.Option(help="EvalMuse-40K's prompt_t2i.json.")]
-RowFile = Annotated[Path | None, typer.Option(help="JSONL of labelled samples, instead of drawn scenes.")]
+Model = Annotated[
+    str, typer.Option(help="Name or folder of the model; `embedded` is the one in the package.")
+]
+Adapter = Annotated[str | None, typer.Option(help="Name or folder of a LoRA adapter.")]
+Batch = Annotated[int, typer.Option(min=1, help="Number of images that are judged together.")]
+LabelFile = Annotated[Path | None, typer.Option(help="The file prompt_t2i.json of EvalMuse-40K.")]
+RowFile = Annotated[
+    Path | None, typer.Option(help="JSONL file of labelled samples to use instead of drawn scenes.")
+]
 
 
 @app.command()
 def scenes(
     seed: Seed = 0,
     count: Annotated[
-        int | None, typer.Option(min=1, help="How many scenes; default 500 drawn, or all of --rows.")
+        int | None, typer.Option(min=1, help="Number of scenes; default: 500 drawn ones, or all of --rows.")
     ] = None,
     rows: RowFile = None,
     model: Model = "embedded",
@@ -49,8 +53,8 @@ def scenes(
     batch: Batch = 16,
     as_json: Json = False,
 ) -> None:
-    """Accuracy on fresh scenes with exact truth."""
-    show("scenes", lambda: measuring.scenes(seed, count, rows, model, adapter, batch), as_json)
+    """Measure the accuracy on drawn scenes with exact truth."""
+    print_part("scenes", lambda: parts.scenes(seed, count, rows, model, adapter, batch), as_json)
 
 
 @app.command()
@@ -62,60 +66,60 @@ def forms(
     batch: Batch = 16,
     as_json: Json = False,
 ) -> None:
-    """Random form shapes: how many are filled validly."""
-    show("forms", lambda: measuring.forms(seed, count, model, adapter, batch), as_json)
+    """Measure how many random forms are filled validly."""
+    print_part("forms", lambda: parts.forms(seed, count, model, adapter, batch), as_json)
 
 
 @app.command()
 def elements(labels: LabelFile = None, as_json: Json = False) -> None:
-    """Precision and recall of the elements read from prompts."""
-    show("elements", lambda: measuring.elements(labels), as_json)
+    """Measure precision and recall of the elements read from prompts."""
+    print_part("elements", lambda: parts.elements(labels), as_json)
 
 
 @app.command()
 def draw(
     seed: Seed = 0,
     count: Count = 1000,
-    processes: Annotated[int, typer.Option(min=1, help="Processes that draw.")] = 2,
+    processes: Annotated[int, typer.Option(min=1, help="Number of processes that draw.")] = 2,
     as_json: Json = False,
 ) -> None:
-    """Scenes drawn per second."""
-    show("draw", lambda: measuring.draw(seed, count, processes), as_json)
+    """Measure the scenes drawn per second."""
+    print_part("draw", lambda: parts.draw(seed, count, processes), as_json)
 
 
 @app.command()
 def suites(seed: Seed = 0, as_json: Json = False) -> None:
-    """Seconds to read a label file of 23,820 rows, and to score 100,000 predictions."""
-    show("suites", lambda: measuring.suites(seed), as_json)
+    """Measure the seconds to read a label file of 23,820 rows and to score 100,000 predictions."""
+    print_part("suites", lambda: parts.suites(seed), as_json)
 
 
 @app.command()
 def photos(
     data: Annotated[Path, typer.Option(help="Folder with clive_train (LIVE in the Wild) and kodak24.")],
-    contents: Annotated[int, typer.Option(min=2, max=24, help="How many of Kodak's photographs.")] = 24,
+    contents: Annotated[int, typer.Option(min=2, max=24, help="Number of Kodak's photographs.")] = 24,
     model: Model = "embedded",
     adapter: Adapter = None,
     batch: Batch = 16,
     as_json: Json = False,
 ) -> None:
-    """Opinions and strengths of distortions by the judge and by measured facts, beside BRISQUE and SVR."""
-    show("photos", lambda: measuring.photos(data, contents, model, adapter, batch), as_json)
+    """Measure correlations on photographs with opinions and with strengths of distortions."""
+    print_part("photos", lambda: parts.photos(data, contents, model, adapter, batch), as_json)
 
 
 @app.command()
 def student(
     data: Annotated[Path, typer.Option(help="Folder with clive_train (LIVE in the Wild).")],
-    count: Annotated[int, typer.Option(min=2, help="How many scenes are drawn.")] = 300,
+    count: Annotated[int, typer.Option(min=2, help="Number of drawn scenes.")] = 300,
     seed: Seed = 12,
-    rounds: Annotated[int, typer.Option(min=1, help="How often both are timed on everything.")] = 3,
-    model: Annotated[str, typer.Option(help="The student, by name or folder.")] = "embedded-student",
-    teacher: Annotated[str, typer.Option(help="Model name or folder of its teacher.")] = "embedded",
+    rounds: Annotated[int, typer.Option(min=1, help="How often both models are timed.")] = 3,
+    model: Annotated[str, typer.Option(help="Name or folder of the student.")] = "embedded-student",
+    teacher: Annotated[str, typer.Option(help="Name or folder of its teacher.")] = "embedded",
     batch: Batch = 16,
     as_json: Json = False,
 ) -> None:
-    """A student of `quality` beside its teacher: ranking of held-out photographs and scenes, and time."""
+    """Compare a student of `quality` with its teacher: correlations and milliseconds per image."""
     models = {"student": model, "teacher": teacher}
-    show("student", lambda: measuring.student(data, count, seed, rounds, models, batch), as_json)
+    print_part("student", lambda: parts.student(data, count, seed, rounds, models, batch), as_json)
 
 
 @app.command()
@@ -126,87 +130,99 @@ def backend(
     adapter: Adapter = None,
     as_json: Json = False,
 ) -> None:
-    """Seconds a verdict and a score, and the score's cost beside one bare forward pass."""
-    show("backend", lambda: measuring.backend(seed, rounds, model, adapter), as_json)
+    """Measure seconds per verdict and score, and compare a score with one forward pass of the model."""
+    print_part("backend", lambda: parts.backend(seed, rounds, model, adapter), as_json)
 
 
 @app.command()
 def serving(
     seed: Seed = 0,
     count: Count = 256,
-    rounds: Annotated[int, typer.Option(min=1, help="Laps of each contender at each depth.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each engine runs at each depth.")] = 3,
     model: Model = "embedded",
     adapter: Adapter = None,
     batch: Batch = 16,
-    clients: Annotated[int, typer.Option(min=1, help="Clients of the gateway, at once.")] = 64,
+    clients: Annotated[int, typer.Option(min=1, help="Number of concurrent clients of the gateway.")] = 64,
     gateway: Annotated[str, typer.Option(help="Backend behind the gateway.")] = "vllm",
     only: Annotated[
         list[str] | None, typer.Option(help="local, vllm or gateway; may be repeated. Default: all three.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Verdicts and scores a second, beside generate, outlines, plain vLLM and the bare forward pass."""
+    """Compare verdicts and scores per second with generate, outlines, plain vLLM and a forward pass."""
     options = {"batch": batch, "clients": clients, "gateway": gateway, "only": only}
-    show("serving", lambda: measuring.serving(seed, count, rounds, model, adapter, options), as_json)
+    print_part("serving", lambda: parts.serving(seed, count, rounds, model, adapter, options), as_json)
 
 
 @app.command()
 def busy(
     seed: Seed = 0,
-    count: Annotated[int, typer.Option(min=1, help="Verdicts in each round.")] = 8,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds in quiet, and beside the others.")] = 3,
-    processes: Annotated[int, typer.Option(min=1, help="Others, each of which fills a processor.")] = 2,
+    count: Annotated[int, typer.Option(min=1, help="Number of verdicts in each round.")] = 8,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds without and with busy processes.")] = 3,
+    processes: Annotated[int, typer.Option(min=1, help="Number of busy processes.")] = 2,
     backend: Annotated[str, typer.Option(help="Backend of the engine.")] = "transformers",
     model: Model = "embedded",
     adapter: Adapter = None,
     as_json: Json = False,
 ) -> None:
-    """Verdicts of a gateway's engine while other processes keep the processors busy."""
-    show("busy", lambda: measuring.busy(seed, count, rounds, processes, model, adapter, backend), as_json)
+    """Measure the verdicts of a gateway's engine while other processes keep the processors busy."""
+    print_part("busy", lambda: parts.busy(seed, count, rounds, processes, model, adapter, backend), as_json)
 
 
 @app.command()
 def reward(
     seed: Seed = 0,
-    looped: Annotated[int, typer.Option(min=1, help="Verdicts asked one by one.")] = 100,
-    dtype: Annotated[str, typer.Option(help="What the reward calculates in: a torch dtype.")] = "auto",
+    looped: Annotated[int, typer.Option(min=1, help="Number of verdicts that are made one by one.")] = 100,
+    dtype: Annotated[str, typer.Option(help="The torch dtype that the reward computes with.")] = "auto",
     model: Model = "embedded",
     adapter: Adapter = None,
     as_json: Json = False,
 ) -> None:
-    """1,000 pictures scored by `judge.reward.Reward` beside verdicts in a loop, and the memory that takes."""
-    show("reward", lambda: measuring.reward(seed, looped, model, adapter, dtype), as_json)
+    """Compare `judge.reward.Reward` on 1,000 images with verdicts in a loop, and measure its memory."""
+    print_part("reward", lambda: parts.reward(seed, looped, model, adapter, dtype), as_json)
 
 
 @app.command()
 def looks(
     seed: Seed = 0,
-    count: Annotated[int, typer.Option(min=1, help="How many 4K pictures, each broken and whole.")] = 20,
-    scenes: Annotated[int, typer.Option(min=1, help="Usual scenes, for doubtful elements.")] = 1000,
-    most: Annotated[int, typer.Option("--looks", min=1, help="Closer looks at a 4K picture at most.")] = 200,
+    count: Annotated[
+        int, typer.Option(min=1, help="Number of 4K images, each drawn with and without a defect.")
+    ] = 20,
+    scenes: Annotated[
+        int, typer.Option(min=1, help="Number of usual scenes, for undecided elements.")
+    ] = 1000,
+    max_looks: Annotated[
+        int, typer.Option("--looks", min=1, help="Largest number of zoom-ins (closer looks) for a 4K image.")
+    ] = 200,
     model: Model = "embedded",
     adapter: Adapter = None,
     as_json: Json = False,
 ) -> None:
-    """Small defects in 4K pictures, and doubtful elements, with closer looks and without."""
-    show("looks", lambda: measuring.looks(seed, count, scenes, most, model, adapter), as_json)
+    """Compare judging with and without closer looks: small defects in 4K images, and undecided elements."""
+    print_part("looks", lambda: parts.looks(seed, count, scenes, max_looks, model, adapter), as_json)
 
 
 @app.command()
 def scale(
-    rows: Annotated[int, typer.Option(min=1000, help="Rows through the stand-in.")] = 1_000_000,
-    paused: Annotated[int, typer.Option(min=400, help="Rows of the stand-in that takes 5 ms each.")] = 4000,
-    scenes: Annotated[int, typer.Option(min=200, help="Scenes through the embedded judge.")] = 480,
+    rows: Annotated[
+        int, typer.Option(min=1000, help="Rows that are judged by a stand-in for the model.")
+    ] = 1_000_000,
+    paused: Annotated[
+        int, typer.Option(min=400, help="Rows that are judged by a stand-in that takes 5 ms a row.")
+    ] = 4000,
+    scenes: Annotated[int, typer.Option(min=200, help="Scenes that are judged by the embedded judge.")] = 480,
     as_json: Json = False,
 ) -> None:
-    """CPU time and memory of rows in bulk on Ray, beside the judging; what a second worker gives."""
-    show("scale", lambda: measuring.scale(rows, paused, scenes), as_json)
+    """Measure CPU time and memory of rows in bulk on Ray, and the gain of a second worker."""
+    print_part("scale", lambda: parts.scale(rows, paused, scenes), as_json)
 
 
 @app.command()
-def nodes(count: Annotated[int, typer.Option(min=96, help="Scenes.")] = 1000, as_json: Json = False) -> None:
-    """The embedded judge on two nodes of Ray, a worker and a node of which are lost, against one process."""
-    show("nodes", lambda: measuring.nodes(count), as_json)
+def nodes(
+    count: Annotated[int, typer.Option(min=96, help="Number of scenes.")] = 1000, as_json: Json = False
+) -> None:
+    """Compare a run on two Ray nodes that loses a worker and a node with a run in one process."""
+    print_part("nodes", lambda: parts.nodes(count), as_json)
 
 
 @app.command()
@@ -214,29 +230,33 @@ def parity(
     seed: Seed = 0,
     count: Count = 200,
     served: Annotated[
-        int | None, typer.Option(min=0, help="Scenes that a vLLM server is asked, too; default: all.")
+        int | None, typer.Option(min=0, help="Scenes that are also judged by a vLLM server; default: all.")
     ] = None,
     batch: Batch = 32,
     adapter: Adapter = None,
-    rubric: Annotated[str, typer.Option(help="default, quality, or a .toml file.")] = "default",
+    rubric: Annotated[str, typer.Option(help="default, quality or a .toml file.")] = "default",
     as_json: Json = False,
 ) -> None:
-    """The same verdict from transformers, vLLM in process, and a vLLM server?"""
-    show("parity", lambda: measuring.parity(seed, count, served, batch, adapter, rubric), as_json)
+    """Compare the verdicts of transformers, vLLM in process and a vLLM server."""
+    print_part("parity", lambda: parts.parity(seed, count, served, batch, adapter, rubric), as_json)
 
 
 @app.command()
 def shifted(
     seed: Seed = 1,
     count: Count = 300,
-    rows: Annotated[int, typer.Option(min=200, help="Scenes that the adapter learns from.")] = 1560,
+    rows: Annotated[
+        int, typer.Option(min=200, help="Number of scenes that the adapter is trained on.")
+    ] = 1560,
     adapter: Annotated[str | None, typer.Option(help="Measure this adapter instead of training one.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to keep the training in.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to keep the training in; default: a temporary one.")
+    ] = None,
     batch: Batch = 16,
     as_json: Json = False,
 ) -> None:
-    """Before and after LoRA on a rubric with a new kind of defect and a harsher scale."""
-    show("shifted", lambda: measuring.shifted(seed, count, rows, adapter, out, batch), as_json)
+    """Measure before and after LoRA training on a rubric with a new kind of defect and a harsher scale."""
+    print_part("shifted", lambda: parts.shifted(seed, count, rows, adapter, out, batch), as_json)
 
 
 @app.command()
@@ -244,8 +264,8 @@ def plan(
     rounds: Annotated[int, typer.Option(min=1, help="How often each call is timed.")] = 3,
     as_json: Json = False,
 ) -> None:
-    """Operations and seconds of the embedded judge, beside what `judge plan` says."""
-    show("plan", lambda: measuring.plan(rounds), as_json)
+    """Compare operations and seconds of the embedded judge with the estimate of `judge plan`."""
+    print_part("plan", lambda: parts.plan(rounds), as_json)
 
 
 @app.command()
@@ -258,49 +278,54 @@ def video(
     batch: Batch = 8,
     as_json: Json = False,
 ) -> None:
-    """Seconds to judge 30 full-HD frames, decoding included; ranking of fresh clips and kinds of faults."""
-    show("video", lambda: measuring.video(seed, count, rounds, model, adapter, batch), as_json)
+    """Measure the seconds for 30 full-HD frames, and the accuracy on drawn clips."""
+    print_part("video", lambda: parts.video(seed, count, rounds, model, adapter, batch), as_json)
 
 
 @app.command(name="all")
-def every(
+def all_parts(
     seed: Seed = 0,
     count: Count = 500,
     labels: LabelFile = None,
     model: Model = "embedded",
     adapter: Adapter = None,
-    out: Annotated[Path, typer.Option(help="Where the numbers go.")] = Path("bench.json"),
+    out: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("bench.json"),
     as_json: Json = False,
 ) -> None:
-    """Every part; one JSON object per part in bench.json. A part that fails does not stop the others."""
-    parts: dict[str, Callable[[], dict[str, Any]]] = {
-        "draw": lambda: measuring.draw(seed, 2 * count, 2),
-        "elements": lambda: measuring.elements(labels),
-        "suites": lambda: measuring.suites(seed),
-        "backend": lambda: measuring.backend(seed, 5, model, adapter),
-        "forms": lambda: measuring.forms(seed, count, model, adapter, 16),
-        "scenes": lambda: measuring.scenes(seed, count, None, model, adapter, 16),
-        "busy": lambda: measuring.busy(seed, 8, 3, 2, model, adapter, "transformers"),
-        "reward": lambda: measuring.reward(seed, 100, model, adapter, "auto"),
-        "video": lambda: measuring.video(seed, min(count, 200), 5, model, adapter, 8),
-        "serving": lambda: measuring.serving(seed, min(count, 256), 3, model, adapter, {}),
+    """Measure many parts and write one JSON object per part to bench.json.
+
+    A part that fails does not stop the others.
+    """
+    measurements: dict[str, Callable[[], dict[str, Any]]] = {
+        "draw": lambda: parts.draw(seed, 2 * count, 2),
+        "elements": lambda: parts.elements(labels),
+        "suites": lambda: parts.suites(seed),
+        "backend": lambda: parts.backend(seed, 5, model, adapter),
+        "forms": lambda: parts.forms(seed, count, model, adapter, 16),
+        "scenes": lambda: parts.scenes(seed, count, None, model, adapter, 16),
+        "busy": lambda: parts.busy(seed, 8, 3, 2, model, adapter, "transformers"),
+        "reward": lambda: parts.reward(seed, 100, model, adapter, "auto"),
+        "video": lambda: parts.video(seed, min(count, 200), 5, model, adapter, 8),
+        "serving": lambda: parts.serving(seed, min(count, 256), 3, model, adapter, {}),
     }
     if not out.parent.is_dir():
-        fail(InputError("out", str(out), "a file in a folder that exists", "make the folder first"))
+        exit_with_error(
+            InputError("out", str(out), "a file in a folder that exists", "create the folder first")
+        )
     results: dict[str, dict[str, Any]] = {}
-    for name, part in parts.items():
+    for name, measure in measurements.items():
         try:
-            results[name] = measured(name, part)
+            results[name] = run_part(name, measure)
         except JudgeError as error:
             results[name] = {"part": name, "error": str(error)}
-        except Exception as error:  # a bug in one part must not cost the hours of the others
+        except Exception as error:  # a bug in one part must not cost the results of the others
             traceback.print_exc()
             results[name] = {"part": name, "error": f"{type(error).__name__}: {error}"}
-        write(out, results)
+        write_results(out, results)
         if not as_json:
-            table(results[name])
+            print_table(results[name])
     if as_json:
-        print(dumps(results))
+        print(to_json(results))
     raise typer.Exit(1 if any("error" in result for result in results.values()) else 0)
 
 

@@ -1,4 +1,8 @@
-"""Each part of the bench from its options to its numbers: judges are opened, pictures drawn, bars shown."""
+"""The parts of the bench: each function takes the options of its command and returns the numbers.
+
+The functions create the judges, draw the images and show the progress. The measurements are in
+`eval.bench.accuracy` and `eval.bench.speed`; they are imported when a part runs.
+"""
 
 from __future__ import annotations
 
@@ -7,248 +11,298 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from eval.bench.tables import progress
+from eval.bench.output import progress_bar
 
 
 def scenes(
     seed: int, count: int | None, rows: Path | None, model: str, adapter: str | None, batch: int
 ) -> dict[str, Any]:
-    """Drawn scenes, or those of `rows` (all of them, when `count` is None)."""
-    from eval.bench.accuracy import scenes as part
-    from judge.scenes.fresh import draw_scenes
+    """Accuracy on scenes.
 
-    found = part.read_scenes(rows, count) if rows else draw_scenes(count or 500, seed)
+    Args:
+        seed: seed of drawn scenes.
+        count: number of scenes; None: 500 drawn ones, or all of `rows`.
+        rows: JSONL file of labelled samples to use instead of drawn scenes.
+        model: name or folder of the model.
+        adapter: name or folder of a LoRA adapter.
+        batch: number of images that are judged together.
+    """
+    from eval.bench.accuracy.labelled_rows import read_scenes
+    from eval.bench.accuracy.scenes import measure_scenes
+    from judge.scenes.held_out import draw_held_out_scenes
+
+    labelled = read_scenes(rows, count) if rows else draw_held_out_scenes(count or 500, seed)
     judge = open_judge(model, adapter)
-    with progress("scenes", 2 * len(found)) as tick:
-        result = part.run(judge, found, batch=batch, tick=tick)
-    return {**result, **({"rows": str(rows)} if rows else {"seed": seed}), **named(model, adapter)}
+    with progress_bar("scenes", 2 * len(labelled)) as tick:
+        result = measure_scenes(judge, labelled, batch=batch, tick=tick)
+    return {**result, **({"rows": str(rows)} if rows else {"seed": seed}), **describe_model(model, adapter)}
 
 
 def forms(seed: int, count: int, model: str, adapter: str | None, batch: int) -> dict[str, Any]:
-    """Random form shapes on pictures of drawn scenes."""
-    from eval.bench.accuracy import forms as part
+    """Validity of random forms, filled for images of drawn scenes."""
+    from eval.bench.accuracy.forms import measure_forms
     from judge.rubrics.rubric import Rubric
 
     backend = open_judge(model, adapter).backend
-    pictures = [model_picture(scene.sample.image, backend.size) for scene in drawn(8, seed)]
-    result = part.run(backend, Rubric.load("default"), pictures, count, seed, batch=batch)
-    return {**result, **named(model, adapter)}
+    images = [resize_for_model(scene.sample.image, backend.size) for scene in draw_scenes(8, seed)]
+    result = measure_forms(backend, Rubric.load("default"), images, count, seed, batch=batch)
+    return {**result, **describe_model(model, adapter)}
 
 
 def elements(labels: Path | None) -> dict[str, Any]:
-    """The splitter against EvalMuse's lists."""
-    from eval.bench.accuracy import elements as part
-    from judge.elements.atomic import words
-    from judge.elements.splitting import split
+    """Precision and recall of the elements read from prompts, against the lists of EvalMuse-40K."""
+    from eval.bench.accuracy.elements import measure_splitting, read_labels
+    from judge.elements.atomic import atomic_words
+    from judge.elements.splitting import split_prompt
 
     if labels is None or not labels.is_file():
-        where = "no file was given" if labels is None else f"{labels} is not there"
-        return {"skipped": f"{where}; give --labels FILE, EvalMuse-40K's prompt_t2i.json"}
-    read = part.read_labels(labels)
-    finer = part.run(read, lambda prompt: list(words(prompt)))
-    finer.pop("notes")
-    return part.run(read, split) | {f"words_{name}": value for name, value in finer.items()}
+        reason = "no file was given" if labels is None else f"{labels} does not exist"
+        return {"skipped": f"{reason}; give --labels FILE, EvalMuse-40K's prompt_t2i.json"}
+    labelled_prompts = read_labels(labels)
+    words = measure_splitting(labelled_prompts, lambda prompt: list(atomic_words(prompt)))
+    words.pop("notes")
+    result = measure_splitting(labelled_prompts, split_prompt)
+    return result | {f"words_{name}": value for name, value in words.items()}
 
 
 def draw(seed: int, count: int, processes: int) -> dict[str, Any]:
-    """Speed of the generator."""
-    from eval.bench.speed import draw as part
+    """Scenes drawn per second."""
+    from eval.bench.speed.draw import measure_drawing
 
-    return part.run(count, seed, processes)
+    return measure_drawing(count, seed, processes)
 
 
 def suites(seed: int) -> dict[str, Any]:
     """Speed of reading label files and scoring predictions."""
-    from eval.bench.speed import suites as part
+    from eval.bench.speed.suites import measure_suites
 
-    return part.run(seed)
+    return measure_suites(seed)
 
 
 def photos(data: Path, contents: int, model: str, adapter: str | None, batch: int) -> dict[str, Any]:
-    """The judge of photographs, and the estimators of measured facts."""
-    from eval.bench.accuracy import photos as part
-    from judge.scenes.distortions import MAKERS
+    """Accuracy on photographs, of the judge and of the measured facts."""
+    from eval.bench.accuracy.photos import STRENGTHS, measure_photos
+    from judge.scenes.distortions import DISTORTIONS
 
     judge = open_judge(model, adapter, "quality")
-    with progress("photos", 105 + 2 * contents * len(MAKERS) * len(part.STRENGTHS)) as tick:
-        return {**part.run(judge, data, contents, batch, tick), **named(model, adapter)}
+    with progress_bar("photos", 105 + 2 * contents * len(DISTORTIONS) * len(STRENGTHS)) as tick:
+        return {**measure_photos(judge, data, contents, batch, tick), **describe_model(model, adapter)}
 
 
 def student(
     data: Path, count: int, seed: int, rounds: int, models: Mapping[str, str], batch: int
 ) -> dict[str, Any]:
-    """A student and its teacher, `models` by these names."""
-    from eval.bench.accuracy import student as part
+    """Accuracy and speed of a student and its teacher.
+
+    Args:
+        data: folder with `clive_train` (LIVE in the Wild).
+        count: number of drawn scenes.
+        seed: seed of the scenes.
+        rounds: how often both are timed.
+        models: names or folders of the models `student` and `teacher`.
+        batch: number of images that are judged together.
+    """
+    from eval.bench.accuracy.student import measure_student
 
     judges = {name: open_judge(model, None, "quality") for name, model in models.items()}
-    with progress("student", 4 * (rounds + 1)) as tick:
-        result = part.run(judges, data, count, seed, rounds=rounds, batch=batch, tick=tick)
+    with progress_bar("student", 4 * (rounds + 1)) as tick:
+        result = measure_student(judges, data, count, seed, rounds=rounds, batch=batch, tick=tick)
     return {**result, "seed": seed, **models}
 
 
 def backend(seed: int, rounds: int, model: str, adapter: str | None) -> dict[str, Any]:
-    """Speed of the judge."""
-    from eval.bench.speed import backend as part
+    """Seconds of the judge, and of a forward pass alone."""
+    from eval.bench.speed.backend import measure_backend
 
     judge = open_judge(model, adapter)
-    samples = [scene.asked() for scene in drawn(16, seed)]
-    list(judge.many(samples[:1]))  # loads the model
-    return {**part.run(judge, samples, judge.backend, rounds=rounds), **named(model, adapter)}
+    samples = [scene.unlabelled_sample() for scene in draw_scenes(16, seed)]
+    list(judge.many(samples[:1]))  # load the model
+    return {**measure_backend(judge, samples, judge.backend, rounds=rounds), **describe_model(model, adapter)}
 
 
 def serving(
     seed: int, count: int, rounds: int, model: str, adapter: str | None, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Verdicts and scores a second, of this package and of what it is built on."""
-    from eval.bench.speed import serving as part
+    """Verdicts and scores per second, of this package and of the libraries it is built on."""
+    from eval.bench.speed.serving import create_groups, measure_serving
 
-    teams = part.teams(model, adapter, seed, count, **options)
-    laps = sum(map(len, teams)) * 2 * (rounds + 1)
-    with progress("serving", laps) as tick:
-        result = part.run(teams, count, rounds=rounds, tick=tick)
-    return {**result, "seed": seed, **named(model, adapter)}
+    groups = create_groups(model, adapter, seed, count, **options)
+    run_count = sum(map(len, groups)) * 2 * (rounds + 1)
+    with progress_bar("serving", run_count) as tick:
+        result = measure_serving(groups, count, rounds=rounds, tick=tick)
+    return {**result, "seed": seed, **describe_model(model, adapter)}
 
 
 def busy(
     seed: int, count: int, rounds: int, processes: int, model: str, adapter: str | None, backend: str
 ) -> dict[str, Any]:
-    """A gateway's engine beside other work."""
-    from eval.bench.speed import busy as part
+    """Seconds of a gateway's engine while other processes are busy."""
+    from eval.bench.speed.busy import measure_busy
 
-    samples = [scene.asked() for scene in drawn(count, seed)]
-    with progress("busy", 2 * count * rounds) as tick:
-        result = part.run(samples, processes, rounds, model, adapter, backend, tick)
-    return {**result, "seed": seed, **named(model, adapter)}
+    samples = [scene.unlabelled_sample() for scene in draw_scenes(count, seed)]
+    with progress_bar("busy", 2 * count * rounds) as tick:
+        result = measure_busy(samples, processes, rounds, model, adapter, backend, tick)
+    return {**result, "seed": seed, **describe_model(model, adapter)}
 
 
 def reward(seed: int, looped: int, model: str, adapter: str | None, dtype: str) -> dict[str, Any]:
     """Speed and memory of the reward."""
-    from eval.bench.speed import reward as part
+    from eval.bench.speed.reward import measure_reward
 
-    return {**part.run(seed, looped, model, adapter, dtype), **named(model, adapter)}
+    return {**measure_reward(seed, looped, model, adapter, dtype), **describe_model(model, adapter)}
 
 
 def looks(seed: int, count: int, scenes: int, looks: int, model: str, adapter: str | None) -> dict[str, Any]:
-    """Large pictures with one small defect, and doubtful elements of usual scenes."""
-    from eval.bench.accuracy import looks as part
+    """Accuracy with closer looks: small defects in large images, and undecided elements of usual scenes."""
+    from eval.bench.accuracy.looks import measure_looks
 
     judge = open_judge(model, adapter)
-    with progress("looks", 2 * count + scenes) as tick:
-        result = part.run(judge, count, scenes, seed, looks, tick)
-    return {**result, "seed": seed, **named(model, adapter)}
+    with progress_bar("looks", 2 * count + scenes) as tick:
+        result = measure_looks(judge, count, scenes, seed, looks, tick)
+    return {**result, "seed": seed, **describe_model(model, adapter)}
 
 
 def scale(rows: int, paused: int, scenes: int) -> dict[str, Any]:
-    """What rows in bulk cost, and what a second worker gives."""
-    from eval.bench.speed import scale as part
+    """CPU time and memory of rows in bulk on Ray, and the gain of a second worker."""
+    from eval.bench.speed.scale import measure_scale
 
-    with counted("scale", rows) as (folder, told):
-        return part.run(folder, rows, paused, scenes, told)
+    with temporary_folder("scale", rows) as (folder, set_done):
+        return measure_scale(folder, rows, paused, scenes, set_done)
 
 
 def nodes(count: int) -> dict[str, Any]:
-    """A cluster that loses a worker and a node, against one process."""
-    from eval.bench.speed import nodes as part
+    """A cluster that loses a worker and a node, compared with one process."""
+    from eval.bench.speed.nodes import measure_nodes
 
-    with counted("nodes", count) as (folder, told):
-        return part.run(folder, count, told)
+    with temporary_folder("nodes", count) as (folder, set_done):
+        return measure_nodes(folder, count, set_done)
 
 
 @contextmanager
-def counted(name: str, total: int) -> Iterator[tuple[Path, Callable[[int], None]]]:
-    """A folder for as long as the part runs, and a bar that is told how many are done."""
+def temporary_folder(name: str, total: int) -> Iterator[tuple[Path, Callable[[int], None]]]:
+    """Create a temporary folder and show a progress bar.
+
+    Args:
+        name: text before the bar.
+        total: number of steps.
+
+    Yields:
+        The folder, and a function that is called with the number of steps that are done.
+    """
     import tempfile
 
-    with tempfile.TemporaryDirectory() as folder, progress(name, total) as tick:
+    with tempfile.TemporaryDirectory() as folder, progress_bar(name, total) as tick:
         done = 0
 
-        def told(now: int) -> None:
+        def set_done(now: int) -> None:
             nonlocal done
             for _ in range(now - done):
                 tick()
             done = max(done, now)
 
-        yield Path(folder), told
+        yield Path(folder), set_done
 
 
 def parity(
-    seed: int, count: int, asked: int | None, batch: int, adapter: str | None, rubric: str
+    seed: int, count: int, served: int | None, batch: int, adapter: str | None, rubric: str
 ) -> dict[str, Any]:
-    """The embedded judge, or an adapter of its base, on every backend, beside the one on transformers."""
+    """Agreement of the backends with transformers, for the embedded judge or an adapter of its base.
+
+    Args:
+        seed: seed of the scenes.
+        count: number of scenes.
+        served: number of scenes that are also judged by a vLLM server; None: all.
+        batch: number of images that are judged together.
+        adapter: name or folder of a LoRA adapter.
+        rubric: name or file of the rubric.
+    """
     from functools import partial
 
-    from eval.bench.accuracy import parity as part
+    from eval.bench.accuracy.parity import measure_parity
+    from eval.bench.vllm_server import judge_in_process, judge_on_server
     from judge.pipeline.domain import ASSETS
 
-    samples = [scene.asked() for scene in drawn(count, seed)]
-    own = partial(part.in_process, model="embedded", adapter=adapter, rubric=rubric)
-    contenders = [
-        ("transformers", partial(own, "transformers"), count),
-        ("vllm", partial(own, "vllm"), count),
+    samples = [scene.unlabelled_sample() for scene in draw_scenes(count, seed)]
+    in_process = partial(judge_in_process, model="embedded", adapter=adapter, rubric=rubric)
+    judges = [
+        ("transformers", partial(in_process, "transformers"), count),
+        ("vllm", partial(in_process, "vllm"), count),
     ]
-    if adapter is None and rubric == "default":  # the server has the package's own adapters
-        asked = count if asked is None else min(asked, count)
-        contenders.append(("vllm serve", partial(part.behind_server, ASSETS), asked))
-    contenders = [contender for contender in contenders if contender[2]]
-    with progress("parity", 2 * sum(number for _, _, number in contenders)) as tick:
-        result = part.run(contenders, samples, batch=batch, tick=tick)
-    return {**result, "seed": seed, **named("embedded", adapter), "rubric": rubric}
+    if adapter is None and rubric == "default":  # the server has only the package's own adapters
+        served = count if served is None else min(served, count)
+        judges.append(("vllm serve", partial(judge_on_server, ASSETS), served))
+    judges = [judge for judge in judges if judge[2]]
+    with progress_bar("parity", 2 * sum(number for _, _, number in judges)) as tick:
+        result = measure_parity(judges, samples, batch=batch, tick=tick)
+    return {**result, "seed": seed, **describe_model("embedded", adapter), "rubric": rubric}
 
 
 def shifted(
     seed: int, count: int, rows: int, adapter: str | None, out: Path | None, batch: int
 ) -> dict[str, Any]:
-    """LoRA on a rubric that the embedded judge never saw."""
+    """Accuracy before and after LoRA training on a rubric that the embedded judge was not trained on.
+
+    Args:
+        seed: seed of the scenes that are judged.
+        count: number of these scenes.
+        rows: number of scenes that the adapter is trained on.
+        adapter: an adapter to measure instead of training one.
+        out: folder for the training; None: a temporary folder.
+        batch: number of images that are judged together.
+    """
     from tempfile import TemporaryDirectory
 
-    from eval.bench.accuracy import shifted as part
+    from eval.bench.accuracy.shifted import draw_shifted_scenes, measure_shifted, train_adapter
 
     with TemporaryDirectory() as folder:
         trained: dict[str, Any] = {}
         if adapter is None:
-            where = out or Path(folder)
-            trained = part.train(where, rows, seed + 1)
-            adapter = str(where / "run" / "adapter")
-        with progress("shifted", 4 * count) as tick:
-            found = part.measure([None, adapter], part.draw_scenes(count, seed), batch, tick)
-    return {**found, **trained, "seed": seed}
+            training_folder = out or Path(folder)
+            trained = train_adapter(training_folder, rows, seed + 1)
+            adapter = str(training_folder / "run" / "adapter")
+        with progress_bar("shifted", 4 * count) as tick:
+            result = measure_shifted([None, adapter], draw_shifted_scenes(count, seed), batch, tick)
+    return {**result, **trained, "seed": seed}
 
 
 def plan(rounds: int) -> dict[str, Any]:
-    """`judge plan` beside the embedded judge as it runs."""
-    from eval.bench.speed import plan as part
+    """Operations and seconds of the embedded judge, compared with `judge plan`."""
+    from eval.bench.speed.plan import measure_plan
 
-    return part.run(open_judge("embedded", None), rounds=rounds)
+    return measure_plan(open_judge("embedded", None), rounds=rounds)
 
 
 def video(seed: int, count: int, rounds: int, model: str, adapter: str | None, batch: int) -> dict[str, Any]:
-    """Seconds on full-HD frames, and accuracy on fresh clips."""
-    from eval.bench.accuracy import video as part
+    """Seconds on full-HD frames, and accuracy on drawn clips."""
+    from eval.bench.accuracy.video import measure_video
 
     judge = open_judge(model, adapter, "video")
-    with progress("video", 2 * rounds + 3 * count) as tick:
-        result = part.run(judge, count=count, seed=seed, rounds=rounds, batch=batch, tick=tick)
-    return {**result, **named(model, adapter)}
+    with progress_bar("video", 2 * rounds + 3 * count) as tick:
+        result = measure_video(judge, count=count, seed=seed, rounds=rounds, batch=batch, tick=tick)
+    return {**result, **describe_model(model, adapter)}
 
 
 def open_judge(model: str, adapter: str | None, rubric: str = "default") -> Any:
+    """Create a judge. Tests replace this function."""
     from judge import Judge
 
     return Judge(model, adapter=adapter, rubric=rubric)
 
 
-def drawn(count: int, seed: int) -> Any:
-    from judge.scenes.fresh import draw_scenes
+def draw_scenes(count: int, seed: int) -> Any:
+    """Draw scenes that no training set contains."""
+    from judge.scenes.held_out import draw_held_out_scenes
 
-    return draw_scenes(count, seed)
-
-
-def model_picture(pixels: Any, side: int | None) -> Any:
-    """An array as the picture the model sees, squashed to its fixed side where it has one."""
-    from judge.media import image as media
-
-    return media.fit(media.load(pixels), side=side)[0]
+    return draw_held_out_scenes(count, seed)
 
 
-def named(model: str, adapter: str | None) -> dict[str, Any]:
+def resize_for_model(pixels: Any, side: int | None) -> Any:
+    """Return an array as the image that the model gets, resized to its fixed side if it has one."""
+    from judge.media.image import load_image, resize_to_fit
+
+    return resize_to_fit(load_image(pixels), side=side)[0]
+
+
+def describe_model(model: str, adapter: str | None) -> dict[str, Any]:
+    """Return the keys of a result that name the model."""
     return {"model": model, "adapter": adapter}

@@ -1,4 +1,4 @@
-"""A scorer for inspect-ai: the picture in a sample, or the one its model made, judged.
+"""A scorer for inspect-ai that judges the image in a sample, or the image that the sample's model made.
 
     from inspect_ai import Task
     from eval.interop.inspect_scorer import judged
@@ -6,8 +6,8 @@
     task = Task(dataset=..., solver=..., scorer=judged())                       # score, 1 to 5
     task = Task(dataset=..., solver=..., scorer=judged(rubric="quality"))
 
-The value is the score; the whole verdict stands in the score's metadata. A verdict without a score becomes
-an unscored sample with the reason, which inspect-ai leaves out of its metrics, never a number.
+The value is the score; the metadata of the score holds the whole verdict. A verdict without a score becomes
+an unscored sample with the reason, never a number; inspect-ai leaves it out of its metrics.
 """
 
 from __future__ import annotations
@@ -35,58 +35,58 @@ def judged(
     picture: Callable[[TaskState], Any] | None = None,
     prompt: Callable[[TaskState], str] | None = None,
 ) -> Scorer:
-    """The score of the sample's picture.
+    """Create a scorer that judges the image of each sample.
 
     Args:
-        judge: a judge of your own; default: the embedded one with `rubric`.
+        judge: the judge; default: the embedded judge with `rubric`.
         rubric: name or file of a rubric, for the default judge.
-        picture: where the picture is; default: `picture_of`.
-        prompt: the text it was made from; default: `prompt_of`.
+        picture: returns the image of a sample; default: `find_image`.
+        prompt: returns the prompt that the image was made from; default: `find_prompt`.
     """
     from judge.judge import Judge
 
-    asked = judge if judge is not None else Judge(rubric=rubric)
-    one_at_a_time = Lock()  # inspect scores samples concurrently, a model answers one call at a time
+    used_judge = judge if judge is not None else Judge(rubric=rubric)
+    lock = Lock()  # inspect scores samples concurrently, a model answers one call at a time
 
-    def verdict(state: TaskState) -> Verdict:
-        image, text = (picture or picture_of)(state), (prompt or prompt_of)(state)
-        with one_at_a_time:
-            return asked(image, prompt=text, id=str(state.sample_id))
+    def judge_sample(state: TaskState) -> Verdict:
+        image, text = (picture or find_image)(state), (prompt or find_prompt)(state)
+        with lock:
+            return used_judge(image, prompt=text, id=str(state.sample_id))
 
     async def score(state: TaskState, target: Target) -> Score:
         from anyio import to_thread
 
         try:
-            found = await to_thread.run_sync(verdict, state)
+            verdict = await to_thread.run_sync(judge_sample, state)
         except InputError as error:
             return Score.unscored(reason="input", explanation=str(error))
-        told = found.model_dump(mode="json")
-        if found.score is None:
-            return Score.unscored(reason="reply", explanation=found.reason, metadata=told)
-        return Score(value=found.score, explanation=found.explanation or None, metadata=told)
+        metadata = verdict.model_dump(mode="json")
+        if verdict.score is None:
+            return Score.unscored(reason="reply", explanation=verdict.reason, metadata=metadata)
+        return Score(value=verdict.score, explanation=verdict.explanation or None, metadata=metadata)
 
     return score
 
 
-def picture_of(state: TaskState) -> Any:
-    """The last picture in the model's answer, else in the conversation, else `metadata["image"]`.
+def find_image(state: TaskState) -> Any:
+    """Return the last image in the model's answer, else in the conversation, else `metadata["image"]`.
 
     Raises:
-        InputError: there is none.
+        InputError: the sample has no image.
     """
     messages = [*([state.output.message] if state.output.choices else []), *reversed(state.messages)]
     for message in messages:
         if isinstance(message.content, str):
             continue
-        pictures = [part.image for part in message.content if isinstance(part, ContentImage)]
-        if pictures:
-            return pictures[-1]
+        images = [part.image for part in message.content if isinstance(part, ContentImage)]
+        if images:
+            return images[-1]
     if "image" in state.metadata:
         return state.metadata["image"]
-    mend = "put one into the conversation, the answer or metadata, or say where it is with `picture`"
-    raise InputError("image", None, "a sample with a picture", mend)
+    mend = "put one into the conversation, the answer or the metadata, or pass a function as `picture`"
+    raise InputError("image", None, "a sample with an image", mend)
 
 
-def prompt_of(state: TaskState) -> str:
-    """`metadata["prompt"]`, else the text of the sample's input."""
+def find_prompt(state: TaskState) -> str:
+    """Return `metadata["prompt"]`, else the text of the sample's input."""
     return str(state.metadata["prompt"]) if "prompt" in state.metadata else state.input_text

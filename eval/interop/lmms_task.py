@@ -1,11 +1,12 @@
-"""A task for lmms-eval: how well any of its models judges pictures whose labels are known.
+"""A task for lmms-eval: measure how well one of its models judges images with known labels.
 
     judge eval lmms-task scenes --data scenes/ --out task/
     python -m lmms_eval --include_path task/ --tasks judge_scenes --model qwen2_5_vl --model_args ...
 
-The model gets the picture and the words of our rubric, and answers with the rubric's form in one message; the
-answer is read by the form that reads everybody's. What cannot be read is unscored: left out of correlations,
-wrong about its elements, and counted. lmms-eval calls the functions below by their names in the task's file.
+The model gets the image and the text of the rubric, and answers with the rubric's form in one message. The
+reply is parsed by the same form that parses every judge's reply. A reply that cannot be parsed is unscored:
+it is left out of the correlations, counts as wrong for its elements, and is counted. lmms-eval calls the
+functions at the end of this file by their names in the task file.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.suites.base import Item, Suite
+from eval.suites.shared.samples import SuiteSample
+from eval.suites.shared.suite import Suite
 from judge.errors import InputError, ReplyError
 from judge.rubrics.rubric import Rubric
 
@@ -42,22 +44,22 @@ METRIC = """  - metric: {name}
     higher_is_better: {better}
 """
 METRICS = {"srcc": True, "plcc": True, "element_accuracy": True, "unscored": False}
-"""Name -> whether more is better."""
+"""Whether a higher value is better, by name of the metric."""
 
 
-def write(suite: Suite, items: Iterable[Item], out: Path) -> int:
+def write_task(suite: Suite, items: Iterable[SuiteSample], out: Path) -> int:
     """Write a task: rows.jsonl and the YAML file that lmms-eval reads.
 
     Args:
-        suite: the task is called judge_NAME after it and asks its rubric.
-        items: rows with a picture on disk.
-        out: folder, made when it is not there; give it to lmms-eval as --include_path.
+        suite: the suite. The task is named judge_NAME after it and uses its rubric.
+        items: items whose image is a file.
+        out: folder to pass to lmms-eval as --include_path; created if it does not exist.
 
     Returns:
-        How many rows were written.
+        The number of rows.
 
     Raises:
-        InputError: a row has no picture on disk, or there is no row, or `out` cannot be written.
+        InputError: an item has no image file, there is no item, or `out` cannot be written.
     """
     name = f"judge_{suite.name.replace('-', '_')}"
     rows = out / "rows.jsonl"
@@ -80,92 +82,109 @@ def write(suite: Suite, items: Iterable[Item], out: Path) -> int:
     return count
 
 
-def _row(item: Item, suite: Suite) -> dict[str, Any]:
+def _row(item: SuiteSample, suite: Suite) -> dict[str, Any]:
     if not isinstance(item.image, str | Path):
-        raise InputError("image", item.id, "rows whose picture is a file", "write the pictures to disk first")
-    asked, labels = item.asked(), item.labels
+        raise InputError("image", item.id, "rows whose image is a file", "write the images to disk first")
+    labels = item.labels
     score = labels.mos if labels.mos is not None else labels.score
     return {
         "id": item.id,
         "picture": str(Path(item.image).resolve()),
         "prompt": item.prompt,
         "rubric": suite.rubric,
-        "elements": asked.elements or [],
+        "elements": item.to_sample().elements or [],
         "present": [label.present for label in labels.elements],
         "score": score,
     }
 
 
-# -------------------------------------------------------------------------- what lmms-eval calls by name
+# ------------------------------------------------------------- functions that lmms-eval calls by name
 
 
 def doc_to_visual(doc: dict[str, Any]) -> list[Any]:
-    """The picture."""
-    from judge.media import image as media
+    """Return the image of a row in a list."""
+    from judge.media.image import load_image
 
-    return [media.load(doc["picture"]).image]
+    return [load_image(doc["picture"]).image]
 
 
 def doc_to_text(doc: dict[str, Any], lmms_eval_specific_kwargs: Any = None) -> str:
-    """The rubric's own words."""
+    """Return the text of the rubric for a row."""
     rubric = Rubric.load(doc["rubric"])
     (message,) = rubric.messages(doc["prompt"], doc["elements"], depth="score")
     return "\n".join(part["text"] for part in message["content"] if part["type"] == "text")
 
 
 def process_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, Any]:
-    """One row's part in every metric."""
+    """Return the contribution of a row to every metric.
+
+    Args:
+        doc: the row.
+        results: the replies of the model; the first one is used.
+    """
     answer: dict[str, Any] | None
     try:
         form = Rubric.load(doc["rubric"]).form(doc["elements"]).at_depth("score")
-        answer = form.parse(_bare(results[0]))
+        answer = form.parse(_strip_fence(results[0]))
     except ReplyError:
         answer = None
-    said = None if answer is None else float(answer["score"])
-    seen = (answer or {}).get("elements", {})
-    right = [
-        seen.get(name) == present for name, present in zip(doc["elements"], doc["present"], strict=False)
+    score = None if answer is None else float(answer["score"])
+    elements = (answer or {}).get("elements", {})
+    correct = [
+        elements.get(name) == present for name, present in zip(doc["elements"], doc["present"], strict=False)
     ]
-    pair = (said, doc["score"])
+    pair = (score, doc["score"])
     return {
         "srcc": pair,
         "plcc": pair,
-        "element_accuracy": (sum(right), len(right)),
-        "unscored": said is None,
+        "element_accuracy": (sum(correct), len(correct)),
+        "unscored": score is None,
     }
 
 
-def _bare(reply: str) -> str:
-    """The reply without the fence that chat models put around JSON."""
+def _strip_fence(reply: str) -> str:
+    """Return the reply without the Markdown fence that chat models put around JSON."""
     fenced = re.fullmatch(r"\s*```(?:json)?\s*(.*?)\s*```\s*", reply, flags=re.S)
     return fenced.group(1) if fenced else reply
 
 
 def srcc(pairs: Sequence[tuple[float | None, float | None]]) -> float | None:
-    """Rank correlation; None where it is undefined, which lmms-eval shows as such."""
-    from eval.metrics import agreement as metrics
+    """Return the rank correlation, or None where it is undefined.
 
-    return metrics.srcc(*_sides(pairs)).value
+    Args:
+        pairs: (predicted score, true score) of each row.
+    """
+    from eval.metrics import correlation
+
+    return correlation.srcc(*_complete_pairs(pairs)).value
 
 
 def plcc(pairs: Sequence[tuple[float | None, float | None]]) -> float | None:
-    """Linear correlation."""
-    from eval.metrics import agreement as metrics
+    """Return the linear correlation, or None where it is undefined.
 
-    return metrics.plcc(*_sides(pairs)).value
+    Args:
+        pairs: (predicted score, true score) of each row.
+    """
+    from eval.metrics import correlation
+
+    return correlation.plcc(*_complete_pairs(pairs)).value
 
 
 def element_accuracy(tallies: Sequence[tuple[int, int]]) -> float | None:
-    """Share of elements judged right, pooled over the pictures."""
-    right, asked = sum(r for r, _ in tallies), sum(n for _, n in tallies)
-    return right / asked if asked else None
+    """Return the share of elements that are judged correctly, pooled over the images.
+
+    Args:
+        tallies: (correct elements, all elements) of each row.
+    """
+    correct, total = sum(c for c, _ in tallies), sum(n for _, n in tallies)
+    return correct / total if total else None
 
 
 def unscored(flags: Sequence[bool]) -> int:
-    """Rows whose answer could not be read."""
+    """Return the number of rows whose reply could not be parsed."""
     return sum(flags)
 
 
-def _sides(pairs: Sequence[tuple[float | None, float | None]]) -> tuple[list[float], list[float]]:
+def _complete_pairs(pairs: Sequence[tuple[float | None, float | None]]) -> tuple[list[float], list[float]]:
     both = [(p, t) for p, t in pairs if p is not None and t is not None]
     return [p for p, _ in both], [t for _, t in both]

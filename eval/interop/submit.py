@@ -1,7 +1,7 @@
-"""What a challenge wants to be sent: `judge eval submit SUITE RUN --out FILE.zip`.
+"""Submissions to challenges: `judge eval submit SUITE RUN --out FILE.zip`.
 
 The archive is written from complete rows in the order of the set, read back, and checked name by name against
-the set before it takes its place. An incomplete run is refused unless asked for.
+the set before it gets its name. An incomplete run is refused unless the caller allows it.
 """
 
 from __future__ import annotations
@@ -12,104 +12,107 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from eval.suites import base
-from eval.suites.base import Item, Row, Suite, answer_of
+from eval.suites.shared import reading
+from eval.suites.shared.samples import JudgedSample, SuiteSample, get_predicted_score
+from eval.suites.shared.suite import Suite
 from judge.errors import InputError
 
 
 @dataclass(frozen=True)
-class Written:
-    """What is in a submission."""
+class Archive:
+    """A written submission."""
 
     path: Path
     files: dict[str, int]
-    """Name within the archive -> bytes."""
+    """Size in bytes by name within the archive."""
     rows: int
-    absent: int
-    """Rows of the set that are not in it; 0 unless an incomplete one was asked for."""
+    missing: int
+    """Number of rows of the set that are not in the archive; 0 unless it may be incomplete."""
 
 
-def submit(
+def write_submission(
     suite: Suite,
-    rows: Iterable[Row | Item],
+    rows: Iterable[JudgedSample | SuiteSample],
     out: Path,
     *,
     incomplete: bool = False,
     options: Mapping[str, str] | None = None,
-) -> Written:
+) -> Archive:
     """Write the archive of a run.
 
     Args:
-        suite: whose challenge.
-        rows: every item of the split in the set's order, with its verdict where there is one.
-        out: a .zip file; replaced when it is there.
-        incomplete: write it although rows are not judged or unscored.
+        suite: the suite of the challenge.
+        rows: every item of the split in the order of the set, with its verdict if it has one.
+        out: a .zip file; replaced if it exists.
+        incomplete: write the archive although rows are not judged or unscored.
         options: fields of readme.txt, see `Submission.options`.
 
     Raises:
-        InputError: the suite's challenge takes no files, rows are missing, an unknown option, or `out` cannot
-            be written.
+        InputError: the challenge takes no files, rows are missing, an option is unknown, or `out` cannot be
+            written.
     """
     if suite.submission is None:
-        raise InputError(
-            "suite", suite.name, "a suite whose challenge takes files", "judge eval report shows it"
-        )
+        mend = "use judge eval report"
+        raise InputError("suite", suite.name, "a suite whose challenge takes files", mend)
     if out.suffix.lower() != ".zip" or out.is_dir():
-        raise InputError("out", str(out), "a .zip file", "name it so")
-    wanted = {name: value for name, value in (options or {}).items()}
-    for name in wanted:
+        raise InputError("out", str(out), "a .zip file", "name a file with this ending")
+    for name in options or {}:
         if name not in suite.submission.options:
-            known = ", ".join(suite.submission.options) or f"none: {suite.name} has no fields to fill"
-            raise InputError("option", name, known, "leave it out")
-    complete, absent, total = _sorted(suite, rows)
-    if absent and not incomplete:
+            allowed = ", ".join(suite.submission.options) or f"none: {suite.name} has no fields to fill"
+            raise InputError("option", name, allowed, "leave it out")
+    complete, missing, total = _split_rows(suite, rows)
+    if missing and not incomplete:
+        names = reading.shorten_list(missing)
         raise InputError(
             "run",
             suite.name,
-            f"a scored verdict for each of {total} rows; {len(absent)} are missing: {base.some(absent)}",
-            "run it to its end, or ask for an incomplete submission",
+            f"a scored verdict for each of {total} rows; {len(missing)} are missing: {names}",
+            "finish the run, or allow an incomplete submission",
         )
     if not complete:
-        raise InputError("run", suite.name, "at least one verdict with a score", "run it first")
-    made = suite.submission.files(complete, **{k.replace("-", "_"): v for k, v in wanted.items()})
-    _write(out, made)
-    return Written(out, {name: len(data) for name, data in made.items()}, len(complete), len(absent))
+        raise InputError("run", suite.name, "at least one verdict with a score", "run the suite first")
+    fields = {name.replace("-", "_"): value for name, value in (options or {}).items()}
+    files = suite.submission.build_files(complete, **fields)
+    _write_zip(out, files)
+    return Archive(out, {name: len(data) for name, data in files.items()}, len(complete), len(missing))
 
 
-def _sorted(suite: Suite, rows: Iterable[Row | Item]) -> tuple[list[Row], list[str], int]:
-    """Rows with a score, names of those without one, and how many there are in all."""
-    complete, absent, seen = [], [], set()
+def _split_rows(
+    suite: Suite, rows: Iterable[JudgedSample | SuiteSample]
+) -> tuple[list[JudgedSample], list[str], int]:
+    """Return the rows with a score, the ids of the rows without one, and the number of rows."""
+    complete, missing, ids = [], [], set()
     for row in rows:
-        item = row.sample if isinstance(row, Row) else row
-        if item.id in seen:
+        item = row.sample if isinstance(row, JudgedSample) else row
+        if item.id in ids:
             raise InputError("run", item.id, "each name once", "the data names it twice")
-        seen.add(item.id)
-        if isinstance(row, Row) and answer_of(row, suite.predicts) is not None:
+        ids.add(item.id)
+        if isinstance(row, JudgedSample) and get_predicted_score(row, suite.dimension) is not None:
             complete.append(row)
         else:
-            absent.append(item.id)
-    return complete, absent, len(seen)
+            missing.append(item.id)
+    return complete, missing, len(ids)
 
 
-def _write(out: Path, made: Mapping[str, bytes]) -> None:
-    """Whole or not at all, the same bytes for the same rows."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in made.items():
+def _write_zip(out: Path, files: Mapping[str, bytes]) -> None:
+    """Write the archive in one step; the same files give the same bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
             archive.writestr(
                 zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED
             )
-    fresh = out.with_name(f".{out.name}.part")
+    temporary = out.with_name(f".{out.name}.part")
     try:
-        fresh.write_bytes(packed.getvalue())
-        with zipfile.ZipFile(fresh) as archive:
-            torn = archive.testzip()
-        if torn is not None:
-            raise InputError("out", str(out), "a disk that keeps what is written", f"{torn} came back torn")
-        fresh.replace(out)
+        temporary.write_bytes(buffer.getvalue())
+        with zipfile.ZipFile(temporary) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            reason = f"{damaged} was read back damaged"
+            raise InputError("out", str(out), "a disk that keeps what is written", reason)
+        temporary.replace(out)
     except OSError as error:
-        raise InputError(
-            "out", str(out), "a file that can be written", error.strerror or str(error)
-        ) from None
+        reason = error.strerror or str(error)
+        raise InputError("out", str(out), "a file that can be written", reason) from None
     finally:
-        fresh.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

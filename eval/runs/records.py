@@ -1,8 +1,8 @@
-"""What a run leaves in its folder, and reading it back: manifest.json and results.jsonl.
+"""Recorded runs: read `manifest.json` and `results.jsonl` of RUN folders.
 
-`results.jsonl` has one `Verdict` a line, in the order in which the suite reads its data; shard i of n holds
-its batches i, i + n, i + 2n, ... So verdicts meet their items by position, and the ids prove it: nothing has
-to be kept in memory, however long the run.
+`results.jsonl` has one `Verdict` a line, in the order in which the suite reads its data. Shard i of n holds
+the batches i, i + n, i + 2n, ... A verdict therefore belongs to the item at the same position, and the ids
+are compared to check it. Nothing is kept in memory, so a run may have any number of rows.
 """
 
 from __future__ import annotations
@@ -15,53 +15,57 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from eval.suites import suite as suite_called
-from eval.suites.base import Item, Row, Suite
+from eval import suites
+from eval.runs.run_folder import MANIFEST, RESULTS
+from eval.suites.shared.samples import JudgedSample, SuiteSample
+from eval.suites.shared.suite import Suite
 from judge.errors import InputError
-from judge.pipeline.validation import printable
+from judge.pipeline.validation import replace_surrogates
 
-MANIFEST = "manifest.json"
-RESULTS = "results.jsonl"
 FORMAT = 1
+"""Version of the manifest's format."""
 
 Manifest = dict[str, Any]
-SAME = ("suite", "data", "split", "limit", "options", "depth", "seed", "max_defects", "max_pixels", "batch",
-        "model", "adapter", "rubric", "loaded", "versions", "format")  # fmt: skip
-"""What the shards of one run have in common; `data` is compared by its fingerprint."""
+SHARED_KEYS = ("suite", "data", "split", "limit", "options", "depth", "seed", "max_defects", "max_pixels",
+               "batch", "model", "adapter", "rubric", "loaded", "versions", "format")  # fmt: skip
+"""Keys whose values all shards of one run share; `data` is compared by its fingerprint."""
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedRun:
     """One run, read from the folders of its shards."""
 
     folders: tuple[Path, ...]
-    """The folder of shard 1, 2, ...; a single folder for a run in one piece."""
+    """The folders of shard 1, 2, ...; a single folder for a run without shards."""
     manifest: Manifest
-    """Of the first shard."""
+    """The manifest of the first shard."""
     suite: Suite
     data: Path
-    """The suite's data, where the run found it or where the caller says it is now."""
+    """The suite's data: where the run read it, or where the caller says it is now."""
 
     @property
     def name(self) -> str:
-        """What people call the run: the name of its (first) folder."""
+        """The name of the run's (first) folder."""
         return self.folders[0].resolve().name
 
     @property
     def rubric(self) -> str:
+        """The name of the rubric."""
         return str(self.manifest["rubric"]["name"])
 
-    def rows(self, *, media: bool = True) -> Iterator[Row | Item]:
-        """The items in the data's order, each with its verdict; alone where it is not judged yet.
+    def rows(self, *, media: bool = True) -> Iterator[JudgedSample | SuiteSample]:
+        """Yield a `JudgedSample` for each judged sample and a `SuiteSample` for each that is not judged yet.
+
+        Items come in the order of the data.
 
         Args:
-            media: look for the pictures too; without, items may have none.
+            media: also find the image files; if False, items may have no image.
 
         Raises:
-            InputError: the data is not there, or its ids are not those of the results.
+            InputError: the data is missing, or its ids are not those of the results.
         """
         with ExitStack() as stack:
-            shards = [stack.enter_context(_verdicts(folder)) for folder in self.folders]
+            shards = [stack.enter_context(_VerdictFile(folder)) for folder in self.folders]
             batch = self.manifest["batch"]
             for number, item in enumerate(self.items(media=media)):
                 shard, line = number // batch % len(shards), number // batch // len(shards) * batch
@@ -69,15 +73,16 @@ class Recorded:
                 if verdict is None:
                     yield item
                     continue
-                check_same(item, verdict, self.folders[shard], line + number % batch + 1)
-                yield Row(item, verdict)
+                check_same_id(item, verdict, self.folders[shard], line + number % batch + 1)
+                yield JudgedSample(item, verdict)
 
-    def judged(self, *, media: bool = False) -> Iterator[Row]:
-        """The rows that have a verdict."""
-        return (row for row in self.rows(media=media) if isinstance(row, Row))
+    def judged_rows(self, *, media: bool = False) -> Iterator[JudgedSample]:
+        """Yield the rows that have a verdict."""
+        return (row for row in self.rows(media=media) if isinstance(row, JudgedSample))
 
-    def items(self, *, media: bool = True) -> Iterator[Item]:
-        return items_of(
+    def items(self, *, media: bool = True) -> Iterator[SuiteSample]:
+        """Yield the items of the data, without verdicts."""
+        return read_items(
             self.suite,
             self.data,
             self.manifest["split"],
@@ -87,7 +92,7 @@ class Recorded:
         )
 
 
-def items_of(
+def read_items(
     suite: Suite,
     data: Path,
     split: str | None = None,
@@ -95,89 +100,109 @@ def items_of(
     options: Mapping[str, str] | None = None,
     *,
     media: bool = True,
-) -> Iterator[Item]:
-    """The first `limit` items of a suite, lazily. Raises `InputError` as `Suite.read` does."""
+) -> Iterator[SuiteSample]:
+    """Yield the first `limit` items of a suite, lazily.
+
+    Raises:
+        InputError: as `Suite.read`.
+    """
     return islice(suite.read(data, split, media=media, **(options or {})), limit)
 
 
-def recorded(folders: Sequence[Path], data: Path | None = None) -> list[Recorded]:
-    """The runs in these folders; shards of one run are put together, whatever the order they are given in.
+def load_runs(folders: Sequence[Path], data: Path | None = None) -> list[RecordedRun]:
+    """Load the runs in these folders; the shards of one run become one `RecordedRun`.
 
     Args:
-        folders: RUN folders.
-        data: where the data is now; default: where the run found it.
+        folders: RUN folders, in any order.
+        data: where the data is now; default: where the run read it.
 
     Raises:
-        InputError: a folder is no run, a shard is missing or given twice.
+        InputError: a folder is no RUN folder, or a shard is missing or named twice.
     """
     groups: dict[str, list[tuple[Path, Manifest]]] = {}
     for folder in folders:
         manifest = read_manifest(folder)
-        index, count = manifest["shard"]
-        key = str(folder.resolve()) if count == 1 else json.dumps([count, *(_same(manifest))], sort_keys=True)
-        if count == 1 and key in groups:
-            raise InputError("run", str(folder), "each RUN once", "name it once")
+        _, count = manifest["shard"]
+        if count == 1:
+            key = str(folder.resolve())
+            if key in groups:
+                raise InputError("run", str(folder), "each RUN once", "name it once")
+        else:
+            key = json.dumps([count, *_shared_values(manifest)], sort_keys=True)
         groups.setdefault(key, []).append((folder, manifest))
-    return [_merged(group, data) for group in groups.values()]
+    return [_join_shards(group, data) for group in groups.values()]
 
 
-def _same(manifest: Manifest) -> list[Any]:
-    return [manifest["data"]["fingerprint"] if key == "data" else manifest[key] for key in SAME]
+def _shared_values(manifest: Manifest) -> list[Any]:
+    return [manifest["data"]["fingerprint"] if key == "data" else manifest[key] for key in SHARED_KEYS]
 
 
-def _merged(group: list[tuple[Path, Manifest]], data: Path | None) -> Recorded:
+def _join_shards(group: list[tuple[Path, Manifest]], data: Path | None) -> RecordedRun:
     count = group[0][1]["shard"][1]
     shards = {manifest["shard"][0]: folder for folder, manifest in group}
     if len(shards) < len(group):
         raise InputError("run", str(group[-1][0]), "each shard once", "one of its shards is given twice")
-    if absent := [str(i) for i in range(1, count + 1) if i not in shards]:
-        mend = f"name the folders of its other shards too: {', '.join(absent)} of {count}"
+    if missing := [str(i) for i in range(1, count + 1) if i not in shards]:
+        mend = f"also name the folders of the missing shards: {', '.join(missing)} of {count}"
         raise InputError("run", str(group[0][0]), f"all {count} shards of a run", mend)
-    folder, manifest = group[0]
-    place = data or Path(manifest["data"]["path"])
-    return Recorded(
-        tuple(shards[i] for i in range(1, count + 1)), manifest, suite_called(manifest["suite"]), place
+    manifest = group[0][1]
+    return RecordedRun(
+        folders=tuple(shards[i] for i in range(1, count + 1)),
+        manifest=manifest,
+        suite=suites.load_suite(manifest["suite"]),
+        data=data or Path(manifest["data"]["path"]),
     )
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Raises `InputError`: the folder is no run, or one of another version."""
+    """Read and check the manifest of a RUN folder.
+
+    Raises:
+        InputError: the folder is no RUN folder, or its manifest is damaged or of another format.
+    """
     file = folder / MANIFEST
     try:
         manifest: Manifest = json.loads(file.read_text(encoding="utf-8"))
-        known = manifest["format"] == FORMAT and all(key in manifest for key in (*SAME, "shard"))
+        is_supported = manifest["format"] == FORMAT and all(
+            key in manifest for key in (*SHARED_KEYS, "shard")
+        )
     except FileNotFoundError:
-        mend = "judge eval run makes one" if folder.is_dir() else "no such folder: check the path"
+        mend = "create it with judge eval run" if folder.is_dir() else "no such folder: check the path"
         raise InputError("run", str(folder), f"a folder with {MANIFEST}", mend) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            "run",
-            str(file),
-            "the manifest of a run",
-            f"it is damaged ({error}): judge again into another folder",
-        ) from None
-    if not known:
-        raise InputError(
-            "run", str(file), f"a manifest of format {FORMAT}", "judge again into another folder"
-        )
+        mend = f"it is damaged ({error}): judge again into another folder"
+        raise InputError("run", str(file), "the manifest of a run", mend) from None
+    if not is_supported:
+        mend = "judge again into another folder"
+        raise InputError("run", str(file), f"a manifest of format {FORMAT}", mend)
     return manifest
 
 
-def check_same(item: Item, verdict: Mapping[str, Any], folder: Path, line: int) -> None:
-    """Raises `InputError`: the verdict is about something else than the item."""
-    if verdict.get("id") != printable(item.id):
+def check_same_id(item: SuiteSample, verdict: Mapping[str, Any], folder: Path, line: int) -> None:
+    """Check that a verdict of the results has the id of its item.
+
+    Args:
+        item: the item at this position of the data.
+        verdict: the verdict at this position of the results.
+        folder: RUN folder, for the error.
+        line: line number in the results, from 1, for the error.
+
+    Raises:
+        InputError: the ids differ.
+    """
+    if verdict.get("id") != replace_surrogates(item.id):
         raise InputError(
             f"{folder / RESULTS} line {line}",
             verdict.get("id"),
-            f"{printable(item.id)!r}, as in the data",
+            f"{replace_surrogates(item.id)!r}, as in the data",
             "the data or the results were changed: judge again into another folder",
         )
 
 
-class _verdicts:
-    """The verdicts of a results file as dictionaries; a torn last line is left out.
+class _VerdictFile:
+    """The verdicts of a results file as dictionaries, without an incomplete last line.
 
-    A context manager rather than a generator, so that the file is closed when its reader stops early.
+    This is a context manager and not a generator, so that the file is closed when its reader stops early.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -185,25 +210,25 @@ class _verdicts:
 
     def __enter__(self) -> Iterator[dict[str, Any]]:
         self._file = self.path.open("rb") if self.path.exists() else None
-        return lines(self._file, self.path) if self._file else iter(())
+        return read_verdicts(self._file, self.path) if self._file else iter(())
 
     def __exit__(self, *_: object) -> None:
         if self._file:
             self._file.close()
 
 
-def lines(
-    file: Any, path: Path, passed: Callable[[int], None] = lambda end: None
+def read_verdicts(
+    file: Any, path: Path, on_line: Callable[[int], None] = lambda end: None
 ) -> Iterator[dict[str, Any]]:
-    """The whole lines of a results file, parsed.
+    """Yield the parsed lines of a results file; stop before an incomplete last line.
 
     Args:
-        file: opened for reading bytes, at its start.
-        path: what errors call it.
-        passed: told the offset behind each line as it is yielded.
+        file: the results, opened for reading bytes, at their start.
+        path: the path of the file, for errors.
+        on_line: called with the offset of the end of each line before the line is yielded.
 
     Raises:
-        InputError: a line before the last is no verdict.
+        InputError: a line that is not the last one is no verdict.
     """
     end = 0
     for number, line in enumerate(file, 1):
@@ -215,9 +240,9 @@ def lines(
                 raise ValueError("no verdict")
         except ValueError as error:
             if not file.peek(1):
-                return  # the last line of a machine that lost power may be whole and yet nonsense
-            mend = f"it was damaged ({error}): judge again into another folder"
+                return  # after a power failure the last line may be complete and still hold garbage
+            mend = f"it is damaged ({error}): judge again into another folder"
             raise InputError(f"{path} line {number}", line[:40], "a verdict as JSON", mend) from None
         end += len(line)
-        passed(end)
+        on_line(end)
         yield verdict

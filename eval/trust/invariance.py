@@ -1,4 +1,4 @@
-"""What must not matter: company, order, backend; and what should matter little: a mirror, a save, a pixel."""
+"""Invariance: batch, order and backend must not change a score; mirroring, JPEG and a crop only a little."""
 
 from __future__ import annotations
 
@@ -6,101 +6,122 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from eval.trust.material import Part, Scene, Tick, deltas, greatest, mean, recompressed, repainted, scores
+from eval.trust.scenes import TrustScene, compress_as_jpeg, with_image
+from eval.trust.scores import Measurement, Tick, largest, mean, score_differences, score_samples
 from judge.types import Sample, Verdict
 
 MIRRORED = {"left of": "right of", "right of": "left of"}
-WORDS = (
+"""Phrases of elements and their counterparts in the mirrored image."""
+EMPTY_WORDS = (
     "The picture is meant to be seen on a screen, it may be looked at for as long as anybody likes, and "
     "there is nothing else that has to be known about it or about the way in which it came to be made. "
 )
-"""Says nothing about the picture."""
+"""A text that says nothing about the image."""
 
 
-def measure(
+def measure_invariance(
     judge: Any,
-    scenes: Sequence[Scene],
-    known: Sequence[Verdict],
+    scenes: Sequence[TrustScene],
+    verdicts: Sequence[Verdict],
     others: Mapping[str, Callable[[], Any]],
     seed: int,
     batch: int,
     tick: Tick,
-) -> Part:
-    part = Part()
+) -> Measurement:
+    """Measure how far the score changes with changes that should not matter.
+
+    Args:
+        judge: the judge.
+        scenes: the scenes.
+        verdicts: the judge's verdicts on the scenes.
+        others: functions that create the same judge on other backends, by name.
+        seed: seed of the shuffled order.
+        batch: number of images that are judged together.
+        tick: called after each verdict.
+
+    Returns:
+        Largest absolute differences: `batch_delta` (alone, and in another order, against in a batch),
+        `backend_delta` and `order_bias` (probability of "a is better" for both orders of a pair).
+        Mean absolute differences of the score: `flip_delta`, `recompress_delta`, `crop_delta` and
+        `element_order_delta`. Mean difference of the score: `verbosity_bias`.
+    """
+    result = Measurement()
     samples = [scene.sample for scene in scenes]
-    alone = scores(judge, samples, 1, tick)
+    alone = score_samples(judge, samples, 1, tick)
     order = list(range(len(samples)))
     Random(seed).shuffle(order)
-    shuffled = dict(zip(order, scores(judge, [samples[n] for n in order], batch, tick), strict=True))
-    company = [deltas(known, alone), deltas(known, [shuffled[n] for n in range(len(samples))])]
-    part.numbers["batch_delta"] = greatest([value for found in company for value in found])
-    part.notes["batch_delta"] = "largest, alone or in another order against in a batch"
-    _backends(part, known, samples, others, batch, tick)
-    _pairs(part, judge, scenes)
+    reordered = score_samples(judge, [samples[n] for n in order], batch, tick)
+    shuffled = dict(zip(order, reordered, strict=True))
+    in_order = [shuffled[n] for n in range(len(samples))]
+    batch_differences = [*score_differences(verdicts, alone), *score_differences(verdicts, in_order)]
+    result.numbers["batch_delta"] = largest(batch_differences)
+    result.notes["batch_delta"] = "largest difference: alone, or in another order, against in a batch"
+    _compare_backends(result, verdicts, samples, others, batch, tick)
+    _compare_pair_orders(result, judge, scenes)
     changed = {
-        "flip_delta": [_mirrored(scene.sample) for scene in scenes],
-        "recompress_delta": [repainted(s, recompressed(s.image)) for s in samples],
-        "crop_delta": [repainted(s, s.image[1:-1, 1:-1].copy()) for s in samples],
-        "verbosity_bias": [s.model_copy(update={"prompt": f"{s.prompt}. {WORDS}"}) for s in samples],
-        "element_order_delta": [_reversed(s) for s in samples],
+        "flip_delta": [_mirror(scene.sample) for scene in scenes],
+        "recompress_delta": [with_image(s, compress_as_jpeg(s.image)) for s in samples],
+        "crop_delta": [with_image(s, s.image[1:-1, 1:-1].copy()) for s in samples],
+        "verbosity_bias": [s.model_copy(update={"prompt": f"{s.prompt}. {EMPTY_WORDS}"}) for s in samples],
+        "element_order_delta": [_reverse_elements(s) for s in samples],
     }
-    for name, altered in changed.items():
-        apart = deltas(known, scores(judge, altered, batch, tick))
-        part.numbers[name] = mean(apart if name == "verbosity_bias" else [abs(value) for value in apart])
-    part.notes["verbosity_bias"] = "mean change by 40 empty words in the prompt"
-    part.notes["recompress_delta"] = "mean distance after JPEG of quality 90"
-    return part
+    for name, changed_samples in changed.items():
+        changes = score_differences(verdicts, score_samples(judge, changed_samples, batch, tick))
+        result.numbers[name] = mean(changes if name == "verbosity_bias" else [abs(c) for c in changes])
+    result.notes["verbosity_bias"] = "mean change by 40 empty words in the prompt"
+    result.notes["recompress_delta"] = "mean absolute change by JPEG of quality 90"
+    return result
 
 
-def _backends(
-    part: Part,
-    known: Sequence[Verdict],
+def _compare_backends(
+    result: Measurement,
+    verdicts: Sequence[Verdict],
     samples: Sequence[Sample],
     others: Mapping[str, Callable[[], Any]],
     batch: int,
     tick: Tick,
 ) -> None:
-    apart: list[float] = []
-    for make in others.values():
-        apart += deltas(known, scores(make(), samples, batch, tick))
-    part.numbers["backend_delta"] = greatest(apart)
-    named = ", ".join(others)
-    part.notes["backend_delta"] = f"largest, against {named}" if named else "no other backend was compared"
+    changes: list[float] = []
+    for make_judge in others.values():
+        changes += score_differences(verdicts, score_samples(make_judge(), samples, batch, tick))
+    result.numbers["backend_delta"] = largest(changes)
+    names = ", ".join(others)
+    note = f"largest difference from {names}" if names else "no other backend was compared"
+    result.notes["backend_delta"] = note
 
 
-def _pairs(part: Part, judge: Any, scenes: Sequence[Scene]) -> None:
-    """Both orders of pairs of two pictures under one prompt."""
+def _compare_pair_orders(result: Measurement, judge: Any, scenes: Sequence[TrustScene]) -> None:
+    """Compare pairs of images under the prompt of the first one, in both orders."""
     bias = []
     for scene, other in zip(scenes[::2], scenes[1::2], strict=False):
-        asked = {"prompt": scene.sample.prompt, "elements": scene.sample.elements}
-        there = judge.compare(scene.sample.image, other.sample.image, **asked).probability
-        back = judge.compare(other.sample.image, scene.sample.image, **asked).probability
-        if there is not None and back is not None:
-            bias.append(there - (1 - back))
-    part.numbers["order_bias"] = greatest(bias)
-    part.notes["order_bias"] = "largest, of the probability that one of two pictures is better"
+        question = {"prompt": scene.sample.prompt, "elements": scene.sample.elements}
+        forward = judge.compare(scene.sample.image, other.sample.image, **question).probability
+        backward = judge.compare(other.sample.image, scene.sample.image, **question).probability
+        if forward is not None and backward is not None:
+            bias.append(forward - (1 - backward))
+    result.numbers["order_bias"] = largest(bias)
+    result.notes["order_bias"] = "largest difference in the probability that one of two images is better"
 
 
-def _mirrored(sample: Sample) -> Sample:
-    """The mirror image, asked about with left and right changed over."""
+def _mirror(sample: Sample) -> Sample:
+    """Return the sample with its image mirrored and left and right exchanged in its texts.
 
-    def turned(text: str) -> str:
-        for one, other in MIRRORED.items():
-            if one in text:
-                return text.replace(one, other)
+    The sample is returned unchanged if its elements ask for both sides.
+    """
+
+    def exchange_first(text: str) -> str:
+        for phrase, counterpart in MIRRORED.items():
+            if phrase in text:
+                return text.replace(phrase, counterpart)
         return text
 
-    elements = [turned(name) for name in sample.elements or []]
-    if len(set(elements)) < len(elements):  # the scene asks for both sides
+    elements = [exchange_first(name) for name in sample.elements or []]
+    if len(set(elements)) < len(elements):
         return sample
-    fresh = {"image": sample.image[:, ::-1].copy(), "prompt": _both(sample.prompt), "elements": elements}
-    return sample.model_copy(update=fresh)
+    prompt = sample.prompt.replace("left of", "\0").replace("right of", "left of").replace("\0", "right of")
+    image = sample.image[:, ::-1].copy()
+    return sample.model_copy(update={"image": image, "prompt": prompt, "elements": elements})
 
 
-def _both(text: str) -> str:
-    """A text with every left and right changed over."""
-    return text.replace("left of", "\0").replace("right of", "left of").replace("\0", "right of")
-
-
-def _reversed(sample: Sample) -> Sample:
+def _reverse_elements(sample: Sample) -> Sample:
     return sample.model_copy(update={"elements": list(reversed(sample.elements or []))})

@@ -1,4 +1,4 @@
-"""What a fine-tuning is asked to do: a TOML file, see `finetune.config`."""
+"""Configuration of a fine-tuning: a TOML file, see `finetune.config`."""
 
 from __future__ import annotations
 
@@ -8,101 +8,104 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from finetune.config import Configured
-from judge.types import Depth, Model
+from finetune.config import TomlConfig
+from judge.types import Depth, StrictModel
 
-LANGUAGE = r".*language_model\.layers\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
-"""Linear layers of the language model. The vision tower has some of the same names, and vLLM serves no
-adapter for it unless told to, so the expression names the way to them."""
+LANGUAGE_LAYERS = r".*language_model\.layers\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+"""Linear layers of the language model. Some layers of the vision tower have the same names, and vLLM serves
+no adapter for them by default, so the pattern includes the path."""
 
 
-def either(*expressions: str) -> str:
-    """An expression of what any of these matches; empty ones match nothing."""
-    return "|".join(f"({one})" for one in expressions if one)
+def join_patterns(*patterns: str) -> str:
+    """Return a regular expression that matches what any of these matches. Empty ones match nothing."""
+    return "|".join(f"({pattern})" for pattern in patterns if pattern)
 
 
 Weight = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class Base(Model):
+class ModelConfig(StrictModel):
     """The model to start from."""
 
     base: str = "embedded"
-    """embedded; folder or hub name of a Qwen-VL checkpoint; or a folder laid out as the embedded judge is."""
+    """embedded; a Qwen-VL checkpoint by folder or hub name; or a folder in the layout of the embedded
+    judge."""
     revision: str | None = None
+    """Hub revision of the base."""
     adapter: str | None = None
-    """Adapter to go on from (`embedded`: the shipped one's); else a fresh one is made."""
+    """Adapter to continue from (`embedded`: the shipped one); default: a new one."""
     brief: bool | None = None
-    """Ask with the brief template; default: as the base was tuned, for a bare checkpoint the full one."""
+    """Use the brief template. Default: as the base was tuned; the full template for a plain checkpoint."""
     bits: Literal[4, 8] | None = None
-    """Quantise the language model on a GPU (QLoRA, Dettmers et al. 2023); on a CPU nothing is quantised."""
+    """Quantize the language model on a GPU (QLoRA, Dettmers et al. 2023). On a CPU nothing is quantized."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Of the frozen weights; auto: float32 on a CPU, bfloat16 on a GPU. The adapter is float32."""
+    """Type of the frozen weights. auto: float32 on a CPU, bfloat16 on a GPU. The adapter is float32."""
     max_pixels: Count = 1_003_520
-    """Pictures are reduced to this many pixels for models without a fixed input size."""
+    """Larger images are reduced to this many pixels, for models without a fixed input size."""
 
 
-class Adapter(Model):
-    """The fresh adapter; an adapter that is gone on from keeps its own shape but for `also`."""
+class AdapterConfig(StrictModel):
+    """A new adapter. An adapter that is continued keeps its own settings, except `also`."""
 
     rank: Count = 16
     alpha: Count | None = None
     """Default: twice the rank."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    targets: str = LANGUAGE
-    """Regular expression of the layers' whole names."""
+    targets: str = LANGUAGE_LAYERS
+    """Regular expression for the full names of the layers."""
     also: str = ""
-    """The same of further layers, of the vision tower say: fresh matrices, beside `targets` or those of the
-    adapter that is gone on from. vLLM loads what lies in the vision tower when it is told to, as our backend
-    tells it (`enable_tower_connector_lora`)."""
+    """The same for further layers, for example of the vision tower. They get new matrices, in addition to
+    `targets` or to the layers of the adapter that is continued. vLLM loads those of the vision tower with
+    `enable_tower_connector_lora`, which our backend sets."""
 
     @property
     def layers(self) -> str:
-        """Expression of all layers of a fresh adapter."""
-        return either(self.targets, self.also)
+        """Regular expression for all layers of a new adapter."""
+        return join_patterns(self.targets, self.also)
 
 
-class Source(Model):
-    """A suite's labelled samples."""
+class SourceConfig(StrictModel):
+    """Labelled samples of a suite."""
 
     suite: str
     path: Path
     split: str | None = None
     rubric: str | None = None
-    """Name or `.toml` file, beside the configuration or from where the command is given; default: the suite's
+    """Name or `.toml` file, relative to the configuration or the working directory. Default: the suite's
     own."""
     options: dict[str, str] = {}
-    """Keywords of the suite's reader."""
+    """Keyword arguments of the suite's reader."""
     skip: Annotated[int, Field(ge=0)] = 0
+    """Skip this many rows."""
     limit: Count | None = None
-    """Only so many rows, after the first `skip`."""
+    """Use at most this many rows, after those skipped."""
 
 
-class Rated(Source):
+class ScoredSourceConfig(SourceConfig):
     """Samples with scores to learn from."""
 
     weight: Annotated[float, Field(gt=0)] = 1.0
-    """How often its rows come: 2 twice, 0.5 half as often."""
+    """How often its rows are used: 2 twice, 0.5 half as often."""
     score: str = ""
-    """Dimension of the labels that answers the overall score; default: the suite's main one."""
+    """Dimension of the labels that is learned as the overall score. Default: the suite's main one."""
     scale: tuple[float, float] | None = None
-    """Worst and best of the human scale, where the suite does not say."""
+    """Worst and best of the human scale, if the suite does not define it."""
 
 
-class Data(Rated):
+class DataConfig(ScoredSourceConfig):
     """Samples to learn from."""
 
     depths: tuple[Depth, ...] = ()
-    """Depths that are trained; default: those the suite is judged at."""
+    """Depths that are trained. Default: those that the suite is judged at."""
     pairs: Literal["none", "group", "all"] = "none"
-    """Which rows are compared: those of one prompt or scene (the suite's group), or all."""
+    """Rows that are compared: those of one prompt or scene (the suite's group), or all."""
     explain: bool = True
-    """Explanations are written from the labels and learnt; no: they are left to the model as it is."""
+    """Learn explanations that are written from the labels. False: explanations are not trained."""
 
 
-class Losses(Model):
-    """Weights of what is compared; 0 switches a loss off. Sources: `finetune.lora.losses`."""
+class LossConfig(StrictModel):
+    """Weights of the losses; 0 switches a loss off. `finetune.lora.losses` has their sources."""
 
     literals: Weight = 0.03
     text: Weight = 0.35
@@ -113,78 +116,82 @@ class Losses(Model):
     """Kind and severity of a defect."""
     boxes: Weight = 1.3
     box_spread: Annotated[float, Field(ge=0)] = 1.2
-    """Width of the bell around a coordinate in steps of the form's grid; 0: the coordinate alone."""
+    """Width of the bell around a coordinate, in steps of the form's grid. 0: the coordinate only."""
     elements: Weight = 4.0
     agreement: bool = True
-    """Weigh each element by how far its annotators agree."""
+    """Weight each element by the agreement of its annotators."""
     scores: Weight = 3.0
     soft_scores: bool = True
-    """Learn the distribution of opinions; no: the nearest label."""
+    """Learn the distribution of opinions. False: the nearest label."""
     pairs: Weight = 0.0
     pair_loss: Literal["fidelity", "rank"] = "fidelity"
 
 
-class Training(Model):
+class TrainingConfig(StrictModel):
     """The schedule."""
 
     epochs: Annotated[float, Field(gt=0)] = 1.0
     steps: Annotated[int, Field(ge=0)] = 0
-    """Instead of epochs; 0: epochs."""
+    """Number of steps, in place of epochs. 0: use `epochs`."""
     minutes: Annotated[float, Field(ge=0)] = 0.0
-    """Stop by the clock; 0: never. The learning rate follows the steps, not the clock."""
+    """Stop after this time. 0: no limit. The learning rate follows the steps, not the time."""
     batch: Count = 8
     """Rows on each device at once."""
     accumulate: Count = 1
-    """Batches a step."""
+    """Batches in a step."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.03
     """Share of the steps."""
     clip: Annotated[float, Field(gt=0)] = 1.0
+    """Largest norm of the gradients."""
     weight_decay: Weight = 0.0
     checkpointing: bool = False
-    """Recompute activations instead of keeping them: slower, and far less memory."""
+    """Recompute activations in the backward pass: slower, and far less memory."""
     workers: Annotated[int, Field(ge=0)] = 0
-    """Processes that read pictures; 0: this one."""
+    """Processes that read images. 0: the training process itself."""
     log_every: Count = 10
+    """Steps between two lines of the log."""
 
 
-class Held(Source):
-    """Samples that are measured on and never trained on."""
+class HeldOutConfig(SourceConfig):
+    """Held-out samples that choose the checkpoint. They are never trained on."""
 
     metric: str = "srcc"
     """Name of one of the suite's measures."""
     greater: bool = True
+    """Whether a greater value is better."""
     depth: Depth | None = None
     """Default: the suite's."""
     batch: Count = 16
     every: Count = 100
-    """Steps between two measurings, each with a checkpoint."""
+    """Steps between two measurements, each with a checkpoint."""
     patience: Annotated[int, Field(ge=0)] = 0
-    """Stop after so many measurings without a better one; 0: never."""
+    """Stop after this many measurements without a better one. 0: never."""
     before: bool = True
-    """Measure before the first step, too."""
+    """Also measure before the first step."""
 
 
-class Config(Configured):
+class Config(TomlConfig):
     """A fine-tuning."""
 
     name: str
     description: str = ""
     seed: int = 0
-    model: Base = Base()
-    lora: Adapter = Adapter()
-    data: Annotated[list[Data], Field(min_length=1)]
-    losses: Losses = Losses()
-    training: Training = Training()
-    held: Held | None = None
+    model: ModelConfig = ModelConfig()
+    lora: AdapterConfig = AdapterConfig()
+    data: Annotated[list[DataConfig], Field(min_length=1)]
+    losses: LossConfig = LossConfig()
+    training: TrainingConfig = TrainingConfig()
+    held: HeldOutConfig | None = None
 
     @model_validator(mode="after")
-    def _consistent(self) -> Config:
+    def _check_pairs(self) -> Config:
         if self.losses.pairs and all(source.pairs == "none" for source in self.data):
             raise ValueError("losses.pairs is on, but no data says which rows are compared (pairs)")
         if self.losses.pairs and self.training.batch < 2:
             raise ValueError("losses.pairs compares rows of a batch: training.batch must be 2 or more")
         return self
 
-    def with_rubrics(self) -> Iterable[Source]:
+    def sections_with_rubric(self) -> Iterable[SourceConfig]:
+        """Return the data and the held-out samples."""
         return [*self.data, *([self.held] if self.held else [])]

@@ -1,4 +1,4 @@
-"""The course of a fine-tuning as a picture."""
+"""Plots the losses and the held-out measure of a fine-tuning."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 
-def draw(history: Sequence[Mapping[str, Any]], metric: str, out: Path) -> None:
-    """Write loss and held-out measure over steps as a PNG.
+def plot_curves(history: Sequence[Mapping[str, Any]], metric: str, out: Path) -> None:
+    """Write a PNG of losses and held-out measure over steps.
 
     Args:
         history: log lines of the Trainer, each with `step`.
-        metric: name of the held-out measure; empty: none was taken.
+        metric: name of the held-out measure; empty if there is none.
         out: the file.
     """
     from matplotlib.figure import Figure
@@ -33,6 +33,6 @@ def draw(history: Sequence[Mapping[str, Any]], metric: str, out: Path) -> None:
         plots[1].set(xlabel="step", ylabel=f"held-out {metric}")
     for plot in plots:
         plot.spines[["top", "right"]].set_visible(False)
-    draft = out.with_name(f".{out.name}.part")
-    figure.savefig(draft, format="png", dpi=120)
-    draft.replace(out)
+    partial_file = out.with_name(f".{out.name}.part")
+    figure.savefig(partial_file, format="png", dpi=120)
+    partial_file.replace(out)

@@ -1,10 +1,14 @@
-"""How much memory a fine-tuning will take, from shapes alone, before anything is loaded.
+"""Estimates the memory that a fine-tuning needs, from shapes alone, before anything is loaded.
 
-A rule of thumb, within a factor of about 1.5: weights as they are stored; the adapter with its gradient and
-Adam's two moments in float32; activations of the language model (34 bytes a token and unit of width in each
-layer in 16 bit, Korthikanti et al. 2022, without the attention matrix, which sdpa does not keep; with
-checkpointing only each layer's input and one layer's all), and of the vision tower where the adapter reaches
-into it, which else keeps nothing; and the logits of the answers, three copies.
+The estimate is right within a factor of about 1.5. It adds up:
+
+- the weights as they are stored;
+- the adapter with its gradient and Adam's two moments in float32;
+- the activations of the language model: 34 bytes for each token and unit of width in each layer in 16 bit
+  (Korthikanti et al. 2022), without the attention matrix, which sdpa does not store. With checkpointing, only
+  the input of each layer and all activations of one layer;
+- the same for the vision tower if the adapter has layers in it. Else it stores nothing;
+- three copies of the logits of the answers.
 """
 
 from __future__ import annotations
@@ -15,76 +19,86 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from finetune.lora.base import SKIPPED, Checked, meta_model
+from finetune.lora.base_model import UNQUANTIZED_MODULES, BaseInfo, create_meta_model
 from finetune.lora.config import Config
 
-TOKENS = 512
-"""Text tokens of a row that the estimate reckons with, beside the picture's."""
-ANSWER = 256
-SIGHT = "visual."
-"""In the names of the vision tower's layers."""
+TEXT_TOKENS = 512
+"""Assumed text tokens of a row, in addition to those of the image."""
+ANSWER_TOKENS = 256
+"""Assumed tokens of an answer."""
+VISION_PREFIX = "visual."
+"""Part of the names of the vision tower's layers."""
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """Bytes by what takes them."""
+class MemoryEstimate:
+    """Estimated bytes by use."""
 
     weights: float
     adapter: float
     activations: float
     logits: float
     parameters: int
-    """Of the base."""
+    """Parameters of the base."""
     trained: int
-    """Of the adapter."""
+    """Parameters of the adapter."""
 
     @property
     def total(self) -> float:
+        """All bytes."""
         return self.weights + self.adapter + self.activations + self.logits
 
     def __str__(self) -> str:
-        parts = ("weights", "adapter", "activations", "logits")
-        said = ", ".join(f"{name} {_shown(getattr(self, name))}" for name in parts)
+        names = ("weights", "adapter", "activations", "logits")
+        parts = ", ".join(f"{name} {_format_size(getattr(self, name))}" for name in names)
         return (
-            f"about {_shown(self.total)} of memory: {said} "
+            f"about {_format_size(self.total)} of memory: {parts} "
             f"({self.parameters / 1e6:,.1f} M parameters, {self.trained / 1e6:,.2f} M of them new)"
         )
 
 
-def estimate(config: Config, base: Checked, *, gpu: bool) -> Estimate:
-    """What training this base as configured will take on one device."""
-    model, text = meta_model(base.config), base.config.get_text_config()
+def estimate_memory(config: Config, base: BaseInfo, *, gpu: bool) -> MemoryEstimate:
+    """Estimate what training needs on one device.
+
+    Args:
+        config: the configuration.
+        base: the checked base.
+        gpu: the device is a GPU; else a CPU.
+    """
+    model, text = create_meta_model(base.config), base.config.get_text_config()
     dtype = config.model.dtype
     width = 2 if (gpu and dtype == "auto") or dtype in ("bfloat16", "float16") else 4
     weights = 0.0
     for name, parameter in model.named_parameters():
-        packed = gpu and parameter.ndim == 2 and "embed" not in name
-        packed = packed and not any(name.startswith(f"{part}.") for part in SKIPPED)
-        bits = config.model.bits if packed else None
+        quantized = gpu and parameter.ndim == 2 and "embed" not in name
+        quantized = quantized and not any(name.startswith(f"{part}.") for part in UNQUANTIZED_MODULES)
+        bits = config.model.bits if quantized else None
         weights += parameter.numel() * (bits / 8 if bits else width)
-    trained = _trained(config, base, model)
+    trained = _adapter_parameters(config, base, model)
     pixels, vision = config.model.max_pixels, base.config.vision_config
     if base.size is not None:
         pixels = base.size**2
     patches = pixels / vision.patch_size**2
-    kept = _kept(config, width, text.hidden_size, TOKENS + patches / vision.spatial_merge_size**2, text)
-    if any(SIGHT in name for name in trained):
-        kept += _kept(config, width, vision.hidden_size, patches, vision)
-    logits = 3 * 4 * config.training.batch * ANSWER * text.vocab_size
-    count, new = sum(parameter.numel() for parameter in model.parameters()), sum(trained.values())
-    return Estimate(weights, 16.0 * new, kept, logits, count, new)
+    text_tokens = TEXT_TOKENS + patches / vision.spatial_merge_size**2
+    activations = _activation_bytes(config, width, text.hidden_size, text_tokens, text)
+    if any(VISION_PREFIX in name for name in trained):
+        activations += _activation_bytes(config, width, vision.hidden_size, patches, vision)
+    logits = 3 * 4 * config.training.batch * ANSWER_TOKENS * text.vocab_size
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    new = sum(trained.values())
+    return MemoryEstimate(weights, 16.0 * new, activations, logits, parameters, new)
 
 
-def _kept(config: Config, width: int, hidden: int, tokens: float, tower: Any) -> float:
-    """Bytes of activations that a tower keeps for the way back."""
+def _activation_bytes(config: Config, width: int, hidden: int, tokens: float, tower: Any) -> float:
+    """Return the bytes of activations that a tower stores for the backward pass."""
     depth = getattr(tower, "num_hidden_layers", None) or tower.depth
     each = hidden * tokens * config.training.batch * width
     return float(each * (depth + 17) if config.training.checkpointing else 17 * each * depth)
 
 
-def _trained(config: Config, base: Checked, model: Any) -> dict[str, int]:
-    """How many parameters the adapter has in each layer."""
-    found: dict[str, int] = {}
+def _adapter_parameters(config: Config, base: BaseInfo, model: Any) -> dict[str, int]:
+    """Return the number of the adapter's parameters in each layer."""
+    existing: dict[str, int] = {}
     rank, layers = config.lora.rank, config.lora.layers
     if base.adapter is not None:
         from safetensors import safe_open
@@ -93,19 +107,19 @@ def _trained(config: Config, base: Checked, model: Any) -> dict[str, int]:
             for name in file.keys():  # noqa: SIM118
                 layer, _, side = name.removeprefix("base_model.model.").partition(".lora_")
                 shape = file.get_slice(name).get_shape()
-                found[layer] = found.get(layer, 0) + math.prod(shape)
+                existing[layer] = existing.get(layer, 0) + math.prod(shape)
                 rank = shape[0] if side.startswith("A") else rank
         layers = config.lora.also
-    fresh = {
+    new = {
         name: rank * sum(module.weight.shape)
         for name, module in model.named_modules()
         if re.fullmatch(layers, name) and getattr(module, "weight", None) is not None
     }
-    return fresh | found
+    return new | existing
 
 
-def available(*, gpu: bool) -> float:
-    """Bytes that are free on the device now."""
+def free_memory(*, gpu: bool) -> float:
+    """Return the bytes that are free on the device now."""
     if gpu:
         import torch
 
@@ -113,5 +127,5 @@ def available(*, gpu: bool) -> float:
     return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
 
 
-def _shown(size: float) -> str:
+def _format_size(size: float) -> str:
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"

@@ -1,12 +1,12 @@
 """A fine-tuning from its configuration to a folder.
 
 OUT/adapter          the best adapter, ready for `Judge(..., adapter=...)` and for vLLM
-OUT/run.json         configuration, versions, measures before and after, the course
-OUT/curves.png       loss and held-out measure
+OUT/run.json         configuration, versions, measures before and after, history
+OUT/curves.png       losses and held-out measure
 OUT/runs             the same for TensorBoard
-OUT/checkpoint-N     the last and the best state; the same command goes on from there
+OUT/checkpoint-N     the last and the best state; the same command resumes from them
 
-Everything that can be wrong with a configuration, its data and its base is found before weights are loaded.
+All errors in a configuration, its data and its base are found before weights are loaded.
 """
 
 from __future__ import annotations
@@ -21,76 +21,91 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from finetune.lora import base as bases
+from finetune.lora.base_model import BaseInfo, check_base, load_trainable_model, trainable_parameters
 from finetune.lora.config import Config
-from finetune.lora.held import Examination, Live
-from finetune.lora.memory import available, estimate
-from finetune.lora.targets import School, schools
-from finetune.run_folders import RUN, claim, write_json
+from finetune.lora.evaluation import HeldOutEvaluation, TrainingBackend
+from finetune.lora.memory import estimate_memory, free_memory
+from finetune.lora.targets import TargetSet, load_target_sets
+from finetune.run_folders import RUN_FILE, claim_folder, write_json
 from judge.errors import InputError
 from judge.runtime.version import __version__
 
-VERSIONS = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
+VERSIONED_PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
+"""Packages whose versions are written to run.json."""
+BASELINE_FILE = "before.json"
+"""Measures before the first step."""
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A fine-tuning whose inputs were all read and found usable."""
+class PreparedRun:
+    """A fine-tuning whose inputs were read and are usable."""
 
     config: Config
-    base: bases.Checked
-    schools: list[School]
-    examination: Examination | None
+    base: BaseInfo
+    target_sets: list[TargetSet]
+    evaluation: HeldOutEvaluation | None
 
 
-def prepare(config: Config, tick: Any = lambda said: None) -> Prepared:
-    """Check the base, read all data and labels.
+def prepare(config: Config, report: Callable[[str], None] = lambda line: None) -> PreparedRun:
+    """Check the base, and read all data and labels.
+
+    Args:
+        config: the configuration.
+        report: called with lines about the data.
 
     Raises:
-        InputError: something is unusable; see `base`, `targets` and `held`.
+        InputError: something is unusable; see `base_model`, `targets` and `evaluation`.
     """
-    base = bases.check(config.model)
-    read = schools(config.data, tick)
-    examination = Examination(config.held) if config.held else None
-    if examination is not None:
-        _check_apart(read, examination)
-        tick(f"held out: {len(examination.items)} rows of {examination.suite.name}")
-    return Prepared(config, base, read, examination)
+    base = check_base(config.model)
+    target_sets = load_target_sets(config.data, report)
+    evaluation = HeldOutEvaluation(config.held) if config.held else None
+    if evaluation is not None:
+        _check_no_overlap(target_sets, evaluation)
+        report(f"held out: {len(evaluation.samples)} rows of {evaluation.suite.name}")
+    return PreparedRun(config, base, target_sets, evaluation)
 
 
-def _check_apart(read: list[School], examination: Examination) -> None:
-    """Raises `InputError` when a picture or video is both learnt from and measured on."""
-    learnt = {target.item.file for school in read for target in school.targets}
-    both = [item.id for item in examination.items if item.file in learnt]
+def _check_no_overlap(target_sets: list[TargetSet], evaluation: HeldOutEvaluation) -> None:
+    """Raise `InputError` if an image or video is both trained and measured on."""
+    training_files = {target.sample.media_file for target_set in target_sets for target in target_set.targets}
+    both = [sample.id for sample in evaluation.samples if sample.media_file in training_files]
     if both:
         mend = "split the data, or use skip and limit"
         shown = f"{len(both)} of them, {both[0]} first"
-        raise InputError("held.path", shown, "pictures or videos that are not trained on", mend)
+        raise InputError("held.path", shown, "images or videos that are not trained on", mend)
 
 
-def build(prepared: Prepared, out: Path) -> Any:
-    """Load the model and make the trainer."""
-    from finetune.lora.rows import Visits, Writer
-    from finetune.lora.trainer import Clock, JudgeTrainer, PrinterCallback, Said
+def build_trainer(prepared: PreparedRun, out: Path) -> Any:
+    """Load the model and create the trainer.
+
+    Args:
+        prepared: the run.
+        out: its folder.
+    """
+    from transformers import PrinterCallback
+
+    from finetune.lora.dataset import TrainingDataset
+    from finetune.lora.encoding import RowEncoder
+    from finetune.lora.trainer import JsonLogCallback, JudgeTrainer, TimeLimitCallback
 
     config, base = prepared.config, prepared.base
-    model, processor = bases.load(base, config.model, config.lora)
-    live = Live(model, processor, base)
-    writer = Writer(live, config.losses, config.model.max_pixels)
-    measuring = None
-    if prepared.examination is not None:
-        measuring = partial(prepared.examination, live, config.model.max_pixels)
+    model, processor = load_trainable_model(base, config.model, config.lora)
+    backend = TrainingBackend(model, processor, base)
+    encoder = RowEncoder(backend, config.losses, config.model.max_pixels)
+    evaluator = None
+    if prepared.evaluation is not None:
+        evaluator = partial(prepared.evaluation, backend, config.model.max_pixels)
     trainer = JudgeTrainer(
         weights=config.losses,
-        visits=Visits(prepared.schools, writer),
-        measuring=measuring,
+        dataset=TrainingDataset(prepared.target_sets, encoder),
+        evaluator=evaluator,
         model=model,
-        args=_arguments(config, out),
-        callbacks=[Said(), *_board(out / "runs")],
+        args=_training_arguments(config, out),
+        callbacks=[JsonLogCallback(), *_tensorboard_callbacks(out / "runs")],
     )
-    trainer.remove_callback(PrinterCallback)  # `Said` prints the same, as JSON
+    trainer.remove_callback(PrinterCallback)  # `JsonLogCallback` prints the same, as JSON
     if config.training.minutes:
-        trainer.add_callback(Clock(config.training.minutes))
+        trainer.add_callback(TimeLimitCallback(config.training.minutes))
     if config.held and config.held.patience:
         from transformers import EarlyStoppingCallback
 
@@ -98,24 +113,27 @@ def build(prepared: Prepared, out: Path) -> Any:
     return trainer
 
 
-def _board(folder: Path) -> list[Any]:
-    """What logs for TensorBoard, where it is installed. Left to itself, transformers' callback writes into
-    the working directory when anything is logged before training begins, as the measures before it are."""
+def _tensorboard_callbacks(folder: Path) -> list[Any]:
+    """Return a callback that logs for TensorBoard, if it is installed.
+
+    The default callback of transformers writes into the working directory if anything is logged before
+    training begins, as the first measures are.
+    """
     if not find_spec("tensorboard"):
         return []
     from transformers.integrations.integration_utils import TensorBoardCallback
 
-    board = TensorBoardCallback()
-    board.logging_dir = str(folder)
-    return [board]
+    callback = TensorBoardCallback()
+    callback.logging_dir = str(folder)
+    return [callback]
 
 
-def _arguments(config: Config, out: Path) -> Any:
+def _training_arguments(config: Config, out: Path) -> Any:
     import torch
     from transformers import TrainingArguments
 
-    schedule, held, gpu = config.training, config.held, torch.cuda.is_available()
-    every = held.every if held else 100
+    schedule, held_out, gpu = config.training, config.held, torch.cuda.is_available()
+    every = held_out.every if held_out else 100
     return TrainingArguments(
         output_dir=str(out),
         per_device_train_batch_size=schedule.batch,
@@ -135,25 +153,32 @@ def _arguments(config: Config, out: Path) -> Any:
         dataloader_pin_memory=gpu,
         remove_unused_columns=False,
         logging_steps=schedule.log_every,
-        eval_strategy="steps" if held else "no",
+        eval_strategy="steps" if held_out else "no",
         eval_steps=every,
         save_strategy="steps",
         save_steps=every,
         save_total_limit=2,
-        load_best_model_at_end=held is not None,
-        metric_for_best_model=f"eval_{held.metric}" if held else None,
-        greater_is_better=held.greater if held else None,
+        load_best_model_at_end=held_out is not None,
+        metric_for_best_model=f"eval_{held_out.metric}" if held_out else None,
+        greater_is_better=held_out.greater if held_out else None,
         report_to=[],
         disable_tqdm=True,
         seed=config.seed,
     )
 
 
-def run(config: Config, out: Path) -> dict[str, Any]:
-    """Train; returns what `run.json` holds.
+def train_adapter(config: Config, out: Path) -> dict[str, Any]:
+    """Train an adapter.
+
+    Args:
+        config: the configuration.
+        out: folder of the run.
+
+    Returns:
+        The content of `run.json`; empty in all processes but the first.
 
     Raises:
-        InputError: something is unusable, or OUT holds another run.
+        InputError: something is unusable, or `out` holds another run.
         BackendError: the model cannot be loaded.
     """
     import torch
@@ -162,85 +187,101 @@ def run(config: Config, out: Path) -> dict[str, Any]:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    gpu, first = torch.cuda.is_available(), PartialState().is_main_process
-    say: Callable[[str], None] = partial(print, flush=True) if first else lambda said: None
-    prepared = prepare(config, say)
-    claim(config, out)
-    need = estimate(config, prepared.base, gpu=gpu)
-    free = available(gpu=gpu)
-    say(f"{need}; {free / 2**30:.1f} GiB are free")
-    if need.total > free:
-        say("this may not fit: lower training.batch or model.max_pixels, or switch checkpointing on")
-    trainer = build(prepared, out)
-    latest = get_last_checkpoint(str(out))
-    begun, before = time.monotonic(), _before(trainer, config, out, begun=latest is not None)
-    trainer.train(resume_from_checkpoint=latest)
-    if first:
+    gpu, is_first = torch.cuda.is_available(), PartialState().is_main_process
+    report: Callable[[str], None] = partial(print, flush=True) if is_first else lambda line: None
+    prepared = prepare(config, report)
+    claim_folder(config, out)
+    estimate = estimate_memory(config, prepared.base, gpu=gpu)
+    free = free_memory(gpu=gpu)
+    report(f"{estimate}; {free / 2**30:.1f} GiB are free")
+    if estimate.total > free:
+        report("this may not fit: lower training.batch or model.max_pixels, or switch checkpointing on")
+    trainer = build_trainer(prepared, out)
+    checkpoint = get_last_checkpoint(str(out))
+    start = time.monotonic()
+    before = measure_baseline(trainer, config, out, is_resumed=checkpoint is not None)
+    trainer.train(resume_from_checkpoint=checkpoint)
+    if is_first:
         trainer.model.save_pretrained(out / "adapter")
-        _mark(out / "adapter", prepared)
-        told = _told(prepared, trainer, before, time.monotonic() - begun)
-        _draw(trainer.state.log_history, config, out)
-        write_json(out / RUN, told)
-        return told
+        _set_base_name(out / "adapter", config)
+        summary = _summarize(prepared, trainer, before, time.monotonic() - start)
+        _plot(trainer.state.log_history, config, out)
+        write_json(out / RUN_FILE, summary)
+        return summary
     return {}
 
 
-def _before(trainer: Any, config: Config, out: Path, *, begun: bool) -> dict[str, float]:
-    """The measures before the first step: taken now, or when the run was begun; empty where nobody asked."""
-    known = out / "before.json"
-    if not begun and config.held and config.held.before:
-        measured = _plain(trainer.evaluate())
+def measure_baseline(trainer: Any, config: Config, out: Path, *, is_resumed: bool) -> dict[str, float]:
+    """Measure before the first step, and write the result to the folder of the run.
+
+    Args:
+        trainer: the trainer.
+        config: the configuration.
+        out: folder of the run.
+        is_resumed: read the file of the run instead of measuring.
+
+    Returns:
+        The measures by name; empty if the configuration does not ask for them.
+    """
+    baseline_file = out / BASELINE_FILE
+    if not is_resumed and config.held and config.held.before:
+        measures = _strip_prefix(trainer.evaluate())
         if trainer.is_world_process_zero():
-            write_json(known, measured)
-        return measured
-    return dict(json.loads(known.read_text("utf-8"))) if known.is_file() else {}
+            write_json(baseline_file, measures)
+        return measures
+    return dict(json.loads(baseline_file.read_text("utf-8"))) if baseline_file.is_file() else {}
 
 
-def _mark(adapter: Path, prepared: Prepared) -> None:
-    """Name the base in the adapter as it was asked for, not as this machine's path."""
+def _set_base_name(adapter: Path, config: Config) -> None:
+    """Name the base in the adapter as the configuration does, not by a path of this machine."""
     path = adapter / "adapter_config.json"
     settings = json.loads(path.read_text("utf-8"))
-    settings["base_model_name_or_path"] = prepared.config.model.base
+    settings["base_model_name_or_path"] = config.model.base
     write_json(path, settings)
 
 
-def _told(prepared: Prepared, trainer: Any, before: dict[str, float], seconds: float) -> dict[str, Any]:
+def _summarize(
+    prepared: PreparedRun, trainer: Any, before: dict[str, float], seconds: float
+) -> dict[str, Any]:
+    """Return the content of `run.json`."""
     config, state = prepared.config, trainer.state
-    best = _best(state, config)
+    best = _best_evaluation(state, config)
+    target_sets = prepared.target_sets
     return {
         "name": config.name,
         "config": config.model_dump(mode="json"),
         "base": {"family": prepared.base.family, "source": config.model.base},
-        "rows": {f"data.{n}": len(s.targets) for n, s in enumerate(prepared.schools)},
-        "rubrics": sorted({f"{s.rubric.name} {s.rubric.hash}" for s in prepared.schools}),
-        "held": len(prepared.examination.items) if prepared.examination else 0,
-        "trained_parameters": sum(p.numel() for p in bases.trainable(trainer.model)),
+        "rows": {f"data.{n}": len(t.targets) for n, t in enumerate(target_sets)},
+        "rubrics": sorted({f"{t.rubric.name} {t.rubric.hash}" for t in target_sets}),
+        "held": len(prepared.evaluation.samples) if prepared.evaluation else 0,
+        "trained_parameters": sum(p.numel() for p in trainable_parameters(trainer.model)),
         "steps": state.global_step,
         "epochs": round(state.epoch or 0.0, 3),
         "minutes": round(seconds / 60, 2),
         "before": before,
-        "after": _plain(best),
+        "after": _strip_prefix(best),
         "best_step": best.get("step"),
-        "versions": {"judge": __version__, **{n: metadata.version(n) for n in VERSIONS}},
+        "versions": {"judge": __version__, **{n: metadata.version(n) for n in VERSIONED_PACKAGES}},
         "history": state.log_history,
     }
 
 
-def _best(state: Any, config: Config) -> dict[str, Any]:
-    held = config.held
-    if held is None:
+def _best_evaluation(state: Any, config: Config) -> dict[str, Any]:
+    held_out = config.held
+    if held_out is None:
         return {}
-    name = f"eval_{held.metric}"
-    taken = [row for row in state.log_history if name in row and row["step"] > 0]
-    return max(taken, key=lambda row: row[name] * (1 if held.greater else -1), default={})
+    name = f"eval_{held_out.metric}"
+    evaluations = [row for row in state.log_history if name in row and row["step"] > 0]
+    sign = 1 if held_out.greater else -1
+    return max(evaluations, key=lambda row: row[name] * sign, default={})
 
 
-def _plain(metrics: dict[str, Any]) -> dict[str, float]:
+def _strip_prefix(metrics: dict[str, Any]) -> dict[str, float]:
     return {n.removeprefix("eval_"): v for n, v in metrics.items() if n.startswith("eval_")}
 
 
-def _draw(history: list[dict[str, Any]], config: Config, out: Path) -> None:
+def _plot(history: list[dict[str, Any]], config: Config, out: Path) -> None:
     if find_spec("matplotlib"):
-        from finetune.lora.curves import draw
+        from finetune.lora.curves import plot_curves
 
-        draw(history, config.held.metric if config.held else "", out / "curves.png")
+        plot_curves(history, config.held.metric if config.held else "", out / "curves.png")

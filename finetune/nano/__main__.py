@@ -1,4 +1,4 @@
-"""`python -m finetune.nano`: the embedded judge from an empty folder, step by step."""
+"""Run the commands of `finetune.nano.cli`: `python -m finetune.nano STEP`."""
 
 from finetune.nano.cli import app
 

@@ -1,17 +1,18 @@
-"""The embedded judge from an empty folder: `python -m finetune.nano --help`, steps in finetune/README.md."""
+"""Commands that train the embedded judge: `python -m finetune.nano --help`, steps in finetune/README.md."""
 
 from __future__ import annotations
 
 import json
 import pickle
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from finetune.nano import pool as pools_of_scenes
-from judge.scenes.scene import USUAL
+from finetune.nano.data.scene_dataset import write_scene_dataset
+from judge.scenes.scene import DEFECT_SHARES
 
 app = typer.Typer(
     help="Train the embedded judge.",
@@ -20,27 +21,46 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+NANO = Path("judge/assets/nano")
+CORPUS_SCENES = 1500
+"""Scenes whose texts the tokenizer is trained on."""
 
-def _whole_pool(path: Path | list[Path]) -> Path | list[Path]:
+
+def _check_scene_dataset(path: Path | list[Path]) -> Path | list[Path]:
     for folder in path if isinstance(path, list) else [path]:
         if not (folder / "facts.pkl").is_file():
-            raise typer.BadParameter(f"{folder}: no pool of scenes; write one with `pool {folder}`")
+            raise typer.BadParameter(
+                f"{folder}: no complete dataset of scenes; write one with `pool {folder}`"
+            )
     return path
 
 
-def _model(path: Path) -> Path:
+def _check_model(path: Path) -> Path:
     if not (path / "config.json").is_file():
         raise typer.BadParameter(f"{path}: no model folder (it has no config.json); write one with `init`")
     return path
 
 
-Pools = Annotated[list[Path], typer.Argument(help="Folders written by `pool`.", callback=_whole_pool)]
-Pool = Annotated[Path, typer.Argument(help="A folder written by `pool`.", callback=_whole_pool)]
-Init = Annotated[Path, typer.Option(help="Model folder to start from.", callback=_model)]
-Held = Annotated[Path, typer.Option(help="Pool that is measured on, never trained on.", callback=_whole_pool)]
+def _check_clip_dataset(path: Path | list[Path]) -> Path | list[Path]:
+    for folder in path if isinstance(path, list) else [path]:
+        if not any(folder.glob("*.pkl")):
+            raise typer.BadParameter(f"{folder}: no dataset of clips; write one with `clips {folder}`")
+    return path
+
+
+Pools = Annotated[
+    list[Path],
+    typer.Argument(help="Datasets to train on, as `pool` writes them.", callback=_check_scene_dataset),
+]
+Pool = Annotated[Path, typer.Argument(help="A dataset, as `pool` writes it.", callback=_check_scene_dataset)]
+Init = Annotated[Path, typer.Option(help="Model folder to start from.", callback=_check_model)]
+Held = Annotated[
+    Path,
+    typer.Option(help="Dataset to measure on. It is never trained on.", callback=_check_scene_dataset),
+]
 Out = Annotated[Path, typer.Option(help="Folder of checkpoints, log and result.")]
 Course = Literal["sight", "damage"]
-Steps = Annotated[int, typer.Option(help="Length of the schedule in steps; 0: by --minutes.")]
+Steps = Annotated[int, typer.Option(help="Length of the schedule in steps. 0: use --minutes.")]
 
 
 @app.command()
@@ -51,32 +71,31 @@ def pool(
     workers: int = 0,
     flaws: Annotated[
         tuple[float, float, float, float], typer.Option(help="Shares of scenes with 0, 1, 2 and 3 defects.")
-    ] = USUAL,
+    ] = DEFECT_SHARES,
 ) -> None:
-    """Draw a pool of scenes."""
+    """Draw a dataset of scenes."""
     if min(flaws) < 0 or not sum(flaws):
         raise typer.BadParameter(f"{flaws}: shares are 0 or more, and not all 0", param_hint="--flaws")
-    pools_of_scenes.build(out, count=count, seed=seed, workers=workers or None, flaws=flaws)
+    write_scene_dataset(out, count=count, seed=seed, workers=workers or None, defect_shares=flaws)
 
 
 @app.command()
 def init(pool: Pool, out: Path, seed: int = 0) -> None:
-    """Train the tokenizer on texts about a pool's scenes and write a random model beside it."""
-    from finetune.nano.network import Size
+    """Train the tokenizer on texts about a dataset's scenes, and write it with a random model."""
+    from finetune.nano.network import NetworkSize
 
-    model = _init(pool, out, Size(), seed)
+    model = _write_initial_model(pool, out, NetworkSize(), seed)
     vision = sum(p.numel() for p in model.model.visual.parameters())
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {vision / 1e6:.2f} M vision")
 
 
-def _init(pool: Path, out: Path, size: Any, seed: int) -> Any:
+def _write_initial_model(dataset: Path, out: Path, size: Any, seed: int) -> Any:
     from finetune.nano.network import build_model, save_processor
-    from finetune.nano.tasks import corpus
+    from finetune.nano.tasks import tokenizer_corpus
     from finetune.nano.tokenizer import build_tokenizer
 
-    tokenizer = build_tokenizer(
-        corpus(pickle.loads((pool / "facts.pkl").read_bytes())[:1500]), size.vocabulary
-    )
+    facts = pickle.loads((dataset / "facts.pkl").read_bytes())
+    tokenizer = build_tokenizer(tokenizer_corpus(facts[:CORPUS_SCENES]), size.vocabulary)
     model = build_model(tokenizer, size, seed)
     out.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(out)
@@ -85,12 +104,13 @@ def _init(pool: Path, out: Path, size: Any, seed: int) -> Any:
 
 
 @app.command()
-def grow(init: Annotated[Path, typer.Argument(callback=_model)], out: Path, vision_depth: int = 8) -> None:
-    """Add vision blocks to a trained model that change nothing yet, for a next leg of pre-training."""
+def grow(
+    init: Annotated[Path, typer.Argument(callback=_check_model)], out: Path, vision_depth: int = 8
+) -> None:
+    """Add vision blocks to a trained model, for another leg of pre-training. At first they change nothing."""
     import torch
 
-    from finetune.nano import network  # before transformers: it mends what that imports
-    from finetune.nano.pretrain import tokenizer_files
+    from finetune.nano import network  # before transformers: it patches what transformers imports
     from transformers import AutoModelForImageTextToText  # isort: skip
 
     model = AutoModelForImageTextToText.from_pretrained(init, dtype=torch.bfloat16)
@@ -99,8 +119,8 @@ def grow(init: Annotated[Path, typer.Argument(callback=_model)], out: Path, visi
             f"{vision_depth}: the model has {model.config.vision_config.depth} already",
             param_hint="--vision-depth",
         )
-    network.grow(model, vision_depth).save_pretrained(out)
-    tokenizer_files(init, out)
+    network.add_vision_blocks(model, vision_depth).save_pretrained(out)
+    network.copy_processor_files(init, out)
 
 
 @app.command()
@@ -117,18 +137,27 @@ def pretrain(
     measure_every: float = 5.0,
     workers: int = 2,
     course: Annotated[
-        Course, typer.Option(help="What is asked: sight from nothing, or mostly damage.")
+        Course, typer.Option(help="Tasks: sight (from random weights), or damage (mostly damage).")
     ] = "sight",
 ) -> None:
-    """Describe, locate, count, check and find damage, from random weights or those of an earlier leg."""
-    from finetune.nano.pretrain import pretrain as run
-    from finetune.nano.trainer import Settings
+    """Train to describe, locate, count, check and find damage, from random weights or an earlier leg."""
+    from finetune.nano.pretraining import pretrain as run
+    from finetune.nano.trainer import TrainingSettings
 
-    longest = {"sight": 208, "damage": 256}[course]
-    settings = Settings(
-        pools, init, held, out, minutes, lr, batch, seed, measure_every, longest=longest, steps=steps
+    settings = TrainingSettings(
+        pools,
+        init,
+        held,
+        out,
+        minutes,
+        lr,
+        batch,
+        seed,
+        measure_every,
+        max_text_tokens={"sight": 208, "damage": 256}[course],
+        steps=steps,
     )
-    spawn(run, workers, settings, course)
+    run_workers(run, workers, settings, course)
 
 
 @app.command()
@@ -146,44 +175,42 @@ def adapt(
     workers: int = 2,
     rank: int = 32,
 ) -> None:
-    """LoRA for judging on a pre-trained base: the rubrics' forms, both depths."""
-    from finetune.nano.adapt import adapt as run
-    from finetune.nano.trainer import Settings
+    """Train a LoRA adapter for judging on a pre-trained base: the rubrics' forms, at both depths."""
+    from finetune.nano.adapter_training import train_adapter
+    from finetune.nano.trainer import TrainingSettings
 
-    settings = Settings(
-        pools, init, held, out, minutes, lr, batch, seed, measure_every, longest=420, steps=steps
+    settings = TrainingSettings(
+        pools, init, held, out, minutes, lr, batch, seed, measure_every, max_text_tokens=420, steps=steps
     )
-    spawn(run, workers, settings, rank)
+    run_workers(train_adapter, workers, settings, rank)
 
 
 @app.command()
 def clips(
     out: Path,
     count: int = 2400,
-    pictures: Annotated[int, typer.Option(help="Clips that the tower looks at, the first ones.")] = 150,
+    pictures: Annotated[
+        int, typer.Option(help="Number of clips (the first ones) whose frames are encoded.")
+    ] = 150,
     seed: int = 5,
-    base: Annotated[Path, typer.Option(callback=_model)] = Path("judge/assets/nano/base"),
+    base: Annotated[Path, typer.Option(callback=_check_model)] = NANO / "base",
     workers: int = 2,
 ) -> None:
-    """Draw a pool of clips, as the base's vision tower sees them."""
-    from finetune.nano.clips import build
+    """Draw a dataset of clips, with the features of the base's vision tower."""
+    from finetune.nano.video.clip_dataset import write_clip_dataset
 
-    build(out, base, count=count, pictures=pictures, seed=seed, workers=workers)
-
-
-def _whole_clips(path: Path | list[Path]) -> Path | list[Path]:
-    for folder in path if isinstance(path, list) else [path]:
-        if not any(folder.glob("*.pkl")):
-            raise typer.BadParameter(f"{folder}: no pool of clips; write one with `clips {folder}`")
-    return path
+    write_clip_dataset(out, base, count=count, encoded=pictures, seed=seed, workers=workers)
 
 
 @app.command()
 def adapt_video(
-    pools: Annotated[list[Path], typer.Argument(help="Folders written by `clips`.", callback=_whole_clips)],
+    pools: Annotated[
+        list[Path],
+        typer.Argument(help="Datasets to train on, as `clips` writes them.", callback=_check_clip_dataset),
+    ],
     out: Out,
-    held: Annotated[Path, typer.Option(help="Clips that are measured on.", callback=_whole_clips)],
-    init: Annotated[Path, typer.Option(help="Folder of the embedded judge.")] = Path("judge/assets/nano"),
+    held: Annotated[Path, typer.Option(help="Dataset of clips to measure on.", callback=_check_clip_dataset)],
+    init: Annotated[Path, typer.Option(help="Folder of the embedded judge.")] = NANO,
     minutes: float = 20,
     steps: Steps = 0,
     lr: float = 1.5e-3,
@@ -192,27 +219,35 @@ def adapt_video(
     measure_every: float = 4.0,
     workers: int = 2,
 ) -> None:
-    """LoRA for the rubric `video`, begun as the adapter for pictures."""
-    from finetune.nano.adapt_video import adapt as run
-    from finetune.nano.trainer import Settings
+    """Train a LoRA adapter for the rubric `video`, starting from the adapter for images."""
+    from finetune.nano.trainer import TrainingSettings
+    from finetune.nano.video.adapter_training import train_video_adapter
 
-    settings = Settings(pools, init, held, out, minutes, lr, batch, seed, measure_every, steps=steps)
-    spawn(run, workers, settings)
+    settings = TrainingSettings(pools, init, held, out, minutes, lr, batch, seed, measure_every, steps=steps)
+    run_workers(train_video_adapter, workers, settings)
 
 
-def spawn(run: Any, workers: int, settings: Any, *more: Any) -> None:
+def run_workers(train: Callable[..., None], workers: int, settings: Any, *arguments: Any) -> None:
+    """Run a training in several processes, or in this one if there is one worker only.
+
+    Args:
+        train: called with rank, workers, settings and the arguments.
+        workers: number of processes.
+        settings: a `TrainingSettings`.
+        *arguments: further arguments of `train`.
+    """
     settings.out.mkdir(parents=True, exist_ok=True)
     if workers == 1:
-        run(0, 1, settings, *more)
+        train(0, 1, settings, *arguments)
     else:
         import socket
 
-        from torch.multiprocessing.spawn import spawn as start
+        from torch.multiprocessing.spawn import spawn
 
-        with socket.socket() as free:  # two trainings on one machine must not meet
+        with socket.socket() as free:  # a free port, so that two trainings on one machine do not collide
             free.bind(("127.0.0.1", 0))
             settings.port = free.getsockname()[1]
-        start(run, (workers, settings, *more), workers)
+        spawn(train, (workers, settings, *arguments), workers)
 
 
 @app.command()
@@ -221,66 +256,63 @@ def export(state: Path, init: Path, out: Path) -> None:
     import torch
     from transformers import AutoModelForImageTextToText
 
-    from finetune.nano.pretrain import tokenizer_files
+    from finetune.nano.network import copy_processor_files
 
     model = AutoModelForImageTextToText.from_pretrained(init, dtype=torch.float32)
     masters = torch.load(state, weights_only=True)["team"]["masters"]
     with torch.no_grad():
-        for p, value in zip(model.parameters(), masters, strict=False):  # the training heads follow the model
+        for p, value in zip(model.parameters(), masters, strict=False):  # the auxiliary heads come last
             p.copy_(value)
     model.save_pretrained(out)
-    tokenizer_files(init, out)
+    copy_processor_files(init, out)
 
 
 @app.command()
-def ship(base: Path, adapter: Path, out: Annotated[Path, typer.Option()] = Path("judge/assets/nano")) -> None:
-    """Put base (bfloat16) and adapter where the package looks for the embedded judge."""
-    from finetune.nano.export import ship as run
+def ship(base: Path, adapter: Path, out: Annotated[Path, typer.Option()] = NANO) -> None:
+    """Write the base (as bfloat16) and its adapter where the package looks for the embedded judge."""
+    from finetune.nano.export import export_judge
 
-    run(base, adapter, out)
-
-
-@app.command()
-def ship_video(adapter: Path, out: Annotated[Path, typer.Option()] = Path("judge/assets/nano")) -> None:
-    """Put an adapter for the rubric `video` beside the embedded judge."""
-    from finetune.nano.export import ship_beside
-
-    ship_beside(adapter, out, "video")
+    export_judge(base, adapter, out)
 
 
 @app.command()
-def ship_look(adapter: Path, out: Annotated[Path, typer.Option()] = Path("judge/assets/nano")) -> None:
-    """Put an adapter for closer looks beside the embedded judge."""
-    from finetune.nano.export import ship_beside
+def ship_video(adapter: Path, out: Annotated[Path, typer.Option()] = NANO) -> None:
+    """Add an adapter for the rubric `video` to the embedded judge."""
+    from finetune.nano.export import export_rubric_adapter
 
-    ship_beside(adapter, out, "default-look")
+    export_rubric_adapter(adapter, out, "video")
+
+
+@app.command()
+def ship_look(adapter: Path, out: Annotated[Path, typer.Option()] = NANO) -> None:
+    """Add an adapter for closer looks to the embedded judge."""
+    from finetune.nano.export import export_rubric_adapter
+
+    export_rubric_adapter(adapter, out, "default-look")
 
 
 @app.command()
 def smoke(out: Path, seed: int = 0) -> None:
-    """The whole chain in small; prints what its base gets right on held-out scenes, beside constant answers.
+    """Run the whole chain at a small size, and print measures on held-out scenes with constant answers.
 
-    In two and a half minutes of two cores it learns to name colours; which statements hold comes later. (At
-    150 steps some seeds and processors had not begun to: .09 to .34, by 300 all had: .81 to .85.)
+    In two and a half minutes on two cores the base learns to name colors. Checking statements takes longer.
+    (At 150 steps, with some seeds and processors, it had not begun to name colors: .09 to .34. By 300 steps
+    it had with all: .81 to .85.)
     """
-    from finetune.nano.export import ship as run
-    from finetune.nano.network import Size
+    from finetune.nano.export import export_judge
+    from finetune.nano.network import NetworkSize
 
-    begun = time.monotonic()
+    start = time.monotonic()
     for name, count, number in (("pool", 1600, 1), ("held", 200, 2)):
-        pools_of_scenes.build(out / name, count=count, seed=1000 * seed + number)
-    _init(
-        out / "pool",
-        out / "init",
-        Size(vision_width=128, vision_depth=4, width=128, depth=4, inner=384),
-        seed,
-    )
+        write_scene_dataset(out / name, count=count, seed=1000 * seed + number)
+    size = NetworkSize(vision_width=128, vision_depth=4, width=128, depth=4, mlp_width=384)
+    _write_initial_model(out / "pool", out / "init", size, seed)
     common: dict[str, Any] = {"held": out / "held", "seed": seed, "measure_every": 60.0}
     pretrain([out / "pool"], out / "init", out=out / "base", steps=250, **common)
     adapt([out / "pool"], out / "base/model", out=out / "judge", steps=20, **common)
-    run(out / "base/model", out / "judge/adapter", out / "nano")
+    export_judge(out / "base/model", out / "judge/adapter", out / "nano")
     last = json.loads((out / "base/log.jsonl").read_text().splitlines()[-1])["held_out"]
-    print(json.dumps({**last, "seconds": round(time.monotonic() - begun)}))
+    print(json.dumps({**last, "seconds": round(time.monotonic() - start)}))
 
 
 if __name__ == "__main__":

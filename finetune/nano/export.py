@@ -1,4 +1,4 @@
-"""From a training's folders to the files of the embedded judge."""
+"""Writes the files of the embedded judge (judge/assets/nano) from the folders of its trainings."""
 
 from __future__ import annotations
 
@@ -10,37 +10,59 @@ from typing import Any, Literal
 import torch
 from safetensors.torch import load_file, save_file
 
-from finetune.nano.network import PIXELS
-from finetune.nano.pretrain import tokenizer_files
-from judge.agent.questions import LOOK
+from finetune.nano.network import IMAGE_PIXELS, copy_processor_files
+from judge.agent.questions import LOOK_ADAPTER_NAME
 from judge.errors import InputError
-from judge.rubrics.files import known
+from judge.rubrics.files import list_rubric_names
 from judge.scenes import vocabulary
-from judge.scenes.scene import sentence
+from judge.scenes.drawing.defects import describe_defect
 
 DOMAIN = (
     "scenes drawn by this package: plain shapes and simple figures, their colours, counts and places, "
     "backgrounds, local damage and whole-picture degradations; anything else is outside its training"
 )
 WORDS = (
-    *vocabulary.KINDS,
-    *map(vocabulary.plural, vocabulary.KINDS),
+    *vocabulary.OBJECT_KINDS,
+    *map(vocabulary.pluralize, vocabulary.OBJECT_KINDS),
     *vocabulary.COLORS,
     *vocabulary.BACKGROUNDS,
 )
 PHRASES = (
-    *(sentence(kind, "cat", "tail") for kind in vocabulary.DEFECTS if kind != "fused"),
+    *(describe_defect(kind, "cat", "tail") for kind in vocabulary.DEFECT_KINDS if kind != "fused"),
     "the cat and the cat are fused",
     *(f"{n} of {m} elements are there; no damage" for n in range(8) for m in (n, n + 1) if m),
     *(f"{level} {kind}" for level in vocabulary.SEVERITIES[1:] for kind in vocabulary.DEGRADATIONS[1:]),
 )
-"""What its explanations are like: guesses that save a backend rounds."""
+"""Typical explanations of the judge. A backend proposes them as guesses and saves forward passes."""
+
+VIDEO_DOMAIN = (
+    "clips drawn by this package: its scenes in motion, with flicker, jitter, frozen and dropped frames, "
+    "morphing objects and blur; quality is read from what is measured in the frames; anything else is "
+    "outside its training"
+)
+QUALITY_DOMAIN = (
+    "the technical quality of photographs: blur, noise, compression, banding, enlargement, exposure, contrast"
+    " and color, learnt on distorted photographs and on mean opinions about 285 of LIVE in the Wild; and of "
+    "scenes drawn by this package"
+)
+LOOK_DOMAIN = "parts of large scenes drawn by this package, with one small defect or none"
+ADAPTER_DOMAINS = {
+    "quality": QUALITY_DOMAIN,
+    "video": VIDEO_DOMAIN,
+    LOOK_ADAPTER_NAME.format("default"): LOOK_DOMAIN,
+}
+"""Name of an adapter for one rubric, or for closer looks -> what it was trained on."""
 
 
-def ship(base: Path, adapter: Path, out: Path) -> None:
+def export_judge(base: Path, adapter: Path, out: Path) -> None:
     """Write OUT/base (bfloat16 safetensors, tokenizer, processor), OUT/adapter and OUT/judge.json.
 
-    The adapter stays float32: it is small, and was trained on the base as bfloat16 holds it.
+    The adapter stays float32. It is small, and it was trained on the base as bfloat16 stores it.
+
+    Args:
+        base: folder of the pre-trained model.
+        adapter: folder of the judging adapter.
+        out: folder to write.
     """
     from transformers import AutoModelForImageTextToText
 
@@ -49,69 +71,58 @@ def ship(base: Path, adapter: Path, out: Path) -> None:
         shutil.rmtree(out / part, ignore_errors=True)
         (out / part).mkdir(parents=True)
     model.save_pretrained(out / "base")
-    tokenizer_files(base, out / "base")
+    copy_processor_files(base, out / "base")
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         shutil.copy(adapter / name, out / "adapter" / name)
-    _without_paths(out / "adapter" / "adapter_config.json")
-    card = {"domain": DOMAIN, "brief": True, "size": PIXELS}
-    card |= {"rubrics": ["default"], "words": sorted(set(WORDS))}
-    card["phrases"] = PHRASES
-    _write(out / "judge.json", card)
+    _set_base_path(out / "adapter" / "adapter_config.json")
+    info = {"domain": DOMAIN, "brief": True, "size": IMAGE_PIXELS}
+    info |= {"rubrics": ["default"], "words": sorted(set(WORDS))}
+    info["phrases"] = PHRASES
+    _write_json(out / "judge.json", info)
 
 
-VIDEO_DOMAIN = (
-    "clips drawn by this package: its scenes in motion, with flicker, jitter, frozen and dropped frames, "
-    "morphing objects and blur; quality is read from what is measured in the frames; anything else is "
-    "outside its training"
-)
+def export_rubric_adapter(
+    adapter: Path, out: Path, rubric: Literal["quality", "video", "default-look"]
+) -> None:
+    """Add an adapter for one rubric, or for closer looks, to an exported judge.
 
+    The adapter is written to OUT/RUBRIC in float16, which halves its size without a visible loss (eleven bits
+    of precision), and is named in OUT/judge.json.
 
-QUALITY_DOMAIN = (
-    "the technical quality of photographs: blur, noise, compression, banding, enlargement, exposure, contrast"
-    " and color, learnt on distorted photographs and on mean opinions about 285 of LIVE in the Wild; and of "
-    "scenes drawn by this package"
-)
-LOOK_DOMAIN = "parts of large scenes drawn by this package, with one small defect or none"
-DOMAINS = {
-    "quality": QUALITY_DOMAIN,
-    "video": VIDEO_DOMAIN,
-    LOOK.format("default"): LOOK_DOMAIN,
-}
-
-
-def ship_beside(adapter: Path, out: Path, rubric: Literal["quality", "video", "default-look"]) -> None:
-    """Put an adapter for one rubric, or for closer looks, beside a shipped judge, OUT/RUBRIC, and name it in
-    the judge's card. It is stored in float16, whose eleven bits lose nothing that shows, at half the size.
+    Args:
+        adapter: folder of the adapter.
+        out: folder of the judge.
+        rubric: name of the rubric, or RUBRIC-look for closer looks.
 
     Raises:
-        InputError: `adapter` is none, or `out` holds no judge.
+        InputError: `adapter` is no adapter, or `out` holds no judge.
     """
     if not (adapter / "adapter_model.safetensors").is_file():
         mend = "train one first"
         raise InputError("adapter", str(adapter), "a folder with adapter_model.safetensors", mend)
     if not (out / "judge.json").is_file():
-        mend = "ship the base and its adapter first"
+        mend = "export the base and its adapter first, with `ship`"
         raise InputError("out", str(out), "a folder with judge.json", mend)
-    place = out / rubric
-    place.mkdir(exist_ok=True)
-    shutil.copyfile(adapter / "adapter_config.json", place / "adapter_config.json")
+    folder = out / rubric
+    folder.mkdir(exist_ok=True)
+    shutil.copyfile(adapter / "adapter_config.json", folder / "adapter_config.json")
     weights = load_file(adapter / "adapter_model.safetensors")
     halves = {name: weight.half() for name, weight in weights.items()}
-    save_file(halves, place / "adapter_model.safetensors", metadata={"format": "pt"})
-    _without_paths(place / "adapter_config.json")
-    _write(place / "judge.json", {"domain": DOMAINS[rubric]})
-    card = json.loads((out / "judge.json").read_text("utf-8"))
-    card["adapters"] = {**card.get("adapters", {}), rubric: rubric}
-    card["rubrics"] = [name for name in known() if name in (*card["rubrics"], rubric)]
-    _write(out / "judge.json", card)
+    save_file(halves, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    _set_base_path(folder / "adapter_config.json")
+    _write_json(folder / "judge.json", {"domain": ADAPTER_DOMAINS[rubric]})
+    info = json.loads((out / "judge.json").read_text("utf-8"))
+    info["adapters"] = {**info.get("adapters", {}), rubric: rubric}
+    info["rubrics"] = [name for name in list_rubric_names() if name in (*info["rubrics"], rubric)]
+    _write_json(out / "judge.json", info)
 
 
-def _write(path: Path, card: dict[str, Any]) -> None:
-    path.write_text(json.dumps(card, indent=1) + "\n", "utf-8")
+def _write_json(path: Path, info: dict[str, Any]) -> None:
+    path.write_text(json.dumps(info, indent=1) + "\n", "utf-8")
 
 
-def _without_paths(config: Path) -> None:
-    """An adapter's configuration names the folder its base was loaded from: of no use elsewhere."""
+def _set_base_path(config: Path) -> None:
+    """Replace the folder that an adapter's base was loaded from, which other machines do not have."""
     settings = json.loads(config.read_text("utf-8"))
     settings["base_model_name_or_path"] = "../base"
     config.write_text(json.dumps(settings, indent=1, sort_keys=True) + "\n", "utf-8")

@@ -1,8 +1,8 @@
-"""What training minimises: weighted cross-entropy of the answers, and helps that are dropped afterwards.
+"""Losses of the embedded judge: weighted cross-entropy of the answers, and auxiliary losses.
 
-The helps make a vision tower learn from nothing in minutes rather than days: each patch says what it shows,
-each image token lies near the words for its colour and kind and knows its row and column, and attention is
-told where the objects are that a question names.
+The auxiliary losses let a vision tower learn from random weights in minutes instead of days. Each patch
+predicts what it shows. Each image token lies near the words for its color and kind, and predicts its row and
+column. Attention is taught to find the objects that a prompt names. Their heads are dropped after training.
 """
 
 from __future__ import annotations
@@ -14,186 +14,297 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from finetune.nano.batches import COORDINATE, GRADED, TAGS, Batch, Texts
-from finetune.nano.network import CELLS, IMAGE_TOKENS, Probed, Probes, Seen, Trunk
-from judge.scenes.vocabulary import BACKGROUNDS, COLORS, DEFECTS, DEGRADATIONS, KINDS, SEVERITIES, STYLES
+from finetune.nano.batched_forward import AttentionQueries, AttentionReadout, BatchedForward, ImageFeatures
+from finetune.nano.data.batch import SceneBatch, TextBatch
+from finetune.nano.data.target_tags import COORDINATE, GRADED, TAGS
+from finetune.nano.network import CELLS, IMAGE_TOKENS
+from judge.scenes.vocabulary import (
+    BACKGROUNDS,
+    COLORS,
+    DEFECT_KINDS,
+    DEGRADATIONS,
+    OBJECT_KINDS,
+    SEVERITIES,
+    STYLES,
+)
 
-_PATCH_HEADS = (
-    len(KINDS) + 1,
+_PATCH_OUTPUTS = (
+    len(OBJECT_KINDS) + 1,
     len(COLORS) + 1,
-    len(DEFECTS) + 1,
+    len(DEFECT_KINDS) + 1,
     len(DEGRADATIONS),
     len(SEVERITIES),
     len(BACKGROUNDS),
     len(STYLES),
     8,
 )
+"""Outputs of the patch head: three labels of the patch, four labels of the image, distances to eight
+edges."""
 
-MOST = 6
-"""Counts that a named object's state is asked to tell apart: 0 to 4, and more."""
+COUNT_CLASSES = 6
+"""Counts that the state of a named object distinguishes: 0 to 4, and more."""
 
 
-class Helps(nn.Module):
-    """Heads on the vision tower that exist in training only."""
+class AuxiliaryHeads(nn.Module):
+    """Heads for the auxiliary losses. They exist in training only.
+
+    Args:
+        vision_width: width of the vision tower.
+        width: width of the language model.
+        tokenizer: of the model.
+    """
 
     def __init__(self, vision_width: int, width: int, tokenizer: Any) -> None:
         super().__init__()
-        self.patch = nn.Linear(vision_width, sum(_PATCH_HEADS))
+        self.patch = nn.Linear(vision_width, sum(_PATCH_OUTPUTS))
         self.place = nn.Linear(width, 2 * CELLS + 1)
-        self.noun = nn.Linear(width, 2 + MOST)
+        self.noun = nn.Linear(width, 2 + COUNT_CLASSES)
         self.gap = nn.Linear(width, 2)
         self.none = nn.Parameter(torch.randn(3, width) * 0.02)
         self.scale = nn.Parameter(torch.full((3,), 2.3))
         self.words = [
             torch.tensor([[tokenizer.encode(form)[0] for form in (w, f" {w}")] for w in group])
-            for group in (KINDS, COLORS, DEFECTS)
+            for group in (OBJECT_KINDS, COLORS, DEFECT_KINDS)
         ]
 
     def forward(
-        self, batch: Batch, seen: Seen, probed: Probed, order: Tensor, embedding: Tensor
+        self,
+        batch: SceneBatch,
+        features: ImageFeatures,
+        readout: AttentionReadout,
+        order: Tensor,
+        embedding: Tensor,
     ) -> dict[str, Tensor]:
-        """The losses by name, each a scalar."""
-        b = len(batch.pictures)
-        heads = self.patch(seen.patches.float()).split(_PATCH_HEADS, -1)
-        truth = batch.patches.flatten(2)[:, :, order]
-        out = {}
+        """Compute the auxiliary losses.
+
+        Args:
+            batch: the batch.
+            features: outputs of the vision tower.
+            readout: states of the named objects and statements.
+            order: raster index of each patch in merge order.
+            embedding: (vocabulary, width) embedding of the language model.
+
+        Returns:
+            The losses by name, each a scalar.
+        """
+        patch_labels = batch.patches.flatten(2)[:, :, order]
+        return {
+            **self._patch_losses(batch, features, patch_labels, order),
+            **self._token_losses(batch, features),
+            **self._state_losses(batch, readout),
+            **self._word_losses(features, patch_labels, embedding),
+        }
+
+    def _patch_losses(
+        self, batch: SceneBatch, features: ImageFeatures, patch_labels: Tensor, order: Tensor
+    ) -> dict[str, Tensor]:
+        """Losses of what each patch shows, of the whole image's labels, and of the distances to edges."""
+        heads = self.patch(features.patches.float()).split(_PATCH_OUTPUTS, -1)
+        losses = {}
         for i, name in enumerate(("kind", "color", "defect")):
-            out[name] = F.cross_entropy(
-                heads[i].flatten(0, 1), truth[:, i].flatten(), weight=_rare(_PATCH_HEADS[i] - 1)
+            losses[name] = F.cross_entropy(
+                heads[i].flatten(0, 1),
+                patch_labels[:, i].flatten(),
+                weight=_class_weights(_PATCH_OUTPUTS[i] - 1),
             )
-        every = batch.globals[:, None].expand(-1, heads[0].shape[1], -1)
-        out["globals"] = sum(
-            (F.cross_entropy(heads[3 + i].flatten(0, 1), every[..., i].flatten()) for i in range(4)),
+        of_image = batch.image_labels[:, None].expand(-1, heads[0].shape[1], -1)
+        losses["globals"] = sum(
+            (F.cross_entropy(heads[3 + i].flatten(0, 1), of_image[..., i].flatten()) for i in range(4)),
             torch.zeros(()),
         )
         edges = batch.edges.flatten(2, 3)[:, :, order]
         known = ~edges.isnan()
-        guess = heads[7].view(b, -1, 2, 4).transpose(1, 2)
-        out["edges"] = (
-            4 * F.smooth_l1_loss(guess[known], edges[known], beta=0.05) if known.any() else guess.sum() * 0
+        predicted = heads[7].view(len(batch.images), -1, 2, 4).transpose(1, 2)
+        losses["edges"] = (
+            4 * F.smooth_l1_loss(predicted[known], edges[known], beta=0.05)
+            if known.any()
+            else predicted.sum() * 0
         )
-        place = self.place(seen.tokens.float())
-        cell = torch.arange(IMAGE_TOKENS).repeat(b)
-        out["place"] = 0.5 * (
+        return losses
+
+    def _token_losses(self, batch: SceneBatch, features: ImageFeatures) -> dict[str, Tensor]:
+        """Losses of each image token's row and column, and of whether an object has its center there."""
+        place = self.place(features.tokens.float())
+        cell = torch.arange(IMAGE_TOKENS).repeat(len(batch.images))
+        row_and_column = 0.5 * (
             F.cross_entropy(place[..., :CELLS].flatten(0, 1), cell // CELLS)
             + F.cross_entropy(place[..., CELLS:-1].flatten(0, 1), cell % CELLS)
         )
-        out["centre"] = F.binary_cross_entropy_with_logits(
-            place[..., -1], batch.centres, pos_weight=torch.tensor(4.0)
+        center = F.binary_cross_entropy_with_logits(
+            place[..., -1], batch.centers, pos_weight=torch.tensor(4.0)
         )
-        noun, known = self.noun(probed.states.float()), batch.instances
-        one, zero = known[:, 0] == 1, 0 * noun.sum()
-        out["noun place"] = (
-            4 * F.smooth_l1_loss(noun[one, :2], known[one, 1:], beta=0.05) if one.any() else zero
+        return {"place": row_and_column, "centre": center}
+
+    def _state_losses(self, batch: SceneBatch, readout: AttentionReadout) -> dict[str, Tensor]:
+        """Losses of the place and count of named objects, and of the offset in a statement."""
+        noun, truth = self.noun(readout.mention_states.float()), batch.mention_counts
+        single, zero = truth[:, 0] == 1, 0 * noun.sum()
+        losses = {}
+        losses["noun place"] = (
+            4 * F.smooth_l1_loss(noun[single, :2], truth[single, 1:], beta=0.05) if single.any() else zero
         )
-        out["noun count"] = (
-            F.cross_entropy(noun[:, 2:], known[:, 0].long().clamp(max=MOST - 1)) if len(noun) else zero
+        losses["noun count"] = (
+            F.cross_entropy(noun[:, 2:], truth[:, 0].long().clamp(max=COUNT_CLASSES - 1))
+            if len(noun)
+            else zero
         )
-        gap, true = self.gap(probed.links.float()), ~batch.gaps.isnan()
-        out["gap"] = (
-            4 * F.smooth_l1_loss(gap[true], batch.gaps[true], beta=0.05) if true.any() else 0 * gap.sum()
+        gap, known = self.gap(readout.statement_states.float()), ~batch.offsets.isnan()
+        losses["gap"] = (
+            4 * F.smooth_l1_loss(gap[known], batch.offsets[known], beta=0.05)
+            if known.any()
+            else 0 * gap.sum()
         )
-        merged = truth.view(b, 3, IMAGE_TOKENS, -1).amax(-1)
-        z = F.normalize(seen.tokens.float(), dim=-1)
+        return losses
+
+    def _word_losses(
+        self, features: ImageFeatures, patch_labels: Tensor, embedding: Tensor
+    ) -> dict[str, Tensor]:
+        """Losses that bring image tokens near the words for their kind, color and defect."""
+        merged = patch_labels.view(len(patch_labels), 3, IMAGE_TOKENS, -1).amax(-1)
+        z = F.normalize(features.tokens.float(), dim=-1)
+        losses = {}
         for i, name in enumerate(("kind word", "color word", "defect word")):
             table = F.normalize(
                 torch.cat([self.none[i : i + 1], embedding[self.words[i]].float().mean(1)]), dim=-1
             )
-            out[name] = F.cross_entropy(
+            losses[name] = F.cross_entropy(
                 (z @ table.T * self.scale[i].exp()).flatten(0, 1),
                 merged[:, i].flatten(),
-                weight=_rare(len(self.words[i])),
+                weight=_class_weights(len(self.words[i])),
             )
-        return out
+        return losses
 
 
-def _rare(n: int) -> Tensor:
-    """Weights of no class, which most patches are of, and of n others."""
-    return torch.tensor([0.25] + [1.0] * n)
+def _class_weights(classes: int) -> Tensor:
+    """Return the weights of "none", which most patches show, and of the other classes."""
+    return torch.tensor([0.25] + [1.0] * classes)
 
 
-class Answers:
-    """Weighted cross-entropy of the answers, with soft targets for numbers."""
+class AnswerLoss:
+    """Weighted cross-entropy of the answers, with soft targets for numbers.
+
+    Args:
+        tokenizer: of the model.
+        vocabulary: size of the vocabulary.
+        spread: width of the bell around a coordinate, in steps of the grid.
+    """
 
     def __init__(self, tokenizer: Any, vocabulary: int, spread: float = 1.2) -> None:
-        number = [tokenizer.encode(str(n))[0] for n in range(0, 1001, 10)]
-        place = torch.arange(len(number)).float()
+        coordinates = [tokenizer.encode(str(n))[0] for n in range(0, 1001, 10)]
+        place = torch.arange(len(coordinates)).float()
         bell = torch.softmax(-((place[:, None] - place[None]) ** 2) / (2 * spread**2), -1)
         self.bell = torch.zeros(vocabulary, vocabulary)
-        self.bell[torch.tensor(number)[:, None], torch.tensor(number)[None]] = bell
-        self.grade = torch.tensor([tokenizer.encode(str(n))[0] for n in range(1, 6)])
-        self.vocabulary = vocabulary
+        """Row of a coordinate's token -> its soft target."""
+        self.bell[torch.tensor(coordinates)[:, None], torch.tensor(coordinates)[None]] = bell
+        self.score_tokens = torch.tensor([tokenizer.encode(str(n))[0] for n in range(1, 6)])
 
-    def __call__(self, logits: Tensor, batch: Texts, asked: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean loss, and whether each asked token was the likeliest.
+    def __call__(self, logits: Tensor, batch: TextBatch, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the loss.
 
         Args:
-            logits: (n, vocabulary) at the places before the asked tokens, in row-major order.
+            logits: (n, vocabulary) at the places before the target tokens, in row-major order.
             batch: the batch.
-            asked: (B, L - 1) True where the next token is asked for.
+            mask: (B, L - 1), True where the next token is a target; see `TextBatch.target_mask`.
+
+        Returns:
+            The weighted mean loss, and (n,) whether each target token was the likeliest.
         """
-        target, how, weight, grades = (
-            known[:, 1:][asked] for known in (batch.targets, batch.how, batch.weights, batch.grades)
+        target, kind, weight, exact_scores = (
+            field[:, 1:][mask]
+            for field in (batch.targets, batch.target_kinds, batch.weights, batch.exact_scores)
         )
         log = logits.float().log_softmax(-1)
         loss = -log.gather(-1, target[:, None])[:, 0]
-        if (c := how == COORDINATE).any():
+        if (c := kind == COORDINATE).any():
             loss = loss.masked_scatter(c, -(log[c] * self.bell[target[c]]).sum(-1))
-        if (g := how == GRADED).any():
-            share = (1 - (grades[g][:, None] - torch.arange(1, 6)).abs()).clamp(min=0)
-            loss = loss.masked_scatter(g, -(log[g][:, self.grade] * share).sum(-1))
+        if (g := kind == GRADED).any():
+            share = (1 - (exact_scores[g][:, None] - torch.arange(1, 6)).abs()).clamp(min=0)
+            loss = loss.masked_scatter(g, -(log[g][:, self.score_tokens] * share).sum(-1))
         return (loss * weight).sum() / weight.sum(), log.argmax(-1) == target
 
 
-def attention_losses(probed: Probed, batch: Batch) -> dict[str, Tensor]:
-    """How far attention is from the named objects, from the place of the box being written, and from the
-    objects that a statement names.
+def attention_losses(readout: AttentionReadout, batch: SceneBatch) -> dict[str, Tensor]:
+    """Compute how far attention is from the objects that a text names, and from the box being written.
 
-    A named object's head shares itself equally among the instances and a sink (the first token), so that an
-    object that is not there leaves all of it on the sink, and more instances leave less.
+    The head of a named object shares its attention equally among the instances and a sink (the first token of
+    the row). So the sink gets everything for an object that is not in the image, and less for more instances.
+
+    Returns:
+        `named`: from a named object to where it is; `boxed`: from a coordinate to the box; `linked`: from a
+        statement to the objects it names. Each is a scalar, 0 if the batch has none of the kind.
     """
-    nothing = torch.zeros(())
-    out = {"named": nothing, "boxed": nothing, "linked": nothing}
-    if len(groups := batch.named[2]):
-        log = probed.named[:, 0].log_softmax(-1)
+    zero = torch.zeros(())
+    losses = {"named": zero, "boxed": zero, "linked": zero}
+    if len(groups := batch.mentions[2]):
+        log = readout.mention_logits[:, 0].log_softmax(-1)
         mass = log[:, None].masked_fill(~groups, -1e9).logsumexp(-1)
         used = groups.any(-1)
-        out["named"] = -(mass.masked_fill(~used, 0).sum(-1) / used.sum(-1)).mean()
-    if len(cells := batch.boxed[2]):
-        log = probed.boxed[:, 1].log_softmax(-1)
-        out["boxed"] = -log[:, 1:].masked_fill(~cells, -1e9).logsumexp(-1).mean()
-    if len(names := batch.linked[2]):
-        log = probed.linked[:, :2].log_softmax(-1)
-        out["linked"] = -log.gather(-1, names[:, :, None]).mean()
-    return out
+        losses["named"] = -(mass.masked_fill(~used, 0).sum(-1) / used.sum(-1)).mean()
+    if len(cells := batch.box_tokens[2]):
+        log = readout.box_logits[:, 1].log_softmax(-1)
+        losses["boxed"] = -log[:, 1:].masked_fill(~cells, -1e9).logsumexp(-1).mean()
+    if len(columns := batch.statements[2]):
+        log = readout.statement_logits[:, :2].log_softmax(-1)
+        losses["linked"] = -log.gather(-1, columns[:, :, None]).mean()
+    return losses
 
 
-def tallies(hits: Tensor, tags: Tensor) -> dict[str, tuple[int, int]]:
-    """Per tag: how many tokens were right, of how many."""
-    out = {}
+Hits = dict[str, tuple[int, int]]
+"""Tag -> number of target tokens that were the likeliest, and number of target tokens."""
+
+
+def count_hits(hits: Tensor, tags: Tensor) -> Hits:
+    """Count the right tokens by tag.
+
+    Args:
+        hits: (n,) whether each target token was the likeliest.
+        tags: (n,) index into TAGS.
+    """
+    counts = {}
     for i, name in enumerate(TAGS[1:], 1):
         at = tags == i
         if at.any():
-            out[name] = int(hits[at].sum()), int(at.sum())
-    return out
+            counts[name] = int(hits[at].sum()), int(at.sum())
+    return counts
 
 
 @dataclass
-class Pass:
-    """One forward pass over a batch."""
+class ForwardResult:
+    """Results of one forward pass over a batch."""
 
     loss: Tensor
     hits: Tensor
-    """(n,) whether each asked token was the likeliest."""
+    """(n,) whether each target token was the likeliest."""
     tags: Tensor
-    """(n,) what each asked token is about."""
-    probed: Probed | None
+    """(n,) tag of each target token."""
+    readout: AttentionReadout | None
 
 
-def forward(trunk: Trunk, batch: Batch, seen: Seen, answers: Answers, *, probe: bool) -> Pass:
-    """Loss of the answers, and with `probe` the attention that `attention_losses` and `Helps` want."""
-    probes = Probes(batch.named[:2], batch.boxed[:2], batch.linked[:2]) if probe else None
-    h, probed = trunk.read(batch.ids, seen, batch.positions, batch.mask(), probes)
-    asked = batch.weights[:, 1:] > 0
-    loss, hits = answers(trunk.head(h[:, :-1][asked]), batch, asked)
-    return Pass(loss, hits, batch.tags[:, 1:][asked], probed)
+def run_batch(
+    model: BatchedForward,
+    batch: SceneBatch,
+    features: ImageFeatures,
+    answer_loss: AnswerLoss,
+    *,
+    read_attention: bool,
+) -> ForwardResult:
+    """Run the language model over a batch and compute the loss of the answers.
+
+    Args:
+        model: the model.
+        batch: the batch.
+        features: outputs of the vision tower for its images.
+        answer_loss: the loss.
+        read_attention: read out what `attention_losses` and `AuxiliaryHeads` need.
+    """
+    queries = (
+        AttentionQueries(batch.mentions[:2], batch.box_tokens[:2], batch.statements[:2])
+        if read_attention
+        else None
+    )
+    h, readout = model.run_language_model(
+        batch.ids, features, batch.positions, batch.attention_mask(), queries
+    )
+    mask = batch.target_mask()
+    loss, hits = answer_loss(model.head(h[:, :-1][mask]), batch, mask)
+    return ForwardResult(loss, hits, batch.tags[:, 1:][mask], readout)

@@ -1,19 +1,16 @@
-"""`judge finetune photos`: pools of photographs, the estimators that judge/evidence/facts.py has of them, and the
-adapter for their technical quality.
+"""Commands `judge finetune photos`: datasets, estimators, and the adapter for technical quality.
 
-The steps in order stand in finetune/README.md. Heavy imports stand inside the commands.
+finetune/README.md lists the steps in order. Large libraries are imported inside the commands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from judge.errors import InputError, JudgeError
+from judge.errors import InputError
 
 app = typer.Typer(
     help="Teach the embedded judge the technical quality of photographs.",
@@ -23,21 +20,13 @@ app = typer.Typer(
 )
 
 BASE = Path(__file__).parents[2] / "judge" / "assets" / "nano" / "base"
+"""Model folder of the embedded judge's base."""
 Out = Annotated[Path, typer.Argument(help="Folder to write.")]
 Seed = Annotated[int, typer.Option(min=0)]
 Count = Annotated[int, typer.Option(min=1)]
 Photos = Annotated[list[Path], typer.Argument(help="Folders of pristine photographs.")]
-Pools = Annotated[list[Path], typer.Argument(help="Folders of pools, as the commands above write them.")]
+Pools = Annotated[list[Path], typer.Argument(help="Datasets, as the commands above write them.")]
 Base = Annotated[Path, typer.Option(help="Checkpoint that the adapter is for.")]
-
-
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    try:
-        yield
-    except JudgeError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2 if isinstance(error, InputError) else 1) from None
 
 
 @app.command()
@@ -47,11 +36,13 @@ def pool(
     count: Count = 4500,
     seed: Seed = 1,
 ) -> None:
-    """Distort pristine photographs, every one of them equally often."""
-    from finetune.photos import pool as pools
+    """Write a dataset of distorted photographs, each photograph equally often."""
+    from eval.cli.errors import one_line_errors
+    from finetune.photos.dataset import write_photo_dataset
+    from finetune.photos.image_jobs import distorted_photo_jobs, find_images
 
-    with _one_line_errors():
-        pools.build(out, list(pools.distorted(pools.pictures_in(photos), count, seed)))
+    with one_line_errors():
+        write_photo_dataset(out, list(distorted_photo_jobs(find_images(photos), count, seed)))
 
 
 @app.command()
@@ -60,20 +51,24 @@ def opinions(
     data: Annotated[Path, typer.Argument(help="Folder of LIVE in the Wild: labels.csv and images/.")],
     held: Annotated[bool, typer.Option("--held", help="The quarter that is kept for measuring.")] = False,
 ) -> None:
-    """Photographs with people's mean opinions."""
-    from finetune.photos import pool as pools
+    """Write a dataset of photographs with mean opinions of people."""
+    from eval.cli.errors import one_line_errors
+    from finetune.photos.dataset import write_photo_dataset
+    from finetune.photos.image_jobs import rated_photo_jobs
 
-    with _one_line_errors():
-        pools.build(out, list(pools.opinions(data, held)))
+    with one_line_errors():
+        write_photo_dataset(out, list(rated_photo_jobs(data, held)))
 
 
 @app.command()
 def scenes(out: Out, count: Count = 700, seed: Seed = 71) -> None:
-    """Drawn scenes, so that they are not forgotten."""
-    from finetune.photos import pool as pools
+    """Write a dataset of drawn scenes, so that the adapter does not forget them."""
+    from eval.cli.errors import one_line_errors
+    from finetune.photos.dataset import write_photo_dataset
+    from finetune.photos.image_jobs import scene_jobs
 
-    with _one_line_errors():
-        pools.build(out, list(pools.scenes(count, seed)))
+    with one_line_errors():
+        write_photo_dataset(out, list(scene_jobs(count, seed)))
 
 
 @app.command()
@@ -82,61 +77,69 @@ def strengths(
     photos: Photos,
     count: Count = 24000,
     seed: Seed = 5,
-    areas: Annotated[bool, typer.Option("--areas", help="Distort areas instead of wholes.")] = False,
+    areas: Annotated[bool, typer.Option("--areas", help="Distort areas instead of whole images.")] = False,
 ) -> None:
-    """Measure distorted photographs, for `estimates`, and leave the pictures away."""
-    from finetune.photos import pool as pools
+    """Write the measures of distorted photographs for `estimates`, without the images."""
+    from eval.cli.errors import one_line_errors
+    from finetune.photos import image_jobs
+    from finetune.photos.dataset import write_photo_dataset
 
-    with _one_line_errors():
-        shares = pools.AREAS if areas else pools.WHOLES
-        jobs = pools.distorted(pools.pictures_in(photos), count, seed, shares, saved=True)
-        pools.build(out, list(jobs), pictures=False)
+    with one_line_errors():
+        shares = image_jobs.AREA_SHARES if areas else image_jobs.WHOLE_SHARES
+        jobs = image_jobs.distorted_photo_jobs(
+            image_jobs.find_images(photos), count, seed, shares, recompressed=True
+        )
+        write_photo_dataset(out, list(jobs), keep_images=False)
 
 
 @app.command()
 def pictures(
     out: Out,
     data: Annotated[Path, typer.Argument(help="Folder with clive_train (LIVE in the Wild) and bsds500.")],
-    photos: Annotated[int, typer.Option(min=1, help="Distorted photographs.")] = 2500,
-    parts: Annotated[int, typer.Option(min=0, help="Parts of each rated photograph.")] = 9,
-    drawn: Annotated[int, typer.Option(min=1, help="Drawn scenes, held out.")] = 300,
+    photos: Annotated[int, typer.Option(min=1, help="Number of distorted photographs.")] = 2500,
+    parts: Annotated[int, typer.Option(min=0, help="Number of crops of each rated photograph.")] = 9,
+    drawn: Annotated[int, typer.Option(min=1, help="Number of drawn scenes for measuring.")] = 300,
     seed: Seed = 1,
 ) -> None:
-    """Picture files for a student, see `judge finetune distill`."""
-    from finetune.photos import pictures as files
+    """Write image files for a student; see `judge finetune distill`."""
+    from eval.cli.errors import one_line_errors
+    from finetune.photos.student_images import write_student_images
 
-    def tick(done: int) -> None:
+    def print_progress(done: int) -> None:
         if done % 1000 == 0:
-            typer.echo(f"{done} pictures", err=True)
+            typer.echo(f"{done} images", err=True)
 
-    with _one_line_errors():
-        files.build(out, data, photos=photos, parts=parts, drawn=drawn, seed=seed, tick=tick)
+    with one_line_errors():
+        write_student_images(
+            out, data, photos=photos, crops=parts, scenes=drawn, seed=seed, tick=print_progress
+        )
 
 
 @app.command()
 def estimates(
     pools: Pools,
-    opinions: Annotated[Path, typer.Option(help="Pool of photographs with opinions.")],
+    opinions: Annotated[Path, typer.Option(help="Dataset of photographs with opinions.")],
     seed: Seed = 0,
 ) -> None:
-    """Fit the regressors of judge/evidence/facts.py; they lie in the package."""
-    from finetune.photos.estimates import fit
-    from finetune.photos.pool import Pool
+    """Fit the estimators of judge/evidence/facts.py, and write them into the package."""
+    from eval.cli.errors import one_line_errors
+    from finetune.photos.dataset import PhotoDataset
+    from finetune.photos.estimators import fit_estimators
 
-    with _one_line_errors():
-        bare = [Pool(folder, pictures=False) for folder in (*pools, opinions)]
-        fit(bare[:-1], bare[-1], seed=seed)
+    with one_line_errors():
+        datasets = [PhotoDataset(folder, load_images=False) for folder in (*pools, opinions)]
+        fit_estimators(datasets[:-1], datasets[-1], seed=seed)
 
 
 @app.command()
 def train(
     pools: Pools,
-    held: Annotated[Path, typer.Option(help="Pool that is measured on, never trained on.")],
+    held: Annotated[Path, typer.Option(help="Dataset to measure on. It is never trained on.")],
     out: Annotated[Path, typer.Option(help="Folder of checkpoints, log and result.")],
-    start: Annotated[Path | None, typer.Option(help="Adapter to go on from; default: a fresh one.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Adapter to start from. Default: a new one.")] = None,
     init: Base = BASE,
     minutes: float = 12,
-    steps: Annotated[int, typer.Option(help="Length of the schedule in steps; 0: by --minutes.")] = 0,
+    steps: Annotated[int, typer.Option(help="Length of the schedule in steps. 0: use --minutes.")] = 0,
     lr: float = 1.5e-3,
     batch: int = 32,
     rank: int = 32,
@@ -144,34 +147,37 @@ def train(
     workers: Annotated[int, typer.Option(min=1)] = 2,
     measure_every: float = 4.0,
 ) -> None:
-    """LoRA on the language layers, from pools of any sort."""
-    with _one_line_errors():
-        from finetune.photos import train as training
-        from finetune.photos.pool import Pool
+    """Train a LoRA adapter on the language layers, from datasets of any source."""
+    from eval.cli.errors import one_line_errors
+
+    with one_line_errors():
+        from finetune.nano.cli import run_workers
+        from finetune.nano.trainer import TrainingSettings
+        from finetune.photos.adapter_training import cache_features, train_photo_adapter
+        from finetune.photos.dataset import PhotoDataset
 
         for folder in (*pools, held):
-            Pool(folder)  # a bad one is told before anything starts
+            PhotoDataset(folder)  # report a bad one before anything starts
         if start is not None and not (start / "adapter_config.json").is_file():
             raise InputError("start", str(start), "a folder with adapter_config.json", "name an adapter")
         if not (init / "config.json").is_file():
             raise InputError("init", str(init), "a checkpoint's folder", "name one that has config.json")
-        from finetune.nano.cli import spawn
-        from finetune.nano.trainer import Settings
-
-        settings = Settings(
-            pools, init, held, out, minutes, lr, batch, seed, measure_every, longest=420, steps=steps
+        settings = TrainingSettings(
+            pools, init, held, out, minutes, lr, batch, seed, measure_every, max_text_tokens=420, steps=steps
         )
-        training.look(settings)
-        spawn(training.teach, workers, settings, rank, start)
+        cache_features(settings)
+        run_workers(train_photo_adapter, workers, settings, rank, start)
 
 
 @app.command()
 def ship(adapter: Path, out: Annotated[Path, typer.Option()] = BASE.parent) -> None:
-    """Put the adapter beside the embedded judge's base, for the rubric `quality`."""
-    with _one_line_errors():
-        from finetune.nano.export import ship_beside
+    """Add the adapter for the rubric `quality` to the embedded judge."""
+    from eval.cli.errors import one_line_errors
 
-        ship_beside(adapter, out, "quality")
+    with one_line_errors():
+        from finetune.nano.export import export_rubric_adapter
+
+        export_rubric_adapter(adapter, out, "quality")
 
 
 if __name__ == "__main__":

@@ -1,428 +1,388 @@
-"""The agent: after the first look it asks again where it is in doubt, and where the picture has more detail
-than the model was shown.
+"""Zoom-ins (closer looks): ask the model again about parts of the image.
 
-One case is one generator (`judged`). It yields rounds of questions and is sent the replies, so that whoever
-has the model (a `Judge` with many cases, ...) can put the questions of all cases to it together. A case's
-looks are spent in this order:
+The agent looks again where the first answer leaves doubt, and where the image has more detail than the model
+was shown. The judging of one sample is a generator (`judge_with_looks`). It yields rounds of questions and is
+sent the replies, so that the caller can send the questions of many samples to the model together. The looks
+of a sample are spent in this order:
 
-1. A dimension that is about a part of the picture (`part` in the rubric) is judged by that part alone: a
-   general model is asked where it is, and is shown it. The first look's answer stands where it is not there,
-   or is nearly all of the picture.
-2. Elements whose probability lies inside `UNDECIDED` are asked again in parts of the picture (`VIEWS`), all
-   such elements in one question; the new probability is the mean of the log-odds of all looks.
-3. At depth `verdict`, a defect less sure than `SURE` is looked at closely; its confidence becomes the mean
-   over both looks, and under a half it is dropped.
-4. At depth `verdict`: overlapping tiles of what the model's own view of the picture has lost, as small as
-   the budget allows. What is found in one, and not cut off by its edge, and what the first look has found
-   is looked for at the same place in the windows of `AGAIN`, each of another size and place: real damage
-   stays where it is, what an unusual cut suggests does not. The confidence is the mean over all looks, one
-   that misses it counting 0; a finding that was missed stays if it reaches `SURE` all the same.
+1. Dimensions about a part of the image (`part` in the rubric) are judged by that part alone: a general model
+is asked
+   where the part is, and is then shown it. The first answer stays if the part is not there or is nearly all
+   of the image.
+2. Elements whose probability lies inside `UNCERTAIN_PROBABILITIES` are asked again in views of the image
+   (`ELEMENT_VIEWS`), all such elements in one question. The new probability is the mean of the log-odds of
+   all looks.
+3. At depth `verdict`, a defect with a confidence below `SURE_CONFIDENCE` is looked at closely. Its confidence
+becomes
+   the mean of both looks; below 0.5 it is dropped.
+4. At depth `verdict`, overlapping tiles cover the parts in which the model's view of the image has lost
+detail, as small
+   as the budget allows. Defects in a tile that are not cut off by its edge, and the defects of the first
+   look, are looked for again at the same place in the `FOLLOW_UP_WINDOWS`, each of another size and position:
+   real damage stays where it is, while a defect that only an unusual crop suggests does not. The confidence
+   is the mean over all looks, a miss counting 0. A defect that was missed stays only if it reaches
+   `SURE_CONFIDENCE` all the same.
 
-Two findings are one when they overlap by `SAME` (intersection over union) or `INSIDE` of the smaller one
-lies in the other; the surer one stays. As many stay as the rubric asks for, the surest first.
+Two defects are the same if their boxes have an IoU of at least `SAME_IOU`, or if `SAME_CONTAINMENT` of the
+smaller box lies in the other; the surer one stays. The verdict holds as many defects as the rubric asks for,
+the surest first.
 
-The score follows where the rubric has a rule: elements make alignment, and no other dimension is better
-than in the worst part where something new was found. Where the looks have found otherwise than the first,
-the explanation says so. The loop ends when nothing is in doubt, when the looks are spent, or when another
-question would pass the deadline by the pace of those before.
+If the rubric has a rule for the score, the score follows: elements make alignment, and no other dimension is
+better than in the worst part where a new defect was found. If the looks change the findings of the first
+answer, the explanation says so. The loop ends when nothing is in doubt, when the looks are spent, or when
+another question would pass the deadline at the speed of the questions before.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from judge.agent.questions import Question, Questions, structural, tiles, verb_at, window
-from judge.errors import InputError, ReplyError
-from judge.media import regions
-from judge.pipeline.parsing import Answer, defects_of, explained_anew, located, rescored
+from judge.agent.budget import Budget
+from judge.agent.findings import (
+    SURE_CONFIDENCE,
+    TrackedDefect,
+    find_match,
+    is_cut_off,
+    merge_defects,
+)
+from judge.agent.questions import Question, QuestionBuilder, keep_artifacts, verb_for_depth
+from judge.agent.tiling import center_view, square_around, tile_lost_detail
+from judge.errors import ReplyError
+from judge.media.regions import box_area, clip_box, from_relative, shift_box
+from judge.pipeline.explanations import explain_after_looks
+from judge.pipeline.parsing import Answer, parse_defects, refine_box
+from judge.pipeline.scoring import rescore
 from judge.types import Box, Defect, Element, Look, Verdict
 
 if TYPE_CHECKING:
     from judge.backends.base import Reply
     from judge.pipeline.pipeline import Pipeline
-    from judge.pipeline.prepared import PreparedSample
-    from judge.rubrics.rubric import Scale
+    from judge.pipeline.prepared_sample import PreparedSample
+    from judge.rubrics.schema import ScoredDimension
 
-LOOKS = 0
-"""Looks at one picture beside the first, unless more are asked for."""
-USUAL = 2
-"""Enough for elements and defects in doubt; most pictures need none of them."""
-UNDECIDED = (0.2, 0.8)
-"""Probabilities of an element that call for another look."""
-VIEWS = (1.0, 0.9)
-"""Elements are asked again in parts of these shares of the picture's sides, about its middle: on their own,
-and a little larger. Smaller parts cut off what is asked for."""
-SURE = 0.7
-"""Confidence of a defect that needs no other look, and the mean one of a finding in a tile that a look has
-missed: with those of `AGAIN`, one may, if the others are sure."""
-CLOSE = 0.75
-"""Share of the picture's sides in which an unsure defect is looked at again, or of a tile if that is less."""
-AGAIN = ((0.9, 6.0, 0.16, -0.14), (0.7, 1.6, 0.0, 0.0), (0.8, 3.0, -0.15, 0.12))
-"""Windows about a finding: least side, in sides of a tile and in sides of the finding, and how far to the
-right and down, in its own sides. The first shows it among what is around it, where the part of a large
-figure is seen to belong to it; the second closely; the third in between."""
-TILED = 0.75
-"""Share of the looks that are left which go into tiles; the others follow up what is found in them."""
-ALL = 0.9
-"""Share of the picture from which on a part is as good as all of it."""
-AROUND = 0.05
-"""What is shown around a part, in its own sides."""
-SAME = 0.3
-INSIDE = 0.7
-EDGE = 0.02
-"""A finding this near to a tile's edge, in sides of the tile, is cut off: a neighbour shows it whole."""
-BY_RULE = "the score was computed by the rubric's rule after closer looks"
-MOST = 1024
-"""Looks that may be asked for."""
 
-Told = tuple["Reply | ReplyError", float]
+class FollowUpWindow(NamedTuple):
+    """Size and position of a window around a defect."""
+
+    tile_share: float
+    """Minimum side, as a multiple of a tile's side."""
+    defect_factor: float
+    """Minimum side, as a multiple of the defect's longer side."""
+    shift_right: float
+    """Shift to the right, as a share of the window's side."""
+    shift_down: float
+    """Shift downwards, as a share of the window's side."""
+
+
+UNCERTAIN_PROBABILITIES = (0.2, 0.8)
+"""An element whose probability lies between these is looked at again."""
+ELEMENT_VIEWS = (1.0, 0.9)
+"""Centred views in which elements are asked again, as shares of the image's sides: the elements on their own,
+and a little larger. Smaller views would cut off what is asked for."""
+DEFECT_WINDOW_SHARE = 0.75
+"""Side of the window in which an unsure defect is looked at again, as a share of the image's shorter side."""
+FOLLOW_UP_WINDOWS = (
+    FollowUpWindow(0.9, 6.0, 0.16, -0.14),
+    FollowUpWindow(0.7, 1.6, 0.0, 0.0),
+    FollowUpWindow(0.8, 3.0, -0.15, 0.12),
+)
+"""Windows in which a defect is looked for again. The first shows its surroundings, in which a part of a large
+figure is seen to belong to the figure; the second shows it closely; the third lies between them."""
+TILE_BUDGET_SHARE = 0.75
+"""Share of the remaining looks that go into tiles; the others follow up the defects found in them."""
+WHOLE_IMAGE_SHARE = 0.9
+"""Share of the image's area from which a part counts as the whole image."""
+PART_MARGIN = 0.05
+"""Margin shown around a part, as a share of its sides."""
+RULE_SCORE_NOTE = "the score was computed by the rubric's rule after closer looks"
+
+TimedReply = tuple["Reply | ReplyError", float]
 """A reply, and the milliseconds it took."""
-Rounds = Generator[list[Question], list[Told], Verdict]
-Replies = Generator[list[Question], list[Told], list["Answer | None"]]
+VerdictSteps = Generator[list[Question], list[TimedReply], Verdict]
+"""Yields rounds of questions, is sent the replies, returns the verdict."""
+AnswerSteps = Generator[list[Question], list[TimedReply], list["Answer | None"]]
+"""Yields rounds of questions, is sent the replies, returns the answers; None for questions without a usable
+one."""
 
 
-def check_looks(looks: int) -> int:
-    """Raises `InputError`."""
-    if isinstance(looks, bool) or not isinstance(looks, int) or not 0 <= looks <= MOST:
-        raise InputError(
-            "looks", looks, f"0 to {MOST}", f"{USUAL} is enough for doubts, 200 for a picture of 4K"
-        )
-    return looks
+def judge_with_looks(pipeline: Pipeline, prepared: PreparedSample, budget: Budget) -> VerdictSteps:
+    """Judge one sample with closer looks; see the module's docstring.
 
-
-def check_deadline(seconds: float | None) -> float:
-    """Seconds, infinite for None. Raises `InputError`."""
-    if seconds is None:
-        return math.inf
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-        raise InputError("deadline", seconds, "seconds above 0", "leave it out for none")
-    return float(seconds)
-
-
-@dataclass
-class Budget:
-    """What may be spent on one case beyond its first look."""
-
-    looks: int = LOOKS
-    until: float = math.inf
-    """When the last look must be done, by `clock`."""
-    clock: Callable[[], float] = time.perf_counter
-    pace: float = 0.0
-    """Seconds that a question took at most, on average over its round."""
-
-    def afford(self, wanted: int) -> int:
-        """For how many of so many questions there are looks and time."""
-        left = self.until - self.clock()
-        timely = wanted if math.isinf(left) or not self.pace else int(left / self.pace)
-        return max(0, min(wanted, self.looks, timely)) if left > 0 else 0
-
-    def note(self, milliseconds: float) -> None:
-        self.pace = max(self.pace, milliseconds / 1000)
-
-
-def judged(pipeline: Pipeline, case: PreparedSample, budget: Budget) -> Rounds:
-    """Judge one case; see the module's docstring.
+    Args:
+        pipeline: the pipeline of the model and the rubric.
+        prepared: the sample, with its original image if `budget` has looks.
+        budget: what the closer looks may spend; it is updated.
 
     Yields:
-        Rounds of questions, the first of them the case's own. Must be sent their replies, in order.
+        Rounds of questions, the first of them the sample's own. The generator must be sent the replies, in
+        order.
 
     Returns:
-        The verdict; `trace` holds the looks after the first, its milliseconds are those of all of them.
+        The verdict; `trace` holds the looks after the first, `milliseconds` is the time of all of them.
     """
-    whole = (0.0, 0.0, float(case.size[0]), float(case.size[1]))
-    [(reply, milliseconds)] = yield [Question(verb_at(case.depth), case.request, whole, "")]
-    verdict = pipeline.unscaled(case, reply, milliseconds)
-    if verdict.status == "unscored" or case.original is None or not budget.looks:
-        return pipeline.scaled(verdict)
-    budget.note(milliseconds)
-    closer = _Closer(pipeline, case, verdict, budget)
-    yield from closer.check_parts(whole)
-    yield from closer.check_elements(whole)
-    if case.depth == "verdict" and structural(pipeline.rubric) is not None:
-        yield from closer.check_defects(whole)
-        yield from closer.search()
-    return pipeline.scaled(closer.concluded())
+    whole = (0.0, 0.0, float(prepared.size[0]), float(prepared.size[1]))
+    first_question = Question(verb_for_depth(prepared.depth), prepared.request, whole, "")
+    [(reply, milliseconds)] = yield [first_question]
+    verdict = pipeline.build_verdict(prepared, reply, milliseconds)
+    if verdict.status == "unscored" or prepared.original is None or not budget.looks:
+        return pipeline.apply_calibration(verdict)
+    budget.record_time(milliseconds)
+    looks = _CloserLooks(pipeline, prepared, verdict, budget)
+    yield from looks.check_parts(whole)
+    yield from looks.check_elements(whole)
+    if prepared.depth == "verdict" and keep_artifacts(pipeline.rubric) is not None:
+        yield from looks.check_defects(whole)
+        yield from looks.search_tiles()
+    return pipeline.apply_calibration(looks.build_verdict())
 
 
-def in_step(programs: Sequence[Rounds], put: Callable[[list[Question]], list[Told]]) -> list[Verdict]:
-    """Run cases side by side: the questions of a round go out together, whichever case they belong to."""
+def run_in_rounds(
+    samples: Sequence[VerdictSteps], answer: Callable[[list[Question]], list[TimedReply]]
+) -> list[Verdict]:
+    """Judge samples together: the questions of all samples in a round are answered in one call.
+
+    Args:
+        samples: one `judge_with_looks` generator for each sample.
+        answer: returns the replies to questions, in order.
+
+    Returns:
+        One verdict for each sample, in order.
+    """
     verdicts: dict[int, Verdict] = {}
-    rounds = {index: next(program) for index, program in enumerate(programs)}
-    while rounds:
-        told = iter(put([question for questions in rounds.values() for question in questions]))
-        for index, questions in list(rounds.items()):
-            then = sent(programs[index], [next(told) for _ in questions])
-            if isinstance(then, Verdict):
-                verdicts[index] = then
-                del rounds[index]
+    pending = {index: next(steps) for index, steps in enumerate(samples)}
+    while pending:
+        replies = iter(answer([question for questions in pending.values() for question in questions]))
+        for index, questions in list(pending.items()):
+            result = send_replies(samples[index], [next(replies) for _ in questions])
+            if isinstance(result, Verdict):
+                verdicts[index] = result
+                del pending[index]
             else:
-                rounds[index] = then
-    return [verdicts[index] for index in range(len(programs))]
+                pending[index] = result
+    return [verdicts[index] for index in range(len(samples))]
 
 
-def sent(program: Rounds, told: list[Told]) -> list[Question] | Verdict:
-    """Hand a case the replies to its questions; returns the next ones, or its verdict."""
+def send_replies(steps: VerdictSteps, replies: list[TimedReply]) -> list[Question] | Verdict:
+    """Send the replies to a sample's questions; return its next questions, or its verdict."""
     try:
-        return program.send(told)
-    except StopIteration as done:
-        verdict: Verdict = done.value
+        return steps.send(replies)
+    except StopIteration as finished:
+        verdict: Verdict = finished.value
         return verdict
 
 
-class _Finding:
-    """One defect in several looks."""
+class _CloserLooks:
+    """The looks at one image after the first."""
 
-    def __init__(self, defect: Defect) -> None:
-        self.last, self.confidences, self.misses = defect, [defect.confidence], 0
-        self.scales: dict[str, list[float]] = {}
-        """Dimensions' distributions where it was last seen."""
-
-    def seen(self, again: Defect, scales: dict[str, list[float]]) -> None:
-        self.last, self.scales = again, scales
-        self.confidences.append(again.confidence)
-
-    def mean(self, to_come: int = 0) -> float:
-        """Its confidence over all looks, a miss counting 0, if so many more will be sure of it."""
-        return (sum(self.confidences) + to_come) / (len(self.confidences) + self.misses + to_come)
-
-    def may_stay(self, to_come: int) -> bool:
-        """Whether no look has missed it, or it can still be sure on the whole."""
-        return not self.misses or self.mean(to_come) >= SURE
-
-    def averaged(self) -> Defect:
-        """By all looks at it: the last one's words and box, the mean confidence."""
-        return self.last.model_copy(update={"confidence": self.mean()})
-
-
-class _Closer:
-    """The looks at one picture after the first."""
-
-    def __init__(self, pipeline: Pipeline, case: PreparedSample, verdict: Verdict, budget: Budget) -> None:
-        self.pipeline, self.case, self.verdict, self.budget = pipeline, case, verdict, budget
-        self.questions = Questions(pipeline, case)
+    def __init__(
+        self, pipeline: Pipeline, prepared: PreparedSample, verdict: Verdict, budget: Budget
+    ) -> None:
+        self.pipeline, self.prepared, self.verdict, self.budget = pipeline, prepared, verdict, budget
+        self.questions = QuestionBuilder(pipeline, prepared)
         self.elements, self.defects = list(verdict.elements), list(verdict.defects)
-        self.floors: list[dict[str, list[float]]] = []
-        """Dimensions' distributions in the parts where something new was found."""
-        self.apart: dict[str, list[float]] = {}
-        """Dimensions' distributions by a look at their own part."""
+        self.broken_parts: list[dict[str, list[float]]] = []
+        """Distributions of the dimensions in the parts where a new defect was found."""
+        self.part_distributions: dict[str, list[float]] = {}
+        """Distributions of dimensions by a look at the part they are about."""
         self.trace: list[Look] = []
 
-    def check_parts(self, whole: Box) -> Replies:
-        """Look at the parts that dimensions are about, each by itself."""
-        dimensions: dict[str, list[Scale]] = {}
+    def check_parts(self, whole: Box) -> AnswerSteps:
+        """Find the parts that dimensions are about and rate each by itself."""
+        dimensions: dict[str, list[ScoredDimension]] = {}
         for dimension in self.pipeline.rubric.dimensions:
-            if dimension.part and not self.pipeline.card.brief:
+            if dimension.part and not self.pipeline.model_info.brief:
                 dimensions.setdefault(dimension.part, []).append(dimension)
-        answers = yield from self._look([self.questions.where(part) for part in dimensions])
-        found = {
+        answers = yield from self._ask([self.questions.locate_part(part) for part in dimensions])
+        boxes = {
             part: box
             for part, answer in zip(dimensions, answers, strict=True)
-            if answer and answer.found() >= 0.5 and (box := self._box(answer, whole))
+            if answer and answer.part_probability() >= 0.5 and (box := self._part_box(answer, whole))
         }
-        asked = [self.questions.apart(part, dimensions[part], box) for part, box in found.items()]
-        for answer in (yield from self._look(asked)):
+        questions = [self.questions.rate_part(part, dimensions[part], box) for part, box in boxes.items()]
+        for answer in (yield from self._ask(questions)):
             if answer:
-                self.apart |= answer.scales(self.pipeline.rubric)
+                self.part_distributions |= answer.dimension_distributions(self.pipeline.rubric)
         return answers
 
-    def _box(self, answer: Answer, whole: Box) -> Box | None:
-        """Where a part was found, with a little around it; None for nearly all of the picture."""
-        box = regions.from_relative(located(answer, "box", answer.values["box"]), *self.case.size)
-        if regions.area(box) >= ALL * regions.area(whole):
+    def _part_box(self, answer: Answer, whole: Box) -> Box | None:
+        """Return where a part was found, with a margin; None if it is nearly all of the image."""
+        size = self.prepared.size
+        box = from_relative(refine_box(answer, "box", answer.values["box"]), *size)
+        if box_area(box) >= WHOLE_IMAGE_SHARE * box_area(whole):
             return None
-        x, y = AROUND * (box[2] - box[0]), AROUND * (box[3] - box[1])
-        x1, y1, x2, y2 = regions.clip((box[0] - x, box[1] - y, box[2] + x, box[3] + y), *self.case.size)
+        x, y = PART_MARGIN * (box[2] - box[0]), PART_MARGIN * (box[3] - box[1])
+        x1, y1, x2, y2 = clip_box((box[0] - x, box[1] - y, box[2] + x, box[3] + y), *size)
         return float(math.floor(x1)), float(math.floor(y1)), float(math.ceil(x2)), float(math.ceil(y2))
 
-    def check_elements(self, whole: Box) -> Replies:
+    def check_elements(self, whole: Box) -> AnswerSteps:
         """Ask again for elements in doubt, all of them in each view."""
-        low, high = UNDECIDED
-        doubtful = [n for n, element in enumerate(self.elements) if low < element.probability < high]
-        if not doubtful:
+        low, high = UNCERTAIN_PROBABILITIES
+        uncertain = [n for n, element in enumerate(self.elements) if low < element.probability < high]
+        if not uncertain:
             return []
-        names = [self.elements[n].name for n in doubtful]
-        views = [_middle(whole, share) for share in VIEWS]
-        answers = yield from self._look([self.questions.elements(names, view) for view in views])
-        for at, n in enumerate(doubtful):
-            seen = [answer.present(at, answer.values["elements"][names[at]]) for answer in answers if answer]
-            self.elements[n] = _weighed(self.elements[n], seen)
+        names = [self.elements[n].name for n in uncertain]
+        views = [center_view(whole, share) for share in ELEMENT_VIEWS]
+        answers = yield from self._ask([self.questions.check_elements(names, view) for view in views])
+        for index, n in enumerate(uncertain):
+            probabilities = [
+                answer.element_probability(index, answer.values["elements"][names[index]])
+                for answer in answers
+                if answer
+            ]
+            self.elements[n] = _combine_log_odds(self.elements[n], probabilities)
         return answers
 
-    def check_defects(self, whole: Box) -> Replies:
-        """Look closely at defects that the first look was not sure of."""
-        doubtful = [n for n, d in enumerate(self.defects) if d.confidence < SURE and d.family == "artifact"]
-        side = CLOSE * min(whole[2], whole[3])
-        parts = [window(self.defects[n].box, side, self.case.size) for n in doubtful]
-        answers = yield from self._look([self.questions.damage(part) for part in parts])
-        for n, part, answer in zip(doubtful, parts, answers, strict=True):
+    def check_defects(self, whole: Box) -> AnswerSteps:
+        """Look closely at artifacts of which the first look was not sure."""
+        uncertain = [
+            n
+            for n, defect in enumerate(self.defects)
+            if defect.confidence < SURE_CONFIDENCE and defect.family == "artifact"
+        ]
+        side = DEFECT_WINDOW_SHARE * min(whole[2], whole[3])
+        windows = [square_around(self.defects[n].box, side, self.prepared.size) for n in uncertain]
+        answers = yield from self._ask([self.questions.find_defects(window) for window in windows])
+        for n, window, answer in zip(uncertain, windows, answers, strict=True):
             if answer is None:
                 continue
-            old = self.defects[n]
-            found = _at(old.box, self._found(answer, part))
-            confidence = (old.confidence + (found.confidence if found else 0.0)) / 2
-            self.defects[n] = old.model_copy(update={"confidence": confidence})
-        self.defects = [d for d in self.defects if d.confidence >= 0.5]
+            defect = self.defects[n]
+            match = find_match(defect.box, self._parse_artifacts(answer, window))
+            confidence = (defect.confidence + (match.confidence if match else 0.0)) / 2
+            self.defects[n] = defect.model_copy(update={"confidence": confidence})
+        self.defects = [defect for defect in self.defects if defect.confidence >= 0.5]
         return answers
 
-    def search(self) -> Replies:
-        """Go through what the model's view has lost, and follow up what is found there."""
-        picture = self.questions.picture
-        room = int(self.budget.afford(self.budget.looks) * TILED)
-        parts = tiles(picture, self.questions.seen(), self.questions.side, room)
-        answers = yield from self._look([self.questions.damage(part) for part in parts])
-        side = max((part[2] - part[0] for part in parts), default=0.0)
+    def search_tiles(self) -> AnswerSteps:
+        """Look for artifacts in tiles where the model's view has lost detail, and follow them up."""
+        max_tiles = int(self.budget.count_affordable(self.budget.looks) * TILE_BUDGET_SHARE)
+        tiles = tile_lost_detail(
+            self.questions.image, self.questions.model_view(), self.questions.full_detail_side, max_tiles
+        )
+        answers = yield from self._ask([self.questions.find_defects(tile) for tile in tiles])
+        tile_side = max((tile[2] - tile[0] for tile in tiles), default=0.0)
         found = [
             defect
-            for part, answer in zip(parts, answers, strict=True)
+            for tile, answer in zip(tiles, answers, strict=True)
             if answer
-            for defect in self._found(answer, part)
-            if not _cut_off(defect.box, part, self.case.size)
+            for defect in self._parse_artifacts(answer, tile)
+            if not is_cut_off(defect.box, tile, self.prepared.size)
         ]
-        if parts:
-            # What was named at a size at which so much is lost has to be seen closely as well.
-            sure = [d for d in self.defects if d.family == "artifact"]
-            self.defects = [d for d in self.defects if d.family != "artifact"]
-            findings = [_Finding(defect) for defect in _fused([*sure, *found])]
-            for done, (share, about, right, down) in enumerate(AGAIN, 1):
-                yield from self._follow(findings, share * side, about, (right, down))
-                findings = [one for one in findings if one.may_stay(len(AGAIN) - done)]
-            self.defects += [one.averaged() for one in findings]
-            self.floors += [one.scales for one in findings]
+        if tiles:
+            # Artifacts of the first look, which saw the image with lost detail, must be confirmed closely
+            # too.
+            first = [defect for defect in self.defects if defect.family == "artifact"]
+            self.defects = [defect for defect in self.defects if defect.family != "artifact"]
+            tracked = [TrackedDefect(defect) for defect in merge_defects([*first, *found])]
+            for done, window in enumerate(FOLLOW_UP_WINDOWS, 1):
+                yield from self._follow_up(tracked, window, tile_side)
+                remaining = len(FOLLOW_UP_WINDOWS) - done
+                tracked = [defect for defect in tracked if defect.can_remain(remaining)]
+            self.defects += [defect.to_defect() for defect in tracked]
+            self.broken_parts += [defect.distributions for defect in tracked]
         return answers
 
-    def _follow(
-        self, findings: Sequence[_Finding], side: float, about: float, off: tuple[float, float]
-    ) -> Replies:
-        """Look at each finding once more."""
-        parts = []
-        for one in findings:
-            x1, y1, x2, y2 = box = one.last.box
-            own = max(side, about * (x2 - x1), about * (y2 - y1))
-            parts.append(window(regions.shifted(box, off[0] * own, off[1] * own), own, self.case.size))
-        answers = yield from self._look([self.questions.damage(part) for part in parts])
-        for one, part, answer in zip(findings, parts, answers, strict=True):
-            again = _at(one.last.box, self._found(answer, part)) if answer else None
-            if answer and again:
-                one.seen(again, answer.scales(self.pipeline.rubric))
+    def _follow_up(
+        self, tracked: Sequence[TrackedDefect], window: FollowUpWindow, tile_side: float
+    ) -> AnswerSteps:
+        """Look for each tracked defect once more."""
+        regions = []
+        for defect in tracked:
+            x1, y1, x2, y2 = box = defect.latest.box
+            factor = window.defect_factor
+            side = max(window.tile_share * tile_side, factor * (x2 - x1), factor * (y2 - y1))
+            shifted = shift_box(box, window.shift_right * side, window.shift_down * side)
+            regions.append(square_around(shifted, side, self.prepared.size))
+        answers = yield from self._ask([self.questions.find_defects(region) for region in regions])
+        for defect, region, answer in zip(tracked, regions, answers, strict=True):
+            artifacts = self._parse_artifacts(answer, region) if answer else []
+            match = find_match(defect.latest.box, artifacts)
+            if answer and match:
+                defect.add_sighting(match, answer.dimension_distributions(self.pipeline.rubric))
             else:
-                one.misses += 1
+                defect.add_miss()
         return answers
 
-    def _look(self, wanted: list[Question]) -> Replies:
-        """Put as many of the questions as there is budget for; None for the others and for bad replies."""
-        asked = wanted[: self.budget.afford(len(wanted))]
-        if not asked:
+    def _ask(self, wanted: list[Question]) -> AnswerSteps:
+        """Ask as many of the questions as the budget allows; the others, and bad replies, give None."""
+        questions = wanted[: self.budget.count_affordable(len(wanted))]
+        if not questions:
             return [None] * len(wanted)
-        told = yield asked
-        self.budget.looks -= len(asked)
-        self.budget.note(sum(milliseconds for _, milliseconds in told) / len(told))
-        answers = [_read(question, reply) for question, (reply, _) in zip(asked, told, strict=True)]
-        for question, (reply, milliseconds), answer in zip(asked, told, answers, strict=True):
-            said = _said(answer) if answer else f"unreadable: {reply}"
-            self.trace.append(
-                Look(region=question.region, question=question.text, answer=said, milliseconds=milliseconds)
+        replies = yield questions
+        self.budget.looks -= len(questions)
+        self.budget.record_time(sum(milliseconds for _, milliseconds in replies) / len(replies))
+        answers = []
+        for question, (reply, milliseconds) in zip(questions, replies, strict=True):
+            answer = _parse_answer(question, reply)
+            answers.append(answer)
+            summary = _summarise_answer(answer) if answer else f"unreadable: {reply}"
+            look = Look(
+                region=question.region, question=question.text, answer=summary, milliseconds=milliseconds
             )
-        return [*answers, *[None] * (len(wanted) - len(asked))]
+            self.trace.append(look)
+        return [*answers, *[None] * (len(wanted) - len(questions))]
 
-    def _found(self, answer: Answer, part: Box) -> list[Defect]:
-        """The artifacts that a look at a part has found, in pixels of the whole."""
-        size = (round(part[2] - part[0]), round(part[3] - part[1]))
-        found = defects_of(answer, self.pipeline.rubric, size)
+    def _parse_artifacts(self, answer: Answer, region: Box) -> list[Defect]:
+        """Return the artifacts found in a region, in pixels of the whole image."""
+        size = (round(region[2] - region[0]), round(region[3] - region[1]))
         return [
-            defect.model_copy(update={"box": regions.shifted(defect.box, part[0], part[1])})
-            for defect in found
+            defect.model_copy(update={"box": shift_box(defect.box, region[0], region[1])})
+            for defect in parse_defects(answer, self.pipeline.rubric, size)
             if defect.family == "artifact"
         ]
 
-    def concluded(self) -> Verdict:
-        """The verdict after all looks."""
+    def build_verdict(self) -> Verdict:
+        """Build the verdict after all looks."""
         if not self.trace:
             return self.verdict
-        limit = self.pipeline.max_defects
+        rubric, limit = self.pipeline.rubric, self.pipeline.max_defects
         if limit is None:
-            limit = self.pipeline.rubric.defects.max if self.pipeline.rubric.defects else 0
-        changed = {
+            limit = rubric.defects.max if rubric.defects else 0
+        changes = {
             "elements": self.elements,
-            "defects": _fused(self.defects)[:limit],
+            "defects": merge_defects(self.defects)[:limit],
             "trace": self.trace,
-            **rescored(self.verdict, self.elements, self.floors, self.pipeline.rubric, self.apart),
+            **rescore(self.verdict, self.elements, self.broken_parts, rubric, self.part_distributions),
         }
-        made = self.verdict.provenance
-        notes = [*made.notes, *([BY_RULE] if "score" in changed else [])]
-        spent = made.milliseconds + sum(look.milliseconds for look in self.trace)
-        changed["provenance"] = made.model_copy(update={"milliseconds": spent, "notes": notes})
-        after = self.verdict.model_copy(update=changed)
-        after.explanation = explained_anew(self.verdict, after, self.pipeline.rubric, self.case.facts)
-        return after
+        provenance = self.verdict.provenance
+        notes = [*provenance.notes, *([RULE_SCORE_NOTE] if "score" in changes else [])]
+        milliseconds = provenance.milliseconds + sum(look.milliseconds for look in self.trace)
+        changes["provenance"] = provenance.model_copy(update={"milliseconds": milliseconds, "notes": notes})
+        verdict = self.verdict.model_copy(update=changes)
+        verdict.explanation = explain_after_looks(self.verdict, verdict, rubric, self.prepared.facts)
+        return verdict
 
 
-def _read(question: Question, reply: Reply | ReplyError) -> Answer | None:
-    """A reply against its form; None where it cannot be used, which costs a look and no verdict."""
+def _parse_answer(question: Question, reply: Reply | ReplyError) -> Answer | None:
+    """Parse a reply; None if it is not usable, which costs a look but not the verdict."""
     if isinstance(reply, ReplyError):
         return None
     try:
         answer = Answer(question.request.form, reply)
-        _said(answer)
+        _summarise_answer(answer)
     except ReplyError:
         return None
     return answer
 
 
-def _said(answer: Answer) -> str:
-    """What a look has told, for the trace. Raises `ReplyError` for numbers that are none."""
+def _summarise_answer(answer: Answer) -> str:
+    """Summarise an answer for the trace; raise `ReplyError` if its probabilities are not usable."""
     if "box" in answer.values:
-        return f"there {answer.found():.2f}, {answer.values['box']}"
+        return f"there {answer.part_probability():.2f}, {answer.values['box']}"
     if "elements" in answer.values:
-        written = answer.values["elements"].values()
-        return "; ".join(f"{answer.present(n, value):.2f}" for n, value in enumerate(written))
+        values = answer.values["elements"].values()
+        return "; ".join(f"{answer.element_probability(n, value):.2f}" for n, value in enumerate(values))
     if "defects" not in answer.values:
         return "; ".join(f"{name} {value}" for name, value in answer.values.items())
     items = answer.values["defects"]
-    opened = [answer.opened(n) for n in range(len(items))]
-    return "; ".join(f"{item['kind']} {p:.2f}" for item, p in zip(items, opened, strict=True)) or "nothing"
+    summaries = [f"{item['kind']} {answer.defect_probability(n):.2f}" for n, item in enumerate(items)]
+    return "; ".join(summaries) or "nothing"
 
 
-def _weighed(element: Element, seen: Sequence[float]) -> Element:
-    """An element by the mean of the log-odds of all looks."""
-    odds = [
-        math.log(p / (1 - p)) for p in (min(max(p, 1e-6), 1 - 1e-6) for p in (element.probability, *seen))
-    ]
-    chance = 1 / (1 + math.exp(-sum(odds) / len(odds)))
-    return Element(name=element.name, present=chance >= 0.5, probability=chance)
-
-
-def _middle(whole: Box, share: float) -> Box:
-    x, y = (side * (1 - share) / 2 for side in whole[2:])
-    return float(round(x)), float(round(y)), float(round(whole[2] - x)), float(round(whole[3] - y))
-
-
-def _one(a: Box, b: Box) -> bool:
-    """Whether two boxes are taken for one finding."""
-    smaller = min(regions.area(a), regions.area(b))
-    return regions.iou(a, b) >= SAME or (smaller > 0 and regions.common(a, b) >= INSIDE * smaller)
-
-
-def _fused(defects: Sequence[Defect]) -> list[Defect]:
-    """The defects, the surest first, each finding once."""
-    kept: list[Defect] = []
-    for defect in sorted(defects, key=lambda d: -d.confidence):
-        if not any(d.family == defect.family and _one(d.box, defect.box) for d in kept):
-            kept.append(defect)
-    return kept
-
-
-def _at(box: Box, found: Sequence[Defect]) -> Defect | None:
-    """The finding that overlaps a box best, by `SAME` at least."""
-    best = max(found, key=lambda d: regions.iou(d.box, box), default=None)
-    return best if best and regions.iou(best.box, box) >= SAME else None
-
-
-def _cut_off(box: Box, part: Box, size: tuple[int, int]) -> bool:
-    """Whether a finding touches an edge of its tile that is no edge of the picture."""
-    near = EDGE * (part[2] - part[0])
-    low = any(part[n] > 0 and box[n] - part[n] <= near for n in (0, 1))
-    return low or any(part[n] < size[n - 2] and part[n] - box[n] <= near for n in (2, 3))
+def _combine_log_odds(element: Element, probabilities: Sequence[float]) -> Element:
+    """Return the element with the mean of the log-odds of all looks."""
+    clipped = (min(max(p, 1e-6), 1 - 1e-6) for p in (element.probability, *probabilities))
+    log_odds = [math.log(p / (1 - p)) for p in clipped]
+    probability = 1 / (1 + math.exp(-sum(log_odds) / len(log_odds)))
+    return Element(name=element.name, present=probability >= 0.5, probability=probability)

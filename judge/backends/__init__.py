@@ -1,4 +1,19 @@
-"""The seam to models: `Backend` with its two verbs, and one module for each way to run a model."""
+"""Run models that fill forms: the interface `Backend`, and a module or package for each way to run a model.
+
+- `base`: `Backend` with its two methods, `Request`, `Reply`, the optional protocols `Tracer` and `Stream`.
+- `transformers`: a Qwen-VL checkpoint in this process, with gradients.
+- `vllm`: a Qwen-VL checkpoint in this process on vLLM.
+- `openai`: a model behind an OpenAI-compatible server.
+- `student`: a small distilled vision network, run by onnxruntime.
+- `scripted`: queued replies, for tests.
+- `decoding`: forms to tokens and token probabilities to labels, shared by the packages above.
+- `checkpoints`: locate a model and its adapters, and identify its weights.
+- `image_inputs`, `video_inputs`: images and videos as Qwen-VL's processors take them.
+- `torchvision_compat`, `hook`: make transformers and vLLM importable when torchvision does not match torch.
+
+It imports `judge.rubrics`, `judge.runtime`, `judge.types` and `judge.errors`. Importing it loads no model
+library.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +23,7 @@ from judge.backends import student
 from judge.backends.base import Backend, Reply, Request, Stream
 from judge.errors import InputError
 
-__all__ = ["Request", "Backend", "Reply", "Stream", "load"]
+__all__ = ["Backend", "Reply", "Request", "Stream", "load"]
 
 
 def load(
@@ -17,27 +32,31 @@ def load(
     """Load a model.
 
     Args:
-        name: auto, transformers, vllm or openai; auto is transformers, and onnxruntime for a student.
+        name: `auto`, `transformers`, `vllm` or `openai`. `auto` is onnxruntime for a student, else
+            transformers.
         model: as that backend takes it.
         adapter: LoRA adapter to put on the model.
-        base_url: address of the server, for openai only.
+        base_url: address of the server, for `openai` only.
         options: passed on to the backend.
 
+    Returns:
+        The backend.
+
     Raises:
-        InputError: an argument is unusable.
+        InputError: an argument is not usable.
         BackendError: the model cannot be loaded or reached.
     """
-    if name != "openai" and student.found(model) is not None:
-        for field, given in (("backend", None if name == "auto" else name), ("adapter", adapter)):
-            if given is not None:
-                raise InputError(field, given, "none with a student", "leave it out")
+    if name != "openai" and student.find_student(model) is not None:
+        for field, value in (("backend", None if name == "auto" else name), ("adapter", adapter)):
+            if value is not None:
+                raise InputError(field, value, "none with a student", "leave it out")
         return student.Student(model, **options)
     if name == "openai":
         from judge.backends.openai.backend import OpenAI
 
         if adapter is not None:
             raise InputError(
-                "adapter", adapter, "none with openai", "give the name it is served under as model"
+                "adapter", adapter, "none with openai", "pass the name that the server has for it as model"
             )
         return OpenAI(base_url or "", model, **options)
     if name == "vllm":

@@ -1,4 +1,4 @@
-"""The one seam to a model: what a backend is asked, and what it answers."""
+"""The interface between the judge and a model: the requests, the replies, and the protocols of a backend."""
 
 from __future__ import annotations
 
@@ -15,34 +15,37 @@ if TYPE_CHECKING:
 
     from judge.rubrics.form import Form
 
+Verb = Literal["choose", "complete"]
+"""The two ways to answer a form: the methods of `Backend`."""
+
 
 @dataclass
 class VideoInput:
-    """A video as a model sees it."""
+    """A video as the model sees it."""
 
     frames: list[Image]
-    """RGB pictures of one size, in the order they are shown."""
+    """RGB images of one size, in display order."""
     times: list[float]
-    """When, in seconds from the beginning."""
+    """Time of each frame, in seconds from the start of the video."""
     duration: float
-    """Seconds."""
+    """Length of the whole video, in seconds."""
 
 
 @dataclass
 class Request:
-    """One form to fill."""
+    """One form to fill, with the chat that asks for it."""
 
     images: list[Image]
-    """RGB pictures as the model shall see them, in the order of the image parts of `messages`."""
+    """RGB images at the size the model sees, in the order of the image parts of `messages`."""
     messages: list[dict[str, Any]]
-    """Chat messages; their text is content, whatever it looks like."""
+    """Chat messages. Their text is content: control tokens in it have no effect."""
     form: Form
-    films: list[VideoInput] = field(default_factory=list)
-    """Videos, in the order of the video parts of `messages`; for backends that take them."""
+    videos: list[VideoInput] = field(default_factory=list)
+    """Videos, in the order of the video parts of `messages`. Only for backends with `takes_video`."""
     rubric: str = ""
-    """Name of the rubric that asks, for a model that has adapters for some."""
+    """Name of the rubric. A model with rubric-specific adapters selects one by it."""
     seed: int = 0
-    """For backends that sample; one that decides by argmax ignores it."""
+    """Sampling seed. Backends that decode by argmax ignore it."""
 
 
 @dataclass
@@ -52,104 +55,150 @@ class Reply:
     text: str
     """The JSON text; `form.parse` reads it."""
     probabilities: dict[str, dict[str, float]] = field(default_factory=dict)
-    """Path of a choice or branch blank -> label -> probability; each blank's sum to 1.
-    The labels of a branch blank are `open` and `close`."""
+    """Path of a choice or branch blank -> label -> probability. The probabilities of a blank sum to 1. The
+    labels of a branch blank are `open` and `close`."""
     exact: bool = True
-    """Whether the probabilities are the model's own; false: estimated, for example from top logprobs."""
+    """True if the probabilities are the model's own; False if they are estimates, for example from the top
+    log-probabilities of a server."""
 
 
 Target = Mapping[str, Mapping[str, float]]
-"""A number that rests on probabilities: path of a blank -> label -> weight. It is the sum of weight times
-probability; the labels of a branch blank are `open` and `close`."""
-Rasters = list[list["NDArray[np.float32]"]]
-"""For each target, for each picture of the ask: (rows, columns) relevance of its patches, 0 or more."""
+"""A number computed from probabilities: path of a blank -> label -> weight. Its value is the sum of weight
+times probability. The labels of a branch blank are `open` and `close`."""
+RelevanceMaps = list[list["NDArray[np.float32]"]]
+"""For each target and each image of the request: the relevance (rows, columns) of the image's patches, 0 or
+more."""
 
 
 @dataclass
 class TraceRequest:
-    """A filled form, and the numbers in it that are to be traced back to the pictures."""
+    """A filled form, and the numbers in it to trace back to the images."""
 
     request: Request
     values: dict[str, Any] | None
-    """What stands in the form, as in `Form.render`; None: it is read as `choose` reads it."""
+    """Values of the form, as `Form.render` takes them. None: read the form as `choose` does, with the first
+    label in each blank."""
     targets: list[Target]
 
 
 @dataclass(frozen=True)
 class AdapterInfo:
-    """What a model says of itself under a rubric that it has an adapter for."""
+    """Name and domain of the adapter that a model uses for one rubric."""
 
     adapter: str
+    """Name of the adapter, as provenance reports it."""
     domain: str = ""
+    """What the adapter was trained on, in words; empty when unknown."""
 
 
 @runtime_checkable
 class Backend(Protocol):
-    """A model that fills forms. Rows are independent: one that fails comes back as a `ReplyError` in its
-    place, and no row's answer depends on the others. `BackendError` is raised when the model cannot run.
+    """A model that fills forms.
 
-    A backend that picks an adapter by `Request.rubric` also has `tunings`, a mapping of rubric names to `AdapterInfo`.
-    One that takes videos as such has `films`, true; others are shown their frames as pictures. One that reads
-    no words has `wordless`, true: it gets no messages, and nothing is measured for it.
+    Rows are independent: no answer depends on the other rows, and a row that fails is returned as a
+    `ReplyError` at its index. `BackendError` is raised when the model cannot run at all.
+
+    A backend may define three optional attributes:
+
+    - `adapters`: a mapping of rubric names to `AdapterInfo`, if it selects an adapter by `Request.rubric`.
+    - `takes_video`: true if it accepts `Request.videos`. Other backends get the frames of a video as images.
+    - `images_only`: true if the model reads no text. It gets no messages, and no facts are measured for it.
     """
 
     name: str
+    """Short name of the backend, for example `transformers`."""
     version: str
     """Version of the library that runs the model."""
     model: str
+    """The model, as the caller named it."""
     revision: str
+    """Revision of the weights; empty when unknown."""
     adapter: str | None
+    """Name of the general adapter; None without one."""
     domain: str
-    """What the model was trained on, for the reader; empty when unknown."""
+    """What the model was trained on, in words; empty when unknown."""
     brief: bool
-    """The model was tuned on the rubric and takes the brief template."""
+    """True if the model was fine-tuned on the rubrics and takes the brief prompt template."""
     size: int | None
-    """Side in pixels of the square the model sees; None: any shape up to its own pixel limit."""
+    """Side in pixels of the square image that the model sees. None: any shape up to the model's own pixel
+    limit."""
 
     def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
-        """Read the labels' probabilities at every blank in one forward pass, generating nothing.
+        """Read the label probabilities at every blank in one forward pass, without generating.
 
-        Forms must hold choice blanks only (`form.at_depth("score")`). Each blank is read with the first
-        label standing in every blank before it; the text holds the likeliest labels.
+        Args:
+            requests: rows whose forms hold choice blanks only (`form.at_depth("score")`).
+
+        Returns:
+            One reply for each request, in order. Each blank is read with the first label in every blank
+            before it. The text holds the most likely labels.
         """
         ...
 
     def complete(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
-        """Fill the whole form from left to right under its grammar, the likeliest label at each choice."""
+        """Fill the whole form from left to right under its grammar, with the most likely label at a choice.
+
+        Args:
+            requests: rows with forms of any kind.
+
+        Returns:
+            One reply for each request, in order.
+        """
         ...
 
 
 @runtime_checkable
 class Tracer(Protocol):
-    """A backend that can tell which parts of the pictures its numbers come from: one with gradients."""
+    """A backend with gradients, which can trace its numbers back to parts of the images."""
 
-    def trace(self, requests: Sequence[TraceRequest]) -> list[Rasters | ReplyError]:
-        """Relevance of each patch for each target: how much, to first order, the number would change if the
-        patch looked like the mean of all patches."""
+    def trace(self, requests: Sequence[TraceRequest]) -> list[RelevanceMaps | ReplyError]:
+        """Compute the relevance of each image patch for each target.
+
+        Args:
+            requests: filled forms with the targets to trace.
+
+        Returns:
+            For each request, the relevance maps: how much, to first order, the target would change if the
+            patch looked like the mean of all patches.
+        """
         ...
 
 
 @runtime_checkable
 class Stream(Protocol):
-    """A backend that works on many forms at once and hands each back as it is done, for servers that take
-    new questions while older ones are being answered. One thread at a time may call it.
+    """A backend that works on many forms at once and returns each as soon as it is done.
+
+    Servers use it to accept new requests while older ones are being answered. Only one thread at a time may
+    call it.
     """
 
     pending: int
-    """Keys submitted and neither returned nor aborted."""
+    """Number of keys that were submitted and neither returned nor aborted."""
 
-    def submit(self, key: str, verb: Literal["choose", "complete"], request: Request) -> None:
-        """Take a form in; `key` names it until `step` returns it. Raises `InputError` for a key in use."""
+    def submit(self, key: str, verb: Verb, request: Request) -> None:
+        """Add a form to the work in progress.
+
+        Args:
+            key: identifies the form until `step` returns it.
+            verb: how to answer it, `choose` or `complete`.
+            request: the form.
+
+        Raises:
+            InputError: the key is in use.
+        """
         ...
 
     def step(self) -> list[tuple[str, Reply | ReplyError]]:
-        """Run the model once on all that is pending; returns what was finished by it, often nothing.
+        """Run the model once on everything that is pending.
+
+        Returns:
+            The keys and replies that this run finished; often none.
 
         Raises:
-            BackendError: the model cannot run; everything pending is lost with it.
+            BackendError: the model cannot run; everything that is pending is lost.
         """
         ...
 
     def abort(self, key: str) -> None:
-        """Forget a key, which `step` then never returns; unknown and finished ones are no error."""
+        """Drop a key, so that `step` never returns it. Unknown and finished keys are ignored."""
         ...

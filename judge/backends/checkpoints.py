@@ -1,16 +1,17 @@
-"""Where a model's parts lie: a checkpoint by name, or a folder laid out as the embedded judge is.
+"""Locate the parts of a model: a checkpoint by name, or a folder with the layout of the embedded judge.
 
 FOLDER/judge.json      {"domain", "brief", "size", "phrases", "adapters"}
 FOLDER/base/           the checkpoint
-FOLDER/adapter/        LoRA adapter for every rubric without one of its own; may be absent
-FOLDER/NAME/           one for a rubric: "adapters" maps the rubric's name to NAME
-FOLDER/NAME/judge.json {"domain", "phrases"} of that adapter, both optional
+FOLDER/adapter/        LoRA adapter for every rubric without its own; optional
+FOLDER/NAME/           LoRA adapter of one rubric: "adapters" maps the name of the rubric to NAME
+FOLDER/NAME/judge.json {"domain", "phrases"} of that adapter; both optional
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -20,85 +21,150 @@ from judge.backends.base import AdapterInfo
 from judge.errors import BackendError
 
 EMBEDDED = Path(str(files("judge"))) / "assets" / "nano"
+"""Folder of the model that is part of the package."""
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """One LoRA adapter and what is said of it."""
+    """One LoRA adapter and its description."""
 
-    place: str | Path
-    """Its folder, or its name on the hub."""
+    path: str | Path
+    """Folder of the adapter, or its name on the hub."""
     name: str
-    """What provenance calls it."""
+    """Name of the adapter in provenance."""
     domain: str = ""
+    """What it was trained on, in words; empty when unknown."""
     phrases: Sequence[str] = ()
+    """Texts that it often writes."""
 
 
 @dataclass(frozen=True)
-class Folder:
-    """A model's parts and what is known of it without loading it."""
+class Checkpoint:
+    """The parts of a model and its description, known without loading it."""
 
     source: str
-    """The checkpoint: a folder or a name on the hub."""
+    """The base checkpoint: a folder or a name on the hub."""
     adapter: Adapter | None
-    """For every rubric without one of its own."""
-    own: Mapping[str, Adapter] = field(default_factory=dict)
-    """Rubric -> the adapter that was trained for it."""
+    """The adapter for every rubric without its own."""
+    rubric_adapters: Mapping[str, Adapter] = field(default_factory=dict)
+    """Name of a rubric -> the adapter that was trained for it."""
     domain: str = ""
+    """What the model was trained on, in words; empty when unknown."""
     brief: bool = False
+    """True if the model takes the brief prompt template."""
     size: int | None = None
+    """Side in pixels of the square image that the model sees; None for any shape."""
     phrases: Sequence[str] = ()
+    """Texts that the model often writes."""
 
     @classmethod
-    def of(cls, model: str | Path, adapter: str | Path | None = None) -> Self:
-        """Read what a model's name stands for. An adapter of the caller's serves every rubric.
+    def resolve(cls, model: str | Path, adapter: str | Path | None = None) -> Self:
+        """Find the parts of a model by its name.
+
+        Args:
+            model: `embedded`, a checkpoint folder, a folder with the layout of the embedded judge, or a name
+                on the hub.
+            adapter: LoRA adapter to use for every rubric, in place of the model's own adapters.
+
+        Returns:
+            The parts of the model.
 
         Raises:
-            BackendError: the embedded judge is meant and this installation holds none, or an adapter that
-                `judge.json` names is not there.
+            BackendError: `model` is `embedded` and the installation has no weights, or an adapter that
+                `judge.json` names is missing.
         """
         folder = EMBEDDED if model == "embedded" else Path(model)
-        given = None if adapter is None else Adapter(adapter, _shown(adapter, folder))
+        general = None if adapter is None else Adapter(adapter, _adapter_name(adapter, folder))
         if not (folder / "judge.json").is_file():
             if model == "embedded":
                 raise BackendError("embedded: this installation holds no weights; name a model instead")
-            return cls(str(model), given)
-        card = _card(folder)
-        if given is None and (folder / "adapter").is_dir():
-            given = _described(folder / "adapter")
-        own = {} if adapter is not None else {r: folder / n for r, n in card.get("adapters", {}).items()}
-        if absent := [place for place in own.values() if not place.is_dir()]:
-            raise BackendError(f"{model}: judge.json names the adapter {absent[0].name}, which is not there")
+            return cls(str(model), general)
+        info = _read_info(folder)
+        if general is None and (folder / "adapter").is_dir():
+            general = _read_adapter(folder / "adapter")
+        names = info.get("adapters", {}) if adapter is None else {}
+        paths = {rubric: folder / name for rubric, name in names.items()}
+        if missing := [path for path in paths.values() if not path.is_dir()]:
+            raise BackendError(
+                f"{model}: judge.json names the adapter {missing[0].name}, which does not exist"
+            )
         return cls(
             source=str(folder / "base"),
-            adapter=given,
-            own={rubric: _described(place) for rubric, place in own.items()},
-            domain=card.get("domain", ""),
-            brief=card.get("brief", False),
-            size=card.get("size"),
-            phrases=card.get("phrases", ()),
+            adapter=general,
+            rubric_adapters={rubric: _read_adapter(path) for rubric, path in paths.items()},
+            domain=info.get("domain", ""),
+            brief=info.get("brief", False),
+            size=info.get("size"),
+            phrases=info.get("phrases", ()),
         )
 
     @property
-    def places(self) -> list[str | Path]:
-        """Every adapter's place, the general one first."""
-        return [a.place for a in (self.adapter, *self.own.values()) if a is not None]
+    def adapter_paths(self) -> list[str | Path]:
+        """Path of every adapter, the general one first."""
+        return [a.path for a in (self.adapter, *self.rubric_adapters.values()) if a is not None]
 
     @property
-    def tunings(self) -> dict[str, AdapterInfo]:
-        """What the model says of itself under the rubrics that it has adapters for."""
-        return {rubric: AdapterInfo(own.name, own.domain or self.domain) for rubric, own in self.own.items()}
+    def all_phrases(self) -> list[str]:
+        """Texts that the model and its rubric adapters often write."""
+        groups = (self.phrases, *(adapter.phrases for adapter in self.rubric_adapters.values()))
+        return [text for phrases in groups for text in phrases]
+
+    @property
+    def adapters(self) -> dict[str, AdapterInfo]:
+        """Name and domain of each rubric's own adapter, as `Backend.adapters`."""
+        return {
+            rubric: AdapterInfo(adapter.name, adapter.domain or self.domain)
+            for rubric, adapter in self.rubric_adapters.items()
+        }
 
 
-def _described(place: Path) -> Adapter:
-    card = _card(place) if (place / "judge.json").is_file() else {}
-    return Adapter(place, place.name, card.get("domain", ""), card.get("phrases", ()))
+def weights_revision(
+    source: str, adapters: Sequence[str | Path], commit: str | None, requested: str | None
+) -> str:
+    """Identify the weights of a model.
+
+    Args:
+        source: the base checkpoint, a folder or a name on the hub.
+        adapters: paths of its adapters.
+        commit: hub commit that the library loaded, where it knows one.
+        requested: revision that the caller asked for.
+
+    Returns:
+        The hub commit of the checkpoint, or the first 16 hexadecimal digits of the SHA-256 of local weights.
+    """
+    if not Path(source).is_dir():
+        return str(commit or requested or "")
+    digest = hashlib.sha256()
+    for folder in map(Path, (source, *adapters)):
+        for path in sorted(folder.glob("*.safetensors")):
+            digest.update(path.name.encode())
+            _hash_file(path, digest.update)
+    return digest.hexdigest()[:16]
 
 
-def _card(folder: Path) -> dict[str, Any]:
+def _hash_file(
+    path: Path, update: Callable[[bytes], None], block: int = 1 << 20, max_blocks: int = 256
+) -> None:
+    """Feed the size and the content of a file to a hash; above 256 MiB, 256 evenly spaced blocks of 1 MiB."""
+    size = path.stat().st_size
+    stride = max(block, size // max_blocks)
+    update(size.to_bytes(8, "big"))
+    with path.open("rb") as file:
+        for start in range(0, size, stride):
+            file.seek(start)
+            update(file.read(block))
+
+
+def _read_adapter(path: Path) -> Adapter:
+    info = _read_info(path) if (path / "judge.json").is_file() else {}
+    return Adapter(path, path.name, info.get("domain", ""), info.get("phrases", ()))
+
+
+def _read_info(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "judge.json").read_text("utf-8")))
 
 
-def _shown(adapter: str | Path, folder: Path) -> str:
+def _adapter_name(adapter: str | Path, folder: Path) -> str:
+    """Name of an adapter in provenance: short if it lies in the model's own folder."""
     path = Path(adapter)
     return path.name if path.parent == folder else str(adapter)

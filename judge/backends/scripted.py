@@ -1,4 +1,4 @@
-"""A backend without a model: it answers from a queue. For tests, yours as well as ours."""
+"""A backend without a model, which answers from a queue of replies. For tests."""
 
 from __future__ import annotations
 
@@ -7,20 +7,27 @@ from typing import Any
 
 from judge.backends.base import Reply, Request
 from judge.errors import BackendError, ReplyError
-from judge.rubrics.form import dumps
+from judge.rubrics.form_nodes import canonical_json
 
 
 class Scripted:
-    """Gives queued replies in order and records what it was asked.
+    """Return queued replies in order, and record the requests.
 
     Args:
-        replies: each a `Reply`; a text or a dict, the filled form, whose labels then get probability 1; or
-            an exception: a `ReplyError` fails its row, any other is raised.
+        replies: what to return. Each is a `Reply`; a string or a dict, the filled form, whose labels then get
+            probability 1; or an exception. A `ReplyError` is returned for its row, any other exception is
+            raised.
+        brief: as `Backend.brief`.
+        size: as `Backend.size`.
+        takes_video: as the optional attribute of `Backend`.
+
+    Attributes:
+        requests: every request so far, in order.
 
     Example:
         >>> backend = Scripted([{"score": 4}])
-        >>> verdict = Judge(backend=backend)("picture.png", prompt="a red circle")
-        >>> backend.asks[0].messages
+        >>> verdict = Judge(backend=backend)("image.png", prompt="a red circle")
+        >>> backend.requests[0].messages
     """
 
     name = "scripted"
@@ -36,42 +43,43 @@ class Scripted:
         *,
         brief: bool = False,
         size: int | None = None,
-        films: bool = False,
+        takes_video: bool = False,
     ) -> None:
         self.replies = list(replies)
         self.requests: list[Request] = []
-        self.brief, self.size, self.films = brief, size, films
+        self.brief, self.size, self.takes_video = brief, size, takes_video
 
     def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
-        return [self._next(request) for request in requests]
+        """Return the next reply for each request; see `Backend.choose`."""
+        return [self._next_reply(request) for request in requests]
 
     complete = choose
 
-    def _next(self, request: Request) -> Reply | ReplyError:
+    def _next_reply(self, request: Request) -> Reply | ReplyError:
         self.requests.append(request)
         if not self.replies:
-            raise BackendError(f"scripted: asked {len(self.requests)} times, but no reply is left")
+            raise BackendError(f"scripted: no reply is left for request {len(self.requests)}")
         reply = self.replies.pop(0)
         match reply:
             case Reply() | ReplyError():
                 return reply
             case Exception():
                 raise reply
-        text = reply if isinstance(reply, str) else dumps(reply)
-        return Reply(text, _certain(request, text))
+        text = reply if isinstance(reply, str) else canonical_json(reply)
+        return Reply(text, _certain_probabilities(request, text))
 
 
-def _certain(request: Request, text: str) -> dict[str, dict[str, float]]:
-    """Probability 1 for every label that stands in the text; nothing where the text does not fit."""
+def _certain_probabilities(request: Request, text: str) -> dict[str, dict[str, float]]:
+    """Give probability 1 to every label in the text; nothing if the text does not fit the form."""
     try:
         segments = request.form.segments(request.form.parse(text))
     except ReplyError:
         return {}
-    certain = {}
+    probabilities = {}
     for segment in segments:
         if segment.role == "choice":
-            certain[segment.blank] = {label: float(label == segment.text) for label in segment.labels}
+            probabilities[segment.blank] = {label: float(label == segment.text) for label in segment.labels}
         elif segment.role == "branch":
-            closed = segment.text == "]"
-            certain[segment.blank] = {"open": float(not closed), "close": float(closed)}
-    return certain
+            is_closed = segment.text == "]"
+            probabilities[segment.blank] = {"open": float(not is_closed), "close": float(is_closed)}
+    return probabilities

@@ -1,9 +1,9 @@
-"""A student: a small vision network that has learnt a teacher's answers under one rubric, run by onnxruntime.
+"""A student: a small vision network distilled from a teacher's answers under one rubric, run by onnxruntime.
 
-It sees pictures only. No words are written for it, nothing is measured for it, and it answers at depth
-`score`. `judge finetune distill` makes one:
+It sees images only. It gets no messages, no facts are measured for it, and it answers at depth `score`.
+`judge finetune distill` makes one:
 
-    FOLDER/student.json    `Plan`
+    FOLDER/student.json    `StudentConfig`
     FOLDER/student.onnx    whole (n, S, S, 3) uint8 and patches (n, G * P, G * P, 3) uint8 -> probabilities
                            (n, labels of all blanks, one blank after the other)
 """
@@ -24,84 +24,96 @@ from PIL import Image
 
 from judge.backends.base import Reply, Request
 from judge.errors import BackendError, InputError, ReplyError
-from judge.rubrics.form import Choice, Form, Literal
+from judge.rubrics.form import Form
+from judge.rubrics.form_nodes import Choice, Literal
 from judge.runtime.thread_map import thread_map
-from judge.types import Model
+from judge.types import StrictModel
 
 EMBEDDED = "embedded-student"
-"""The student that is part of the package."""
-PLAN, NETWORK = "student.json", "student.onnx"
-TOGETHER = 32
-"""Pictures in one run of the network at most: what is kept between its layers grows with them."""
+"""Name of the student that is part of the package."""
+CONFIG_FILE, NETWORK_FILE = "student.json", "student.onnx"
+MAX_BATCH = 32
+"""Greatest number of images in one run of the network; the memory between its layers grows with it."""
 
 Pixels = NDArray[np.uint8]
 
 
-class Plan(Model):
-    """What is known of a student beside its weights."""
+class StudentConfig(StrictModel):
+    """The description of a student, besides its weights."""
 
     rubric: str
-    """The rubric it answers."""
+    """Name of the rubric that it answers."""
     blanks: dict[str, list[str]]
     """Path of a blank -> its labels, in the order of the outputs."""
     whole: int
-    """Side in pixels of the square that the whole picture is reduced to."""
+    """Side in pixels of the square that the whole image is resized to."""
     grid: int
-    """Patches across and down."""
+    """Number of patches across and down."""
     patch: int
-    """Side of a patch, which shows the picture as fine as it is."""
+    """Side of a patch in pixels of the original image."""
     domain: str = ""
+    """What the student was trained on, in words."""
     teacher: str = ""
+    """Model that it was distilled from."""
 
-    def patches(self, picture: Pixels, chance: np.random.Generator | None = None) -> Pixels:
-        """Squares of a picture in full detail, from even places all over it, set side by side (the fragments
-        of FAST-VQA: Wu et al. 2022). They overlap where the picture is small.
+    def extract_patches(self, image: Pixels, rng: np.random.Generator | None = None) -> Pixels:
+        """Cut squares in full resolution from an even grid over the image, and put them side by side.
+
+        These are the fragments of FAST-VQA (Wu et al. 2022). They overlap if the image is small.
 
         Args:
-            picture: (H, W, 3) uint8 RGB.
-            chance: takes each from a place near its own, for training.
+            image: (H, W, 3) uint8 RGB.
+            rng: moves each square to a random place near its own, for training.
 
         Returns:
             (grid * patch, grid * patch, 3) uint8.
         """
-        short = [max(0, self.patch - side) for side in picture.shape[:2]]
-        if any(short):
-            picture = np.pad(picture, ((0, short[0]), (0, short[1]), (0, 0)), "edge")
-        rows, columns = (self._starts(side, chance) for side in picture.shape[:2])
+        missing = [max(0, self.patch - side) for side in image.shape[:2]]
+        if any(missing):
+            image = np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0)), "edge")
+        rows, columns = (self._grid_starts(side, rng) for side in image.shape[:2])
         return np.concatenate(
             [
-                np.concatenate([picture[y : y + self.patch, x : x + self.patch] for x in columns], axis=1)
+                np.concatenate([image[y : y + self.patch, x : x + self.patch] for x in columns], axis=1)
                 for y in rows
             ]
         )
 
-    def _starts(self, side: int, chance: np.random.Generator | None) -> list[int]:
-        room = side - self.patch
-        step = room / max(1, self.grid - 1)
-        off = 0.0 if chance is None else chance.uniform(-0.5, 0.5, self.grid) * step
-        return [round(v) for v in np.clip(np.arange(self.grid) * step + off, 0, room)]
+    def _grid_starts(self, side: int, rng: np.random.Generator | None) -> list[int]:
+        """Return the offset of each square along one side of an image."""
+        last = side - self.patch
+        step = last / max(1, self.grid - 1)
+        shift = 0.0 if rng is None else rng.uniform(-0.5, 0.5, self.grid) * step
+        return [round(v) for v in np.clip(np.arange(self.grid) * step + shift, 0, last)]
 
-    def reduced(self, picture: Image.Image) -> Pixels:
-        """The whole picture, (whole, whole, 3) uint8."""
+    def resize_whole(self, image: Image.Image) -> Pixels:
+        """Resize the whole image to (whole, whole, 3) uint8."""
         square = (self.whole, self.whole)
-        small = picture.convert("RGB").resize(square, Image.Resampling.BICUBIC, reducing_gap=2.0)
+        small = image.convert("RGB").resize(square, Image.Resampling.BICUBIC, reducing_gap=2.0)
         return np.asarray(small)
 
-    def told(self, row: NDArray[np.float32]) -> dict[str, dict[str, float]]:
-        """The probabilities of each blank's labels, from a row (labels of all blanks,) of the network's."""
-        shares, told = iter(row.astype(float).tolist()), {}
+    def split_output(self, row: NDArray[np.float32]) -> dict[str, dict[str, float]]:
+        """Split one row of the network's output into the probabilities of each blank.
+
+        Args:
+            row: (labels of all blanks,) output for one image.
+
+        Returns:
+            Path of a blank -> label -> probability, summing to 1.
+        """
+        outputs, probabilities = iter(row.astype(float).tolist()), {}
         for blank, labels in self.blanks.items():
-            own = [next(shares) for _ in labels]
-            told[blank] = {label: share / sum(own) for label, share in zip(labels, own, strict=True)}
-        return told
+            own = [next(outputs) for _ in labels]
+            probabilities[blank] = {label: share / sum(own) for label, share in zip(labels, own, strict=True)}
+        return probabilities
 
 
 class Student:
-    """A student from its folder.
+    """A student from its folder; see `judge.backends.base.Backend`.
 
     Args:
-        folder: what `judge finetune distill` wrote, or `embedded-student`.
-        threads: that one run of the network uses; 0: as onnxruntime decides.
+        folder: the output of `judge finetune distill`, or `embedded-student`.
+        threads: threads of one run of the network; 0: as onnxruntime decides.
 
     Raises:
         BackendError: the folder or onnxruntime is not usable.
@@ -111,86 +123,103 @@ class Student:
     adapter: str | None = None
     brief = True
     size: int | None = None
-    wordless = True
+    images_only = True
 
     def __init__(self, folder: str | Path = EMBEDDED, *, threads: int = 0) -> None:
-        place = found(folder)
-        if place is None:
-            mend = "`judge finetune distill` writes one"
-            raise BackendError(f"{folder}: there is no student ({PLAN} is missing): {mend}")
+        path = find_student(folder)
+        if path is None:
+            action = "`judge finetune distill` writes one"
+            raise BackendError(f"{folder}: there is no student ({CONFIG_FILE} is missing): {action}")
         try:
             import onnxruntime
         except ImportError:
-            mend = "install onnxruntime"
-            raise BackendError(f"{folder}: a student runs on onnxruntime, which is missing: {mend}") from None
+            action = "install onnxruntime"
+            raise BackendError(
+                f"{folder}: a student runs on onnxruntime, which is missing: {action}"
+            ) from None
         try:
-            self.plan = Plan.model_validate_json((place / PLAN).read_text("utf-8"))
-            weights = (place / NETWORK).read_bytes()
+            self.config = StudentConfig.model_validate_json((path / CONFIG_FILE).read_text("utf-8"))
+            weights = (path / NETWORK_FILE).read_bytes()
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = threads
-            # Its threads would go on spinning for a while after each run, and those that decode the next
-            # pictures need the cores.
+            # The threads would spin for a while after each run, but the threads that decode the next images
+            # need the cores.
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
             self._session: Any = onnxruntime.InferenceSession(
                 weights, options, providers=onnxruntime.get_available_providers()
             )
-        except Exception as error:  # onnxruntime's own have no common class
+        except Exception as error:  # the exceptions of onnxruntime have no common class
             raise BackendError(f"{folder}: no usable student: {' '.join(str(error).split())[:200]}") from None
         self.version = metadata.version("onnxruntime")
         self.model = EMBEDDED if str(folder) == EMBEDDED else str(folder)
         self.revision = hashlib.sha256(weights).hexdigest()[:16]
-        self.domain = self.plan.domain
+        self.domain = self.config.domain
 
     def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
+        """Answer forms of the student's rubric; see `Backend.choose`.
+
+        Raises:
+            InputError: a form is another one.
+        """
         for request in requests:
-            self._check(request.form)
+            self._check_form(request.form)
         return [
             reply
-            for n in range(0, len(requests), TOGETHER)
-            for reply in self._answered(requests[n : n + TOGETHER])
+            for n in range(0, len(requests), MAX_BATCH)
+            for reply in self._run_batch(requests[n : n + MAX_BATCH])
         ]
 
     def complete(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
-        """Raises `InputError`: a student writes nothing."""
-        raise InputError("depth", "verdict", "score", "a student writes no words: ask it at depth score")
+        """Raise `InputError`, because a student writes no text."""
+        raise InputError("depth", "verdict", "score", "a student writes no text: use depth score")
 
-    def _answered(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
-        views = thread_map(self._views, [request.images[0] for request in requests], len(requests))
-        whole, patches = zip(*views, strict=True)
-        given = {"whole": np.stack(whole), "patches": np.stack(patches)}
-        [probabilities] = self._session.run(None, given)
-        told = [self.plan.told(row) for row in probabilities]
-        return [Reply(likeliest(request.form, one), one) for request, one in zip(requests, told, strict=True)]
+    def _run_batch(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
+        inputs = thread_map(self._prepare_image, [request.images[0] for request in requests], len(requests))
+        whole, patches = zip(*inputs, strict=True)
+        [outputs] = self._session.run(None, {"whole": np.stack(whole), "patches": np.stack(patches)})
+        rows = [self.config.split_output(row) for row in outputs]
+        return [
+            Reply(render_best_labels(request.form, row), row)
+            for request, row in zip(requests, rows, strict=True)
+        ]
 
-    def _views(self, picture: Image.Image) -> tuple[Pixels, Pixels]:
-        return self.plan.reduced(picture), self.plan.patches(np.asarray(picture))
+    def _prepare_image(self, image: Image.Image) -> tuple[Pixels, Pixels]:
+        return self.config.resize_whole(image), self.config.extract_patches(np.asarray(image))
 
-    def _check(self, form: Form) -> None:
-        if blanks_of(form) != self.plan.blanks:
-            mend = "a student answers the rubric that it was distilled for, at depth score"
-            raise InputError("rubric", "another one", self.plan.rubric, mend)
+    def _check_form(self, form: Form) -> None:
+        if choice_labels(form) != self.config.blanks:
+            action = "a student answers the rubric that it was distilled for, at depth score"
+            raise InputError("rubric", "another rubric", self.config.rubric, action)
 
 
-def found(model: str | Path) -> Path | None:
-    """The folder of a student, where a model's name stands for one."""
+def find_student(model: str | Path) -> Path | None:
+    """Return the folder of a student, or None if the name of a model is not that of a student."""
     folder = Path(str(files("judge"))) / "assets" / "student" if str(model) == EMBEDDED else Path(model)
-    return folder if (folder / PLAN).is_file() else None
+    return folder if (folder / CONFIG_FILE).is_file() else None
 
 
-def blanks_of(form: Form) -> dict[str, list[str]]:
-    """The choices of a form of depth `score`: path -> labels."""
+def choice_labels(form: Form) -> dict[str, list[str]]:
+    """Return the choices of a form of depth `score`: path of the blank -> labels."""
     return {part.name: list(part.labels) for part in form.parts if isinstance(part, Choice)}
 
 
-def likeliest(form: Form, told: Mapping[str, Mapping[str, float]]) -> str:
-    """The text of a form of depth `score` with the likeliest label in each blank."""
+def render_best_labels(form: Form, probabilities: Mapping[str, Mapping[str, float]]) -> str:
+    """Render a form with the most likely label in each blank.
+
+    Args:
+        form: a form of depth `score`.
+        probabilities: path of a blank -> label -> probability.
+
+    Returns:
+        The JSON text.
+    """
     walk, text = form.walk(), ""
     piece = next(walk)
     while True:
         if isinstance(piece, Literal):
             text, label = text + piece.text, ""
         else:
-            label = max(told[piece.name].items(), key=itemgetter(1))[0]
+            label = max(probabilities[piece.name].items(), key=itemgetter(1))[0]
             text += label
         try:
             piece = walk.send(label)

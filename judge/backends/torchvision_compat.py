@@ -1,14 +1,14 @@
-"""Make transformers and vLLM importable beside a torch that torchvision and its kin were not built for.
+"""Make transformers and vLLM importable when torchvision was built for another torch.
 
-Both import torchvision where it is installed, and so does qwen-vl-utils; transformers imports torchaudio too,
-vLLM torchcodec. PyPI's wheels are compiled against CUDA: beside a CPU build of torch their libraries do not
-load and the imports die. Of torchvision only Python transforms are used, and declaring two operator schemas
-is enough for them; the others are not used at all, so those that cannot load are hidden. Matching builds
-notice nothing.
+transformers, vLLM and qwen-vl-utils import torchvision if it is installed. transformers also imports
+torchaudio, and vLLM torchcodec. PyPI's wheels of these packages are compiled against CUDA. With a CPU build
+of torch, their libraries do not load and the imports fail. Of torchvision, only Python transforms are used,
+for which it is enough to declare the schemas of two operators. torchaudio and torchcodec are not used at all,
+so they are hidden if they cannot load. Nothing changes where the builds match.
 
-`mend` serves this process. Programs that it starts (vLLM looks at each model in a fresh interpreter) get
-`environment()`: a path on which `hook/sitecustomize.py` does what was needed here. It loads this file on its
-own, so nothing of this package is imported.
+`patch_imports` patches this process. Processes that it starts (vLLM inspects each model in a new interpreter)
+need the variables of `child_environment`: a PYTHONPATH on which `hook/sitecustomize.py` applies the same
+patches. That file loads this one by its path, so this module imports nothing from the package.
 """
 
 from __future__ import annotations
@@ -22,67 +22,77 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-UNUSED = {"torchaudio": "lib/*.so", "torchcodec": "libtorchcodec_image*.so"}
-"""Packages that may go missing, and those of their libraries that must load for an import to succeed; the
-rest of torchcodec's need FFmpeg, and who imports it expects them to fail."""
+HIDEABLE_PACKAGES = {"torchaudio": "lib/*.so", "torchcodec": "libtorchcodec_image*.so"}
+"""Packages that may be hidden -> pattern of the libraries that must load for an import to succeed. The other
+libraries of torchcodec need FFmpeg, and its importers expect them to fail."""
 HOOK = Path(__file__).with_name("hook")
-MENDED = "JUDGE_MENDED"
-"""Environment variable that tells the hook which packages are to be mended, separated by commas."""
-_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-_declared: list[Any] = []  # torch drops a schema together with the Library object that declared it
+"""Folder with `sitecustomize.py`, for the PYTHONPATH of child processes."""
+PATCHED_VARIABLE = "JUDGE_PATCHED_PACKAGES"
+"""Environment variable with the packages that the hook must patch, separated by commas."""
+_NMS_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+_libraries: list[Any] = []  # torch drops a schema together with the Library object that declared it
 
 
 @cache
-def mend() -> tuple[str, ...]:
-    """Make them importable, or hidden, where their compiled parts do not load; call before transformers.
+def patch_imports() -> tuple[str, ...]:
+    """Patch or hide the packages whose compiled libraries do not load. Call it before importing transformers.
 
     Returns:
-        The packages that it was needed for.
+        Names of the packages that were patched or hidden.
     """
-    mended = []
-    if "torchvision" not in sys.modules and not _loads("torchvision", "_C*.so"):
-        declare()
-        mended.append("torchvision")
-    for package, libraries in UNUSED.items():
-        if package not in sys.modules and not _loads(package, libraries):
-            hide(package)
-            mended.append(package)
-    return tuple(mended)
+    patched = []
+    if "torchvision" not in sys.modules and not _libraries_load("torchvision", "_C*.so"):
+        declare_torchvision_operators()
+        patched.append("torchvision")
+    for package, pattern in HIDEABLE_PACKAGES.items():
+        if package not in sys.modules and not _libraries_load(package, pattern):
+            hide_package(package)
+            patched.append(package)
+    return tuple(patched)
 
 
-def declare() -> None:
-    """Declare the operators that `import torchvision` needs to find."""
+def declare_torchvision_operators() -> None:
+    """Declare the operators that `import torchvision` looks up."""
     import torch
 
-    library: Any = torch.library.Library
-    library = library("torchvision", "FRAGMENT")
+    library_class: Any = torch.library.Library
+    library = library_class("torchvision", "FRAGMENT")
     for operator in ("nms", "qnms"):
-        library.define(operator + _SCHEMA)
-    _declared.append(library)
+        library.define(operator + _NMS_SCHEMA)
+    _libraries.append(library)
 
 
-def hide(package: str) -> None:
-    """Let a package seem not to be installed, also to a transformers that has looked before."""
+def hide_package(package: str) -> None:
+    """Make a package look as if it were not installed, also to a transformers that has checked before."""
     sys.modules[package] = None  # type: ignore[assignment]
-    looked: Any = getattr(sys.modules.get("transformers.utils.import_utils"), f"is_{package}_available", None)
-    if hasattr(looked, "cache_clear"):
-        looked.cache_clear()
+    import_utils = sys.modules.get("transformers.utils.import_utils")
+    is_available: Any = getattr(import_utils, f"is_{package}_available", None)
+    if hasattr(is_available, "cache_clear"):
+        is_available.cache_clear()
 
 
-def environment(base: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a program that is to run with these packages: `base`, and the hook where needed."""
-    changed = dict(base)
-    if mended := mend():
+def child_environment(base: Mapping[str, str]) -> dict[str, str]:
+    """Build the environment for a child process that imports these packages.
+
+    Args:
+        base: environment variables to start from.
+
+    Returns:
+        `base`, with the hook on PYTHONPATH if any package needs a patch.
+    """
+    environment = dict(base)
+    if patched := patch_imports():
         paths = [str(HOOK), *filter(None, base.get("PYTHONPATH", "").split(os.pathsep))]
-        changed |= {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), MENDED: ",".join(mended)}
-    return changed
+        environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+        environment[PATCHED_VARIABLE] = ",".join(patched)
+    return environment
 
 
 @contextmanager
-def for_children() -> Iterator[None]:
-    """Let what this process starts meanwhile inherit `environment`."""
-    before = {name: os.environ.get(name) for name in ("PYTHONPATH", MENDED)}
-    os.environ.update(environment(os.environ))
+def patched_child_processes() -> Iterator[None]:
+    """Apply `child_environment` to every process that is started inside the `with` block."""
+    before = {name: os.environ.get(name) for name in ("PYTHONPATH", PATCHED_VARIABLE)}
+    os.environ.update(child_environment(os.environ))
     try:
         yield
     finally:
@@ -92,8 +102,8 @@ def for_children() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _loads(package: str, libraries: str) -> bool:
-    """Whether a package's compiled libraries load into this torch; true where it is not installed."""
+def _libraries_load(package: str, pattern: str) -> bool:
+    """Return whether the compiled libraries of a package load into this torch, or it is not installed."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         return True
@@ -101,7 +111,7 @@ def _loads(package: str, libraries: str) -> bool:
 
     operators: Any = torch.ops
     try:
-        for path in Path(spec.origin).parent.glob(libraries):
+        for path in Path(spec.origin).parent.glob(pattern):
             operators.load_library(str(path))
     except OSError:
         return False

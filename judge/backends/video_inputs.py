@@ -1,11 +1,13 @@
-"""A video as Qwen-VL's own processors take it, the same for every backend that does.
+"""Prepare videos as Qwen-VL's own processors take them, for every backend that runs such a model.
 
-Times are told in milliseconds: frame numbers of a film of 1000 a second, so that variable frame rates need
-nothing more. Frames come sampled and at their size already; the processors are told to change neither.
+Frame times are passed in milliseconds, as frame numbers of a video with 1000 frames a second. Variable frame
+rates then need no special treatment. The frames are already sampled and resized, so the processors must do
+neither.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,99 +17,138 @@ from numpy.typing import NDArray
 from judge.backends.base import VideoInput
 from judge.errors import ReplyError
 
-PER_SECOND = 1000
+TICKS_PER_SECOND = 1000
+"""Frame rate given to the processors; a frame number is then a time in milliseconds."""
 
 
 @dataclass
-class Reel:
-    """A film ready for a model."""
+class PreparedVideo:
+    """A video in the form that a model's processor takes."""
 
     frames: NDArray[np.uint8]
-    """(frames, height, width, 3); an even number of frames, both sides whole patches."""
+    """(frames, height, width, 3) RGB. The number of frames is even, and both sides are whole patches."""
     metadata: dict[str, Any]
-    """Of vLLM; transformers' `VideoMetadata` has the same members but `do_sample_frames`."""
+    """Metadata for vLLM. The `VideoMetadata` of transformers has the same members, without
+    `do_sample_frames`."""
 
 
-def reel(film: VideoInput, processor: Any, side: int | None) -> Reel:
-    """Prepare a film.
+def prepare_video(video: VideoInput, processor: Any, size: int | None) -> PreparedVideo:
+    """Resize the frames of a video and attach their times.
 
     Args:
-        film: what is to be shown.
+        video: the video to show.
         processor: the model's own, with its `video_processor`.
-        side: of a model of one fixed input size. Such a model has seen still pictures only, and a still is
-            two equal frames to Qwen-VL; so each frame is given twice.
+        size: side in pixels of the square that the model sees; None for any shape. A model of one fixed size
+            was trained on still images only, and Qwen-VL sees a still image as two equal frames. So each
+            frame is repeated.
+
+    Returns:
+        Frames and metadata.
 
     Raises:
-        ReplyError: a frame has no size that the processor's limits allow.
+        ReplyError: no size of whole patches fits the frames into the processor's limits.
     """
-    video, times = processor.video_processor, film.times
-    if side is not None:
-        pictures = [picture for picture in film.frames for _ in range(video.temporal_patch_size)]
-        times = [time for time in times for _ in range(video.temporal_patch_size)]
-        if any(picture.size != (side, side) for picture in pictures):
-            raise ReplyError(f"video: frames are not {side}x{side}, which the model sees")
+    video_processor = processor.video_processor
+    repeats = video_processor.temporal_patch_size
+    if size is not None:
+        frames = [frame for frame in video.frames for _ in range(repeats)]
+        times = [time for time in video.times for _ in range(repeats)]
+        if any(frame.size != (size, size) for frame in frames):
+            raise ReplyError(f"video: frames are not {size}x{size}, the size that the model sees")
     else:
-        pictures, times = _fitted(film, video), list(times)
-        missing = -len(pictures) % video.temporal_patch_size
-        pictures += pictures[-1:] * missing
+        frames, times = _resize_frames(video, video_processor), list(video.times)
+        missing = -len(frames) % repeats
+        frames += frames[-1:] * missing
         times += times[-1:] * missing
-    return Reel(
-        frames=np.stack([np.asarray(picture, np.uint8) for picture in pictures]),
+    return PreparedVideo(
+        frames=np.stack([np.asarray(frame, np.uint8) for frame in frames]),
         metadata={
-            "fps": float(PER_SECOND),
-            "frames_indices": [round(time * PER_SECOND) for time in times],
-            "total_num_frames": max(1, round(film.duration * PER_SECOND)),
-            "duration": film.duration,
-            "width": pictures[0].width,
-            "height": pictures[0].height,
+            "fps": float(TICKS_PER_SECOND),
+            "frames_indices": [round(time * TICKS_PER_SECOND) for time in times],
+            "total_num_frames": max(1, round(video.duration * TICKS_PER_SECOND)),
+            "duration": video.duration,
+            "width": frames[0].width,
+            "height": frames[0].height,
             "video_backend": "judge",
             "do_sample_frames": False,
         },
     )
 
 
-def _fitted(film: VideoInput, video: Any) -> list[Any]:
-    """The frames at the nearest size of whole patches within the processor's limit for the whole film."""
+def _resize_frames(video: VideoInput, video_processor: Any) -> list[Any]:
+    """Resize frames to the nearest size of whole patches within the processor's limit for the whole video."""
     from PIL import Image
     from qwen_vl_utils import smart_resize
 
-    side = video.patch_size * video.merge_size
-    width, height = film.frames[0].size
-    most = max(side * side, video.size["longest_edge"] // len(film.frames))
+    side = video_processor.patch_size * video_processor.merge_size
+    width, height = video.frames[0].size
+    max_pixels = max(side * side, video_processor.size["longest_edge"] // len(video.frames))
     if max(width, height) > 100 * min(width, height):
-        raise ReplyError(f"video: {width}x{height} is too slim")
-    tall, wide = smart_resize(height, width, side, side * side, most)
-    return [picture.resize((wide, tall), Image.Resampling.BICUBIC) for picture in film.frames]
+        raise ReplyError(f"video: {width}x{height} has an aspect ratio above 100:1")
+    new_height, new_width = smart_resize(height, width, side, side * side, max_pixels)
+    return [frame.resize((new_width, new_height), Image.Resampling.BICUBIC) for frame in video.frames]
 
 
-def patches(reels: list[Reel], processor: Any) -> tuple[Any, Any]:
-    """Patches (patches, values) of all reels and their grids (reels, 3)."""
+def encode_videos(videos: Sequence[PreparedVideo], processor: Any) -> tuple[Any, Any]:
+    """Cut videos into patches with the model's processor.
+
+    Args:
+        videos: the prepared videos.
+        processor: the model's own.
+
+    Returns:
+        Tensors: the patches of all videos (patches, values), and the grid of each video (videos, 3), its
+        number of patches in time, height and width.
+    """
     import torch
 
-    video = processor.video_processor
-    untouched = {"do_resize": False, "do_sample_frames": False}
-    if hasattr(video, "cap_pixels_per_frame"):  # it warns of what it would do if it resized
-        untouched["cap_pixels_per_frame"] = False
+    video_processor = processor.video_processor
+    options = {"do_resize": False, "do_sample_frames": False}
+    if hasattr(
+        video_processor, "cap_pixels_per_frame"
+    ):  # it warns of a cap that only matters when it resizes
+        options["cap_pixels_per_frame"] = False
     encoded = [
-        video(videos=[torch.from_numpy(reel.frames).permute(0, 3, 1, 2)], return_tensors="pt", **untouched)
-        for reel in reels
+        video_processor(
+            videos=[torch.from_numpy(video.frames).permute(0, 3, 1, 2)], return_tensors="pt", **options
+        )
+        for video in videos
     ]
-    pixels = torch.cat([one["pixel_values_videos"] for one in encoded])
-    return pixels, torch.cat([one["video_grid_thw"] for one in encoded])
+    patches = torch.cat([one["pixel_values_videos"] for one in encoded])
+    return patches, torch.cat([one["video_grid_thw"] for one in encoded])
 
 
-def words(reel: Reel, grid: Any, processor: Any) -> str:
-    """What the model's processor writes in place of a video's token: the tokens of its patches, with the
-    times between them where the family has them."""
+def video_placeholder(video: PreparedVideo, grid: Any, processor: Any) -> str:
+    """Return the text that the model's processor writes in place of a video token.
+
+    It holds the tokens of the video's patches, with the frame times between them where the model family has
+    them.
+
+    Args:
+        video: the prepared video.
+        grid: (3,) number of patches in time, height and width.
+        processor: the model's own.
+
+    Returns:
+        The text, in which control tokens count as such.
+    """
     from transformers.video_utils import VideoMetadata
 
-    told = {key: value for key, value in reel.metadata.items() if key != "do_sample_frames"}
-    given = {"video_grid_thw": grid[None], "video_metadata": [VideoMetadata(**told)]}
-    return str(processor.replace_video_token(given, 0))
+    metadata = {key: value for key, value in video.metadata.items() if key != "do_sample_frames"}
+    inputs = {"video_grid_thw": grid[None], "video_metadata": [VideoMetadata(**metadata)]}
+    return str(processor.replace_video_token(inputs, 0))
 
 
-def pace(reel: Reel, processor: Any) -> float:
-    """Seconds between patches in time, as Qwen2.5-VL is told them."""
-    frames = len(reel.metadata["frames_indices"])
-    rate = frames / reel.metadata["total_num_frames"] * reel.metadata["fps"]
+def seconds_per_patch(video: PreparedVideo, processor: Any) -> float:
+    """Return the seconds between two patches in time, which Qwen2.5-VL takes as `second_per_grid_ts`.
+
+    Args:
+        video: the prepared video.
+        processor: the model's own.
+
+    Returns:
+        Seconds.
+    """
+    frames = len(video.metadata["frames_indices"])
+    rate = frames / video.metadata["total_num_frames"] * video.metadata["fps"]
     return float(processor.video_processor.temporal_patch_size / rate)

@@ -1,8 +1,20 @@
-"""Judging more rows than one call, one process or one machine takes.
+"""Judge more rows than one call, one process or one machine can take.
 
-sources   rows wherever they lie, as a stream: JSONL, CSV, parquet, WebDataset tars, folders of pictures
-units     stretches of rows, which are judged and recorded together
-results   a folder of verdicts in parts, and which rows they are of
-fleet     Ray: workers with a `Judge` each. The only module that imports it
-score     `judge score --ray` and `judge score --shard`: from a source to results
+    sources         what a source of rows is; one shard of a source; rows with images as bytes
+    file_source     files of rows and folders of images: JSONL, CSV, parquet, WebDataset tars
+    webdataset      rows of a tar file
+    chunks          neighbouring rows that are judged and recorded together
+    judging         judges one chunk
+    coverage        which rows have a verdict
+    output_folder   file format of a folder of verdicts, and its files
+    writer          writes verdicts into such a folder
+    reader          reads a complete folder in the order of the source
+    scoring         from a source to a folder of verdicts; the worker in this process
+    ray_workers     workers on a Ray cluster; the only module here that imports Ray
+    ray_options     command-line options of commands that can run on Ray
+    command         what `judge score` does with `--ray` or `--shard`
+    errors          lost workers, and errors that travel between processes
+
+Imports from below: the facade `judge.judge`, the pipeline (rows, validation), media, runtime, types and
+errors.
 """

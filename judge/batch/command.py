@@ -10,21 +10,23 @@ from typing import Any
 
 import typer
 
-from judge.batch.results import Format
-from judge.batch.scoring import Here, Judging, Shard, Tally, asked_of, score
-from judge.batch.sources import Files, Source, files
+from judge.batch import scoring
+from judge.batch.file_source import FileSource, open_source
+from judge.batch.output_folder import Format
+from judge.batch.scoring import BatchProgress, LocalWorker, run_settings, score_rows
+from judge.batch.sources import ShardSource, Source
 from judge.errors import InputError, JudgeError
 from judge.judge import Judge
 from judge.types import Depth
 
-EVERY = 10.0
+PROGRESS_SECONDS = 10.0
 """Seconds between two lines of progress."""
 
 
 def run(
     rows: str,
     out: str,
-    make: Callable[[], Judge],
+    make_judge: Callable[[], Judge],
     *,
     depth: Depth,
     batch: int,
@@ -35,87 +37,113 @@ def run(
     cpus: float,
     gpus: float,
     layout: Format,
-) -> Tally:
+) -> BatchProgress:
     """Judge rows into a folder, on Ray or as one shard of several in this process.
 
+    Args:
+        rows: path, glob pattern or fsspec URL of the rows.
+        out: folder of the verdicts, local or an fsspec URL.
+        make_judge: returns a judge; pickled for workers on Ray.
+        depth: as in `Judge`.
+        batch: rows that the model is given at once, at most.
+        pixels: pixels that the model is given at once, at most; None: no limit.
+        shard: "i/n" for one shard of several, or None.
+        ray: address of a Ray cluster, or None.
+        workers: number of workers on Ray; None: as many as fit.
+        cpus: CPUs per worker.
+        gpus: GPUs per worker.
+        layout: file format of the parts.
+
     Raises:
-        JudgeError: of whatever kind; what is judged by then is kept.
+        JudgeError: of any kind. The verdicts so far are kept.
     """
     if ray is not None and shard is not None:
-        raise InputError("shard", shard, "none with --ray", "Ray spreads the rows itself: leave it out")
+        raise InputError("shard", shard, "none with --ray", "Ray distributes the rows itself: leave it out")
     if batch < 1:
-        raise InputError("batch", batch, "1 or more", "16 is the usual one")
-    source = files(rows if "://" in rows else os.path.abspath(rows))
-    judge = make()  # the checks of its arguments; its model is loaded where it is used
-    i, n = (1, 1) if shard is None else _shard_of(shard)
-    asked = asked_of(judge, source, depth, batch, pixels, (i, n))
-    given: Source = source
-    total = _total(source, i, n, batch)
-    judging: Judging
+        raise InputError("batch", batch, "1 or more", "16 is the usual value")
+    files = open_source(rows if "://" in rows else os.path.abspath(rows))
+    judge = make_judge()  # checks its arguments; the model is loaded where it is used
+    index, count = (1, 1) if shard is None else _parse_shard(shard)
+    shard_source = ShardSource(files, index, count, batch)
+    settings = run_settings(judge, files, depth, batch, pixels, (index, count))
+    total = _count_shard_rows(files, index, count, batch)
+    source: Source
+    chosen: scoring.Workers
     if ray is None:
-        given = Shard(source, i, n, batch)
-        judging = Here(judge, depth, batch, pixels)
+        source, chosen = shard_source, LocalWorker(judge, depth, batch, pixels)
     else:
-        fleet = fleets()
-        judging = fleet.Fleet(make, depth, batch, pixels, workers, cpus, gpus)
-    with cluster_at(ray):
-        return score(given, out, judging, asked, layout=layout, total=total, tick=told(out))
+        source = files
+        chosen = import_ray_workers().RayWorkers(make_judge, depth, batch, pixels, workers, cpus, gpus)
+    with ray_connection(ray):
+        return score_rows(
+            source, out, chosen, settings, layout=layout, total=total, tick=progress_printer(out)
+        )
 
 
 @contextmanager
-def cluster_at(ray: str | None) -> Iterator[None]:
-    """Be a driver of the cluster at an address for as long as the block runs; of none for None."""
-    if ray is None:
+def ray_connection(address: str | None) -> Iterator[None]:
+    """Connect this process to a Ray cluster while the block runs; do nothing if the address is None."""
+    if address is None:
         yield
         return
-    from judge.runtime.ray_cluster import cluster
+    from judge.runtime.ray_cluster import connect_to_ray
 
-    with cluster(ray):
+    with connect_to_ray(address):
         yield
 
 
-def fleets() -> Any:
-    """The module that knows Ray. Raises `JudgeError` where it is not installed."""
+def import_ray_workers() -> Any:
+    """Import `judge.batch.ray_workers`, which needs Ray.
+
+    Raises:
+        JudgeError: Ray is not installed.
+    """
     try:
-        from judge.batch import ray_workers as fleet
+        from judge.batch import ray_workers
     except ImportError as error:
         raise JudgeError(f"ray: install judge[ray] ({error})") from None
-    return fleet
+    return ray_workers
 
 
-def _total(source: Files, i: int, n: int, batch: int) -> int | None:
-    every = source.count()
-    if every is None:
+def _count_shard_rows(source: FileSource, index: int, count: int, batch: int) -> int | None:
+    """Count the rows of a shard; None where the rows of the source cannot be counted."""
+    rows = source.count()
+    if rows is None:
         return None
-    rounds, rest = divmod(every, batch * n)
-    return rounds * batch + min(batch, max(0, rest - (i - 1) * batch))
+    full_rounds, rest = divmod(rows, batch * count)
+    return full_rounds * batch + min(batch, max(0, rest - (index - 1) * batch))
 
 
-def _shard_of(text: str) -> tuple[int, int]:
-    i, slash, n = text.partition("/")
-    if slash and i.isascii() and i.isdigit() and n.isascii() and n.isdigit():
-        return int(i), int(n)
-    raise InputError("shard", text, "i/n, for example 1/4", "write it so")
+def _parse_shard(text: str) -> tuple[int, int]:
+    """Parse "i/n". Raises `InputError`."""
+    index, slash, count = text.partition("/")
+    if slash and index.isascii() and index.isdigit() and count.isascii() and count.isdigit():
+        return int(index), int(count)
+    raise InputError("shard", text, "i/n, for example 1/4", "write it in this form")
 
 
-def told(out: str) -> Callable[[Tally], None]:
-    """Progress on standard error: "OUT: 1200 of 20000 rows, 31.0 rows/s, 10 min left, 3 unscored"."""
-    began = said = 0.0
-    first = 0
+def progress_printer(out: str) -> Callable[[BatchProgress], None]:
+    """Return a function that prints the progress to standard error, at most every `PROGRESS_SECONDS`.
 
-    def tick(tally: Tally) -> None:
-        nonlocal began, said, first
+    A line reads "OUT: 1200 of 20000 rows, 31.0 rows/s, 10 min left, 3 unscored".
+    """
+    started = printed = 0.0
+    rows_at_start = 0
+
+    def tick(progress: BatchProgress) -> None:
+        nonlocal started, printed, rows_at_start
         now = time.monotonic()
-        if not began:
-            began, said, first = now, now, tally.done
-        elif now - said >= EVERY:
-            said = now
-            rate = (tally.done - first) / (now - began)
-            of = "" if tally.total is None else f" of {tally.total}"
-            left = ""
-            if tally.total is not None and rate:
-                left = f", {max(0, tally.total - tally.done) / rate / 60:.0f} min left"
-            line = f"{out}: {tally.done}{of} rows, {rate:.1f} rows/s{left}, {tally.unscored} unscored"
-            typer.echo(line, err=True)
+        if not started:
+            started, printed, rows_at_start = now, now, progress.done
+        elif now - printed >= PROGRESS_SECONDS:
+            printed = now
+            rate = (progress.done - rows_at_start) / (now - started)
+            total = "" if progress.total is None else f" of {progress.total}"
+            remaining = ""
+            if progress.total is not None and rate:
+                minutes = max(0, progress.total - progress.done) / rate / 60
+                remaining = f", {minutes:.0f} min left"
+            rows = f"{progress.done}{total} rows, {rate:.1f} rows/s"
+            typer.echo(f"{out}: {rows}{remaining}, {progress.unscored} unscored", err=True)
 
     return tick

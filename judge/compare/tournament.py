@@ -1,9 +1,9 @@
-"""An active tournament: which pair to ask about next, and when the order is settled.
+"""An active tournament: it chooses which pair to compare next and decides when the order is settled.
 
-Competitors have Bradley-Terry strengths with a normal prior; what is known after some matches is taken
-as normal too (Laplace's approximation at the greatest posterior). The next match is the one of which most is
-expected for the order: the information it gives on the difference of two strengths, times how open it still
-is which of the two is the stronger. Nothing here knows what is compared, or by whom.
+Competitors have Bradley-Terry strengths with a normal prior. The posterior after some matches is approximated
+by a normal distribution around its maximum (Laplace's approximation). The next match is the pair with the
+largest product of two terms: the information that a match gives on the difference of the two strengths, and
+the entropy of which of the two is stronger. Nothing here knows what is compared, or by whom.
 """
 
 from __future__ import annotations
@@ -15,97 +15,115 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from judge.compare.bradley_terry import fit
+from judge.compare.bradley_terry import fit_strengths
 
 Floats = NDArray[np.float64]
 
-SPREAD = 2.0
-"""Standard deviation of the prior of a strength: the stronger of two drawn at random wins 4 of 5 matches."""
+PRIOR_DEVIATION = 2.0
+"""Standard deviation of a strength's prior: of two random competitors, the stronger wins 4 of 5 matches."""
 NORMAL_95 = 1.959964
 """Half the width of a 95 % interval, in standard deviations."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """Two competitors, by number, and which of the things that both have is to be compared."""
+    """Two competitors and the key over which they are compared."""
 
     a: int
+    """Number of the first competitor."""
     b: int
+    """Number of the second competitor."""
     key: str
+    """A key that both competitors have, such as the name of a prompt."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What is known of one competitor."""
+    """The estimated strength of one competitor."""
 
     number: int
+    """Number of the competitor."""
     strength: float
     """Natural logarithm of the odds against an average competitor."""
     low: float
+    """Lower end of the strength's 95 % interval."""
     high: float
-    """95 % interval of the strength."""
+    """Upper end of the strength's 95 % interval."""
     ahead: float | None
     """Probability that it is stronger than the next one in the order; None for the last."""
 
 
 @dataclass
 class Tournament:
-    """A tournament between competitors that are compared thing by thing.
+    """A tournament between competitors that meet over shared keys.
 
     Args:
-        things: for each competitor the keys of what it has; two meet over a key that both have, once a key.
-        confidence: the order of two neighbours is settled when it is this probable.
-        seed: the same seed takes keys in the same order.
+        keys: for each competitor, the keys that it has. Two competitors can meet once over each key that both
+            have.
+        confidence: the order of two neighbours is settled when it has at least this probability.
+        seed: the same seed takes the keys in the same order.
     """
 
-    things: Sequence[Sequence[str]]
+    keys: Sequence[Sequence[str]]
     confidence: float = 0.95
     seed: int = 0
     played: int = 0
-    """Matches that have a result."""
+    """Number of matches that have a result."""
     wins: Floats = field(init=False)
     """Wins of the row over the column, ties counted half; shape (competitors, competitors)."""
-    _open: dict[tuple[int, int], list[str]] = field(init=False)
+    _open_keys: dict[tuple[int, int], list[str]] = field(init=False)
+    """For each pair (a < b), the keys over which the two have not met yet."""
 
     def __post_init__(self) -> None:
-        count, own = len(self.things), [set(keys) for keys in self.things]
+        count, own_keys = len(self.keys), [set(keys) for keys in self.keys]
         self.wins = np.zeros((count, count))
-        order = list(dict.fromkeys(key for keys in self.things for key in keys))
-        # One order for all pairs: whoever meets again brings a picture that was looked at before, if any.
+        order = list(dict.fromkeys(key for keys in self.keys for key in keys))
+        # All pairs take the keys in one order, so that later matches reuse images that were judged before.
         Random(self.seed).shuffle(order)
-        self._open = {
-            (a, b): [key for key in order if key in own[a] and key in own[b]]
+        self._open_keys = {
+            (a, b): [key for key in order if key in own_keys[a] and key in own_keys[b]]
             for a in range(count)
             for b in range(a + 1, count)
         }
-        self.pairs = sum(map(len, self._open.values()))
-        """Matches that there are."""
+        self.pairs = sum(map(len, self._open_keys.values()))
+        """Number of all possible matches."""
 
-    def next(self, count: int = 1) -> list[Match]:
-        """The matches to play now, the most telling first: `count` of them, or what is left.
+    def next_matches(self, count: int = 1) -> list[Match]:
+        """Choose the matches to play now, the most informative first.
 
-        Each is chosen as if those before it had been played. They are taken out: tell each one's result.
+        Each is chosen as if the ones before it had been played. The matches are taken out of the tournament:
+        pass the result of each to `record`.
+
+        Args:
+            count: how many matches; fewer are returned when fewer are left.
         """
-        strengths, spread = self._known()
-        chance = _sigmoid(strengths[:, None] - strengths[None, :])
-        weight = chance * (1 - chance)
+        strengths, covariance = self._posterior()
+        win_probability = _sigmoid(strengths[:, None] - strengths[None, :])
+        information = win_probability * (1 - win_probability)
         chosen: list[Match] = []
         while len(chosen) < count:
-            left = np.zeros_like(weight, dtype=bool)
-            for (a, b), keys in self._open.items():
-                left[a, b] = bool(keys)
-            if not left.any():
+            is_open = np.zeros_like(information, dtype=bool)
+            for (a, b), keys in self._open_keys.items():
+                is_open[a, b] = bool(keys)
+            if not is_open.any():
                 break
-            doubt = _entropy(_ahead(strengths, spread))
-            gain = np.where(left, doubt * weight * _variances(spread) + 1e-12, -1.0)
+            doubt = _entropy(_probability_ahead(strengths, covariance))
+            gain = np.where(is_open, doubt * information * _difference_variances(covariance) + 1e-12, -1.0)
             a, b = map(int, np.unravel_index(int(gain.argmax()), gain.shape))
-            chosen.append(Match(a, b, self._open[a, b].pop(0)))
-            arm = spread[:, a] - spread[:, b]  # Sherman-Morrison: one more match between a and b
-            spread = spread - weight[a, b] * np.outer(arm, arm) / (1 + weight[a, b] * (arm[a] - arm[b]))
+            chosen.append(Match(a, b, self._open_keys[a, b].pop(0)))
+            # Sherman-Morrison update of the covariance: one more match between a and b.
+            column = covariance[:, a] - covariance[:, b]
+            scale = 1 + information[a, b] * (column[a] - column[b])
+            covariance = covariance - information[a, b] * np.outer(column, column) / scale
         return chosen
 
-    def tell(self, match: Match, outcome: float | None) -> None:
-        """The result of a match: 1 where a won, 0 where b did, 0.5 for a tie, None where there is none."""
+    def record(self, match: Match, outcome: float | None) -> None:
+        """Record the result of a match.
+
+        Args:
+            match: as returned by `next_matches`.
+            outcome: 1 if a won, 0 if b won, 0.5 for a tie, None for a match without a result.
+        """
         if outcome is not None:
             self.wins[match.a, match.b] += outcome
             self.wins[match.b, match.a] += 1 - outcome
@@ -113,65 +131,68 @@ class Tournament:
 
     @property
     def settled(self) -> bool:
-        """Whether the order of all neighbours is certain enough, or nothing is left to ask about it."""
+        """Whether the order of all neighbours is certain enough, or no match is left that could settle it."""
         standings = self.standings()
         return all(
-            (first.ahead or 0.0) >= self.confidence or not self._open[_pair(first.number, second.number)]
+            (first.ahead or 0.0) >= self.confidence
+            or not self._open_keys[_ordered_pair(first.number, second.number)]
             for first, second in zip(standings, standings[1:], strict=False)
         )
 
     def standings(self) -> list[Standing]:
-        """The competitors, the strongest first."""
-        strengths, spread = self._known()
+        """Return the competitors, the strongest first."""
+        strengths, covariance = self._posterior()
         centre = np.eye(len(strengths)) - 1 / len(strengths)
-        half = NORMAL_95 * np.sqrt(np.diag(centre @ spread @ centre))
-        ahead = _ahead(strengths, spread)
+        half_width = NORMAL_95 * np.sqrt(np.diag(centre @ covariance @ centre))
+        ahead = _probability_ahead(strengths, covariance)
         order = np.argsort(-strengths, kind="stable").tolist()
         return [
             Standing(
-                number=at,
-                strength=float(strengths[at]),
-                low=float(strengths[at] - half[at]),
-                high=float(strengths[at] + half[at]),
-                ahead=float(ahead[at, after]) if after is not None else None,
+                number=number,
+                strength=float(strengths[number]),
+                low=float(strengths[number] - half_width[number]),
+                high=float(strengths[number] + half_width[number]),
+                ahead=float(ahead[number, following]) if following is not None else None,
             )
-            for at, after in zip(order, [*order[1:], None], strict=True)
+            for number, following in zip(order, [*order[1:], None], strict=True)
         ]
 
-    def _known(self) -> tuple[Floats, Floats]:
-        """Strengths of greatest posterior, and their covariance."""
-        shrink = 1 / SPREAD**2
-        strengths = fit(self.wins[None], shrink=shrink)[0]
+    def _posterior(self) -> tuple[Floats, Floats]:
+        """Return the strengths at the posterior's maximum, shape (n,), and their covariance, shape (n, n)."""
+        prior_precision = 1 / PRIOR_DEVIATION**2
+        strengths = fit_strengths(self.wins[None], precision=prior_precision)[0]
         games = self.wins + self.wins.T
-        chance = _sigmoid(strengths[:, None] - strengths[None, :])
-        curve = games * chance * (1 - chance)
-        precision = np.diag(curve.sum(axis=1)) - curve + shrink * np.eye(len(strengths))
+        win_probability = _sigmoid(strengths[:, None] - strengths[None, :])
+        curvature = games * win_probability * (1 - win_probability)
+        precision = np.diag(curvature.sum(axis=1)) - curvature + prior_precision * np.eye(len(strengths))
         return strengths, np.asarray(np.linalg.inv(precision))
 
 
-def _pair(a: int, b: int) -> tuple[int, int]:
+def _ordered_pair(a: int, b: int) -> tuple[int, int]:
+    """Return two numbers with the smaller first."""
     return (a, b) if a < b else (b, a)
 
 
 def _sigmoid(x: Floats) -> Floats:
+    """Logistic function, elementwise."""
     return np.asarray(1 / (1 + np.exp(-x)))
 
 
-def _ahead(strengths: Floats, spread: Floats) -> Floats:
-    """Probability that the row's competitor is stronger than the column's."""
+def _probability_ahead(strengths: Floats, covariance: Floats) -> Floats:
+    """Probability that the row's competitor is stronger than the column's, shape (n, n)."""
     from scipy.special import ndtr
 
     distance = strengths[:, None] - strengths[None, :]
-    return np.asarray(ndtr(distance / np.sqrt(np.maximum(_variances(spread), 1e-12))))
+    return np.asarray(ndtr(distance / np.sqrt(np.maximum(_difference_variances(covariance), 1e-12))))
 
 
-def _variances(spread: Floats) -> Floats:
-    """Variance of the difference of each two strengths."""
-    own = np.diag(spread)
-    return np.asarray(own[:, None] + own[None, :] - 2 * spread)
+def _difference_variances(covariance: Floats) -> Floats:
+    """Variance of the difference of each two strengths, shape (n, n)."""
+    variances = np.diag(covariance)
+    return np.asarray(variances[:, None] + variances[None, :] - 2 * covariance)
 
 
 def _entropy(p: Floats) -> Floats:
-    """Of a coin that shows heads with probability p, in bits."""
+    """Entropy in bits of a coin that shows heads with probability p, elementwise."""
     p = np.clip(p, 1e-12, 1 - 1e-12)
     return np.asarray(-(p * np.log2(p) + (1 - p) * np.log2(1 - p)))

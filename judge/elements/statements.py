@@ -1,11 +1,12 @@
-"""Statements about a picture: what kind each is, and which others must hold before it can.
+"""Statements about an image: the kind of each statement and which other statements must hold first.
 
-The dependencies are those of a Davidsonian scene graph (DSG, Cho et al. 2024, arXiv 2310.18235): no colour
-without its object, no relation without both ends. A statement is no more probable than what it needs, so one
-whose object is absent counts as absent, whatever the model said of it.
+The dependencies are those of a Davidsonian scene graph (DSG, Cho et al. 2024, arXiv 2310.18235): a colour
+needs its object, a relation needs both of its ends. A statement is never more probable than the statements it
+needs, so a statement about an absent object counts as absent whatever probability the model gave it.
 
-Three ways to statements: `of` reads kinds and dependencies off elements as `judge.elements.splitting.split` gives them,
-by rules; `judge.elements.atomic.atoms` takes a prompt apart word by word; `judge.elements.by_model` lets a large model do it.
+There are three ways to get statements: `annotate_elements` derives kinds and dependencies by rules from the
+elements of `judge.elements.splitting.split_prompt`; `judge.elements.atomic.extract_atomic_statements` takes a
+prompt apart word by word; `judge.elements.model_extraction` lets a large model list them.
 """
 
 from __future__ import annotations
@@ -14,70 +15,75 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from judge.elements.splitting import (
+from judge.elements.lexicon import (
     ARTICLES,
-    BREAKS,
     COLOURS,
     COPULAS,
     ING_NOUNS,
-    MEDIA,
+    MEDIUM_NOUNS,
+    NUMBERS,
+    PHRASE_BREAKS,
     RELATIONS,
-    normalise,
 )
-from judge.types import Model
+from judge.elements.text import normalise_element
+from judge.types import StrictModel
 
 Kind = Literal["object", "attribute", "count", "relation", "activity", "style", "text"]
 
-NUMBERS = frozenset(
-    "two three four five six seven eight nine ten eleven twelve dozen several many few couple pair multiple "
-    "numerous single lots dozens hundreds".split()
-)
 _TEXT = re.compile(
     r"[\"“”‘’]|(?<!\w)'|^(?:the\s+)?(?:text|word|words|letter|letters|caption|writing)\b", re.I
 )
-_STYLE = frozenset(MEDIA) | frozenset(
+_STYLE_NOUNS = frozenset(MEDIUM_NOUNS) | frozenset(
     "style art artstation 4k 8k hd cinematic bokeh lighting aesthetic".split()
 )
-_WORDINGS = "|".join(sorted(map(re.escape, set(RELATIONS.values())), key=len, reverse=True))
-_RELATION = re.compile(rf"(?<=\w)\s(?:{_WORDINGS}|\w+er than)\s", re.I)
-_JOINTS = COPULAS | BREAKS | {"than"} | {word for phrase in RELATIONS.values() for word in phrase.split()}
+_RELATION_WORDINGS = "|".join(sorted(map(re.escape, set(RELATIONS.values())), key=len, reverse=True))
+_RELATION = re.compile(rf"(?<=\w)\s(?:{_RELATION_WORDINGS}|\w+er than)\s", re.I)
+_FUNCTION_WORDS = (
+    COPULAS | PHRASE_BREAKS | {"than"} | {word for phrase in RELATIONS.values() for word in phrase.split()}
+)
 
 
-class Statement(Model):
+class Statement(StrictModel):
     """One statement to check."""
 
     name: str
-    """What the judge is asked, as an element."""
+    """The text of the element that the judge checks."""
     kind: Kind
     needs: list[str] = []
-    """Names of other statements of the same list that must hold before it can."""
+    """Names of the statements in the same list that must hold before this one can."""
     word: str = ""
-    """The word or words of the prompt that it stands for; empty where that is the name."""
+    """The word or words of the prompt that the statement stands for; empty if equal to `name`."""
 
 
-def of(elements: Sequence[str]) -> list[Statement]:
-    """Kinds and dependencies of elements, in their order.
+def annotate_elements(elements: Sequence[str]) -> list[Statement]:
+    """Return the elements, in order, with their kinds and dependencies.
 
-    An element needs each other one that it names as a thing: "two red cats on a mat" needs "red cat", "cat"
-    and "mat" where these are elements too. "No hat" needs nothing.
+    An element needs each other element that it mentions as a thing: "two red cats on a mat" needs "red cat",
+    "cat" and "mat" if these are elements too. "No hat" needs nothing.
+
+    Args:
+        elements: distinct element texts.
+
+    Returns:
+        One statement for each element.
     """
-    words = [_words(name) for name in elements]
+    words = [_normalised_words(name) for name in elements]
     return [
         Statement(
             name=name,
-            kind=kind_of(name),
+            kind=classify_element(name),
             needs=[
                 other
                 for at, other in enumerate(elements)
-                if at != own and not _denies(words[own]) and _names(words[own], words[at])
+                if at != own and not _is_negated(words[own]) and _mentions(words[own], words[at])
             ],
         )
         for own, name in enumerate(elements)
     ]
 
 
-def kind_of(element: str) -> Kind:
-    """What sort of statement an element is, by its words."""
+def classify_element(element: str) -> Kind:
+    """Return the kind of an element, derived from its words."""
     words = element.lower().split()
     if not words:
         return "object"
@@ -89,38 +95,40 @@ def kind_of(element: str) -> Kind:
         return "activity"
     if words[0] in NUMBERS or words[0].isdigit():
         return "count"
-    if words[-1] in _STYLE:
+    if words[-1] in _STYLE_NOUNS:
         return "style"
     if any(word in COPULAS for word in words[1:-1]) or set(words) <= COLOURS:
         return "attribute"
     return "object"
 
 
-def held(statements: Sequence[Statement], chances: Mapping[str, float]) -> dict[str, float]:
-    """Name -> probability, none above that of a statement it needs.
+def cap_by_dependencies(
+    statements: Sequence[Statement], probabilities: Mapping[str, float]
+) -> dict[str, float]:
+    """Limit the probability of each statement to that of the statements it needs.
 
     Args:
-        statements: with dependencies in no circle.
-        chances: name -> probability as the model gave it.
+        statements: statements whose dependencies form no cycle.
+        probabilities: name -> probability given by the model.
+
+    Returns:
+        Name -> probability; the minimum over the statement and everything it needs, directly or indirectly.
     """
-    needs = {one.name: one.needs for one in statements}
-    found: dict[str, float] = {}
+    needs = {statement.name: statement.needs for statement in statements}
+    capped: dict[str, float] = {}
 
-    def settle(name: str, below: tuple[str, ...] = ()) -> float:
-        if name not in found:
-            mine = [settle(n, (*below, name)) for n in needs[name] if n in needs and n not in (*below, name)]
-            found[name] = min([chances[name], *mine])
-        return found[name]
+    def cap(name: str, dependents: tuple[str, ...] = ()) -> float:
+        if name not in capped:
+            chain = (*dependents, name)
+            needed = [cap(n, chain) for n in needs[name] if n in needs and n not in chain]
+            capped[name] = min([probabilities[name], *needed])
+        return capped[name]
 
-    return {one.name: settle(one.name) for one in statements}
-
-
-def _words(element: str) -> list[str]:
-    return [word if word in _JOINTS else singular(word) for word in normalise(element).split()]
+    return {statement.name: cap(statement.name) for statement in statements}
 
 
-def singular(word: str) -> str:
-    """A plain English plural without its ending; other words as they are."""
+def singularise(word: str) -> str:
+    """Remove the ending of a regular English plural; other words are returned unchanged."""
     if word == "people":
         return "person"
     if word.endswith("ies") and len(word) > 4:
@@ -130,18 +138,24 @@ def singular(word: str) -> str:
     return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
 
 
-def _denies(words: Sequence[str]) -> bool:
+def _normalised_words(element: str) -> list[str]:
+    return [
+        word if word in _FUNCTION_WORDS else singularise(word) for word in normalise_element(element).split()
+    ]
+
+
+def _is_negated(words: Sequence[str]) -> bool:
     return bool(words) and words[0] in ("no", "without", "not")
 
 
-def _names(whole: Sequence[str], part: Sequence[str]) -> bool:
-    """Whether the part stands in the whole as a thing: in "cat house" the house does, the cat does not."""
+def _mentions(whole: Sequence[str], part: Sequence[str]) -> bool:
+    """Return whether `whole` mentions `part` as a thing: "cat house" mentions the house but not the cat."""
     if not part or len(part) >= len(whole):
         return False
     for start in range(len(whole) - len(part) + 1):
         end = start + len(part)
         if list(whole[start:end]) == list(part) and (
-            end == len(whole) or whole[end] in _JOINTS | ARTICLES or _is_verb(whole[end])
+            end == len(whole) or whole[end] in _FUNCTION_WORDS | ARTICLES or _is_verb(whole[end])
         ):
             return True
     return False

@@ -1,14 +1,16 @@
-"""Measured facts about a picture: told to the model as evidence, kept in the verdict beside what it said.
+"""Facts about a single image: shown to the model as evidence, and kept in the verdict.
 
-Three sorts, each a number from 0 to 1:
-- what `judge.evidence.image` measures in the whole picture (`sharpness`, `noise`, `blockiness`, ...);
-- `area_x1` ... `area_y2`, where detail or colour differs most from what surrounds it, and by how much:
-  `area_detail` (0.5: not at all; less detail is lower) and `area_color`;
-- what the package's small estimators (`judge/assets/photos.safetensors`) make of all measures: `seems_noise`,
-  ..., how strong a distortion of a kind is, `area_noise`, ..., the same inside the area, and `seems_good`,
-  what people say of photographs that measure like this one. `judge finetune photos estimates` fits them, on
-  BSDS500 with synthetic distortions and on three quarters of 390 photographs of LIVE in the Wild;
-  `python -m eval.bench photos` says what they know.
+Each fact is a number from 0 to 1. There are three groups:
+
+- measures of the whole image (`judge.evidence.measures`: `sharpness`, `noise`, `blockiness`, ...);
+- the area whose detail or colour differs most from what surrounds it: `area_x1` ... `area_y2`, and by how
+  much it differs: `area_detail` (0.5 for no difference, lower for less detail) and `area_color`;
+- estimates that the package's small estimators (`judge/assets/photos.safetensors`) compute from all measures:
+  `seems_noise`, ... for the strength of each kind of distortion, `area_noise`, ... for the same inside the
+  area, and `seems_good` for what people say of photographs with similar measures.
+
+`judge finetune photos estimates` fits the estimators on BSDS500 with synthetic distortions and on three
+quarters of 390 photographs of LIVE in the Wild. `python -m eval.bench photos` measures how good they are.
 """
 
 from __future__ import annotations
@@ -24,111 +26,137 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from judge.evidence.image import MEASURES, View, vector
+from judge.evidence.image_view import ImageView
+from judge.evidence.measures import MEASURES, compute_measures
 
-KINDS = ("blur", "motion blur", "noise", "compression", "banding", "upscaled", "overexposed", "underexposed",
-         "low contrast", "color cast")  # fmt: skip
-"""Distortions whose strength is estimated."""
-LOCAL = ("blur", "motion blur", "noise", "compression", "upscaled", "color cast")
-"""Those that are also estimated inside the area."""
-AREA = ("area_x1", "area_y1", "area_x2", "area_y2", "area_detail", "area_color")
-SEEMS = tuple(f"seems_{kind.replace(' ', '_')}" for kind in KINDS)
-THERE = tuple(f"area_{kind.replace(' ', '_')}" for kind in LOCAL)
-FACTS = (*MEASURES, *AREA, *SEEMS, *THERE, "seems_good")
-"""Names of everything that can be told."""
-WIDTH = 2 * len(MEASURES) + len(AREA)
-WEIGHTS = Path(str(files("judge"))) / "assets" / "photos.safetensors"
+ESTIMATED_KINDS = ("blur", "motion blur", "noise", "compression", "banding", "upscaled", "overexposed",
+                   "underexposed", "low contrast", "color cast")  # fmt: skip
+"""Kinds of distortion whose strength is estimated."""
+AREA_KINDS = ("blur", "motion blur", "noise", "compression", "upscaled", "color cast")
+"""Kinds of distortion that are also estimated inside the area."""
+AREA_FACTS = ("area_x1", "area_y1", "area_x2", "area_y2", "area_detail", "area_color")
+ESTIMATE_FACTS = tuple(f"seems_{kind.replace(' ', '_')}" for kind in ESTIMATED_KINDS)
+AREA_ESTIMATE_FACTS = tuple(f"area_{kind.replace(' ', '_')}" for kind in AREA_KINDS)
+IMAGE_FACTS = (*MEASURES, *AREA_FACTS, *ESTIMATE_FACTS, *AREA_ESTIMATE_FACTS, "seems_good")
+"""Names of all facts about an image."""
+VECTOR_LENGTH = 2 * len(MEASURES) + len(AREA_FACTS)
+WEIGHTS_PATH = Path(str(files("judge"))) / "assets" / "photos.safetensors"
 
-Row = NDArray[np.float32]
+Vector = NDArray[np.float32]
+
+
+def measure_image(image: Image.Image, names: Iterable[str]) -> dict[str, float]:
+    """Measure an image of any size.
+
+    Args:
+        image: the original image, not the resized input of a model.
+        names: names from `IMAGE_FACTS`.
+
+    Returns:
+        Name -> value, 0 to 1, in the order of `names`.
+    """
+    facts = ImageMeasurement.from_pixels(np.asarray(image.convert("RGB"))).to_facts()
+    return {name: facts[name] for name in names}
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What was measured in a picture, before anything is estimated."""
+class ImageMeasurement:
+    """What is measured in an image. The estimators compute the remaining facts from it."""
 
-    row: Row
-    """(WIDTH,): the measures of the whole, those of the area, and the area."""
+    vector: Vector
+    """(VECTOR_LENGTH,): measures of the whole image, measures of the area, and the area."""
 
     @classmethod
-    def of(cls, pixels: Any) -> Self:
-        """Measure a picture of any size, (H, W, 3) uint8 RGB."""
-        view = View(pixels)
+    def from_pixels(cls, pixels: Any) -> Self:
+        """Measure an image of any size, (H, W, 3) uint8 RGB."""
+        view = ImageView(pixels)
         x1, y1, x2, y2, detail, color = view.area
         area = [x1, y1, x2, y2, min(1.0, max(0.0, 0.5 + detail / 6)), min(1.0, color / 40)]
-        return cls(np.concatenate([vector(view), vector(view.inside), np.array(area, np.float32)]))
+        parts = [compute_measures(view), compute_measures(view.inside), np.array(area, np.float32)]
+        return cls(np.concatenate(parts))
 
     @property
-    def whole(self) -> Row:
-        return self.row[: len(MEASURES)]
+    def whole(self) -> Vector:
+        """Measures of the whole image, (len(MEASURES),)."""
+        return self.vector[: len(MEASURES)]
 
     @property
-    def inside(self) -> Row:
-        return self.row[len(MEASURES) : 2 * len(MEASURES)]
+    def inside(self) -> Vector:
+        """Measures of the area, (len(MEASURES),)."""
+        return self.vector[len(MEASURES) : 2 * len(MEASURES)]
 
     @property
-    def area(self) -> Row:
-        return self.row[2 * len(MEASURES) :]
+    def area(self) -> Vector:
+        """Values of `AREA_FACTS`."""
+        return self.vector[2 * len(MEASURES) :]
 
-    def facts(self) -> dict[str, float]:
-        """Every fact by name."""
-        seems, good = estimators().read(np.stack([self.whole, self.inside]))
-        there = [seems[1][KINDS.index(kind)] for kind in LOCAL]
-        values = [*self.whole, *self.area, *seems[0], *there, good[0]]
-        return {name: min(1.0, max(0.0, float(v))) for name, v in zip(FACTS, values, strict=True)}
+    def to_facts(self) -> dict[str, float]:
+        """Return all facts by name, each 0 to 1."""
+        strengths, opinions = load_estimators().estimate(np.stack([self.whole, self.inside]))
+        area_strengths = [strengths[1][ESTIMATED_KINDS.index(kind)] for kind in AREA_KINDS]
+        values = [*self.whole, *self.area, *strengths[0], *area_strengths, opinions[0]]
+        return {name: min(1.0, max(0.0, float(v))) for name, v in zip(IMAGE_FACTS, values, strict=True)}
 
 
 @dataclass(frozen=True)
 class Estimators:
-    """Two regressors on the measures: a perceptron (the mean of several, side by side) for strengths of
-    distortions, and ridge regression with a Gaussian kernel for opinions."""
+    """Two regressors on the measures of an image.
 
-    layers: tuple[tuple[Row, Row], ...]
-    """Weights (out, in) and bias (out,) of each layer; tanh between them."""
-    known: Row
-    """(n, measures) photographs with opinions, scaled."""
-    shares: Row
-    """(n,) what each of them adds where a picture is like it."""
-    scale: Row
-    """(2, measures) mean and deviation of the measures."""
-    base: Row
-    """(2,) the mean opinion 0..1, and the kernel's rate."""
+    A multilayer perceptron estimates strengths of distortions; it is the mean of several networks, stored
+    side by side. Kernel ridge regression with a Gaussian kernel estimates opinions.
+    """
 
-    def read(self, rows: Row) -> tuple[Row, Row]:
-        """Strengths (n, kinds), about 0..1, and opinions (n,), about 0..1, of rows of measures."""
-        seems = 3 * rows - 1.5
+    layers: tuple[tuple[Vector, Vector], ...]
+    """Weights (out, in) and bias (out,) of each layer, with tanh between the layers."""
+    known: Vector
+    """(n, measures): photographs with known opinions, standardised."""
+    shares: Vector
+    """(n,): dual coefficient of each photograph."""
+    scale: Vector
+    """(2, measures): mean and standard deviation of the measures."""
+    base: Vector
+    """(2,): the mean opinion, 0 to 1, and the rate of the kernel."""
+
+    def estimate(self, rows: Vector) -> tuple[Vector, Vector]:
+        """Estimate strengths and opinions.
+
+        Args:
+            rows: (n, measures).
+
+        Returns:
+            Strengths (n, len(ESTIMATED_KINDS)) and opinions (n,), both about 0 to 1.
+        """
+        strengths = 3 * rows - 1.5
         for depth, (weight, bias) in enumerate(self.layers):
-            seems = (np.tanh(seems) if depth else seems) @ weight.T + bias
-        return seems, opinions(rows, self.known, self.shares, self.scale, self.base)
+            strengths = (np.tanh(strengths) if depth else strengths) @ weight.T + bias
+        return strengths, estimate_opinions(rows, self.known, self.shares, self.scale, self.base)
 
 
-def opinions(rows: Row, known: Row, shares: Row, scale: Row, base: Row) -> Row:
-    """Opinions (n,), about 0..1, of rows of measures; the rest as in `Estimators`."""
+def estimate_opinions(rows: Vector, known: Vector, shares: Vector, scale: Vector, base: Vector) -> Vector:
+    """Estimate opinions by kernel ridge regression.
+
+    Args:
+        rows: (n, measures).
+        known: as in `Estimators`.
+        shares: as in `Estimators`.
+        scale: as in `Estimators`.
+        base: as in `Estimators`.
+
+    Returns:
+        (n,), each about 0 to 1.
+    """
     scaled = np.clip((rows - scale[0]) / scale[1], -3, 3)
-    apart = ((scaled[:, None] - known[None]) ** 2).mean(-1)
-    found: Row = base[0] + np.exp(-base[1] * apart) @ shares
-    return found
+    distances = ((scaled[:, None] - known[None]) ** 2).mean(-1)
+    opinions: Vector = base[0] + np.exp(-base[1] * distances) @ shares
+    return opinions
 
 
 @cache
-def estimators(path: Path = WEIGHTS) -> Estimators:
-    """The package's regressors."""
+def load_estimators(path: Path = WEIGHTS_PATH) -> Estimators:
+    """Load the estimators from a safetensors file; by default those of the package."""
     from safetensors.numpy import load_file
 
-    held = load_file(path)
-    count = sum(name.startswith("weight") for name in held)
-    layers = tuple((held[f"weight{n}"], held[f"bias{n}"]) for n in range(count))
-    return Estimators(layers, held["known"], held["shares"], held["scale"], held["base"])
-
-
-def measure(image: Image.Image, names: Iterable[str]) -> dict[str, float]:
-    """Measure a picture of any size.
-
-    Args:
-        image: the original, not what a model sees of it.
-        names: of `FACTS`.
-
-    Returns:
-        Name -> value, 0 to 1, in the order asked.
-    """
-    facts = Measured.of(np.asarray(image.convert("RGB"))).facts()
-    return {name: facts[name] for name in names}
+    weights = load_file(path)
+    count = sum(name.startswith("weight") for name in weights)
+    layers = tuple((weights[f"weight{n}"], weights[f"bias{n}"]) for n in range(count))
+    return Estimators(layers, weights["known"], weights["shares"], weights["scale"], weights["base"])

@@ -1,38 +1,80 @@
-"""A verdict or a comparison as a Rich renderable, for a terminal."""
+"""Render verdicts and comparisons for a terminal, as Rich renderables."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from judge.explain.overlay import plain
+from judge.explain.plain_text import to_plain_text
 from judge.types import Comparison, Verdict
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-def terminal(verdict: Verdict, title: str = "") -> RenderableType:
-    """The verdict as a Rich renderable. What was judged is shown as text, never read as markup."""
+def render_verdict(verdict: Verdict, title: str = "") -> RenderableType:
+    """Return a verdict as a Rich renderable.
+
+    Texts of the sample and the model are shown as text and never read as markup.
+
+    Args:
+        verdict: scored or unscored.
+        title: title of the panel; default: the verdict's id.
+    """
     from rich.console import Group
     from rich.panel import Panel
     from rich.text import Text
 
     parts: list[RenderableType] = []
     if verdict.score is None:
-        parts.append(Text(f"unscored: {plain(verdict.reason)}", style="bold red"))
+        parts.append(Text(f"unscored: {to_plain_text(verdict.reason)}", style="bold red"))
     else:
-        parts.append(_headline(verdict))
+        parts.append(_render_headline(verdict))
     if verdict.elements:
-        parts += [Text(), _elements_table(verdict)]
+        parts += [Text(), _render_elements(verdict)]
     if verdict.defects:
-        parts += [Text(), _defects_table(verdict)]
+        parts += [Text(), _render_defects(verdict)]
     if verdict.explanation:
-        parts += [Text(), Text(plain(verdict.explanation))]
-    parts += [Text(), *_footer(verdict)]
-    return Panel(Group(*parts), title=Text(plain(title or verdict.id)), title_align="left", padding=(0, 1))
+        parts += [Text(), Text(to_plain_text(verdict.explanation))]
+    parts += [Text(), *_render_footer(verdict)]
+    title_text = Text(to_plain_text(title or verdict.id))
+    return Panel(Group(*parts), title=title_text, title_align="left", padding=(0, 1))
 
 
-def _headline(verdict: Verdict) -> RenderableType:
+def render_comparison(comparison: Comparison, a: str = "a", b: str = "b") -> RenderableType:
+    """Return both verdicts and which image is better, as a Rich renderable.
+
+    Args:
+        comparison: the comparison.
+        a: name of the first image.
+        b: name of the second image.
+    """
+    from rich.console import Group
+    from rich.text import Text
+
+    names = {"a": a, "b": b}
+    if comparison.preferred is None:
+        conclusion = Text(f"no preference: {to_plain_text(comparison.reason)}", style="bold red")
+    elif comparison.preferred == "tie":
+        conclusion = Text.assemble(("tie", "bold"), (_describe_orders(comparison), "dim"))
+    else:
+        probability = comparison.probability or 0.0
+        probability = probability if comparison.preferred == "a" else 1 - probability
+        better = f"{comparison.preferred} is better: {to_plain_text(names[comparison.preferred])}"
+        margin = "" if comparison.margin is None else f"  by {abs(comparison.margin):.2f},"
+        details = f"{margin} probability {probability:.2f}{_describe_orders(comparison)}"
+        conclusion = Text.assemble((better, "bold"), (details, "dim"))
+    panels = (render_verdict(comparison.a, f"a: {a}"), render_verdict(comparison.b, f"b: {b}"))
+    return Group(*panels, conclusion)
+
+
+def _describe_orders(comparison: Comparison) -> str:
+    """Return the difference of the two orders of a pairwise comparison; empty for other comparisons."""
+    if comparison.how == "pointwise" or comparison.swap_disagreement is None:
+        return ""
+    return f", both orders, {comparison.swap_disagreement:.2f} apart"
+
+
+def _render_headline(verdict: Verdict) -> RenderableType:
     from rich.text import Text
 
     text = Text.assemble((f"{verdict.score:.2f}", "bold"), (" of 5   ", "dim"))
@@ -40,26 +82,28 @@ def _headline(verdict: Verdict) -> RenderableType:
         text.append(f"{label} ", style="dim")
         text.append("▁▂▃▄▅▆▇█"[min(7, int(share * 8))] * 2 + " ", style="cyan" if share >= 0.2 else "dim")
     for name, dimension in verdict.dimensions.items():
-        text.append(f"  {plain(name)} ", style="dim")
+        text.append(f"  {to_plain_text(name)} ", style="dim")
         text.append(f"{dimension.score:.1f}")
     for name, attribute in verdict.attributes.items():
-        text.append(f"  {plain(name)} ", style="dim")
-        text.append(f"{plain(attribute.label)} {attribute.probabilities.get(attribute.label, 0):.2f}")
+        probability = attribute.probabilities.get(attribute.label, 0)
+        text.append(f"  {to_plain_text(name)} ", style="dim")
+        text.append(f"{to_plain_text(attribute.label)} {probability:.2f}")
     return text
 
 
-def _elements_table(verdict: Verdict) -> RenderableType:
+def _render_elements(verdict: Verdict) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 1))
     for element in verdict.elements:
         mark = Text("✓", style="green") if element.present else Text("✗", style="red")
-        table.add_row(mark, Text(f"{element.probability:.2f}", style="dim"), Text(plain(element.name)))
+        probability = Text(f"{element.probability:.2f}", style="dim")
+        table.add_row(mark, probability, Text(to_plain_text(element.name)))
     return table
 
 
-def _defects_table(verdict: Verdict) -> RenderableType:
+def _render_defects(verdict: Verdict) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
@@ -67,52 +111,23 @@ def _defects_table(verdict: Verdict) -> RenderableType:
     for column in ("", "defect", "severity", "confidence", "x1 y1 x2 y2", "explanation"):
         table.add_column(Text(column))
     for number, defect in enumerate(verdict.defects, 1):
-        where = " ".join(f"{value:.0f}" for value in defect.box)
         cells = (
-            plain(defect.kind),
+            to_plain_text(defect.kind),
             defect.severity,
             f"{defect.confidence:.2f}",
-            where,
-            plain(defect.explanation),
+            " ".join(f"{value:.0f}" for value in defect.box),
+            to_plain_text(defect.explanation),
         )
         table.add_row(Text(str(number), style="dim"), *(Text(cell) for cell in cells))
     return table
 
 
-def _footer(verdict: Verdict) -> list[RenderableType]:
+def _render_footer(verdict: Verdict) -> list[RenderableType]:
     from rich.text import Text
 
-    made = verdict.provenance
-    adapter = f" + {made.adapter}" if made.adapter else ""
-    line = f"{made.model}{adapter}, {made.backend}, rubric {made.rubric}, {made.depth} depth"
-    line += f", {made.milliseconds:.0f} ms"
-    notes = [Text(f"note: {plain(note)}", style="yellow") for note in made.notes]
-    return [*notes, Text(plain(line), style="dim")]
-
-
-def _swapped(comparison: Comparison) -> str:
-    """What is said of the two orders, where there were two."""
-    if comparison.how == "pointwise" or comparison.swap_disagreement is None:
-        return ""
-    return f", both orders, {comparison.swap_disagreement:.2f} apart"
-
-
-def terminal_comparison(comparison: Comparison, a: str = "a", b: str = "b") -> RenderableType:
-    """Both verdicts and which one is better, as a Rich renderable; `a` and `b` name the pictures."""
-    from rich.console import Group
-    from rich.text import Text
-
-    names = {"a": a, "b": b}
-    if comparison.preferred is None:
-        closing = Text(f"no preference: {plain(comparison.reason)}", style="bold red")
-    elif comparison.preferred == "tie":
-        closing = Text.assemble(("tie", "bold"), (_swapped(comparison), "dim"))
-    else:
-        chance = comparison.probability or 0.0
-        chance = chance if comparison.preferred == "a" else 1 - chance
-        better = f"{comparison.preferred} is better: {plain(names[comparison.preferred])}"
-        by = "" if comparison.margin is None else f"  by {abs(comparison.margin):.2f},"
-        told = f"{by} probability {chance:.2f}{_swapped(comparison)}"
-        closing = Text.assemble((better, "bold"), (told, "dim"))
-    panels = (terminal(comparison.a, f"a: {a}"), terminal(comparison.b, f"b: {b}"))
-    return Group(*panels, closing)
+    provenance = verdict.provenance
+    adapter = f" + {provenance.adapter}" if provenance.adapter else ""
+    line = f"{provenance.model}{adapter}, {provenance.backend}, rubric {provenance.rubric}, "
+    line += f"{provenance.depth} depth, {provenance.milliseconds:.0f} ms"
+    notes = [Text(f"note: {to_plain_text(note)}", style="yellow") for note in provenance.notes]
+    return [*notes, Text(to_plain_text(line), style="dim")]

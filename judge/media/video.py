@@ -1,27 +1,29 @@
-"""Videos in: everything `Sample.video` takes becomes a few upright RGB frames with their times, or one clear
-error.
+"""Loading videos: any source that `Sample.video` takes becomes a few upright RGB frames with their times.
 
-Sampling policy; the same file gives the same frames everywhere:
+How frames are sampled (the same file gives the same frames everywhere):
 
-1. The packets are listed, nothing is decoded: how many frames there are, and when each is shown. So variable
-   frame rates need no guessing.
-2. A video of up to `DENSE` frames is decoded whole. Of a longer one only `SHOWN` bursts of `BURST` frames in
-   a row are: the time is cut into `SHOWN` equal spans, and in each the burst starts at the last key frame
-   before the middle of the span, or at the middle if the span holds no such key frame.
-3. Shown to the model are `SHOWN` frames spread uniformly (`FEW` to a model of one small input size): the ones
-   on the screen at the middles of as many equal spans of time; of a longer video the first frames of as many
-   bursts, spread evenly. Where the scene changes the first frame of the new shot is shown too, up to half as
-   many, the clearest changes: found among the decoded frames as a small picture that hardly resembles
-   (correlation under `SAME`) the one before.
-4. Beside them stays the luminance of every decoded frame, which `judge.evidence.motion` measures.
+1. The packets are listed without decoding. This gives the number of frames and the display time of each, also
+   for variable frame rates.
+2. A video of up to `MAX_FULLY_DECODED_FRAMES` frames is decoded completely. Of a longer one, only
+`FRAMES_SHOWN`
+   bursts of `BURST_FRAMES` consecutive frames are decoded: the time is divided into `FRAMES_SHOWN` equal
+   spans, and in each span the burst starts at the last key frame before the middle of the span, or at the
+   middle if there is no such key frame in the span.
+3. The model is shown `FRAMES_SHOWN` frames at uniform distances (`FEW_FRAMES_SHOWN` for a model with one
+small
+   input size): the frames on the screen at the middles of as many equal spans. Of a longer video, these are
+   the first frames of as many bursts at uniform distances. Where the scene changes, the first frame of the
+   new shot is shown as well: up to half as many frames, those with the clearest changes. A change is a
+   decoded frame whose thumbnail has a correlation below `SAME_SHOT_CORRELATION` with the previous one.
+4. The luminance of every decoded frame is kept as well; `judge.evidence.motion` measures it.
 
-Frames are turned upright and to square pixels as the file says. Sound is not looked at. A video that breaks
-off is judged by what can be decoded, and a note says so.
+Frames are turned upright and get square pixels, as the file says. Sound is ignored. Of a truncated video, the
+frames that can be decoded are used, and a note says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,205 +33,240 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from judge.errors import MediaError
-from judge.media import image as media
-from judge.media.decoding import MAX_BYTES, MAX_PIXELS, MAX_SECONDS, File, Shot, opened
+from judge.media.decoding import (
+    MAX_FRAME_PIXELS,
+    MAX_VIDEO_BYTES,
+    MAX_VIDEO_SECONDS,
+    DecodedFrame,
+    VideoFile,
+    open_video,
+)
+from judge.media.image import compute_fitted_size, load_image
 
-SHOWN, FEW = 8, 4
-DENSE, BURST = 256, 16
-SAME = 0.5
-SIDE = 224
-"""Pixels of the shorter side of the luminance that is kept; smaller videos stay as they are."""
-RATE = 24.0
-"""Frames a second that a sequence of pictures is taken to have, as nothing says it."""
-FRAME_PIXELS = 262_144
+FRAMES_SHOWN, FEW_FRAMES_SHOWN = 8, 4
+MAX_FULLY_DECODED_FRAMES, BURST_FRAMES = 256, 16
+SAME_SHOT_CORRELATION = 0.5
+LUMA_SIDE = 224
+"""Pixels of the shorter side of the luminance that is kept; smaller videos keep their size."""
+DEFAULT_FRAME_RATE = 24.0
+"""Frames per second that are assumed for a sequence of images."""
+MODEL_FRAME_PIXELS = 262_144
 """Frames are reduced to this many pixels for models without a fixed input size."""
 
 Luma = NDArray[np.uint8]
+"""(h, w)."""
 
 
 @dataclass(frozen=True)
 class Video:
-    """A sampled video, upright."""
+    """The sampled frames of a video, upright."""
 
     frames: list[Image.Image]
-    """RGB, as the model shall see them, in the order of their times."""
+    """Frames for the model, RGB, in the order of their times."""
     times: list[float]
-    """When each of `frames` is shown, in seconds from the first frame of the video."""
+    """Display time of each of `frames` in seconds from the first frame of the video."""
     still: Image.Image
-    """The frame that stands for the whole, the middle one of those spread uniformly, in full size."""
+    """The frame that represents the video: the middle one of the uniform frames, in full size."""
     width: int
+    """Pixels of the original, after it was turned upright."""
     height: int
     """Pixels of the original, after it was turned upright."""
     duration: float
     """Seconds from the first frame to the end of the last."""
     bursts: list[list[tuple[float, Luma]]] = field(repr=False)
-    """Time and luminance (h, w) of all decoded frames, in runs without a gap."""
-    step: float
-    """Usual time between frames, in seconds."""
+    """Time and luminance of all decoded frames, in runs of consecutive frames."""
+    frame_interval: float
+    """Usual time between frames in seconds."""
     notes: list[str] = field(default_factory=list)
-    """What the reader of a verdict should know about how the file became these frames."""
+    """What the reader of a verdict should know about how the file was converted."""
 
 
-def load(
+def load_video(
     source: Any,
     *,
     side: int | None = None,
-    max_pixels: int = FRAME_PIXELS,
-    shown: int = SHOWN,
+    max_pixels: int = MODEL_FRAME_PIXELS,
+    frame_count: int = FRAMES_SHOWN,
     field: str = "video",
-    max_seconds: float = MAX_SECONDS,
-    max_bytes: int = MAX_BYTES,
+    max_seconds: float = MAX_VIDEO_SECONDS,
+    max_bytes: int = MAX_VIDEO_BYTES,
 ) -> Video:
-    """Read and sample a video.
+    """Load a video and sample its frames.
 
     Args:
         source: path, encoded bytes, base64 `data:` URL, uint8 array (frames, height, width, 3), or a sequence
-            of pictures as `judge.media.image.load` takes them, all of one size, taken to be `RATE` a second.
-        side: squash frames to this many pixels square (models with one fixed input size).
-        max_pixels: otherwise shrink them, keeping the shape, to at most this many pixels.
-        shown: how many frames are spread uniformly; half as many more where the scene changes.
-        field: what the caller calls this input; errors name it.
-        max_seconds: longest video.
+            of images of one size, each as `judge.media.image.load_image` takes it. A sequence of images is
+            assumed to have `DEFAULT_FRAME_RATE` frames per second.
+        side: for models with one fixed input size: frames become squares of this many pixels.
+        max_pixels: otherwise: frames are reduced to at most this many pixels and keep the aspect ratio.
+        frame_count: number of frames at uniform distances; half as many more where the scene changes.
+        field: the caller's name of this input; errors name it.
+        max_seconds: longest duration.
         max_bytes: largest encoded size.
 
     Raises:
-        MediaError: nothing there, no video, sound only, nothing that can be decoded, or beyond a limit.
+        MediaError: the source does not exist, is not a video, has sound only, cannot be decoded, or exceeds a
+            limit.
     """
-    pictures = isinstance(source, np.ndarray) or (
+    sampler = _FrameSampler(side, max_pixels, frame_count)
+    is_sequence = isinstance(source, np.ndarray) or (
         isinstance(source, Sequence) and not isinstance(source, str | bytes | bytearray | memoryview)
     )
-    if pictures:
-        return _from_pictures(source, field, _Kept(side, max_pixels, shown))
-    with opened(source, field, max_bytes, max_seconds) as file:
-        return _from_file(file, _Kept(side, max_pixels, shown))
+    if is_sequence:
+        return _sample_images(source, field, sampler)
+    with open_video(source, field, max_bytes, max_seconds) as file:
+        return _sample_file(file, sampler)
 
 
-class _Kept:
-    """What is kept of the decoded frames."""
+class _FrameSampler:
+    """Collects what is kept of the decoded frames.
 
-    def __init__(self, side: int | None, max_pixels: int, shown: int) -> None:
-        self.side, self.max_pixels, self.shown = side, max_pixels, shown
+    Args:
+        side: as in `load_video`.
+        max_pixels: as in `load_video`.
+        frame_count: as in `load_video`.
+    """
+
+    def __init__(self, side: int | None, max_pixels: int, frame_count: int) -> None:
+        self.side, self.max_pixels, self.frame_count = side, max_pixels, frame_count
         self.bursts: list[list[tuple[float, Luma]]] = []
         self.uniform: list[tuple[float, Image.Image]] = []
+        """Time and image of each uniform frame."""
         self.cuts: list[tuple[float, float, Image.Image]] = []
-        """(likeness to the frame before, time, frame)"""
-        self.stills: list[Shot] = []
+        """Correlation with the previous frame, time and image of each first frame of a new shot."""
+        self.originals: list[DecodedFrame] = []
+        """The uniform frames in full size."""
         self.size = (0, 0)
 
-    def burst(self, shots: Iterable[Shot], wanted: set[int] | None) -> None:
-        """Take a run of frames; `wanted` are the numbers to be shown, None for the first of the run."""
-        run: list[tuple[float, Luma]] = []
-        before: NDArray[np.float32] | None = None
-        for shot in shots:
+    def add_burst(self, frames: Iterable[DecodedFrame], uniform_numbers: set[int] | None) -> None:
+        """Add a run of consecutive frames.
+
+        Args:
+            frames: the frames in order.
+            uniform_numbers: numbers of the uniform frames; None for the first frame of the run.
+        """
+        burst: list[tuple[float, Luma]] = []
+        previous: NDArray[np.float32] | None = None
+        for frame in frames:
             if self.size == (0, 0):
-                self.size = shot.size
-            luma = shot.luma(SIDE)
-            small = _thumbnail(luma)
-            likeness = 1.0 if before is None else float((small * before).mean())
-            before = small
-            if shot.number in wanted if wanted is not None else not run:
-                self.uniform.append((shot.time, self._picture(shot)))
-                self.stills.append(shot)
-            elif likeness < SAME:
-                self.cuts.append((likeness, shot.time, self._picture(shot)))
-                self.cuts = sorted(self.cuts, key=lambda cut: cut[:2])[: self.shown // 2]
-            run.append((shot.time, luma))
-        if run:
-            self.bursts.append(run)
+                self.size = frame.size
+            luma = frame.to_luma(LUMA_SIDE)
+            thumbnail = _make_thumbnail(luma)
+            correlation = 1.0 if previous is None else float((thumbnail * previous).mean())
+            previous = thumbnail
+            if frame.number in uniform_numbers if uniform_numbers is not None else not burst:
+                self.uniform.append((frame.time, self._resize(frame)))
+                self.originals.append(frame)
+            elif correlation < SAME_SHOT_CORRELATION:
+                self.cuts.append((correlation, frame.time, self._resize(frame)))
+                self.cuts = sorted(self.cuts, key=lambda cut: cut[:2])[: self.frame_count // 2]
+            burst.append((frame.time, luma))
+        if burst:
+            self.bursts.append(burst)
 
-    def _picture(self, shot: Shot) -> Image.Image:
-        return shot.picture(media.fitted(*self.size, side=self.side, max_pixels=self.max_pixels))
+    def _resize(self, frame: DecodedFrame) -> Image.Image:
+        return frame.to_image(compute_fitted_size(*self.size, side=self.side, max_pixels=self.max_pixels))
 
-    def video(self, duration: float, step: float, notes: list[str]) -> Video:
-        frames = {time: picture for _, time, picture in self.cuts} | dict(self.uniform)
-        still = self.stills[len(self.stills) // 2]
+    def to_video(self, duration: float, frame_interval: float, notes: list[str]) -> Video:
+        """Return the collected frames as a video."""
+        frames = {time: image for _, time, image in self.cuts} | dict(self.uniform)
+        middle = self.originals[len(self.originals) // 2]
         return Video(
             frames=[frames[time] for time in sorted(frames)],
             times=sorted(frames),
-            still=still.picture(self.size),
+            still=middle.to_image(self.size),
             width=self.size[0],
             height=self.size[1],
             duration=duration,
             bursts=self.bursts,
-            step=step,
+            frame_interval=frame_interval,
             notes=notes,
         )
 
 
-def _thumbnail(luma: Luma) -> NDArray[np.float32]:
-    """16 x 16, its mean 0 and its spread 1, so that the mean product of two is their correlation."""
-    small = cv2.resize(luma, (16, 16), interpolation=cv2.INTER_AREA).astype(np.float32)
-    small -= small.mean()
-    # A nearly even picture has no pattern of its own that could be said to change.
-    return small / max(float(small.std()), 2.0)
+def _make_thumbnail(luma: Luma) -> NDArray[np.float32]:
+    """Return a thumbnail (16, 16) with mean 0 and deviation 1.
+
+    The mean product of two thumbnails is their correlation.
+    """
+    thumbnail = cv2.resize(luma, (16, 16), interpolation=cv2.INTER_AREA).astype(np.float32)
+    thumbnail -= thumbnail.mean()
+    # A nearly uniform image has no pattern that could change, so its deviation counts as at least 2.
+    return thumbnail / max(float(thumbnail.std()), 2.0)
 
 
-def _from_file(file: File, kept: _Kept) -> Video:
+def _sample_file(file: VideoFile, sampler: _FrameSampler) -> Video:
     times = file.times
-    if len(times) <= DENSE:
-        middles = _middles(file.duration, kept.shown)
-        kept.burst(file.decoded(0, len(times)), set(_nearest(times, middles)))
-        if not kept.uniform and kept.bursts:  # all of those meant to be shown are damaged
-            kept.burst(file.decoded(0, 1), None)
+    if len(times) <= MAX_FULLY_DECODED_FRAMES:
+        middles = _span_middles(file.duration, sampler.frame_count)
+        sampler.add_burst(file.decode(0, len(times)), set(_frames_on_screen(times, middles)))
+        if not sampler.uniform and sampler.bursts:  # all uniform frames are damaged
+            sampler.add_burst(file.decode(0, 1), None)
     else:
         begin = 0
-        for n, start in enumerate(_burst_starts(times, file.keys, file.duration)):
+        for n, start in enumerate(_burst_starts(times, file.key_frames, file.duration)):
             begin = max(start, begin)
-            # Fewer frames than bursts: every second one, say, is shown.
-            kept.burst(file.decoded(begin, BURST), None if n * kept.shown % SHOWN < kept.shown else set())
-            begin += BURST
-    if not kept.uniform:
+            # With fewer uniform frames than bursts, every second burst, for example, gives one.
+            gives_uniform = n * sampler.frame_count % FRAMES_SHOWN < sampler.frame_count
+            sampler.add_burst(file.decode(begin, BURST_FRAMES), None if gives_uniform else set())
+            begin += BURST_FRAMES
+    if not sampler.uniform:
         raise file.error("none of its frames can be decoded")
-    decoded = sum(map(len, kept.bursts))
-    if len(times) <= DENSE and decoded < len(times):
-        file.say_broken(f"{decoded} of {len(times)} frames can be decoded")
-    return kept.video(file.duration, file.step, file.notes)
+    decoded = sum(map(len, sampler.bursts))
+    if len(times) <= MAX_FULLY_DECODED_FRAMES and decoded < len(times):
+        file.note_damage(f"{decoded} of {len(times)} frames can be decoded")
+    return sampler.to_video(file.duration, file.frame_interval, file.notes)
 
 
-def _middles(duration: float, count: int) -> list[float]:
+def _span_middles(duration: float, count: int) -> list[float]:
+    """Return the middles of equal spans of a duration."""
     return [(n + 0.5) * duration / count for n in range(count)]
 
 
-def _nearest(times: Sequence[float], wanted: Sequence[float]) -> list[int]:
-    """Numbers of the frames that are on the screen at some times."""
-    return [max(0, int(np.searchsorted(times, at, side="right")) - 1) for at in wanted]
+def _frames_on_screen(times: Sequence[float], moments: Sequence[float]) -> list[int]:
+    """Return the number of the frame that is on the screen at each moment."""
+    return [max(0, int(np.searchsorted(times, at, side="right")) - 1) for at in moments]
 
 
-def _burst_starts(times: Sequence[float], keys: Sequence[int], duration: float) -> list[int]:
-    """Numbers of the frames that the bursts of a long video start with."""
+def _burst_starts(times: Sequence[float], key_frames: Sequence[int], duration: float) -> list[int]:
+    """Return the number of the first frame of each burst of a long video."""
     starts = []
-    for n, middle in enumerate(_middles(duration, SHOWN)):
-        inside = [key for key in keys if n * duration / SHOWN <= times[key] <= middle]
-        starts.append(inside[-1] if inside else _nearest(times, [middle])[0])
+    for n, middle in enumerate(_span_middles(duration, FRAMES_SHOWN)):
+        inside = [key for key in key_frames if n * duration / FRAMES_SHOWN <= times[key] <= middle]
+        starts.append(inside[-1] if inside else _frames_on_screen(times, [middle])[0])
     return starts
 
 
-def _from_pictures(source: Any, field: str, kept: _Kept) -> Video:
+def _sample_images(source: Any, field: str, sampler: _FrameSampler) -> Video:
+    """Sample a sequence of images."""
     count = len(source)
-    shown = f"<{count} pictures>"
+    description = f"<{count} images>"
+    limit = 20 * MAX_FULLY_DECODED_FRAMES
     if not count:
-        raise MediaError(field, shown, "a sequence of at least one picture", "pass the frames")
-    if count > 20 * DENSE:
-        raise MediaError(field, shown, f"at most {20 * DENSE} pictures", "pass fewer, or a video file")
+        raise MediaError(field, description, "a sequence of at least one image", "pass the frames")
+    if count > limit:
+        raise MediaError(field, description, f"at most {limit} images", "pass fewer, or a video file")
     if isinstance(source, np.ndarray) and source.ndim != 4:
         allowed = "arrays of shape (frames, height, width, 3)"
-        raise MediaError(field, f"<array of shape {source.shape}>", allowed, "pass one picture as `image`")
+        raise MediaError(field, f"<array of shape {source.shape}>", allowed, "pass one image as `image`")
     notes: list[str] = []
+    times = [number / DEFAULT_FRAME_RATE for number in range(count)]
+    duration = count / DEFAULT_FRAME_RATE
+    uniform_numbers = set(_frames_on_screen(times, _span_middles(duration, sampler.frame_count)))
+    sampler.add_burst(_load_images(source, field, notes), uniform_numbers)
+    notes.insert(0, f"the frames have no times: {DEFAULT_FRAME_RATE:g} a second were assumed")
+    return sampler.to_video(duration, 1 / DEFAULT_FRAME_RATE, notes)
 
-    def shots() -> Iterable[Shot]:
-        size = None
-        for number, given in enumerate(source):
-            picture = media.load(given, field=f"{field}.{number}", max_pixels=MAX_PIXELS)
-            if size not in (None, picture.image.size):
-                allowed = "pictures of one size, {} x {}".format(*size)
-                raise MediaError(
-                    f"{field}.{number}", "{} x {}".format(*picture.image.size), allowed, "scale it"
-                )
-            size = picture.image.size
-            notes.extend(note for note in picture.notes if note not in notes)
-            yield Shot(number, number / RATE, picture.image)
 
-    times, duration = [number / RATE for number in range(count)], count / RATE
-    kept.burst(shots(), set(_nearest(times, _middles(duration, kept.shown))))
-    notes.insert(0, f"the frames came without times: taken to be {RATE:g} a second")
-    return kept.video(duration, 1 / RATE, notes)
+def _load_images(source: Any, field: str, notes: list[str]) -> Iterator[DecodedFrame]:
+    """Load the images of a sequence as frames; their notes are added to `notes` without duplicates."""
+    size = None
+    for number, item in enumerate(source):
+        loaded = load_image(item, field=f"{field}.{number}", max_pixels=MAX_FRAME_PIXELS)
+        image = loaded.image
+        if size not in (None, image.size):
+            allowed = "images of one size, {} x {}".format(*size)
+            raise MediaError(f"{field}.{number}", "{} x {}".format(*image.size), allowed, "resize it")
+        size = image.size
+        notes.extend(note for note in loaded.notes if note not in notes)
+        yield DecodedFrame(number, number / DEFAULT_FRAME_RATE, image)

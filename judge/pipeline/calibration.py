@@ -1,127 +1,135 @@
-"""Numbers on the human scale: what `judge calibrate` has learnt from labels, and how it changes a verdict.
+"""Calibration: the map from a model's numbers to the human scale, learned by `judge calibrate`.
 
-A calibration belongs to one rubric and one depth of one model. It holds
+A calibration belongs to one rubric and one model and has a map for each calibrated depth. It holds
 
 - a monotone map from the model's score to the human scale 1..5, which never changes a ranking;
-- the temperature of the score's distribution (Guo et al. 2017), which is then tilted exponentially until its
-  mean is the mapped score: of all distributions with that mean it is the nearest by Kullback and Leibler;
+- the temperature of the score's distribution (Guo et al. 2017). The distribution is then tilted exponentially
+until
+  its mean is the mapped score: of all distributions with that mean, it is the nearest by the Kullback-Leibler
+  divergence;
 - the temperature of the elements' probabilities;
 - the quantiles of the mapped scores, for `Verdict.percentile`;
-- what the pictures were like (`judge.evidence.similarity`), beyond which a verdict abstains.
+- the statistics of the calibration's images (`judge.evidence.similarity`); a verdict on an image that is too
+far from
+  them abstains.
 
-`calibration.json` lies beside the adapter it was made for and is found there.
+`calibration.json` lies in the folder of the adapter it was made for and is found there.
 """
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
 
 from judge.errors import InputError, JudgeError
-from judge.types import Depth, Model, Score, Verdict
+from judge.pipeline.distributions import apply_temperature, expectation, tilt_to_mean
+from judge.types import Depth, StrictModel, Verdict
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from judge.rubrics.rubric import Rubric
 
-FILE = "calibration.json"
-FORMAT = 1
-OUTSIDE = "outside calibrated domain"
-"""How the reason begins where a verdict abstains."""
+CALIBRATION_FILE = "calibration.json"
+FORMAT_VERSION = 1
+OUTSIDE_DOMAIN = "outside calibrated domain"
+"""Beginning of the reason of a verdict that abstains."""
 
 Temperature = Annotated[float, Field(gt=0)]
 
 
-class Likeness(Model):
-    """What the pictures of a calibration were like; see `judge.evidence.similarity`."""
+class ImageStatistics(StrictModel):
+    """Statistics of the images of a calibration; see `judge.evidence.similarity`."""
 
     mean: list[float]
-    """Of each measured fact."""
+    """Mean of each statistic."""
     precision: list[list[float]]
-    """Inverse of the facts' shrunk covariance."""
+    """Inverse of the shrunk covariance of the statistics."""
     limit: Annotated[float, Field(gt=0)]
-    """Mahalanobis distance beyond which a picture is too far."""
+    """Mahalanobis distance beyond which an image is outside the domain."""
     quantile: Annotated[float, Field(gt=0, le=1)]
-    """Share of held-out pictures of the calibration that lie within the limit."""
+    """Share of held-out images of the calibration that lie within the limit."""
 
     def distance(self, image: Image.Image) -> float:
-        """How far a picture is from those of the calibration."""
-        from judge.evidence.similarity import distance, measured
+        """Return the Mahalanobis distance of an image from the images of the calibration."""
+        from judge.evidence.similarity import compute_statistics, mahalanobis_distance
 
-        return distance(measured(image), self.mean, self.precision)
+        return mahalanobis_distance(compute_statistics(image), self.mean, self.precision)
 
 
-class Scale(Model):
-    """The map of one depth."""
+class ScoreMap(StrictModel):
+    """The calibration of one depth."""
 
     knots: Annotated[list[tuple[float, float]], Field(min_length=2)]
-    """(model's score, human score), both rising; linear between them."""
+    """(model's score, human score), both increasing; linear interpolation between them."""
     temperature: Temperature = 1.0
+    """Temperature of the score's distribution."""
     elements: Temperature = 1.0
+    """Temperature of the elements' probabilities."""
     quantiles: Annotated[list[float], Field(min_length=2)]
-    """Mapped scores of the calibration's pictures at even shares from the least to the greatest."""
+    """Mapped scores of the calibration's images at equally spaced shares, from the lowest to the highest."""
 
     @model_validator(mode="after")
-    def _rises(self) -> Scale:
+    def _check_monotone(self) -> ScoreMap:
         for values in zip(*self.knots, strict=True):
             if any(b <= a for a, b in zip(values, values[1:], strict=False)):
-                raise ValueError("knots must rise")
+                raise ValueError("knots must increase")
         if self.quantiles != sorted(self.quantiles):
-            raise ValueError("quantiles must not fall")
+            raise ValueError("quantiles must not decrease")
         return self
 
-    def mapped(self, score: float) -> float:
-        """A model's score (1..5) on the human scale (1..5)."""
+    def map_score(self, score: float) -> float:
+        """Map a model's score (1..5) to the human scale (1..5)."""
         at = min(max(1, bisect_right([x for x, _ in self.knots], score)), len(self.knots) - 1)
         (x1, y1), (x2, y2) = self.knots[at - 1], self.knots[at]
         return min(5.0, max(1.0, y1 + (y2 - y1) * (score - x1) / (x2 - x1)))
 
-    def percentile(self, mapped: float) -> float:
-        """Share of the calibration's pictures, in percent, with a lower score; ties count half."""
-        low, high = bisect_left(self.quantiles, mapped), bisect_right(self.quantiles, mapped)
+    def percentile(self, mapped_score: float) -> float:
+        """Return the share of the calibration's images, in percent, with a lower score; ties count half."""
+        low, high = bisect_left(self.quantiles, mapped_score), bisect_right(self.quantiles, mapped_score)
         steps = len(self.quantiles) - 1
-        if low != high:  # on quantiles themselves
+        if low != high:  # equal to one or more quantiles
             return min(100.0, 50 * (low + high - 1) / steps)
         if low == 0 or low > steps:
             return 0.0 if low == 0 else 100.0
         below, above = self.quantiles[low - 1], self.quantiles[low]
-        return 100 * (low - 1 + (mapped - below) / (above - below)) / steps
+        return 100 * (low - 1 + (mapped_score - below) / (above - below)) / steps
 
 
-class Calibration(Model):
-    """What `calibration.json` holds."""
+class Calibration(StrictModel):
+    """The content of `calibration.json`."""
 
-    format: int = FORMAT
+    format: int = FORMAT_VERSION
     rubric: str
     rubric_hash: str
     model: str = ""
     revision: str = ""
-    """Of the weights it was made for; empty: of any."""
+    """Revision of the weights it was made for; empty: any."""
     suite: str = ""
     count: int = 0
-    """Labelled pictures it was fitted on."""
-    scales: dict[Depth, Scale]
-    likeness: Likeness | None = None
+    """Number of labelled images it was fitted on."""
+    scales: dict[Depth, ScoreMap]
+    likeness: ImageStatistics | None = None
     """None: no verdict abstains."""
     report: dict[str, Any] = {}
-    """What was measured when it was made; nothing reads it."""
+    """Measurements made during the fit; for the reader only."""
 
     @classmethod
     def load(cls, source: str | Path) -> Calibration:
-        """Read `calibration.json`, or the one in a folder.
+        """Read a calibration file.
+
+        Args:
+            source: path of the file, or of the folder with `calibration.json`.
 
         Raises:
-            InputError: no such file, or it is no calibration.
+            InputError: there is no such file, or it is not a calibration.
         """
-        path = Path(source) / FILE if Path(source).is_dir() else Path(source)
+        path = Path(source) / CALIBRATION_FILE if Path(source).is_dir() else Path(source)
         try:
-            made = cls.model_validate_json(path.read_text("utf-8"))
+            calibration = cls.model_validate_json(path.read_text("utf-8"))
         except OSError as error:
             reason = error.strerror or str(error)
             raise InputError(
@@ -129,120 +137,96 @@ class Calibration(Model):
             ) from None
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(["calibration", *map(str, first["loc"])])
-            raise InputError(where, str(path), first["msg"], "make it again with `judge calibrate`") from None
-        if made.format != FORMAT:
+            field = ".".join(["calibration", *map(str, first["loc"])])
             mend = "make it again with `judge calibrate`"
-            raise InputError("calibration.format", made.format, str(FORMAT), mend)
-        return made
+            raise InputError(field, str(path), first["msg"], mend) from None
+        if calibration.format != FORMAT_VERSION:
+            mend = "make it again with `judge calibrate`"
+            raise InputError("calibration.format", calibration.format, str(FORMAT_VERSION), mend)
+        return calibration
 
-    def fits(self, rubric: Rubric, revision: str = "") -> bool:
-        """Whether it was made for this rubric and these weights."""
-        known = not self.revision or not revision or self.revision == revision
-        return self.rubric_hash == rubric.hash and known
+    def matches(self, rubric: Rubric, revision: str = "") -> bool:
+        """Return whether the calibration was made for this rubric and these weights.
 
-    def check(self, rubric: Rubric) -> None:
-        """Raises `InputError`: it was made for another rubric."""
+        Args:
+            rubric: the rubric.
+            revision: revision of the weights; empty if it is unknown, which matches any.
+        """
+        is_same_revision = not self.revision or not revision or self.revision == revision
+        return self.rubric_hash == rubric.hash and is_same_revision
+
+    def check_rubric(self, rubric: Rubric) -> None:
+        """Raise `InputError` if the calibration was made for another rubric."""
         if self.rubric_hash != rubric.hash:
-            made = f"rubric {rubric.name} ({rubric.hash})"
+            allowed = f"rubric {rubric.name} ({rubric.hash})"
             mend = "calibrate again, or leave it out"
-            raise InputError("calibration", f"{self.rubric} ({self.rubric_hash})", made, mend)
+            raise InputError("calibration", f"{self.rubric} ({self.rubric_hash})", allowed, mend)
 
-    def too_far(self, image: Image.Image) -> str:
-        """Why a picture is outside the domain; empty when it is inside."""
+    def abstain_reason(self, image: Image.Image) -> str:
+        """Return why an image is outside the calibrated domain; empty if it is inside."""
         if self.likeness is None:
             return ""
         distance = self.likeness.distance(image)
         if distance <= self.likeness.limit:
             return ""
-        share = f"{100 * self.likeness.quantile:g} % of the {self.suite} pictures"
-        return f"{OUTSIDE}: distance {distance:.1f}, {share} are within {self.likeness.limit:.1f}"
+        share = f"{100 * self.likeness.quantile:g} % of the {self.suite} images"
+        return f"{OUTSIDE_DOMAIN}: distance {distance:.1f}, {share} are within {self.likeness.limit:.1f}"
 
-    def applied(self, verdict: Verdict) -> Verdict:
-        """The verdict on the human scale with its percentile; as it is where its depth was not calibrated."""
+    def apply(self, verdict: Verdict) -> Verdict:
+        """Return the verdict on the human scale with a percentile; unchanged if its depth is not calibrated."""
         scale = self.scales.get(verdict.provenance.depth)
         if scale is None or verdict.score is None or verdict.distribution is None:
             return verdict
-        score = scale.mapped(verdict.score)
-        shares = tilted(tempered(verdict.distribution, scale.temperature), score)
+        score = scale.map_score(verdict.score)
+        distribution = tilt_to_mean(apply_temperature(verdict.distribution, scale.temperature), score)
         elements = []
         for element in verdict.elements:
-            _, there = tempered([1 - element.probability, element.probability], scale.elements)
-            elements.append(element.model_copy(update={"probability": there}))
-        made = verdict.model_copy(
+            shares = [1 - element.probability, element.probability]
+            _, probability = apply_temperature(shares, scale.elements)
+            elements.append(element.model_copy(update={"probability": probability}))
+        calibrated = verdict.model_copy(
             update={
-                "score": expectation(shares),
-                "distribution": shares,
+                "score": expectation(distribution),
+                "distribution": distribution,
                 "elements": elements,
                 "percentile": scale.percentile(score),
             }
         )
-        made._image = verdict._image
-        return made
+        calibrated._image = verdict._image
+        return calibrated
 
 
-def chosen(
-    given: str | Path | Calibration | bool, model: str, adapter: str | None, rubric: Rubric
+def resolve_calibration(
+    calibration: str | Path | Calibration | bool, model: str, adapter: str | None, rubric: Rubric
 ) -> Calibration | None:
-    """The calibration that is meant: the given one, or with True the one beside the adapter.
-
-    Raises:
-        InputError: it cannot be read, or a given one was made for another rubric.
-    """
-    if isinstance(given, bool):
-        path = _beside(model, adapter, rubric) if given else None
-        found = Calibration.load(path) if path and path.is_file() else None
-        return found if found and found.fits(rubric) else None
-    made = given if isinstance(given, Calibration) else Calibration.load(given)
-    made.check(rubric)
-    return made
-
-
-def _beside(model: str, adapter: str | None, rubric: Rubric) -> Path | None:
-    """Where the calibration of the adapter that answers a rubric would lie."""
-    from judge.backends.checkpoints import Folder
-
-    try:
-        folder = Folder.of(model, adapter)
-    except (JudgeError, OSError, ValueError):
-        return None  # told when the model is loaded
-    tuned = folder.own.get(rubric.name) or folder.adapter
-    return Path(tuned.place) / FILE if tuned else None
-
-
-def tempered(shares: Sequence[float], temperature: float) -> list[float]:
-    """Shares to the power 1 / temperature, summing to 1: above 1 flatter, below 1 sharper."""
-    powers = [share ** (1 / temperature) for share in shares]
-    total = sum(powers)
-    return [power / total for power in powers]
-
-
-def tilted(shares: Sequence[float], mean: float) -> list[float]:
-    """Shares of the labels 1, 2, ... with another mean: each times exp(t label), t such that the mean is met.
+    """Return the calibration to use for a model and a rubric.
 
     Args:
-        shares: summing to 1.
-        mean: between the first label and the last; at either end all weight goes there.
+        calibration: a calibration, its file or its folder; True: the one in the folder of the adapter, if it
+            matches the rubric; False: none.
+        model: name or folder of the model.
+        adapter: name or folder of the adapter.
+        rubric: the rubric.
+
+    Raises:
+        InputError: the calibration cannot be read, or a given one was made for another rubric.
     """
-    count = len(shares)
-    wanted = min(max(mean, 1 + 1e-9), count - 1e-9)
-    logs = [math.log(max(share, 1e-12)) for share in shares]
-    low, high = -200.0, 200.0
-    for _ in range(80):
-        middle = (low + high) / 2
-        found = _tilt(logs, middle)
-        low, high = (low, middle) if expectation(found) > wanted else (middle, high)
-    return _tilt(logs, (low + high) / 2)
+    if isinstance(calibration, bool):
+        path = _adapter_calibration_path(model, adapter, rubric) if calibration else None
+        found = Calibration.load(path) if path and path.is_file() else None
+        return found if found and found.matches(rubric) else None
+    given = calibration if isinstance(calibration, Calibration) else Calibration.load(calibration)
+    given.check_rubric(rubric)
+    return given
 
 
-def _tilt(logs: Sequence[float], slope: float) -> list[float]:
-    heights = [log + slope * label for label, log in enumerate(logs, 1)]
-    top = max(heights)
-    weights = [math.exp(height - top) for height in heights]
-    total = sum(weights)
-    return [weight / total for weight in weights]
+def _adapter_calibration_path(model: str, adapter: str | None, rubric: Rubric) -> Path | None:
+    """Return the path of the calibration in the folder of the adapter that answers the rubric."""
+    from judge.backends.checkpoints import Checkpoint
 
-
-def expectation(shares: Sequence[float]) -> Score:
-    """Mean of the labels 1, 2, ... under these shares."""
-    return min(float(len(shares)), max(1.0, sum(label * share for label, share in enumerate(shares, 1))))
+    try:
+        checkpoint = Checkpoint.resolve(model, adapter)
+    except (JudgeError, OSError, ValueError):
+        return None  # reported when the model is loaded
+    answering = checkpoint.rubric_adapters.get(rubric.name) or checkpoint.adapter
+    return Path(answering.path) / CALIBRATION_FILE if answering else None

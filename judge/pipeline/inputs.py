@@ -1,4 +1,4 @@
-"""What of a sample a model is shown: its picture, or its video as such or as pictures of its frames."""
+"""Decode a sample into what a model receives: an image, a video, or the frames of a video as images."""
 
 from __future__ import annotations
 
@@ -8,109 +8,124 @@ from typing import TYPE_CHECKING, Any
 
 from judge.backends.base import VideoInput
 from judge.errors import InputError
-from judge.evidence import motion
-from judge.evidence import reference as against
-from judge.media import image as media
+from judge.evidence.motion import MOTION_FACTS, measure_motion
+from judge.evidence.reference import REFERENCE_FACTS, compare_with_reference
+from judge.media.image import LoadedImage, crop_details, load_image, resize_to_fit
 from judge.rubrics.rubric import Rubric
 from judge.types import Sample
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from judge.pipeline.prepared import ModelInfo
+    from judge.pipeline.model_info import ModelInfo
 
-ABOUT_PICTURES = "rubric {} is made for pictures and judges some frames; rubric video is for videos"
+IMAGE_RUBRIC_NOTE = "rubric {} is made for images and judges some frames; rubric video is for videos"
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A decoded sample as a model takes it."""
+class ModelInputs:
+    """A decoded sample as a model receives it."""
 
     original: Image.Image
-    """The picture, or the frame that stands for the video, in full size."""
+    """The image in full size; for a video, its representative frame."""
     facts: dict[str, float]
-    """What was measured; see `judge.evidence.facts` and `judge.evidence.motion`."""
+    """Measured facts, 0..1; see `judge.evidence.facts` and `judge.evidence.motion`."""
     images: list[Image.Image] = field(default_factory=list)
-    films: list[VideoInput] = field(default_factory=list)
-    parts: list[dict[str, Any]] = field(default_factory=list)
-    """Parts of the chat's turn that show a video; empty for a picture."""
+    videos: list[VideoInput] = field(default_factory=list)
+    video_parts: list[dict[str, Any]] = field(default_factory=list)
+    """Parts of the user turn that show a video; empty for an image."""
     notes: list[str] = field(default_factory=list)
 
 
-def shown(sample: Sample, rubric: Rubric, card: ModelInfo, max_pixels: int, field: str = "image") -> Shown:
-    """Decode and measure what is judged.
+def prepare_inputs(
+    sample: Sample, rubric: Rubric, model_info: ModelInfo, max_pixels: int, field: str = "image"
+) -> ModelInputs:
+    """Decode and measure the image or video of a sample.
 
     Args:
-        sample: with a picture or a video.
-        rubric: names what is measured.
-        card: what the model takes.
-        max_pixels: what a model without a fixed input size is shown of a picture at most.
-        field: what errors call the picture.
+        sample: a sample with an image or a video.
+        rubric: names the facts to measure.
+        model_info: decides in which form the model receives the sample.
+        max_pixels: maximum number of pixels of an image for models without a fixed input size.
+        field: name of the image in errors.
 
     Raises:
-        InputError: picture and video at once, or no video for a rubric about videos; `MediaError` for either.
+        InputError: the sample has both an image and a video, or no video although the rubric is about videos.
+        MediaError: the image or video cannot be read.
     """
-    moving = [name for name in rubric.facts if name in motion.FACTS]
+    motion_facts = [name for name in rubric.facts if name in MOTION_FACTS]
     if sample.video is None:
-        if moving:
-            mend = "pass one, or choose a rubric for pictures"
+        if motion_facts:
+            mend = "pass one, or choose a rubric for images"
             raise InputError("video", None, f"a video, which rubric {rubric.name} is about", mend)
-        return _picture(media.load(sample.image, field=field), rubric, card, max_pixels)
+        return _image_inputs(load_image(sample.image, field=field), rubric, model_info, max_pixels)
     if sample.image is not None:
-        raise InputError("image", sample.image, "nothing beside a video", "pass one of the two")
-    return _video(sample.video, rubric, moving, card, max_pixels)
+        raise InputError("image", sample.image, "no image if there is a video", "pass one of the two")
+    return _video_inputs(sample.video, rubric, motion_facts, model_info, max_pixels)
 
 
-def _picture(picture: media.Picture, rubric: Rubric, card: ModelInfo, max_pixels: int) -> Shown:
-    """The picture; where the model sees a fixed square, the rubric's details after it."""
-    side = card.size
-    whole, _ = media.fit(picture, side=side, max_pixels=max_pixels)
-    return Shown(
-        original=picture.image,
-        facts=_still(picture.image, () if card.wordless else rubric.facts),
-        images=[whole, *(media.details(picture, side, rubric.details) if side else ())],
-        notes=picture.notes,
+def _image_inputs(image: LoadedImage, rubric: Rubric, model_info: ModelInfo, max_pixels: int) -> ModelInputs:
+    """Resize the image; for models with a fixed input size, add the rubric's detail crops after it."""
+    side = model_info.size
+    whole, _ = resize_to_fit(image, side=side, max_pixels=max_pixels)
+    return ModelInputs(
+        original=image.image,
+        facts=_measure_image_facts(image.image, () if model_info.images_only else rubric.facts),
+        images=[whole, *(crop_details(image, side, rubric.details) if side else ())],
+        notes=image.notes,
     )
 
 
-def _still(image: Image.Image, facts: Sequence[str]) -> dict[str, float]:
-    names = [name for name in facts if name not in against.FACTS]
+def _measure_image_facts(image: Image.Image, facts: Sequence[str]) -> dict[str, float]:
+    names = [name for name in facts if name not in REFERENCE_FACTS]
     if not names:
-        return {}  # most rubrics, and measuring loads OpenCV
-    from judge.evidence import facts as evidence
+        return {}  # true of most rubrics; measuring would load OpenCV
+    from judge.evidence.facts import measure_image
 
-    return evidence.measure(image, names)
-
-
-def compared(seen: Shown, reference: Image.Image | None, rubric: Rubric, card: ModelInfo) -> Shown:
-    """With the facts that compare with the reference, in the rubric's order; without one, as it is."""
-    names = [name for name in rubric.facts if name in against.FACTS]
-    if reference is None or not names or card.wordless:
-        return seen
-    known = seen.facts | against.measure(seen.original, reference, names)
-    return replace(seen, facts={name: known[name] for name in rubric.facts if name in known})
+    return measure_image(image, names)
 
 
-def _video(source: Any, rubric: Rubric, moving: Sequence[str], card: ModelInfo, max_pixels: int) -> Shown:
-    from judge.media import video
+def add_reference_facts(
+    inputs: ModelInputs, reference: Image.Image | None, rubric: Rubric, model_info: ModelInfo
+) -> ModelInputs:
+    """Add the facts that compare the image with the reference, in the rubric's order of facts.
 
-    small = card.size is not None
-    found = video.load(
+    Args:
+        inputs: the inputs of the sample; returned unchanged if there is nothing to compare.
+        reference: the reference image in full size, if any.
+        rubric: names the facts to measure.
+        model_info: nothing is measured for models with `images_only`.
+    """
+    names = [name for name in rubric.facts if name in REFERENCE_FACTS]
+    if reference is None or not names or model_info.images_only:
+        return inputs
+    facts = inputs.facts | compare_with_reference(inputs.original, reference, names)
+    return replace(inputs, facts={name: facts[name] for name in rubric.facts if name in facts})
+
+
+def _video_inputs(
+    source: Any, rubric: Rubric, motion_facts: Sequence[str], model_info: ModelInfo, max_pixels: int
+) -> ModelInputs:
+    """Sample the frames of a video, as one video or as images with their times."""
+    from judge.media.video import FEW_FRAMES_SHOWN, FRAMES_SHOWN, MODEL_FRAME_PIXELS, load_video
+
+    has_fixed_size = model_info.size is not None
+    video = load_video(
         source,
-        side=card.size,
-        max_pixels=min(max_pixels, video.FRAME_PIXELS),
-        shown=video.FEW if small else video.SHOWN,
+        side=model_info.size,
+        max_pixels=min(max_pixels, MODEL_FRAME_PIXELS),
+        frame_count=FEW_FRAMES_SHOWN if has_fixed_size else FRAMES_SHOWN,
     )
-    measured = motion.measure(found) if moving else {}
-    measured |= _still(found.still, [name for name in rubric.facts if name not in moving])
-    notes = list(found.notes)
-    if not moving:
-        notes.append(ABOUT_PICTURES.format(rubric.name))
+    measured = measure_motion(video) if motion_facts else {}
+    measured |= _measure_image_facts(video.still, [name for name in rubric.facts if name not in motion_facts])
+    notes = list(video.notes)
+    if not motion_facts:
+        notes.append(IMAGE_RUBRIC_NOTE.format(rubric.name))
     facts = {name: measured[name] for name in rubric.facts if name in measured}
-    common = Shown(found.still, facts, notes=notes)
-    if card.films:
-        film = VideoInput(found.frames, found.times, found.duration)
-        return replace(common, films=[film], parts=[{"type": "video"}])
-    times = ({"type": "text", "text": f"<{time:.1f} seconds>"} for time in found.times)
-    parts = [part for told in times for part in (told, {"type": "image"})]
-    return replace(common, images=found.frames, parts=parts)
+    inputs = ModelInputs(video.still, facts, notes=notes)
+    if model_info.takes_video:
+        video_input = VideoInput(video.frames, video.times, video.duration)
+        return replace(inputs, videos=[video_input], video_parts=[{"type": "video"}])
+    times = ({"type": "text", "text": f"<{time:.1f} seconds>"} for time in video.times)
+    parts = [part for time in times for part in (time, {"type": "image"})]
+    return replace(inputs, images=video.frames, video_parts=parts)

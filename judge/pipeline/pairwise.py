@@ -1,7 +1,8 @@
-"""Two pictures shown together: asked twice, in both orders, since models lean to one side.
+"""Show two images together, in both orders, and read the preference from the two replies.
 
-What the two answers have in common is the preference: the mean of the probabilities that they give to a. How
-far they lie apart is the swap disagreement: 0 for a judge that reads pictures, 1 for one that reads places.
+Models prefer one position, so each pair is asked for twice. The preference is the mean of the two
+probabilities that image a is better. Their difference is the swap disagreement: 0 for a model that judges the
+images, 1 for a model that judges the positions.
 """
 
 from __future__ import annotations
@@ -13,80 +14,94 @@ from typing import TYPE_CHECKING, Any
 from judge.backends.base import Reply, Request
 from judge.errors import ReplyError
 from judge.pipeline.parsing import Answer
-from judge.rubrics.form import Choice, Form, Object, Text
-from judge.rubrics.rubric import LANGUAGES
-from judge.rubrics.templates import template
+from judge.rubrics.form import Form
+from judge.rubrics.form_nodes import Choice, Object, Text
+from judge.rubrics.schema import LANGUAGE_INSTRUCTIONS
+from judge.rubrics.templates import load_template
 from judge.types import Depth
 
 if TYPE_CHECKING:
-    from judge.pipeline.prepared import PreparedSample
+    from judge.pipeline.prepared_sample import PreparedSample
     from judge.rubrics.rubric import Rubric
 
-SIDES = ("first", "second", "tie")
-REASON = 160
-"""Characters of the reason where the rubric asks for none about a picture alone."""
-TIE = 0.02
-"""Mean probabilities this close to one half are a tie."""
+PREFERENCE_LABELS = ("first", "second", "tie")
+DEFAULT_REASON_CHARS = 160
+"""Maximum length of the reason if the rubric asks for no explanation of a single image."""
+TIE_MARGIN = 0.02
+"""Mean probabilities this close to 0.5 are a tie."""
 
 
 @dataclass(frozen=True)
 class Preference:
-    """What two answers, one in each order, say together."""
+    """The preference in two replies, one for each order."""
 
     orders: tuple[float, float]
-    """Probability that a is better where a stands first, and where b does; a tie counts half."""
+    """Probability that image a is better when a is first and when b is first; a tie counts half."""
     explanation: str
-    exact: bool
+    is_exact: bool
     """Whether the probabilities are the model's own."""
 
     @property
     def probability(self) -> float:
+        """Mean probability that image a is better."""
         return sum(self.orders) / 2
 
     @property
     def disagreement(self) -> float:
+        """Difference of the two orders, 0..1."""
         return abs(self.orders[0] - self.orders[1])
 
 
-def form(rubric: Rubric, depth: Depth) -> Form:
-    """The answer: at depth `verdict` a reason first, then the side."""
-    reason = Text("explanation", rubric.explanation or REASON)
-    better = Choice("better", SIDES, quoted=True)
+def build_preference_form(rubric: Rubric, depth: Depth) -> Form:
+    """Return the form of a comparison: at depth `verdict` a reason, then the label of the better image."""
+    reason = Text("explanation", rubric.explanation or DEFAULT_REASON_CHARS)
+    better = Choice("better", PREFERENCE_LABELS, quoted=True)
     return Form(Object((("explanation", reason), ("better", better)))).at_depth(depth)
 
 
-def requests(rubric: Rubric, a: PreparedSample, b: PreparedSample) -> list[Request]:
-    """The two questions: a first, then b first.
+def build_pairwise_requests(rubric: Rubric, a: PreparedSample, b: PreparedSample) -> list[Request]:
+    """Build the two requests of a comparison: a first, then b first.
 
     Args:
-        rubric: what decides.
-        a, b: cases of the two pictures, of one prompt and prepared for one model.
+        rubric: its instructions decide which image is better.
+        a: the first sample.
+        b: the second sample, with the same prompt and prepared for the same model.
     """
-    depth, wanted = a.depth, form(rubric, a.depth)
-    assert a.picture is not None and b.picture is not None
-    shared = [a.reference] if a.reference is not None else []
-    text = template("pairwise").render(rubric=rubric, prompt=a.prompt, depth=depth, reference=bool(shared))
-    if LANGUAGES[rubric.language] and depth == "verdict":
-        text += f"\n\n{LANGUAGES[rubric.language]}"
-    parts: list[dict[str, Any]] = [{"type": "image"} for _ in range(2 + len(shared))]
-    messages = [{"role": "user", "content": [*parts, {"type": "text", "text": text}]}]
+    depth, form = a.depth, build_preference_form(rubric, a.depth)
+    assert a.model_image is not None and b.model_image is not None
+    references = [a.model_reference] if a.model_reference is not None else []
+    text = load_template("pairwise").render(
+        rubric=rubric, prompt=a.prompt, depth=depth, reference=bool(references)
+    )
+    if LANGUAGE_INSTRUCTIONS[rubric.language] and depth == "verdict":
+        text += f"\n\n{LANGUAGE_INSTRUCTIONS[rubric.language]}"
+    image_parts: list[dict[str, Any]] = [{"type": "image"} for _ in range(2 + len(references))]
+    messages = [{"role": "user", "content": [*image_parts, {"type": "text", "text": text}]}]
     return [
         Request(
-            images=[*shared, *sides], messages=messages, form=wanted, rubric=rubric.name, seed=a.request.seed
+            images=[*references, *images],
+            messages=messages,
+            form=form,
+            rubric=rubric.name,
+            seed=a.request.seed,
         )
-        for sides in ((a.picture, b.picture), (b.picture, a.picture))
+        for images in ((a.model_image, b.model_image), (b.model_image, a.model_image))
     ]
 
 
-def read(form: Form, replies: Sequence[Reply | ReplyError]) -> Preference:
-    """Raises `ReplyError` when one of the answers cannot be used: half of a comparison is none."""
-    chances, words, exact = [], [], True
+def parse_preference(form: Form, replies: Sequence[Reply | ReplyError]) -> Preference:
+    """Parse the replies to the requests of `build_pairwise_requests`.
+
+    Raises:
+        ReplyError: one of the replies is not usable. One order alone would not be a comparison.
+    """
+    probabilities, explanations, is_exact = [], [], True
     for reply in replies:
         if isinstance(reply, ReplyError):
             raise reply
         answer = Answer(form, reply)
-        shares = answer.probabilities("better", SIDES, answer.values["better"])
-        chances.append(shares["first"] + shares["tie"] / 2)
-        words.append(answer.values.get("explanation", ""))
-        exact = exact and answer.exact and answer.complete
-    return Preference((chances[0], 1 - chances[1]), words[0], exact)
+        shares = answer.probabilities("better", PREFERENCE_LABELS, answer.values["better"])
+        probabilities.append(shares["first"] + shares["tie"] / 2)
+        explanations.append(answer.values.get("explanation", ""))
+        is_exact = is_exact and answer.is_exact and answer.is_complete
+    return Preference((probabilities[0], 1 - probabilities[1]), explanations[0], is_exact)

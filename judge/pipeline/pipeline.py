@@ -1,7 +1,7 @@
-"""The two halves of judging, on either side of the model: a sample becomes an ask, a reply a verdict.
+"""The two halves of judging around the model: a sample becomes a request, a reply becomes a verdict.
 
-`Judge` runs both around a backend in its own process, the gateway around one in another. Neither half
-needs the model itself, only its `ModelInfo`.
+`judge.Judge` runs both halves around a backend in its own process; the gateway runs them around a backend in
+another process. Neither half needs the model itself, only its `ModelInfo`.
 """
 
 from __future__ import annotations
@@ -12,176 +12,199 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from judge.backends.base import Reply, Request
-from judge.elements.splitting import split
+from judge.elements.splitting import split_prompt
 from judge.errors import InputError, ReplyError
-from judge.media import image as media
-from judge.pipeline import domain, pairwise
-from judge.pipeline.inputs import Shown, shown
-from judge.pipeline.inputs import compared as compared_with
-from judge.pipeline.parsing import Answer, read
-from judge.pipeline.prepared import ModelInfo, PreparedSample
+from judge.media.image import LoadedImage, load_image, resize_to_fit
+from judge.pipeline import domain
+from judge.pipeline.inputs import ModelInputs, add_reference_facts, prepare_inputs
+from judge.pipeline.model_info import ModelInfo
+from judge.pipeline.parsing import parse_reply
+from judge.pipeline.prepared_sample import PreparedSample
 from judge.pipeline.validation import (
     check_depth,
     check_elements,
     check_how,
     check_prompt,
     check_sample,
-    printable,
+    replace_surrogates,
 )
 from judge.rubrics.rubric import Rubric
 from judge.runtime.version import __version__
-from judge.types import Comparison, Depth, How, Provenance, Sample, Verdict, Way
+from judge.types import ComparisonMethod, ComparisonOption, Depth, Provenance, Sample, Verdict
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from judge.pipeline.calibration import Calibration
-    from judge.rubrics.form import Form
 
 MAX_PIXELS = 1_003_520
-"""Pictures are reduced to this many pixels for models without a fixed input size: 1280 patches of 28 x 28."""
-UNSEEN = "the reference picture was not looked at: rubric {} has no use for one"
+"""Images are reduced to this many pixels for models without a fixed input size: 1280 patches of 28 x 28."""
+UNUSED_REFERENCE_NOTE = "the reference image was not used: rubric {} does not use one"
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """How samples are put to one model under one rubric, and its replies read."""
+    """Prepares samples for one model under one rubric and turns the replies into verdicts."""
 
     rubric: Rubric
-    model: Callable[[], ModelInfo]
-    """Called when the first sample has passed its checks: a bad one costs nobody the loading of a model."""
+    load_model_info: Callable[[], ModelInfo]
+    """Called when the first sample has passed its checks, so that a bad sample does not load the model."""
     seed: int = 0
     max_defects: int | None = None
     max_pixels: int = MAX_PIXELS
-    embedded: bool = False
-    """The model is the embedded judge, whose domain is known."""
+    is_embedded: bool = False
+    """Whether the model is the embedded judge, whose domain is known."""
     calibration: Calibration | None = None
-    """What brings scores to the human scale; used where it was made for this rubric and these weights."""
+    """Brings scores to the human scale; used only if it was made for this rubric and these weights."""
 
     @cached_property
-    def card(self) -> ModelInfo:
-        return self.model()
+    def model_info(self) -> ModelInfo:
+        """Properties of the model; the first access may load the model."""
+        return self.load_model_info()
 
     @cached_property
-    def scale(self) -> Calibration | None:
-        """The calibration, if it was made for what is asked."""
-        made = self.calibration
-        return made if made and made.fits(self.rubric, self.card.revision) else None
+    def active_calibration(self) -> Calibration | None:
+        """The calibration, if it was made for this rubric and these weights."""
+        calibration = self.calibration
+        is_match = calibration and calibration.matches(self.rubric, self.model_info.revision)
+        return calibration if is_match else None
+
+    @property
+    def images_per_sample(self) -> int:
+        """Number of images shown for one image: the whole, and crops for models with a fixed input size."""
+        return 1 + (self.rubric.details if self.model_info.size else 0)
+
+    # -- From a sample to a request --------------------------------------------------------------------
 
     def prepare(
         self,
-        given: Sample | Mapping[str, Any],
+        sample: Sample | Mapping[str, Any],
         depth: Depth = "verdict",
         *,
-        keep: bool = True,
-        closer: bool = False,
+        keep_for_overlay: bool = True,
+        keep_for_looks: bool = False,
         field: str = "image",
     ) -> PreparedSample:
-        """Check a sample, decode its picture or video and write the ask.
+        """Check a sample, decode its image or video and build the request.
 
         Args:
-            given: the sample, or its fields.
-            depth: as in `Judge`.
-            keep: keep the decoded original for the verdict's overlay.
-            closer: keep it for closer looks.
-            field: what errors call the picture.
+            sample: the sample, or its fields.
+            depth: "verdict" or "score", as in `Judge`.
+            keep_for_overlay: keep the decoded original for the verdict's overlay.
+            keep_for_looks: keep the decoded original for closer looks.
+            field: name of the image in errors.
 
         Raises:
-            InputError: something in the sample is unusable; `MediaError` for the picture.
+            InputError: a field of the sample is not usable; `MediaError` for the image or video.
         """
-        sample, rubric, notes = check_sample(given), self.rubric, list[str]()
+        checked, notes = check_sample(sample), list[str]()
         check_depth(depth)
-        prompt = check_prompt(sample.prompt, rubric.needs_prompt, notes)
-        elements = self._elements(sample, prompt, notes)
-        seen = shown(sample, rubric, self.card, self.max_pixels, field)
-        reference = self._reference(sample, notes)
-        original = None if reference is None else reference.image
-        seen = compared_with(seen, original, rubric, self.card)
-        beside = None if reference is None else self._fitted(reference)
-        said = prompt
-        if self.embedded:
-            said, strange = domain.told(prompt)
-            notes += [f"the embedded judge was not shown this of the prompt: {one}" for one in strange]
-            notes += domain.of_rubric(rubric)
-            if seen.parts or (rubric.needs_prompt and prompt):
-                notes += domain.notes(prompt, elements, seen.original)
-        if self.calibration and not self.scale:
-            notes.append("the calibration was left out: it was made for another rubric or other weights")
+        prompt = check_prompt(checked.prompt, self.rubric.needs_prompt, notes)
+        elements = self._resolve_elements(checked, prompt, notes)
+        inputs = prepare_inputs(checked, self.rubric, self.model_info, self.max_pixels, field)
+        reference = self._load_reference(checked, notes)
+        reference_image = None if reference is None else reference.image
+        inputs = add_reference_facts(inputs, reference_image, self.rubric, self.model_info)
+        model_reference = None if reference is None else self._resize(reference)
+        shown_prompt = self._apply_domain(prompt, elements, inputs, notes) if self.is_embedded else prompt
+        calibration = self.active_calibration
+        if self.calibration and not calibration:
+            notes.append("the calibration was not used: it was made for another rubric or other weights")
+        is_video = bool(inputs.video_parts)
         return PreparedSample(
-            id=printable(sample.id),
+            id=replace_surrogates(checked.id),
             depth=depth,
-            request=self._ask(said, elements, seen, beside, depth),
-            size=seen.original.size,
-            facts=seen.facts,
-            notes=[*seen.notes, *notes],
-            image=seen.original if keep else None,
-            outside=self.scale.too_far(seen.original) if self.scale else "",
-            prompt=said,
-            picture=seen.images[0] if seen.images else None,
-            reference=beside,
-            original=seen.original if closer and not seen.parts else None,
-            moving=bool(seen.parts),
+            request=self._build_request(shown_prompt, elements, inputs, model_reference, depth),
+            size=inputs.original.size,
+            facts=inputs.facts,
+            notes=[*inputs.notes, *notes],
+            overlay_image=inputs.original if keep_for_overlay else None,
+            abstain_reason=calibration.abstain_reason(inputs.original) if calibration else "",
+            prompt=shown_prompt,
+            model_image=inputs.images[0] if inputs.images else None,
+            model_reference=model_reference,
+            original=inputs.original if keep_for_looks and not is_video else None,
+            is_video=is_video,
         )
 
-    def way(self, how: How) -> Way:
-        """How two pictures are compared. Raises `InputError` for pairs that the model was not made for."""
-        check_how(how)
-        if how == "pairwise" and self.card.brief:
-            mend = "the model was tuned on one picture at a time: use pointwise"
-            raise InputError("how", how, "auto or pointwise with this model", mend)
-        return "pointwise" if self.card.brief or how == "pointwise" else "pairwise"
+    def comparison_way(self, how: ComparisonOption) -> ComparisonMethod:
+        """Return the way in which two images are compared.
 
-    def scored(self, case: PreparedSample, elements: Sequence[str]) -> Request:
-        """A case of one picture asked at depth `score`, whatever depth it was asked at."""
-        messages = self._messages(
-            case.prompt, elements, "score", self.views, case.facts, case.reference is not None
+        Args:
+            how: "auto" is pairwise for general models and pointwise for models tuned on one image at a time.
+
+        Raises:
+            InputError: the value is unknown, or "pairwise" for a model tuned on one image at a time.
+        """
+        check_how(how)
+        if how == "pairwise" and self.model_info.brief:
+            mend = "the model was tuned on one image at a time: use pointwise"
+            raise InputError("how", how, "auto or pointwise with this model", mend)
+        return "pointwise" if self.model_info.brief or how == "pointwise" else "pairwise"
+
+    def build_score_request(self, prepared: PreparedSample, elements: Sequence[str]) -> Request:
+        """Build the request of a prepared image at depth `score`, whatever its own depth is.
+
+        Args:
+            prepared: a sample with an image.
+            elements: the elements to check.
+        """
+        has_reference = prepared.model_reference is not None
+        messages = self._build_messages(
+            prepared.prompt, elements, "score", self.images_per_sample, prepared.facts, has_reference
         )
         form = self.rubric.form(elements, self.max_defects).at_depth("score")
-        return replace(case.request, messages=messages, form=form)
+        return replace(prepared.request, messages=messages, form=form)
 
-    @property
-    def views(self) -> int:
-        """Pictures that the model is shown of one: the whole, and parts where it sees a fixed square."""
-        return 1 + (self.rubric.details if self.card.size else 0)
-
-    def _elements(self, sample: Sample, prompt: str, notes: list[str]) -> Sequence[str]:
-        """What is asked for: the sample's own elements, or those of its prompt, where the rubric has any."""
+    def _resolve_elements(self, sample: Sample, prompt: str, notes: list[str]) -> Sequence[str]:
+        """Return the sample's own elements, or those of its prompt; none if the rubric asks for none."""
         elements = check_elements(sample.elements)
         if self.rubric.elements:
-            return split(prompt) if elements is None else elements
+            return split_prompt(prompt) if elements is None else elements
         if elements:
-            notes.append(f"rubric {self.rubric.name} asks for no elements: those given were left out")
+            notes.append(f"rubric {self.rubric.name} does not ask for elements: those given were not used")
         return []
 
-    def _ask(
+    def _apply_domain(
+        self, prompt: str, elements: Sequence[str], inputs: ModelInputs, notes: list[str]
+    ) -> str:
+        """Return the prompt that the embedded judge is shown and note what is outside its domain."""
+        shown_prompt, removed = domain.visible_prompt(prompt)
+        notes += [f"the embedded judge was not shown this part of the prompt: {text}" for text in removed]
+        notes += domain.rubric_notes(self.rubric)
+        if inputs.video_parts or (self.rubric.needs_prompt and prompt):
+            notes += domain.sample_notes(prompt, elements, inputs.original)
+        return shown_prompt
+
+    def _build_request(
         self,
         prompt: str,
         elements: Sequence[str],
-        seen: Shown,
+        inputs: ModelInputs,
         reference: Image.Image | None,
         depth: Depth,
     ) -> Request:
         form = self.rubric.form(elements, self.max_defects).at_depth(depth)
-        if self.card.wordless:
+        if self.model_info.images_only:
             return Request(
-                images=seen.images, messages=[], form=form, rubric=self.rubric.name, seed=self.seed
+                images=inputs.images, messages=[], form=form, rubric=self.rubric.name, seed=self.seed
             )
-        count = 0 if seen.parts else len(seen.images)
-        messages = self._messages(prompt, elements, depth, count, seen.facts, reference is not None)
-        beside = [reference] if reference is not None else []
-        # A video stands where the picture would, behind the reference.
+        image_count = 0 if inputs.video_parts else len(inputs.images)
+        references = [reference] if reference is not None else []
+        messages = self._build_messages(prompt, elements, depth, image_count, inputs.facts, bool(references))
+        # The parts of a video stand where the image would, after the reference.
         content = messages[-1]["content"]
-        content[len(beside) : len(beside)] = seen.parts
+        content[len(references) : len(references)] = inputs.video_parts
         return Request(
-            images=[*self._examples, *beside, *seen.images],
+            images=[*self._example_images, *references, *inputs.images],
             messages=messages,
             form=form,
-            films=seen.films,
+            videos=inputs.videos,
             rubric=self.rubric.name,
             seed=self.seed,
         )
 
-    def _messages(
+    def _build_messages(
         self,
         prompt: str,
         elements: Sequence[str],
@@ -193,7 +216,7 @@ class Pipeline:
         return self.rubric.messages(
             prompt,
             elements,
-            brief=self.card.brief,
+            brief=self.model_info.brief,
             depth=depth,
             max_defects=self.max_defects,
             images=images,
@@ -201,76 +224,98 @@ class Pipeline:
             reference=reference,
         )
 
-    def _reference(self, sample: Sample, notes: list[str]) -> media.Picture | None:
-        """The reference picture where the rubric shows one. Raises `InputError`."""
-        wanted = self.rubric.reference
-        if sample.reference is None:
-            if wanted == "required":
-                mend = f"rubric {self.rubric.name} compares with it: give one, or choose another rubric"
-                raise InputError("reference", None, "a picture", mend)
-            return None
-        if wanted == "none":
-            notes.append(UNSEEN.format(self.rubric.name))
-            return None
-        found = media.load(sample.reference, field="reference")
-        notes += [f"reference: {note}" for note in found.notes]
-        return found
+    def _load_reference(self, sample: Sample, notes: list[str]) -> LoadedImage | None:
+        """Load the reference image if the rubric shows one.
 
-    def _fitted(self, picture: media.Picture) -> Image.Image:
-        return media.fit(picture, side=self.card.size, max_pixels=self.max_pixels)[0]
+        Raises:
+            InputError: the rubric requires a reference and there is none; `MediaError` if it cannot be read.
+        """
+        usage = self.rubric.reference
+        if sample.reference is None:
+            if usage == "required":
+                mend = f"rubric {self.rubric.name} compares with it: pass one, or choose another rubric"
+                raise InputError("reference", None, "an image", mend)
+            return None
+        if usage == "none":
+            notes.append(UNUSED_REFERENCE_NOTE.format(self.rubric.name))
+            return None
+        reference = load_image(sample.reference, field="reference")
+        notes += [f"reference: {note}" for note in reference.notes]
+        return reference
+
+    def _resize(self, image: LoadedImage) -> Image.Image:
+        return resize_to_fit(image, side=self.model_info.size, max_pixels=self.max_pixels)[0]
 
     @cached_property
-    def _examples(self) -> list[Image.Image]:
-        """The pictures of the rubric's worked examples, which a model that was tuned on it is not shown."""
-        pictures = () if self.card.brief else self.rubric.pictures()
-        return [self._fitted(media.load(picture)) for picture in pictures]
+    def _example_images(self) -> list[Image.Image]:
+        """The images of the rubric's worked examples; none for models that were tuned on the rubric."""
+        sources = () if self.model_info.brief else self.rubric.example_images()
+        return [self._resize(load_image(source)) for source in sources]
 
-    def conclude(self, case: PreparedSample, reply: Reply | ReplyError, milliseconds: float) -> Verdict:
-        """Read a reply. One that cannot be used gives an unscored verdict with the reason."""
-        return self.scaled(self.unscaled(case, reply, milliseconds))
+    # -- From a reply to a verdict ---------------------------------------------------------------------
 
-    def scaled(self, verdict: Verdict) -> Verdict:
-        """The verdict on the human scale, where the judge is calibrated."""
-        return self.scale.applied(verdict) if self.scale else verdict
+    def build_verdict(
+        self, prepared: PreparedSample, reply: Reply | ReplyError, milliseconds: float
+    ) -> Verdict:
+        """Build the verdict from a reply, without calibration.
 
-    def unscaled(self, case: PreparedSample, reply: Reply | ReplyError, milliseconds: float) -> Verdict:
-        """What the reply says, before any calibration."""
-        made = self._provenance(case.depth, milliseconds, case.notes)
+        Args:
+            prepared: the sample with the request that was answered.
+            reply: the backend's reply.
+            milliseconds: time of the reply.
+
+        Returns:
+            The verdict; unscored, with the reason, if the reply is not usable or the sample is outside the
+            calibration's domain.
+        """
+        provenance = self._build_provenance(prepared.depth, milliseconds, prepared.notes)
         try:
             if isinstance(reply, ReplyError):
                 raise reply
-            if case.outside:
-                raise ReplyError(case.outside)
-            answer = Answer(case.request.form, reply)
+            if prepared.abstain_reason:
+                raise ReplyError(prepared.abstain_reason)
             verdict = Verdict(
-                id=case.id,
+                id=prepared.id,
                 status="scored",
-                size=case.size,
-                facts=case.facts,
-                provenance=made,
-                **read(answer, self.rubric, case.size, case.depth, made.notes, case.facts),
+                size=prepared.size,
+                facts=prepared.facts,
+                provenance=provenance,
+                **parse_reply(reply, prepared, self.rubric, provenance.notes),
             )
         except ReplyError as error:
             verdict = Verdict(
-                id=case.id, status="unscored", reason=printable(str(error)), size=case.size, provenance=made
+                id=prepared.id,
+                status="unscored",
+                reason=replace_surrogates(str(error)),
+                size=prepared.size,
+                provenance=provenance,
             )
-        verdict._image = case.image
+        verdict._image = prepared.overlay_image
         return verdict
 
-    def unscored(self, reason: str, *, id: str = "", depth: Depth = "verdict") -> Verdict:
-        """A verdict without numbers, for a sample that the model could not be asked about."""
-        made = self._provenance(depth, 0.0, [])
-        return Verdict(id=printable(id), status="unscored", reason=printable(reason), provenance=made)
+    def apply_calibration(self, verdict: Verdict) -> Verdict:
+        """Return the verdict on the human scale; unchanged without a calibration."""
+        return self.active_calibration.apply(verdict) if self.active_calibration else verdict
 
-    def _provenance(self, depth: Depth, milliseconds: float, notes: list[str]) -> Provenance:
-        card = self.card
-        tuned = card.under(self.rubric.name)
+    def unscored_verdict(self, reason: str, *, id: str = "", depth: Depth = "verdict") -> Verdict:
+        """Build a verdict without numbers, for a sample that the model could not be asked about."""
+        provenance = self._build_provenance(depth, 0.0, [])
+        return Verdict(
+            id=replace_surrogates(id),
+            status="unscored",
+            reason=replace_surrogates(reason),
+            provenance=provenance,
+        )
+
+    def _build_provenance(self, depth: Depth, milliseconds: float, notes: list[str]) -> Provenance:
+        model = self.model_info
+        adapter = model.adapter_for(self.rubric.name)
         return Provenance(
-            model=card.model,
-            revision=card.revision,
-            adapter=tuned.adapter or None,
-            backend=card.name,
-            backend_version=card.version,
+            model=model.model,
+            revision=model.revision,
+            adapter=adapter.adapter or None,
+            backend=model.name,
+            backend_version=model.version,
             rubric=self.rubric.name,
             rubric_version=self.rubric.version,
             rubric_hash=self.rubric.hash,
@@ -278,55 +323,6 @@ class Pipeline:
             seed=self.seed,
             version=__version__,
             milliseconds=milliseconds,
-            domain=tuned.domain,
+            domain=adapter.domain,
             notes=list(notes),
         )
-
-
-def name_of(given: Sample | Mapping[str, Any]) -> str:
-    """The id of a sample, whatever else is wrong with it."""
-    return str(given.get("id", "") if isinstance(given, Mapping) else given.id)
-
-
-def comparison_of_pair(
-    a: Verdict, b: Verdict, form: Form, replies: Sequence[Reply | ReplyError]
-) -> Comparison:
-    """Which of two pictures is the better one, by two answers about both of them."""
-    try:
-        found = pairwise.read(form, replies)
-    except ReplyError as error:
-        reason = printable(str(error))
-        return Comparison(preferred=None, probability=None, how="pairwise", reason=reason, a=a, b=b)
-    chance = found.probability
-    if not found.exact:
-        a.provenance.notes.append("the comparison's probabilities are estimates or written labels")
-    return Comparison(
-        preferred="tie" if abs(chance - 0.5) <= pairwise.TIE else "a" if chance > 0.5 else "b",
-        probability=chance,
-        how="pairwise",
-        orders=found.orders,
-        swap_disagreement=found.disagreement,
-        explanation=printable(found.explanation),
-        margin=None if a.score is None or b.score is None else a.score - b.score,
-        a=a,
-        b=b,
-    )
-
-
-def compared(a: Verdict, b: Verdict) -> Comparison:
-    """Which of two verdicts is the better one."""
-    if a.score is None or b.score is None or a.distribution is None or b.distribution is None:
-        reasons = [
-            f"{name}: {verdict.reason}" for name, verdict in (("a", a), ("b", b)) if verdict.score is None
-        ]
-        return Comparison(preferred=None, probability=None, reason="; ".join(reasons), a=a, b=b)
-    better = equal = 0.0
-    for i, p in enumerate(a.distribution):
-        better += p * sum(b.distribution[:i])
-        equal += p * b.distribution[i]
-    margin = a.score - b.score
-    preferred = "tie" if abs(margin) < 1e-6 else "a" if margin > 0 else "b"
-    probability = min(1.0, max(0.0, better + equal / 2))
-    return Comparison(
-        preferred=preferred, probability=probability, swap_disagreement=0.0, margin=margin, a=a, b=b
-    )

@@ -1,4 +1,8 @@
-"""Checks of what a caller gives, before any model sees it."""
+"""Check the arguments and samples of a caller before a model sees them.
+
+Each `check_*` function returns the checked value or raises `InputError`, which names the field, the value,
+what is allowed and how to correct it.
+"""
 
 from __future__ import annotations
 
@@ -9,109 +13,155 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import ValidationError
 
-from judge.elements.splitting import CONTROL, MAX_CHARS, clean
+from judge.elements.text import CONTROL_CHARACTERS, MAX_ELEMENT_CHARS, clean_text
 from judge.errors import InputError
-from judge.types import Depth, How, Sample
+from judge.types import ComparisonOption, Depth, Sample
 
 if TYPE_CHECKING:
     from judge.backends.base import Backend
 
 BACKENDS = ("auto", "transformers", "vllm", "openai")
-MAX_PROMPT = 20_000
+MAX_PROMPT_CHARS = 20_000
 MAX_ELEMENTS = 64
-_HALF = re.compile(r"[\ud800-\udfff]")
+_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def check_backend(backend: str | Backend, base_url: str | None) -> str:
-    """The name of the backend that is meant; empty for one of the caller's own. Raises `InputError`."""
-    wanted = "openai" if backend == "auto" and base_url else backend
-    if not isinstance(wanted, str):
+    """Check the name of a backend and resolve "auto" with a `base_url` to "openai".
+
+    Args:
+        backend: one of `BACKENDS`, or a backend object of the caller.
+        base_url: address of an OpenAI-compatible server, up to `/v1`.
+
+    Returns:
+        The name of the backend; empty for a backend object.
+
+    Raises:
+        InputError: the name is unknown, or `base_url` is missing or not allowed.
+    """
+    name = "openai" if backend == "auto" and base_url else backend
+    if not isinstance(name, str):
         return ""
-    if wanted not in BACKENDS:
-        near = get_close_matches(wanted, BACKENDS, n=1, cutoff=0.0)[0]
-        raise InputError("backend", wanted, ", ".join(BACKENDS), f"did you mean {near!r}?")
-    if wanted == "openai" and not base_url:
-        raise InputError("base_url", base_url, "the address of the server up to /v1", "give it with openai")
-    if base_url and wanted != "openai":
+    if name not in BACKENDS:
+        nearest = get_close_matches(name, BACKENDS, n=1, cutoff=0.0)[0]
+        raise InputError("backend", name, ", ".join(BACKENDS), f"did you mean {nearest!r}?")
+    if name == "openai" and not base_url:
+        raise InputError("base_url", base_url, "the address of the server up to /v1", "pass it with openai")
+    if base_url and name != "openai":
         raise InputError("base_url", base_url, "none with this backend", "leave it out")
-    return wanted
+    return name
 
 
 def is_address(model: object) -> bool:
-    """Whether a model's name is the address of a gateway."""
+    """Return whether the name of a model is the address of a gateway."""
     return isinstance(model, str) and model.lower().startswith(("http://", "https://"))
 
 
 def check_depth(depth: Depth) -> Depth:
+    """Return the depth; raise `InputError` if it is unknown."""
     if depth not in get_args(Depth):
         raise InputError("depth", depth, ", ".join(get_args(Depth)), "use one of them")
     return depth
 
 
-def check_how(how: How) -> How:
-    if how not in get_args(How):
-        raise InputError("how", how, ", ".join(get_args(How)), "use one of them")
+def check_how(how: ComparisonOption) -> ComparisonOption:
+    """Return the way to compare two images; raise `InputError` if it is unknown."""
+    if how not in get_args(ComparisonOption):
+        raise InputError("how", how, ", ".join(get_args(ComparisonOption)), "use one of them")
     return how
 
 
-def there(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Pictures and videos by field, without those that need not be: a reference, and whichever of `image` and
-    `video` the other stands in place of. Neither leaves the picture, to be missed by whoever reads it."""
-    spare = {"reference", "video"} | ({"image"} if given.get("video") is not None else set())
-    return {name: one for name, one in given.items() if one is not None or name not in spare}
+def select_media_fields(media: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the media fields of a sample without the absent optional ones.
+
+    Args:
+        media: field name (`image`, `video`, `reference`, ...) -> value or None.
+
+    Returns:
+        The fields with a value, and required fields without one: `reference` and `video` are optional,
+        `image` is optional only if there is a video. If both are absent, `image` stays in with None, so that
+        the function that reads it reports it.
+    """
+    optional = {"reference", "video"} | ({"image"} if media.get("video") is not None else set())
+    return {name: value for name, value in media.items() if value is not None or name not in optional}
 
 
-def check_sample(given: Sample | Mapping[str, Any]) -> Sample:
-    if isinstance(given, Sample):
-        return given
+def check_sample(sample: Sample | Mapping[str, Any]) -> Sample:
+    """Return the sample; a mapping of its fields is converted.
+
+    Raises:
+        InputError: a field is unknown or has the wrong type.
+    """
+    if isinstance(sample, Sample):
+        return sample
     try:
-        return Sample.model_validate(given)
+        return Sample.model_validate(sample)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "sample"
-        raise InputError(where, first.get("input"), "a Sample's fields", first["msg"]) from None
+        field = ".".join(map(str, first["loc"])) or "sample"
+        raise InputError(field, first.get("input"), "a Sample's fields", first["msg"]) from None
+
+
+def get_sample_id(sample: Sample | Mapping[str, Any]) -> str:
+    """Return the id of a sample, which need not be valid."""
+    return str(sample.get("id", "") if isinstance(sample, Mapping) else sample.id)
 
 
 def check_prompt(prompt: str, needed: bool, notes: list[str]) -> str:
-    """The prompt on one line: a line end in it could pass for a line of the instructions."""
-    if len(prompt) > MAX_PROMPT:
+    """Return the prompt on one line, since a line end in it could look like a line of the instructions.
+
+    Args:
+        prompt: the prompt.
+        needed: whether a blank prompt is an error.
+        notes: a note is appended if control characters were replaced.
+
+    Raises:
+        InputError: the prompt is too long, not valid Unicode, or blank although it is needed.
+    """
+    if len(prompt) > MAX_PROMPT_CHARS:
         mend = f"it has {len(prompt)}: shorten it"
-        raise InputError("prompt", prompt, f"at most {MAX_PROMPT} characters", mend)
+        raise InputError("prompt", prompt, f"at most {MAX_PROMPT_CHARS} characters", mend)
     _check_unicode("prompt", prompt)
-    if any(not mark.isspace() for mark in CONTROL.findall(prompt)):
+    if any(not mark.isspace() for mark in CONTROL_CHARACTERS.findall(prompt)):
         notes.append("control characters in the prompt were read as spaces")
-    prompt = clean(prompt)
+    prompt = clean_text(prompt)
     if needed and not prompt:
-        mend = "pass the text the picture was made from, or a rubric that needs none (quality)"
+        mend = "pass the text the image was generated from, or use a rubric that needs none (quality)"
         raise InputError("prompt", prompt, "text that is not blank", mend)
     return prompt
 
 
 def check_elements(elements: list[str] | None) -> list[str] | None:
+    """Return the elements with white space collapsed; None stays None.
+
+    Raises:
+        InputError: there are more than 64 elements, or one is blank, too long, duplicated, not valid Unicode
+            or contains control characters.
+    """
     if elements is None:
         return None
     if len(elements) > MAX_ELEMENTS:
-        raise InputError("elements", len(elements), f"at most {MAX_ELEMENTS}", "ask for fewer at once")
-    kept: list[str] = []
+        raise InputError("elements", len(elements), f"at most {MAX_ELEMENTS}", "pass fewer at once")
+    checked: list[str] = []
     for name in elements:
         _check_unicode("elements", name)
-        allowed = f"statements of 1 to {2 * MAX_CHARS} characters without control characters"
+        allowed = f"statements of 1 to {2 * MAX_ELEMENT_CHARS} characters without control characters"
         if not name.strip():
             raise InputError("elements", name, allowed, "leave empty ones out")
-        if len(name) > 2 * MAX_CHARS or CONTROL.search(name):
+        if len(name) > 2 * MAX_ELEMENT_CHARS or CONTROL_CHARACTERS.search(name):
             raise InputError("elements", name, allowed, "reword it")
         name = " ".join(name.split())
-        if name in kept:
+        if name in checked:
             raise InputError("elements", name, "elements that differ", "give each element once")
-        kept.append(name)
-    return kept
+        checked.append(name)
+    return checked
 
 
 def _check_unicode(field: str, text: str) -> None:
-    if _HALF.search(text):
-        raise InputError(field, text, "Unicode text", "it holds half a character (a lone surrogate)")
+    if _LONE_SURROGATE.search(text):
+        raise InputError(field, text, "Unicode text", "it contains a lone surrogate (half a character)")
 
 
-def printable(text: object) -> str:
-    """Text that can be written as UTF-8 JSON whatever it came from."""
+def replace_surrogates(text: object) -> str:
+    """Return the text of an object with lone surrogates replaced by "?", so that it can be encoded."""
     return str(text).encode("utf-8", "replace").decode("utf-8")

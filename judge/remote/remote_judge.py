@@ -1,4 +1,4 @@
-"""What `Judge("http://...")` does: the same calls as with a model of its own, asked of a gateway."""
+"""A judge behind a gateway: what `Judge` does when its model is the address of a `judge serve`."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from judge.errors import InputError, Late
-from judge.pipeline.pipeline import name_of
-from judge.pipeline.validation import check_depth, check_sample
-from judge.remote.client import Client, unscored
+from judge.errors import DeadlineError, InputError
+from judge.pipeline.validation import check_depth, check_sample, get_sample_id
+from judge.remote.client import Client
+from judge.remote.payloads import unscored
 from judge.rubrics.rubric import Rubric
 from judge.runtime.thread_map import thread_map
-from judge.types import Comparison, Depth, Sample, Verdict, Way
+from judge.types import Comparison, ComparisonMethod, Depth, Sample, Verdict
 
-OF_ALL = ("key", "Host", "request", "rubric", "depth", "heat", "looks")
-"""Fields that a server refuses in every row alike, which ends a run of many."""
+CLIENT_OPTIONS = ("api_key", "timeout", "retries", "headers")
+"""Options of `Judge` that are passed on to the client."""
+SHARED_FIELDS = ("key", "Host", "request", "rubric", "depth", "heat", "looks")
+"""Fields that the server rejects for every row alike; an error in one of them ends a run of many rows."""
 
 
-class Remote:
+class RemoteJudge:
     """The judge behind a gateway.
 
     Args:
         address: of `judge serve`.
-        rubric: as loaded here; the server is asked for the one it has under the same name.
-        decided: arguments that only a model of one's own takes, to be refused unless they are None.
+        rubric: as loaded here. The server uses its own rubric of the same name; a difference is noted.
+        server_options: arguments of `Judge` that the server decides. Each must be None.
         options: passed on to `judge.Client`.
 
     Raises:
@@ -32,43 +34,59 @@ class Remote:
     """
 
     def __init__(
-        self, address: str, rubric: Rubric, decided: Mapping[str, Any], options: Mapping[str, Any]
+        self,
+        address: str,
+        rubric: Rubric,
+        server_options: Mapping[str, Any],
+        options: Mapping[str, Any],
     ) -> None:
-        for name, value in decided.items():
+        for name, value in server_options.items():
             if value is not None:
-                raise InputError(name, value, "none with a gateway", "its server decides: leave it out")
-        known = ("api_key", "timeout", "retries", "headers")
+                raise InputError(name, value, "none with a gateway", "the server decides it: leave it out")
         for name in options:
-            if name not in known:
-                raise InputError(name, options[name], f"of a gateway's options {', '.join(known)}", "drop it")
+            if name not in CLIENT_OPTIONS:
+                allowed = f"the options of a gateway: {', '.join(CLIENT_OPTIONS)}"
+                raise InputError(name, options[name], allowed, "leave it out")
         self.rubric, self.client = rubric, Client(address, **options)
 
     def verdict(
         self,
         sample: Sample | Mapping[str, Any],
         depth: Depth,
-        keep: bool = True,
+        keep_image: bool = True,
         heat: bool = False,
         looks: int = 0,
     ) -> Verdict:
-        """Raises `InputError` and `BackendError` as `Judge` does."""
+        """Judge one sample.
+
+        Args:
+            sample: the sample or its fields.
+            depth: as in `Judge`.
+            keep_image: keep the image in the verdict, for its overlay.
+            heat: as in `Judge`.
+            looks: zoom-ins (closer looks) at most.
+
+        Raises:
+            InputError: an argument is unusable.
+            BackendError: the server cannot be reached or cannot answer.
+        """
         check_depth(depth)
-        given = check_sample(sample)
-        found = self.client.verdict(
-            given.image,
-            video=given.video,
-            prompt=given.prompt,
-            elements=given.elements,
-            id=given.id,
-            reference=given.reference,
+        checked = check_sample(sample)
+        verdict = self.client.verdict(
+            checked.image,
+            video=checked.video,
+            prompt=checked.prompt,
+            elements=checked.elements,
+            id=checked.id,
+            reference=checked.reference,
             rubric=self.rubric.name,
             depth=depth,
             heat=heat,
             looks=looks,
         )
-        if not keep:
-            found._image = None
-        return self._noted(found)
+        if not keep_image:
+            verdict._image = None
+        return self._note_rubric(verdict)
 
     def many(
         self,
@@ -78,19 +96,32 @@ class Remote:
         heat: bool = False,
         looks: int = 0,
     ) -> Iterator[Verdict]:
-        """One verdict per sample, in order, `batch` of them asked for at once."""
-        judged = partial(self._verdict_or_reason, depth=depth, heat=heat, looks=looks)
-        return thread_map(judged, samples, 2 * batch, batch)
+        """Judge samples, `batch` requests at a time. Yields one verdict per sample, in order.
 
-    def _verdict_or_reason(
-        self, given: Sample | Mapping[str, Any], *, depth: Depth, heat: bool, looks: int
+        Args:
+            samples: samples or mappings of their fields.
+            depth: as in `Judge`.
+            batch: requests sent at once.
+            heat: as in `Judge`.
+            looks: zoom-ins (closer looks) per sample at most.
+
+        Raises:
+            InputError: the server rejects an argument that all samples share.
+            BackendError: the server cannot be reached or cannot answer.
+        """
+        judge_one = partial(self._verdict_or_unscored, depth=depth, heat=heat, looks=looks)
+        return thread_map(judge_one, samples, 2 * batch, batch)
+
+    def _verdict_or_unscored(
+        self, sample: Sample | Mapping[str, Any], *, depth: Depth, heat: bool, looks: int
     ) -> Verdict:
+        """Judge one sample; an error that concerns only this sample gives an unscored verdict."""
         try:
-            return self.verdict(given, depth, keep=False, heat=heat, looks=looks)
-        except (InputError, Late) as error:
-            if isinstance(error, InputError) and error.field in OF_ALL:
+            return self.verdict(sample, depth, keep_image=False, heat=heat, looks=looks)
+        except (InputError, DeadlineError) as error:
+            if isinstance(error, InputError) and error.field in SHARED_FIELDS:
                 raise
-            return self.unscored(str(error), id=name_of(given), depth=depth)
+            return self.unscored(str(error), id=get_sample_id(sample), depth=depth)
 
     def compare(
         self,
@@ -102,10 +133,11 @@ class Remote:
         reference: Any,
         depth: Depth,
         looks: int = 0,
-        how: Way = "pointwise",
+        how: ComparisonMethod = "pointwise",
     ) -> Comparison:
+        """Compare two images. Arguments and errors are those of `Judge.compare`."""
         check_depth(depth)
-        found = self.client.compare(
+        comparison = self.client.compare(
             a,
             b,
             prompt=prompt,
@@ -116,15 +148,19 @@ class Remote:
             looks=looks,
             how=how,
         )
-        self._noted(found.a)
-        self._noted(found.b)
-        return found
+        self._note_rubric(comparison.a)
+        self._note_rubric(comparison.b)
+        return comparison
 
     def unscored(self, reason: str, *, id: str = "", depth: Depth = "verdict") -> Verdict:
+        """Return a verdict without numbers, for a sample that could not be sent."""
         return unscored(reason, id=id, rubric=self.rubric.name, rubric_hash=self.rubric.hash, depth=depth)
 
-    def _noted(self, found: Verdict) -> Verdict:
-        made = found.provenance
-        if made.rubric_hash != self.rubric.hash:
-            made.notes.append(f"the gateway's rubric {made.rubric} is not the one of this installation")
-        return found
+    def _note_rubric(self, verdict: Verdict) -> Verdict:
+        """Add a note to a verdict if the server's rubric differs from the one loaded here."""
+        provenance = verdict.provenance
+        if provenance.rubric_hash != self.rubric.hash:
+            provenance.notes.append(
+                f"the gateway's rubric {provenance.rubric} is not the one of this installation"
+            )
+        return verdict

@@ -1,6 +1,17 @@
-"""The judge as a reward for trainers of generators; `judge/reward/README.md` shows each of them.
+"""The judge as a reward for trainers of image generators. `judge/reward/README.md` shows each adapter.
 
-Names are loaded on first use, as in `judge` itself.
+    core             `Reward`: images and prompts in, numbers from 0 to 1 out
+    result           `RewardResult`, and how a verdict becomes parts of a reward
+    spatial          `RewardMap`: located defects as maps and masks
+    differentiable   `Differentiable`: the expected score with a gradient to the pixels
+    resize           the image processor's resizing with a gradient
+    hacking          `Ensemble`, `Canary`, `Divergence`: tools against reward hacking
+    neutral          neutral numbers in place of missing scores
+    trl, flow_grpo, verl, openrlhf, refl, diffusers   adapters, one for each trainer
+    servers          what the reward servers share
+
+Names are loaded on first use, as in `judge` itself. Imports from below: the facade `judge.judge`, the
+pipeline, media and, for gradients, backends, evidence, elements and rubrics.
 """
 
 from __future__ import annotations
@@ -17,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Canary", "Differentiable", "Ensemble", "Reward", "RewardMap", "RewardResult"]
 
-_HOME = {
+_MODULE_OF = {
     "Canary": "hacking",
     "Differentiable": "differentiable",
     "Ensemble": "hacking",
@@ -28,9 +39,9 @@ _HOME = {
 
 
 def __getattr__(name: str) -> object:
-    home = _HOME.get(name)
-    if home is None:
+    module = _MODULE_OF.get(name)
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{home}"), name)
+    value = getattr(import_module(f"{__name__}.{module}"), name)
     globals()[name] = value
     return value

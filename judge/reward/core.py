@@ -1,10 +1,10 @@
-"""One reward for every trainer: many pictures and their prompts in, numbers from 0 to 1 out.
+"""`Reward`: the reward for every trainer. Images and their prompts in, numbers from 0 to 1 out.
 
     reward = Reward(Judge(), weights={"alignment": 1, "structure": 0.5})
     results = reward(prompts=prompts, images=images)
 
-A picture that cannot be scored has `score=None` and a reason; it is never given a number, and it never ends
-the call. What was scored is kept by content, so a picture that comes again costs nothing and scores the same.
+An image that cannot be scored gets `score=None` and a reason. It never gets a number and never ends the call.
+Verdicts are cached by content, so an image that comes again costs nothing and gets the same score.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from judge.errors import InputError
 from judge.judge import Judge
-from judge.media import arrays as pictures
-from judge.pipeline.pipeline import compared
+from judge.media.tensors import load_image_or_tensor
+from judge.pipeline.comparison import compare_pointwise
 from judge.pipeline.validation import check_depth
-from judge.reward.result import RewardResult, known_parts, parts_of
+from judge.reward.result import RewardResult, part_names, reward_parts
 from judge.reward.spatial import RewardMap
 from judge.runtime.thread_map import thread_map
 from judge.types import Depth, Verdict
@@ -34,11 +34,16 @@ if TYPE_CHECKING:
     from PIL import Image
 
 log = logging.getLogger("judge.reward")
-ALONE = "pairwise: no other picture of this prompt was scored"
+
+NO_OTHER_IMAGE = "pairwise: no other image of this prompt was scored"
+"""Reason of a missing score with `pairwise=True`."""
+
+_Row = tuple[str, Any, Mapping[str, Any]]
+"""Prompt, image and metadata of one image."""
 
 
-class Awaited:
-    """What rewards share: `acall`, the call awaited."""
+class BaseReward:
+    """Base of the rewards: adds `acall`, the call as a coroutine."""
 
     def __call__(
         self,
@@ -48,6 +53,7 @@ class Awaited:
         metadata: Iterable[Mapping[str, Any] | None] | None = None,
         fresh: bool = False,
     ) -> list[RewardResult]:
+        """Score images; see `Reward.__call__`."""
         raise NotImplementedError
 
     async def acall(
@@ -57,26 +63,34 @@ class Awaited:
         images: Iterable[Any],
         metadata: Iterable[Mapping[str, Any] | None] | None = None,
     ) -> list[RewardResult]:
-        """`__call__`, awaited: the event loop goes on while the model works in a thread."""
+        """Score images as `__call__` does, in a thread, so that the event loop is not blocked.
+
+        Args:
+            prompts: as in `__call__`.
+            images: as in `__call__`.
+            metadata: as in `__call__`.
+        """
         return await asyncio.to_thread(self, prompts=prompts, images=images, metadata=metadata)
 
 
-class Reward(Awaited):
-    """A judge as a reward function. Safe to call from several threads, which then take turns.
+class Reward(BaseReward):
+    """A judge as a reward function. It may be called from several threads, which then take turns.
 
     Args:
-        judge: who judges; default: the embedded judge.
-        weights: what the score is the weighted mean of, by part: `score` (the rubric's own overall score, and
-            the default), any dimension of the rubric (`alignment`, `structure`, ...), any attribute that can
-            be "none" (`degradation`: the probability that there is none) and, at verdict depth, `defects` (1
-            minus the located damage). Parts without a weight are reported all the same.
-        elements: how `alignment` is made of the elements: "mean", the expected share that is there, or "all",
-            the probability that every one of them is; `score` then follows by the rubric's rule.
-        pairwise: score a picture by the mean probability of beating the others of its prompt in the same
-            call, as `Judge.compare` puts it, instead of by `weights`.
-        depth: "score", one forward pass a batch; or "verdict", with defects and explanations.
-        batch: pictures judged at once.
-        cache: verdicts kept, the latest used; 0 for none.
+        judge: the judge; default: the embedded judge.
+        weights: weights of the parts whose weighted mean is the score. Parts are `score` (the rubric's
+            overall score, and the default), any dimension of the rubric (`alignment`, `structure`, ...),
+            any attribute with the label "none" (`degradation`: the probability that there is none) and, at
+            depth "verdict", `defects` (1 minus the located damage). Parts without a weight are still
+            reported.
+        elements: how `alignment` follows from the elements. "mean" (default): the expected share that is
+            present. "all": the probability that every element is present; `score` then follows by the
+            rubric's rule.
+        pairwise: score an image by its mean probability of beating the other images of its prompt in the
+            same call, computed from the verdicts, instead of by `weights`.
+        depth: "score" (default), one forward pass per batch; or "verdict", with defects and explanations.
+        batch: images judged at once, 1 or more.
+        cache: number of verdicts to keep, the most recently used; 0 for none.
 
     Raises:
         InputError: an argument is unusable.
@@ -101,15 +115,17 @@ class Reward(Awaited):
             mend = "leave weights and elements out: pairs are compared by the overall score"
             raise InputError("pairwise", pairwise, "True on its own", mend)
         if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
-            raise InputError("batch", batch, "1 or more", "16 is the usual one")
+            raise InputError("batch", batch, "1 or more", "16 is the usual value")
         if isinstance(cache, bool) or not isinstance(cache, int) or cache < 0:
-            raise InputError("cache", cache, "0 or more", "give how many verdicts are kept")
-        self.weights = check_weights(weights, known_parts(self.rubric, self.depth))
+            raise InputError("cache", cache, "0 or more", "give the number of verdicts to keep")
+        self.weights = check_weights(weights, part_names(self.rubric, self.depth))
         self.elements, self.pairwise, self.cache = elements, pairwise, cache
-        self.asked = self.unscored = 0
-        """How many pictures this reward was asked about, and how many of them it could not score."""
-        self._known: OrderedDict[str, Verdict] = OrderedDict()
-        self._turn = threading.Lock()
+        self.requested = 0
+        """Number of images that this reward was called with."""
+        self.unscored = 0
+        """How many of them could not be scored."""
+        self._cache: OrderedDict[str, Verdict] = OrderedDict()
+        self._lock = threading.Lock()
 
     def __call__(
         self,
@@ -119,25 +135,26 @@ class Reward(Awaited):
         metadata: Iterable[Mapping[str, Any] | None] | None = None,
         fresh: bool = False,
     ) -> list[RewardResult]:
-        """Score pictures; one result each, in order.
+        """Score images. Returns one result per image, in order.
 
         Args:
-            prompts: the texts that the pictures were made from.
-            images: one each, as `judge.media.arrays.load` takes them; (N, 3, H, W) tensors and (N, H, W,
-                3) arrays are N of them. They are taken one by one: an iterator need not hold them all. None
-                for one that was never made.
-            metadata: a mapping or None each; `elements` in it are checked instead of those of the prompt.
-            fresh: ask the model even where the answer is known.
+            prompts: the texts that the images were made from.
+            images: one per prompt, in any form that `judge.media.tensors.load_image_or_tensor` takes, or a
+                tensor (N, 3, H, W) or array (N, H, W, 3) with N images. They are taken one by one, so an
+                iterator need not hold them all. None stands for an image that was not made.
+            metadata: a mapping or None per prompt. The list `elements` in it replaces the elements of the
+                prompt.
+            fresh: ask the model even for images in the cache.
 
         Raises:
-            InputError: not as many of one as of the others.
+            InputError: prompts, images and metadata differ in number.
             BackendError: the model cannot be loaded.
         """
-        told = _listed(prompts)
-        verdicts = self._verdicts(told, images, metadata, self.depth, fresh=fresh)
-        results = [self._result(verdict) for verdict in verdicts]
+        prompt_list = _to_list(prompts)
+        verdicts = self._judge(prompt_list, images, metadata, self.depth, fresh=fresh)
+        results = [self._to_result(verdict) for verdict in verdicts]
         if self.pairwise:
-            results = _against_each_other(told, results)
+            results = _score_pairwise(prompt_list, results)
         self._count(results)
         return results
 
@@ -148,13 +165,25 @@ class Reward(Awaited):
         images: Iterable[Any],
         metadata: Iterable[Mapping[str, Any] | None] | None = None,
     ) -> list[RewardMap]:
-        """Where the pictures are broken, as maps for dense advantages and masks for repair; asked at verdict
-        depth whatever the depth of the scores. See `judge.reward.spatial`. Raises as `__call__`."""
-        told = _listed(prompts)
-        results = map(self._result, self._verdicts(told, images, metadata, "verdict"))
-        return [RewardMap(result, prompt) for result, prompt in zip(results, told, strict=True)]
+        """Return where the images are broken, as maps for dense advantages and masks for repair.
 
-    def _verdicts(
+        The images are judged at depth "verdict", whatever `depth` the scores have. See
+        `judge.reward.spatial`.
+
+        Args:
+            prompts: as in `__call__`.
+            images: as in `__call__`.
+            metadata: as in `__call__`.
+
+        Raises:
+            InputError: prompts, images and metadata differ in number.
+            BackendError: the model cannot be loaded.
+        """
+        prompt_list = _to_list(prompts)
+        results = map(self._to_result, self._judge(prompt_list, images, metadata, "verdict"))
+        return [RewardMap(result, prompt) for result, prompt in zip(results, prompt_list, strict=True)]
+
+    def _judge(
         self,
         prompts: list[str],
         images: Iterable[Any],
@@ -163,22 +192,25 @@ class Reward(Awaited):
         *,
         fresh: bool = False,
     ) -> list[Verdict]:
-        with self._turn:
-            asking = _Round(OrderedDict() if fresh else self._known, depth, self.judge)
-            rows = _rows(prompts, images, metadata)
-            for verdict in self.judge.many(asking.samples(rows, self.batch), depth=depth, batch=self.batch):
-                asking.take(verdict)
-            for key, verdict in asking.fresh.items():
+        """Return one verdict per image, from the cache where possible."""
+        with self._lock:
+            call = _Call(OrderedDict() if fresh else self._cache, depth, self.judge)
+            rows = _pair_rows(prompts, images, metadata)
+            samples = call.new_samples(rows, self.batch)
+            for verdict in self.judge.many(samples, depth=depth, batch=self.batch):
+                call.add_verdict(verdict)
+            for key, verdict in call.judged.items():
                 if verdict.status == "scored":  # what failed may succeed another time
-                    self._known[key] = verdict
-            while len(self._known) > self.cache:
-                self._known.popitem(last=False)
-        return asking.answers()
+                    self._cache[key] = verdict
+            while len(self._cache) > self.cache:
+                self._cache.popitem(last=False)
+        return call.verdicts()
 
-    def _result(self, verdict: Verdict) -> RewardResult:
+    def _to_result(self, verdict: Verdict) -> RewardResult:
+        """Weigh the parts of a verdict."""
         if verdict.score is None:
             return RewardResult(None, verdict.reason or "unscored", {}, verdict)
-        parts = parts_of(verdict, self.rubric, self.elements)
+        parts = reward_parts(verdict, self.rubric, self.elements)
         if missing := [name for name in self.weights if name not in parts]:
             return RewardResult(None, f"{missing[0]}: the judge gave no such part", parts, verdict)
         total = sum(self.weights.values())
@@ -186,138 +218,178 @@ class Reward(Awaited):
         return RewardResult(min(1.0, max(0.0, score)), "", parts, verdict)
 
     def _count(self, results: Sequence[RewardResult]) -> None:
+        """Count the results, and log how many are unscored with the most frequent reason."""
         reasons = Counter(result.reason for result in results if result.score is None)
-        self.asked += len(results)
+        self.requested += len(results)
         self.unscored += reasons.total()
         if reasons:
-            most, times = reasons.most_common(1)[0]
+            reason, times = reasons.most_common(1)[0]
             log.warning(
                 "%d of %d unscored (%d of %d so far); %d times: %s",
-                reasons.total(), len(results), self.unscored, self.asked, times, most,
+                reasons.total(), len(results), self.unscored, self.requested, times, reason,
             )  # fmt: skip
 
 
-class _Round:
-    """One call: which rows are new, which were known, and which come twice."""
+class _Call:
+    """One call of a reward: finds out which images are new, which are cached, and which occur twice."""
 
-    def __init__(self, known: OrderedDict[str, Verdict], depth: Depth, judge: Judge) -> None:
-        self.known, self.depth, self.judge = known, depth, judge
-        self.order: list[str | Verdict] = []
-        self.found: dict[str, Verdict] = {}
-        self.fresh: dict[str, Verdict] = {}
-        self.waiting: OrderedDict[str, None] = OrderedDict()
+    def __init__(self, cache: OrderedDict[str, Verdict], depth: Depth, judge: Judge) -> None:
+        self.cache, self.depth, self.judge = cache, depth, judge
+        self.judged: dict[str, Verdict] = {}
+        """Verdicts of this call by content key."""
+        self._order: list[str | Verdict] = []
+        """For each image its content key, or the verdict on one that cannot be read."""
+        self._known: dict[str, Verdict] = {}
+        """Verdicts by content key, those from the cache included."""
+        self._pending: OrderedDict[str, None] = OrderedDict()
+        """Content keys of the images that the judge has not answered yet, in order."""
 
-    def samples(
-        self, rows: Iterator[tuple[str, Any, Mapping[str, Any]]], ahead: int
-    ) -> Iterator[dict[str, Any]]:
-        """What the judge has to be asked, once for each content; pictures are decoded some way ahead."""
-        for prompt, about, picture, key in thread_map(self._decoded, rows, ahead):
-            elements, name = about.get("elements"), str(about.get("id", ""))
-            if picture is None:
-                self.order.append(self.judge.unscored(key, id=name, depth=self.depth))
-                continue
-            self.order.append(key)
-            if key in self.found or key in self.waiting:
-                continue
-            if key in self.known:
-                self.known.move_to_end(key)
-                self.found[key] = self.known[key]
-                continue
-            self.waiting[key] = None
-            yield {"id": name, "image": picture, "prompt": prompt, "elements": elements}
+    def new_samples(self, rows: Iterator[_Row], ahead: int) -> Iterator[dict[str, Any]]:
+        """Yield the samples that the judge must be asked about, each content once.
 
-    def _decoded(
-        self, row: tuple[str, Any, Mapping[str, Any]]
-    ) -> tuple[str, Mapping[str, Any], Image.Image | None, str]:
-        """A row's prompt and metadata, and its picture and key; or None and why there is none."""
-        prompt, image, about = row
+        Args:
+            rows: prompt, image and metadata of each image.
+            ahead: images that are decoded in advance, in threads.
+        """
+        for prompt, metadata, image, key in thread_map(self._decode, rows, ahead):
+            elements, id = metadata.get("elements"), str(metadata.get("id", ""))
+            if image is None:
+                self._order.append(self.judge.unscored(key, id=id, depth=self.depth))
+                continue
+            self._order.append(key)
+            if key in self._known or key in self._pending:
+                continue
+            if key in self.cache:
+                self.cache.move_to_end(key)
+                self._known[key] = self.cache[key]
+                continue
+            self._pending[key] = None
+            yield {"id": id, "image": image, "prompt": prompt, "elements": elements}
+
+    def _decode(self, row: _Row) -> tuple[str, Mapping[str, Any], Image.Image | None, str]:
+        """Decode the image of a row.
+
+        Returns:
+            Prompt, metadata, the image and its content key; or None as image and the reason in place of the
+            key.
+        """
+        prompt, source, metadata = row
         try:
-            picture = pictures.load(image).image
-            return prompt, about, picture, _key(self.depth, prompt, about.get("elements"), picture)
+            image = load_image_or_tensor(source).image
+            return prompt, metadata, image, _content_key(self.depth, prompt, metadata.get("elements"), image)
         except (InputError, TypeError) as error:
-            return prompt, about, None, str(error)
+            return prompt, metadata, None, str(error)
 
-    def take(self, verdict: Verdict) -> None:
-        key, _ = self.waiting.popitem(last=False)
-        self.found[key] = self.fresh[key] = verdict
+    def add_verdict(self, verdict: Verdict) -> None:
+        """Take the verdict on the oldest sample that has none yet."""
+        key, _ = self._pending.popitem(last=False)
+        self._known[key] = self.judged[key] = verdict
 
-    def answers(self) -> list[Verdict]:
-        return [one if isinstance(one, Verdict) else self.found[one] for one in self.order]
-
-
-def _key(depth: Depth, prompt: str, elements: Any, picture: Any) -> str:
-    told = json.dumps([depth, prompt, elements, picture.size])
-    return hashlib.blake2b(told.encode() + picture.tobytes(), digest_size=16).hexdigest()
+    def verdicts(self) -> list[Verdict]:
+        """Return one verdict per image, in order."""
+        return [entry if isinstance(entry, Verdict) else self._known[entry] for entry in self._order]
 
 
-def _rows(
+def _content_key(depth: Depth, prompt: str, elements: Any, image: Image.Image) -> str:
+    """Digest of what a verdict depends on."""
+    text = json.dumps([depth, prompt, elements, image.size])
+    return hashlib.blake2b(text.encode() + image.tobytes(), digest_size=16).hexdigest()
+
+
+def _pair_rows(
     prompts: list[str], images: Iterable[Any], metadata: Iterable[Mapping[str, Any] | None] | None
-) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
-    for name, given in (("images", images), ("metadata", metadata)):
-        if isinstance(given, str | bytes) or (given is not None and not isinstance(given, Iterable)):
-            raise InputError(name, given, "a list, one for each prompt", "put even a single one in a list")
-        counted = len(given) if isinstance(given, Sized) else len(prompts)
-        if given is not None and counted != len(prompts):
-            raise InputError(name, counted, f"{len(prompts)}, as many as prompts", "pair them one to one")
-    return _paired(prompts, images, metadata)
+) -> Iterator[_Row]:
+    """Check the arguments as far as their length is known, and return their rows.
+
+    Raises:
+        InputError: an argument is not a list, or has another length.
+    """
+    for name, values in (("images", images), ("metadata", metadata)):
+        if isinstance(values, str | bytes) or (values is not None and not isinstance(values, Iterable)):
+            raise InputError(name, values, "a list, one for each prompt", "put a single one in a list too")
+        length = len(values) if isinstance(values, Sized) else len(prompts)
+        if values is not None and length != len(prompts):
+            raise _length_error(name, length, prompts)
+    return _zip_rows(prompts, images, metadata)
 
 
-def _paired(
+def _zip_rows(
     prompts: list[str], images: Iterable[Any], metadata: Iterable[Mapping[str, Any] | None] | None
-) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
-    shown, told = iter(images), iter(metadata) if metadata is not None else None
-    absent = object()
+) -> Iterator[_Row]:
+    """Yield the rows. Raises `InputError` if an iterator has too few or too many items."""
+    image_iterator = iter(images)
+    metadata_iterator = iter(metadata) if metadata is not None else None
+    end = object()
     for number, prompt in enumerate(prompts):
-        image, about = next(shown, absent), next(told, absent) if told else None
-        for name, given in (("images", image), ("metadata", about)):
-            if given is absent:
-                raise InputError(name, number, f"{len(prompts)}, as many as prompts", "pair them one to one")
-        yield prompt, image, about if isinstance(about, Mapping) else {}
-    for name, rest in (("images", shown), ("metadata", told)):
-        if rest is not None and next(rest, absent) is not absent:
-            raise InputError(name, "more", f"{len(prompts)}, as many as prompts", "pair them one to one")
+        image = next(image_iterator, end)
+        fields = next(metadata_iterator, end) if metadata_iterator else None
+        for name, value in (("images", image), ("metadata", fields)):
+            if value is end:
+                raise _length_error(name, number, prompts)
+        yield prompt, image, fields if isinstance(fields, Mapping) else {}
+    for name, iterator in (("images", image_iterator), ("metadata", metadata_iterator)):
+        if iterator is not None and next(iterator, end) is not end:
+            raise _length_error(name, "more", prompts)
 
 
-def _listed(prompts: Iterable[str]) -> list[str]:
+def _length_error(name: str, length: int | str, prompts: Sequence[str]) -> InputError:
+    """Return the error for an argument that has another length than the prompts."""
+    return InputError(name, length, f"{len(prompts)}, as many as prompts", "pair them one to one")
+
+
+def _to_list(prompts: Iterable[str]) -> list[str]:
+    """Return prompts as a list. Raises `InputError` for a single text."""
     if isinstance(prompts, str):
-        raise InputError("prompts", prompts, "a list of texts", "put even a single one in a list")
+        raise InputError("prompts", prompts, "a list of texts", "put a single one in a list too")
     return list(prompts)
 
 
-def check_weights(weights: Mapping[str, float] | None, known: Sequence[str]) -> dict[str, float]:
-    """Weights of known parts; by default those of the overall score alone. Raises `InputError`."""
+def check_weights(weights: Mapping[str, float] | None, names: Sequence[str]) -> dict[str, float]:
+    """Return the weights, by default that of the overall score alone.
+
+    Args:
+        weights: part name -> weight, 0 or more.
+        names: the parts that there are.
+
+    Raises:
+        InputError: a part is unknown, a weight unusable, or none is above 0.
+    """
     if weights is None:
         return {"score": 1.0}
     for name, weight in weights.items():
-        if name not in known:
-            mend = "ask at depth='verdict' for defects" if name == "defects" else "weigh one of these"
-            raise InputError("weights", name, ", ".join(known), mend)
+        if name not in names:
+            mend = "use depth='verdict' for defects" if name == "defects" else "use one of these"
+            raise InputError("weights", name, ", ".join(names), mend)
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
-            raise InputError("weights", weight, "finite numbers from 0", f"mend that of {name}")
+            raise InputError("weights", weight, "finite numbers from 0", f"correct the weight of {name}")
     if not sum(weights.values()) > 0:
-        raise InputError("weights", dict(weights), "at least one above 0", "weigh score with 1")
+        raise InputError("weights", dict(weights), "at least one above 0", "give score the weight 1")
     return {name: float(weight) for name, weight in weights.items()}
 
 
-def _against_each_other(prompts: Sequence[str], results: list[RewardResult]) -> list[RewardResult]:
-    """Each score replaced by the mean probability of beating the other pictures of its prompt."""
+def _score_pairwise(prompts: Sequence[str], results: list[RewardResult]) -> list[RewardResult]:
+    """Replace each score by the mean probability of beating the other images of its prompt."""
     groups = defaultdict[str, list[int]](list)
     for index, (prompt, result) in enumerate(zip(prompts, results, strict=True)):
         if result.score is not None:
             groups[prompt].append(index)
     scored = list(results)
-    for members in groups.values():
-        for index in members:
-            chances = [
-                _beats(results[index].verdict, results[other].verdict) for other in members if other != index
+    for group in groups.values():
+        for index in group:
+            probabilities = [
+                _win_probability(results[index].verdict, results[other].verdict)
+                for other in group
+                if other != index
             ]
-            new = (fmean(chances), "") if chances else (None, ALONE)
-            scored[index] = replace(results[index], score=new[0], reason=new[1])
+            score = fmean(probabilities) if probabilities else None
+            reason = "" if probabilities else NO_OTHER_IMAGE
+            scored[index] = replace(results[index], score=score, reason=reason)
     return scored
 
 
-def _beats(a: Verdict | None, b: Verdict | None) -> float:
+def _win_probability(a: Verdict | None, b: Verdict | None) -> float:
+    """Probability that the image of verdict a is better than that of verdict b."""
     assert a is not None and b is not None, "scored results hold their verdicts"
-    chance = compared(a, b).probability
-    assert chance is not None, "both are scored"
-    return chance
+    probability = compare_pointwise(a, b).probability
+    assert probability is not None, "both are scored"
+    return probability

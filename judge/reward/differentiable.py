@@ -1,12 +1,12 @@
-"""The judge's expected score as a function of pixels that has a gradient, for ReFL, DRaFT and the like.
+"""`Differentiable`: the judge's expected score with a gradient to the pixels, for ReFL, DRaFT and others.
 
     score = Differentiable(Judge())
     loss = -score(images, prompts=prompts).mean()     # images (N, 3, H, W) in 0..1
     loss.backward()
 
-It is the score of `depth="score"`, by the same forward pass, on pixels that went through the processor's own
-resizing and normalising; a calibration is left out, since it changes no order. Only a model in this process
-has a gradient: backend `transformers`.
+This is the score of `depth="score"`, from the same forward pass, on pixels that went through the
+processor's own resizing and normalisation. A calibration is left out, since it changes no order. Only a
+model in this process has a gradient: backend "transformers".
 """
 
 from __future__ import annotations
@@ -18,32 +18,37 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from judge.backends.decoding import walker
+from judge.backends.decoding.batch import Row, log_probabilities
+from judge.backends.decoding.choice_reading import ChoiceReader
 from judge.backends.transformers.backend import Transformers
-from judge.elements.splitting import split
+from judge.elements.splitting import split_prompt
 from judge.errors import InputError
-from judge.evidence import facts as evidence
-from judge.evidence import reference as against
+from judge.evidence.facts import measure_image
+from judge.evidence.reference import REFERENCE_FACTS
 from judge.judge import Judge
-from judge.media import arrays as pictures
-from judge.media import image as media
+from judge.media.image import compute_fitted_size, list_detail_boxes
+from judge.media.tensors import load_image_or_tensor
 from judge.pipeline.validation import check_elements, check_prompt
 from judge.reward.core import check_weights
-from judge.reward.resize import patches, resized
-from judge.reward.result import CLEAN, known_parts
-from judge.rubrics.rubric import SCALE
+from judge.reward.resize import extract_patches, resize_bicubic
+from judge.reward.result import NO_ISSUE, part_names
+from judge.rubrics.schema import SCORE_LABELS
+
+_PreparedRow = tuple[list[dict[str, Any]], ChoiceReader]
+"""Chat messages and the blanks of the form."""
 
 
 class Differentiable:
     """A judge as a differentiable reward. The model's weights are frozen.
 
     Args:
-        judge: with the backend `transformers`; default: the embedded judge.
-        weights: as in `Reward`, of the parts of score depth.
-        batch: pictures in one forward pass. Memory for the gradient is that of one such pass and the pixels:
-            each pass is run again when its gradient is due.
-        exact: let the model see what the processor rounds to 8 bits, the gradient passing straight through.
-            No: a smooth function of the pixels, which differs by less than one level of 255.
+        judge: with the backend "transformers"; default: the embedded judge.
+        weights: weights of the parts, as in `Reward` at depth "score".
+        batch: images in one forward pass, 1 or more. Each pass is run again when its gradient is computed,
+            so the memory is that of one pass and the pixels, whatever the number of images.
+        exact: True (default): the model sees pixels rounded to 8 bits as by the processor, and the gradient
+            is passed straight through the rounding. False: a smooth function of the pixels that differs by
+            less than one level of 255.
 
     Raises:
         InputError: the judge's model is not in this process, or an argument is unusable.
@@ -61,12 +66,12 @@ class Differentiable:
         self.judge = Judge() if judge is None else judge
         backend = self.judge.backend
         if not isinstance(backend, Transformers):
-            mend = "take a checkpoint with backend='transformers'"
+            mend = "use a checkpoint with backend='transformers'"
             raise InputError("judge", backend.name, "a model in this process", mend)
         if batch < 1:
-            raise InputError("batch", batch, "1 or more", "4 is the usual one")
+            raise InputError("batch", batch, "1 or more", "4 is the usual value")
         self.backend, self.batch, self.exact = backend, batch, exact
-        self.weights = check_weights(weights, known_parts(self.judge.rubric, "score"))
+        self.weights = check_weights(weights, part_names(self.judge.rubric, "score"))
         self.network = backend.network(self.judge.rubric.name).requires_grad_(False)
 
     def __call__(
@@ -76,12 +81,15 @@ class Differentiable:
         prompts: Sequence[str],
         elements: Sequence[Sequence[str] | None] | None = None,
     ) -> Tensor:
-        """Scores (N,) in 0 (worst) to 1 (best), with a gradient to the pixels.
+        """Score images.
 
         Args:
             images: (N, 3, H, W) floats in 0..1.
-            prompts: one each.
-            elements: statements to check, one list each; default, and where None: those of the prompt.
+            prompts: one per image.
+            elements: statements to check, a list or None per image; default and None: those of the prompt.
+
+        Returns:
+            Scores (N,), 0 (worst) to 1 (best), with a gradient to the pixels.
 
         Raises:
             InputError: a shape, a prompt or an element is unusable.
@@ -97,37 +105,49 @@ class Differentiable:
         prompts: Sequence[str],
         elements: Sequence[Sequence[str] | None] | None = None,
     ) -> dict[str, Tensor]:
-        """The parts of the score, (N,) each; see `Reward`. Raises as `__call__`."""
-        _check(images, prompts, elements)
-        asked = elements or [None] * len(prompts)
-        found: list[dict[str, Tensor]] = []
-        for start in range(0, len(prompts), self.batch):
-            some = slice(start, start + self.batch)
-            told = zip(prompts[some], asked[some], self._facts(images[some]), strict=True)
-            readings = [self._row(*row) for row in told]
-            logs: Any = checkpoint(self._forward, images[some], readings, use_reentrant=False)
-            found += [self._parts(r, log) for (_, r), log in zip(readings, logs, strict=True)]
-        return {name: torch.stack([row[name] for row in found]) for name in found[0]}
+        """Return the parts of the score by name, (N,) each; see `Reward`.
 
-    def _facts(self, images: Tensor) -> list[dict[str, float]]:
-        """What the rubric has measured in each picture and told to the model; no gradient goes through it."""
+        Args:
+            images: as in `__call__`.
+            prompts: as in `__call__`.
+            elements: as in `__call__`.
+
+        Raises:
+            InputError: a shape, a prompt or an element is unusable.
+        """
+        _check_arguments(images, prompts, elements)
+        element_lists = elements or [None] * len(prompts)
+        parts: list[dict[str, Tensor]] = []
+        for start in range(0, len(prompts), self.batch):
+            batch = slice(start, start + self.batch)
+            facts = self._measure_facts(images[batch])
+            rows = [
+                self._prepare_row(*row)
+                for row in zip(prompts[batch], element_lists[batch], facts, strict=True)
+            ]
+            logs: Any = checkpoint(self._forward, images[batch], rows, use_reentrant=False)
+            parts += [self._read_parts(reader, log) for (_, reader), log in zip(rows, logs, strict=True)]
+        return {name: torch.stack([row[name] for row in parts]) for name in parts[0]}
+
+    def _measure_facts(self, images: Tensor) -> list[dict[str, float]]:
+        """Measure the facts that the rubric tells the model about each image. They have no gradient."""
         rubric = self.judge.rubric
-        names = [name for name in rubric.facts if name not in against.FACTS]  # it takes no references
+        names = [name for name in rubric.facts if name not in REFERENCE_FACTS]  # there are no references here
         if not names:
             return [{}] * len(images)
-        return [evidence.measure(pictures.load(image).image, names) for image in images]
+        return [measure_image(load_image_or_tensor(image).image, names) for image in images]
 
-    def _row(
+    def _prepare_row(
         self, prompt: str, elements: Sequence[str] | None, facts: Mapping[str, float]
-    ) -> tuple[list[dict[str, Any]], walker.Reading]:
-        """The messages and the blanks of one picture, as `judge.pipeline.pipeline` makes them."""
+    ) -> _PreparedRow:
+        """Return the messages and the blanks for one image, as `judge.pipeline.pipeline` makes them."""
         rubric = self.judge.rubric
         prompt = check_prompt(prompt, rubric.needs_prompt, [])
         names = check_elements(None if elements is None else list(elements))
         if not rubric.elements:
             names = []
         elif names is None:
-            names = split(prompt)
+            names = split_prompt(prompt)
         form = rubric.form(names, self.judge.max_defects).at_depth("score")
         messages = rubric.messages(
             prompt,
@@ -135,78 +155,92 @@ class Differentiable:
             brief=self.backend.brief,
             depth="score",
             max_defects=self.judge.max_defects,
-            images=self.judge.pipeline.views,
+            images=self.judge.pipeline.images_per_sample,
             facts=facts,
         )
-        return messages, walker.Reading.of(form, self.backend.wording)
+        return messages, ChoiceReader.for_form(form, self.backend.tokenizer)
 
-    def _forward(
-        self, images: Tensor, readings: list[tuple[list[dict[str, Any]], walker.Reading]]
-    ) -> list[Tensor]:
-        """Log-probabilities of the labels' tokens, (edges,) for each picture."""
-        seen = self._seen(images)  # (N, views, 3, H, W)
-        views = seen.shape[1]
-        pixels, grid = patches(seen.flatten(0, 1), self.backend.processor.image_processor)
-        each, wording = len(pixels) // len(grid), self.backend.wording
+    def _forward(self, images: Tensor, prepared: list[_PreparedRow]) -> list[Tensor]:
+        """Return the log-probabilities of the labels' tokens, (edges,) for each image."""
+        inputs = self._model_inputs(images)  # (N, views, 3, H, W)
+        views = inputs.shape[1]
+        pixels, grid = extract_patches(inputs.flatten(0, 1), self.backend.processor.image_processor)
+        patches, tokenizer = len(pixels) // len(grid), self.backend.tokenizer
         rows = [
-            walker.Row(
+            Row(
                 program=None,
-                prompt=wording.chat(messages, [each // wording.merge**2] * views),
-                pixels=pixels[n * views * each : (n + 1) * views * each],
+                prompt=tokenizer.encode_chat(messages, [patches // tokenizer.merge_size**2] * views),
+                pixels=pixels[n * views * patches : (n + 1) * views * patches],
                 grid=grid[n * views : (n + 1) * views],
-                chunk=reading.chunk,
+                step=reader.step,
             )
-            for n, (messages, reading) in enumerate(readings)
+            for n, (messages, reader) in enumerate(prepared)
         ]
-        return walker.log_probabilities(self.network, rows, wording.image_token, wording.video_token)
+        return log_probabilities(self.network, rows, tokenizer.image_token, tokenizer.video_token)
 
-    def _seen(self, images: Tensor) -> Tensor:
-        """The pictures as the model sees them: what `judge.media.image.fit` and `details` and the processor do."""
+    def _model_inputs(self, images: Tensor) -> Tensor:
+        """Resize images as `judge.media.image` and the processor do: the whole image, then its detail views.
+
+        Args:
+            images: (N, 3, H, W).
+
+        Returns:
+            (N, views, 3, height, width).
+        """
         height, width = images.shape[-2:]
         side, rubric = self.backend.size, self.judge.rubric
-        wide, tall = media.fitted(width, height, side=side, max_pixels=self.judge.max_pixels)
-        whole = resized(images, wide, tall, exact=self.exact)
+        new_width, new_height = compute_fitted_size(
+            width, height, side=side, max_pixels=self.judge.max_pixels
+        )
+        whole = resize_bicubic(images, new_width, new_height, exact=self.exact)
         if side is not None:
-            cuts = media.windows(width, height, side, rubric.details)
-            parts = [images[..., top:low, left:right] for left, top, right, low in cuts]
-            parts = [resized(part, side, side, exact=self.exact) for part in parts]
-            return torch.stack([whole, *parts], dim=1)
+            boxes = list_detail_boxes(width, height, side, rubric.details)
+            crops = [images[..., top:bottom, left:right] for left, top, right, bottom in boxes]
+            views = [resize_bicubic(crop, side, side, exact=self.exact) for crop in crops]
+            return torch.stack([whole, *views], dim=1)
         from qwen_vl_utils import smart_resize
 
         processor = self.backend.processor.image_processor
-        least, most = processor.size["shortest_edge"], processor.size["longest_edge"]
-        tall, wide = smart_resize(tall, wide, processor.patch_size * processor.merge_size, least, most)
-        return resized(whole, wide, tall, exact=self.exact)[:, None]
+        min_pixels, max_pixels = processor.size["shortest_edge"], processor.size["longest_edge"]
+        step = processor.patch_size * processor.merge_size
+        new_height, new_width = smart_resize(new_height, new_width, step, min_pixels, max_pixels)
+        return resize_bicubic(whole, new_width, new_height, exact=self.exact)[:, None]
 
-    def _parts(self, reading: walker.Reading, logs: Tensor) -> dict[str, Tensor]:
-        rubric, shares = self.judge.rubric, reading.shares(logs)
-        dimensions = {d.name: _expected(shares[f"dimensions.{d.name}"]) for d in rubric.dimensions}
-        there = [share["true"] for name, share in shares.items() if name.startswith("elements.")]
-        if there and "alignment" in dimensions:
-            dimensions["alignment"] = 1 + 4 * torch.stack(there).mean()
-        score: Any = rubric.combine(dimensions)
-        scores = {"score": _expected(shares["score"]) if score is None else score, **dimensions}
-        parts = {name: (value - 1) / 4 for name, value in scores.items()}
+    def _read_parts(self, reader: ChoiceReader, logs: Tensor) -> dict[str, Tensor]:
+        """Return the parts of one image from its log-probabilities, 0 to 1 each."""
+        rubric, probabilities = self.judge.rubric, reader.probabilities(logs)
+        dimensions = {
+            d.name: _expected_score(probabilities[f"dimensions.{d.name}"]) for d in rubric.dimensions
+        }
+        present = [labels["true"] for name, labels in probabilities.items() if name.startswith("elements.")]
+        if present and "alignment" in dimensions:
+            dimensions["alignment"] = 1 + 4 * torch.stack(present).mean()
+        by_rule: Any = rubric.combine(dimensions)
+        score = _expected_score(probabilities["score"]) if by_rule is None else by_rule
+        parts = {name: (value - 1) / 4 for name, value in {"score": score, **dimensions}.items()}
         for question in rubric.attributes:
-            if CLEAN in question.labels:
-                parts[question.name] = shares[f"attributes.{question.name}"][CLEAN]
+            if NO_ISSUE in question.labels:
+                parts[question.name] = probabilities[f"attributes.{question.name}"][NO_ISSUE]
         return parts
 
 
-def _expected(shares: Mapping[str, Tensor]) -> Tensor:
-    return torch.stack([int(label) * shares[label] for label in SCALE]).sum()
+def _expected_score(probabilities: Mapping[str, Tensor]) -> Tensor:
+    """Return the expectation of a score over the probabilities of its labels, 1 to 5."""
+    return torch.stack([int(label) * probabilities[label] for label in SCORE_LABELS]).sum()
 
 
-def _check(images: Any, prompts: Sequence[str], elements: Sequence[Sequence[str] | None] | None) -> None:
+def _check_arguments(
+    images: Any, prompts: Sequence[str], elements: Sequence[Sequence[str] | None] | None
+) -> None:
+    """Raise `InputError` for images of a wrong shape or type, and for lists of a wrong length."""
     allowed = "a float tensor (N, 3, H, W) in 0..1 with N of at least 1"
     if not isinstance(images, Tensor) or images.ndim != 4 or images.shape[1] != 3 or not len(images):
-        shown = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-        raise InputError("images", shown, allowed, "stack the pictures, channels first")
+        value = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise InputError("images", value, allowed, "stack the images, channels first")
     if not images.dtype.is_floating_point:
         raise InputError("images", images.dtype, allowed, "divide by 255")
+    allowed = f"a list of {len(images)}"
     if isinstance(prompts, str) or len(prompts) != len(images):
-        raise InputError("prompts", len(prompts), f"a list of {len(images)}", "give one for each picture")
+        raise InputError("prompts", len(prompts), allowed, "give one for each image")
     if elements is not None and len(elements) != len(images):
-        raise InputError(
-            "elements", len(elements), f"a list of {len(images)}", "give one list for each picture"
-        )
+        raise InputError("elements", len(elements), allowed, "give one list for each image")

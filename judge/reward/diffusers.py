@@ -1,8 +1,8 @@
-"""A `callback_on_step_end` for diffusers pipelines that scores what is being made while it is being made.
+"""A `callback_on_step_end` for diffusers pipelines that scores the images during denoising.
 
-watch = ScoreCallback(Reward(), prompts=["a red circle"], every=10)
-pipe("a red circle", callback_on_step_end=watch, callback_on_step_end_tensor_inputs=["latents"])
-watch.history[-1].results[0].score
+callback = ScoreCallback(Reward(), prompts=["a red circle"], every=10)
+pipe("a red circle", callback_on_step_end=callback, callback_on_step_end_tensor_inputs=["latents"])
+callback.history[-1].results[0].score
 """
 
 from __future__ import annotations
@@ -12,60 +12,79 @@ from dataclasses import dataclass
 from typing import Any
 
 from judge.errors import InputError
-from judge.reward.result import RewardResult
-from judge.reward.trl import Scoring
+from judge.reward.result import RewardLike, RewardResult
 
 
 @dataclass(frozen=True)
-class Scored:
-    """The pictures after one step."""
+class StepScores:
+    """The scores after one step."""
 
     step: int
-    """From 0."""
+    """Number of the step, from 0."""
     timestep: int
+    """The scheduler's timestep."""
     results: list[RewardResult]
+    """One per image."""
 
 
 class ScoreCallback:
-    """Scores a pipeline's pictures every few steps and after the last one; it changes nothing.
+    """Scores a pipeline's images every few steps and after the last one. It changes nothing.
 
     Args:
-        reward: what scores.
-        prompts: one for each picture; one alone is that of all of them.
-        every: steps between two scores.
-        decode: (pipeline, latents) -> pictures; default: the pipeline's own VAE, for latents (N, C, H, W).
+        reward: scores the images.
+        prompts: one per image; a single one is used for all images.
+        every: steps between two scores, 1 or more.
+        decode: function of (pipeline, latents) that returns images; default: the pipeline's own VAE, for
+            latents (N, C, H, W).
 
     Raises:
-        InputError: `every` is not 1 or more, or there is no prompt.
+        InputError: `every` is below 1, or there is no prompt.
     """
 
     def __init__(
         self,
-        reward: Scoring,
+        reward: RewardLike,
         *,
         prompts: Sequence[str],
         every: int = 10,
         decode: Callable[[Any, Any], Sequence[Any]] | None = None,
     ) -> None:
         if every < 1:
-            raise InputError("every", every, "1 or more", "10 is the usual one")
+            raise InputError("every", every, "1 or more", "10 is the usual value")
         if not prompts or isinstance(prompts, str):
             raise InputError("prompts", prompts, "a list of texts", "give at least one")
         self.reward, self.prompts, self.every = reward, list(prompts), every
-        self.decode = decode or decoded
-        self.history: list[Scored] = []
+        self.decode = decode or decode_latents
+        self.history: list[StepScores] = []
+        """Scores so far, the oldest first."""
 
-    def __call__(self, pipe: Any, step: int, timestep: Any, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    def __call__(self, pipe: Any, step: int, timestep: Any, tensors: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Score the images if it is their turn, and return the tensors unchanged.
+
+        Args:
+            pipe: the pipeline.
+            step: number of the step, from 0.
+            timestep: the scheduler's timestep.
+            tensors: with `latents`.
+        """
         if (step + 1) % self.every == 0 or step + 1 == pipe.num_timesteps:
-            images = self.decode(pipe, given["latents"])
+            images = self.decode(pipe, tensors["latents"])
             prompts = self.prompts * (len(images) if len(self.prompts) == 1 else 1)
             results = self.reward(prompts=prompts, images=images)
-            self.history.append(Scored(step, int(timestep), results))
-        return given
+            self.history.append(StepScores(step, int(timestep), results))
+        return tensors
 
 
-def decoded(pipe: Any, latents: Any) -> Any:
-    """Latents (N, C, H, W) as pictures (N, 3, 8 H, 8 W) in 0..1, by the pipeline's VAE."""
+def decode_latents(pipe: Any, latents: Any) -> Any:
+    """Decode latents by the pipeline's VAE.
+
+    Args:
+        pipe: the pipeline.
+        latents: (N, C, H, W).
+
+    Returns:
+        Images (N, 3, 8 H, 8 W) in 0..1.
+    """
     import torch
 
     config = pipe.vae.config

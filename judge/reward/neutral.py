@@ -1,8 +1,9 @@
-"""A number for trainers whose protocol has none for "not scored".
+"""Neutral numbers in place of missing scores, for trainers whose protocol has no "not scored".
 
-Group-relative trainers (GRPO, Flow-GRPO, RLOO) learn from a reward's distance to its group's mean. The mean
-of what was scored of the same prompt therefore stands for "not scored": it moves the policy nowhere, where a
-0 would punish the generator for the judge's failure. Every such number is told beside it by its reason.
+Group-relative trainers (GRPO, Flow-GRPO, RLOO) learn from the distance of a reward to the mean of its
+group. The mean of the scored images of the same prompt is therefore neutral: it moves the policy nowhere,
+where a 0 would punish the generator for a failure of the judge. The adapters report the reason beside each
+such number.
 """
 
 from __future__ import annotations
@@ -13,30 +14,35 @@ from statistics import fmean
 
 from judge.reward.result import RewardResult
 
-RECENT = 1024
-"""Scores remembered."""
+RECENT_SCORES = 1024
+"""Scores remembered for prompts without any score."""
 
 
-class Neutral:
-    """Fills in what was not scored.
+class NeutralScores:
+    """Replaces missing scores by neutral numbers.
 
-    First choice is the mean of the same prompt in the call; then that of the latest scores; before anything
-    was ever scored, 0 for all alike, which is their mean.
+    The number is the mean score of the same prompt in the call. Without one, it is the mean of the latest
+    scores. Before anything was scored, it is 0 for all images, which then is their mean.
     """
 
     def __init__(self) -> None:
-        self._recent: deque[float] = deque(maxlen=RECENT)
+        self._recent: deque[float] = deque(maxlen=RECENT_SCORES)
 
     def __call__(self, prompts: Sequence[str], results: Sequence[RewardResult]) -> list[float]:
-        """One number for each result, in order."""
-        scored = defaultdict[str, list[float]](list)
+        """Return one number for each result, in order.
+
+        Args:
+            prompts: one for each result.
+            results: of one call of a reward.
+        """
+        scores_by_prompt = defaultdict[str, list[float]](list)
         for prompt, result in zip(prompts, results, strict=True):
             if result.score is not None:
-                scored[prompt].append(result.score)
+                scores_by_prompt[prompt].append(result.score)
                 self._recent.append(result.score)
-        usual = fmean(self._recent) if self._recent else 0.0
-        means = {prompt: fmean(scores) for prompt, scores in scored.items()}
+        fallback = fmean(self._recent) if self._recent else 0.0
+        means = {prompt: fmean(scores) for prompt, scores in scores_by_prompt.items()}
         return [
-            means.get(prompt, usual) if result.score is None else result.score
+            means.get(prompt, fallback) if result.score is None else result.score
             for prompt, result in zip(prompts, results, strict=True)
         ]

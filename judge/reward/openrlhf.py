@@ -1,9 +1,8 @@
-"""OpenRLHF's remote reward model: `python -m judge.reward.openrlhf --render my_module:picture_of`.
+"""OpenRLHF's remote reward model: `python -m judge.reward.openrlhf --render my_module:image_of`.
 
-OpenRLHF posts `{"query": [...], "prompts": [...], "labels": [...]}` to the address that it is given as
-`--remote_rm_url` and reads `rewards` (what it learns from), `scores` (what it filters groups by) and
-`extra_logs`. It sends no pictures: a query is the prompt and what the model wrote, of which `render` makes
-the picture.
+OpenRLHF posts `{"query": [...], "prompts": [...], "labels": [...]}` to its `--remote_rm_url` and reads
+`rewards` (what it learns from), `scores` (what it filters groups by) and `extra_logs`. It sends no images:
+a query is the prompt and what the model wrote, from which `render` makes the image.
 """
 
 from __future__ import annotations
@@ -15,53 +14,59 @@ from importlib import import_module
 from typing import Any
 
 from judge.errors import InputError
-from judge.reward.neutral import Neutral
-from judge.reward.servers import Posted, application, run
-from judge.reward.trl import Render, Scoring
+from judge.reward.neutral import NeutralScores
+from judge.reward.result import RewardLike
+from judge.reward.servers import PostRequest, build_app, run_server
+from judge.reward.trl import Render
 
 PATH = "/get_reward"
+"""Route of the server."""
 
 
-def app(reward: Scoring, render: Render) -> Any:
-    """The server as an ASGI application.
+def app(reward: RewardLike, render: Render) -> Any:
+    """Build the server as an ASGI application.
 
     Args:
-        reward: what scores.
-        render: the text that follows the prompt -> its picture, or None where there is none.
+        reward: scores the images.
+        render: makes an image of the text that follows the prompt; returns None where there is none.
     """
-    neutral = Neutral()
+    neutral = NeutralScores()
 
-    def answer(posted: Posted) -> tuple[bytes, str]:
-        queries, prompts, metadata = _fields(posted.body)
-        written = [_after(query, prompt) for query, prompt in zip(queries, prompts, strict=True)]
-        asked = [about.get("prompt", prompt) for about, prompt in zip(metadata, prompts, strict=True)]
-        results = reward(prompts=asked, images=map(render, written), metadata=metadata)
-        numbers = neutral(asked, results)
+    def answer(request: PostRequest) -> tuple[bytes, str]:
+        queries, prompts, metadata = _parse_fields(request.body)
+        completions = [_strip_prompt(query, prompt) for query, prompt in zip(queries, prompts, strict=True)]
+        texts = [fields.get("prompt", prompt) for fields, prompt in zip(metadata, prompts, strict=True)]
+        results = reward(prompts=texts, images=map(render, completions), metadata=metadata)
+        numbers = neutral(texts, results)
         names = dict.fromkeys(name for result in results for name in result.parts)
         logs = {name: [r.parts.get(name, n) for r, n in zip(results, numbers, strict=True)] for name in names}
         logs["unscored"] = [float(result.score is None) for result in results]
         body = {"rewards": numbers, "scores": numbers, "extra_logs": logs}
         return json.dumps(body).encode(), "application/json"
 
-    return application(PATH, answer)
+    return build_app(PATH, answer)
 
 
-def _fields(body: bytes) -> tuple[list[str], list[str], list[dict[str, Any]]]:
+def _parse_fields(body: bytes) -> tuple[list[str], list[str], list[dict[str, Any]]]:
+    """Return queries, prompts and metadata of a request. Raises `InputError`."""
     allowed = 'JSON with "query", "prompts" and, optionally, "labels": lists of one length'
     try:
-        told = json.loads(body)
-        queries, prompts = told["query"], told["prompts"]
-        labels = told.get("labels") or [None] * len(queries)
-        texts = all(isinstance(text, str) for text in (*queries, *prompts))
+        data = json.loads(body)
+        queries, prompts = data["query"], data["prompts"]
+        labels = data.get("labels") or [None] * len(queries)
+        are_texts = all(isinstance(text, str) for text in (*queries, *prompts))
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
-        raise InputError("body", f"{len(body)} bytes", allowed, f"mend it: {error!r}") from None
-    if not texts or not len(queries) == len(prompts) == len(labels):
+        raise InputError("body", f"{len(body)} bytes", allowed, f"correct it: {error!r}") from None
+    if not are_texts or not len(queries) == len(prompts) == len(labels):
         raise InputError("body", f"{len(body)} bytes", allowed, "pair texts one to one")
-    return queries, prompts, [_about(label) for label in labels]
+    return queries, prompts, [_parse_label(label) for label in labels]
 
 
-def _about(label: Any) -> dict[str, Any]:
-    """A label may be JSON that names the picture's own `prompt` or its `elements`; any other says nothing."""
+def _parse_label(label: Any) -> dict[str, Any]:
+    """Return the metadata in a label.
+
+    A label may be JSON with the image's own `prompt` or its `elements`. Any other label has no metadata.
+    """
     if isinstance(label, str) and label.lstrip().startswith("{"):
         try:
             label = json.loads(label)
@@ -72,27 +77,28 @@ def _about(label: Any) -> dict[str, Any]:
     return {name: label[name] for name in ("prompt", "elements") if name in label}
 
 
-def _after(query: str, prompt: str) -> str:
+def _strip_prompt(query: str, prompt: str) -> str:
+    """Return the part of a query after the prompt."""
     return query[len(prompt) :] if query.startswith(prompt) else query
 
 
 def main() -> None:
-    """The command line of this module."""
+    """Run the server from the command line."""
     from judge import Judge
     from judge.reward.core import Reward
 
-    parser = argparse.ArgumentParser(description="Scores what OpenRLHF's model wrote, drawn as a picture.")
-    parser.add_argument("--render", required=True, help="module:function from a text to its picture")
+    parser = argparse.ArgumentParser(description="Scores what OpenRLHF's model wrote, rendered as an image.")
+    parser.add_argument("--render", required=True, help="module:function from a text to its image")
     parser.add_argument("--model", default="embedded", help="as in Judge(...)")
     parser.add_argument("--adapter")
     parser.add_argument("--rubric", default="default")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=5000)
-    told = parser.parse_args()
-    module, _, name = told.render.partition(":")
+    options = parser.parse_args()
+    module, _, name = options.render.partition(":")
     render = getattr(import_module(module), name)
-    reward = Reward(Judge(told.model, adapter=told.adapter, rubric=told.rubric))
-    run(app(reward, render), told.host, told.port)
+    reward = Reward(Judge(options.model, adapter=options.adapter, rubric=options.rubric))
+    run_server(app(reward, render), options.host, options.port)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """ReFL and DRaFT: losses of a differentiable reward, and sampling whose last steps keep the gradient.
 
-ReFL (Xu et al. 2023, ImageReward) stops denoising at one late step, predicts the picture from there and
-follows the reward's gradient through that step; DRaFT-K (Clark et al. 2023) through the last K steps of the
-sampler.
+ReFL (Xu et al. 2023, ImageReward) stops denoising at a late step, predicts the image from there and follows
+the reward's gradient through that step. DRaFT-K (Clark et al. 2023) follows it through the last K steps of
+the sampler.
 """
 
 from __future__ import annotations
@@ -13,35 +13,41 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-Step = Callable[["Tensor", "Tensor"], "Tensor"]
-"""(latents, timestep) -> latents after the step."""
+SamplerStep = Callable[["Tensor", "Tensor"], "Tensor"]
+"""Maps (latents, timestep) to the latents after the step."""
 
 
 def refl_loss(scores: Tensor, *, margin: float = 1.0, scale: float = 1e-3) -> Tensor:
-    """scale x mean(max(0, margin - score)): pictures that have reached the margin pull no longer.
+    """Return scale x mean(max(0, margin - score)). Images that have reached the margin have no gradient.
 
     Args:
         scores: (N,) of `Differentiable`, 0..1.
-        margin: ImageReward's own is 2 on its scale of standard scores; here 1 is the best there is.
-        scale: weight beside the generator's pre-training loss.
+        margin: score to reach. ImageReward uses 2 on its scale of standard scores; here 1 is the best score.
+        scale: weight relative to the generator's pre-training loss.
     """
     return scale * (margin - scores).relu().mean()
 
 
 def draft_loss(scores: Tensor) -> Tensor:
-    """-mean(score)"""
+    """Return -mean(score).
+
+    Args:
+        scores: (N,) of `Differentiable`, 0..1.
+    """
     return -scores.mean()
 
 
-def sampled(step: Step, latents: Tensor, timesteps: Sequence[Tensor], *, last: int = 1) -> Tensor:
-    """Run a sampler and keep the gradient of its last steps only, so that memory does not grow with the
-    others.
+def sampled(step: SamplerStep, latents: Tensor, timesteps: Sequence[Tensor], *, last: int = 1) -> Tensor:
+    """Run a sampler and keep the gradient of its last steps only, so that the other steps need no memory.
 
     Args:
         step: one step of the sampler.
         latents: the noise to start from.
         timesteps: as `scheduler.timesteps`.
-        last: how many steps the gradient goes through; 1 is ReFL's way.
+        last: number of steps that the gradient goes through; ReFL uses 1.
+
+    Returns:
+        The latents after the last step.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""What the reward servers share: one POST route, a limit on bodies, one line for every error."""
+"""What the reward servers share: one POST route, a limit on the body, one line for every error."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from typing import Any
 from judge.errors import BackendError, InputError
 
 LOOPBACK = ("127.0.0.1", "::1")
-MAX_BODY = 512_000_000
-"""Bytes of one request."""
+"""Addresses of this machine."""
+MAX_BODY_BYTES = 512_000_000
+"""Bytes of one request at most."""
 
 
 @dataclass(frozen=True)
-class Posted:
+class PostRequest:
     """One request."""
 
     body: bytes
-    kind: str
-    """Its media type."""
+    media_type: str
+    """Media type of the body, in lower case and without parameters."""
     peer: str
-    """Address that it came from."""
+    """Address that the request came from."""
 
 
-def application(path: str, answer: Callable[[Posted], tuple[bytes, str]]) -> Any:
-    """An ASGI application with one POST route.
+def build_app(path: str, answer: Callable[[PostRequest], tuple[bytes, str]]) -> Any:
+    """Build an ASGI application with one POST route.
 
     Args:
         path: of the route.
-        answer: called in a thread; returns a body and its media type. `InputError` becomes 400,
-            `BackendError` 503, with its text.
+        answer: called in a thread; returns a body and its media type. `InputError` becomes status 400 and
+            `BackendError` 503, with the error's text.
     """
     from starlette.applications import Starlette
     from starlette.requests import Request
@@ -42,25 +43,36 @@ def application(path: str, answer: Callable[[Posted], tuple[bytes, str]]) -> Any
         body = bytearray()
         async for chunk in request.stream():
             body += chunk
-            if len(body) > MAX_BODY:
-                return JSONResponse({"error": f"body: at most {MAX_BODY} bytes"}, 413)
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if len(body) > MAX_BODY_BYTES:
+                return JSONResponse({"error": f"body: at most {MAX_BODY_BYTES} bytes"}, 413)
+        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         peer = request.client.host if request.client else ""
         try:
-            told, media_type = await asyncio.to_thread(answer, Posted(bytes(body), kind, peer))
+            posted = PostRequest(bytes(body), content_type, peer)
+            content, media_type = await asyncio.to_thread(answer, posted)
         except InputError as error:
             return JSONResponse({"error": str(error)}, 400)
         except BackendError as error:
             return JSONResponse({"error": str(error)}, 503)
-        return Response(told, media_type=media_type)
+        return Response(content, media_type=media_type)
 
     return Starlette(routes=[Route(path, post, methods=["POST"])])
 
 
-def run(app: Any, host: str, port: int, *, closed: bool = False) -> None:
-    """Serve until interrupted. Raises `InputError` where a `closed` one would listen beyond this machine."""
+def run_server(app: Any, host: str, port: int, *, loopback_only: bool = False) -> None:
+    """Serve an application until it is interrupted.
+
+    Args:
+        app: the ASGI application.
+        host: address to listen on.
+        port: port to listen on.
+        loopback_only: refuse an address that other machines can reach.
+
+    Raises:
+        InputError: `loopback_only` and the address is not one of this machine only.
+    """
     import uvicorn
 
-    if closed and host not in (*LOOPBACK, "localhost"):
-        raise InputError("host", host, "127.0.0.1 with pickles", "leave --pickle out, or listen there")
+    if loopback_only and host not in (*LOOPBACK, "localhost"):
+        raise InputError("host", host, "127.0.0.1 with --pickle", "leave --pickle out, or use that address")
     uvicorn.run(app, host=host, port=port, log_level="warning")

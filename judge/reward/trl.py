@@ -1,47 +1,26 @@
 """Reward functions for `trl.GRPOTrainer` and `trl.RLOOTrainer` (TRL 1.16).
 
-    trainer = GRPOTrainer(model, reward_funcs=reward_func(Reward(), render=svg_to_picture), ...)
+    trainer = GRPOTrainer(model, reward_funcs=reward_func(Reward(), render=svg_to_image), ...)
 
-TRL calls `f(prompts, completions, completion_ids, **columns, trainer_state, log_extra, log_metric)` and takes
-a number or None for each completion; None leaves that completion out of the update. Parts of the reward go to
-the trainer's log under `NAME/PART`, reasons of what was not scored to its table of completions.
+TRL calls `f(prompts, completions, completion_ids, **columns, trainer_state, log_extra, log_metric)` and
+expects a number or None for each completion; it leaves completions with None out of the update. Parts of
+the reward go to the trainer's log as `NAME/PART`, reasons of missing scores to its table of completions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from statistics import fmean
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 from judge.reward.hacking import Canary
-from judge.reward.result import RewardResult
+from judge.reward.result import RewardLike, RewardResult, mean_metrics
 
 Render = Callable[[str], Any]
-"""A completion's text -> the picture it stands for, or None where there is none."""
-
-
-class Scoring(Protocol):
-    """What the adapters need of a reward; `Reward` and `Ensemble` are such."""
-
-    def __call__(
-        self,
-        *,
-        prompts: Iterable[str],
-        images: Iterable[Any],
-        metadata: Iterable[Mapping[str, Any] | None] | None = None,
-    ) -> list[RewardResult]: ...
-
-    async def acall(
-        self,
-        *,
-        prompts: Iterable[str],
-        images: Iterable[Any],
-        metadata: Iterable[Mapping[str, Any] | None] | None = None,
-    ) -> list[RewardResult]: ...
+"""Makes the image of a completion's text; returns None where there is none."""
 
 
 def reward_func(
-    reward: Scoring,
+    reward: RewardLike,
     *,
     render: Render | None = None,
     image: str = "image",
@@ -50,30 +29,31 @@ def reward_func(
     name: str = "judge",
     canary: Canary | None = None,
 ) -> Callable[..., list[float | None]]:
-    """A synchronous reward function.
+    """Return a synchronous reward function.
 
     Args:
-        reward: what scores.
-        render: makes the picture of a completion. Default: pictures are those of the data set's column
-            `image`.
-        image: that column; where it holds lists (as `images` does), the last picture of each.
-        prompt: column with the texts that pictures are judged by; default: the prompts of the model, of chats
-            the last user's turn.
-        elements: column with the statements to check, where the data set has it.
-        name: what trainer and logs call the reward.
-        canary: checked whenever its step has come; the drift is logged.
+        reward: scores the images.
+        render: makes the image of a completion. Default: images are taken from a column of the data set.
+        image: name of that column; where it holds lists (as `images` does), the last image of each is taken.
+        prompt: column with the texts by which images are judged; default: the model's prompts, of chats the
+            last user turn.
+        elements: column with the statements to check, if the data set has it.
+        name: under which trainer and logs know the reward.
+        canary: checked when it is due; its drift is logged.
     """
 
-    def judged(prompts: Sequence[Any], completions: Sequence[Any], **given: Any) -> list[float | None]:
-        results = reward(**_asked(prompts, completions, given, render, image, prompt, elements))
-        return _told(results, given, name, canary)
+    def score_completions(
+        prompts: Sequence[Any], completions: Sequence[Any], **columns: Any
+    ) -> list[float | None]:
+        arguments = _reward_arguments(prompts, completions, columns, render, image, prompt, elements)
+        return _log_and_return(reward(**arguments), columns, name, canary)
 
-    judged.__name__ = name
-    return judged
+    score_completions.__name__ = name
+    return score_completions
 
 
 def async_reward_func(
-    reward: Scoring,
+    reward: RewardLike,
     *,
     render: Render | None = None,
     image: str = "image",
@@ -82,65 +62,71 @@ def async_reward_func(
     name: str = "judge",
     canary: Canary | None = None,
 ) -> Callable[..., Awaitable[list[float | None]]]:
-    """`reward_func`, awaited: TRL runs it beside its other asynchronous rewards."""
+    """Return an asynchronous reward function, which TRL runs at the same time as its other asynchronous ones.
 
-    async def judged(prompts: Sequence[Any], completions: Sequence[Any], **given: Any) -> list[float | None]:
-        results = await reward.acall(**_asked(prompts, completions, given, render, image, prompt, elements))
-        return _told(results, given, name, canary)
+    Args:
+        reward: as in `reward_func`.
+        render: as in `reward_func`.
+        image: as in `reward_func`.
+        prompt: as in `reward_func`.
+        elements: as in `reward_func`.
+        name: as in `reward_func`.
+        canary: as in `reward_func`.
+    """
 
-    judged.__name__ = name
-    return judged
+    async def score_completions(
+        prompts: Sequence[Any], completions: Sequence[Any], **columns: Any
+    ) -> list[float | None]:
+        arguments = _reward_arguments(prompts, completions, columns, render, image, prompt, elements)
+        return _log_and_return(await reward.acall(**arguments), columns, name, canary)
+
+    score_completions.__name__ = name
+    return score_completions
 
 
-def _asked(
+def _reward_arguments(
     prompts: Sequence[Any],
     completions: Sequence[Any],
-    given: Mapping[str, Any],
+    columns: Mapping[str, Any],
     render: Render | None,
     image: str,
     prompt: str,
     elements: str,
 ) -> dict[str, Any]:
-    shown = given.get(image, given.get(image + "s", [None] * len(prompts)))
-    drawn = (render(text_of(one)) for one in completions) if render else map(_last, shown)
-    asked = given.get(elements)
+    """Return the arguments of the reward for what TRL passes."""
+    image_column = columns.get(image, columns.get(image + "s", [None] * len(prompts)))
+    images = (
+        (render(message_text(completion)) for completion in completions)
+        if render
+        else map(_last_image, image_column)
+    )
+    element_column = columns.get(elements)
     return {
-        "prompts": given[prompt] if prompt else [text_of(one) for one in prompts],
-        "images": drawn,
-        "metadata": None if asked is None else [{"elements": names} for names in asked],
+        "prompts": columns[prompt] if prompt else [message_text(text) for text in prompts],
+        "images": images,
+        "metadata": None if element_column is None else [{"elements": names} for names in element_column],
     }
 
 
-def _told(
-    results: Sequence[RewardResult], given: Mapping[str, Any], name: str, canary: Canary | None
+def _log_and_return(
+    results: Sequence[RewardResult], columns: Mapping[str, Any], name: str, canary: Canary | None
 ) -> list[float | None]:
-    log_metric, log_extra = given.get("log_metric"), given.get("log_extra")
+    """Log parts, reasons and drift where TRL offers its log, and return the scores."""
+    log_metric, log_extra = columns.get("log_metric"), columns.get("log_extra")
     if log_metric:
-        for metric, value in metrics(results).items():
+        for metric, value in mean_metrics(results).items():
             log_metric(f"{name}/{metric}", value)
     if log_extra and any(result.reason for result in results):
         log_extra(f"{name}_unscored", [result.reason for result in results])
-    drift = canary(given["trainer_state"].global_step) if canary and "trainer_state" in given else None
+    state = columns.get("trainer_state")
+    drift = canary(state.global_step) if canary and state is not None else None
     if drift and log_metric:
         log_metric(f"{name}/canary_drift", drift.largest)
     return [result.score for result in results]
 
 
-def metrics(results: Sequence[RewardResult]) -> dict[str, float]:
-    """Means of the parts over what was scored, the percentile where there is a calibration, and the number of
-    pictures that were not scored. Nothing is NaN: a part that nobody has is left out."""
-    means: dict[str, float] = {}
-    for name in dict.fromkeys(part for result in results for part in result.parts):
-        means[name] = fmean(result.parts[name] for result in results if name in result.parts)
-    ranks = [result.percentile for result in results if result.percentile is not None]
-    if ranks:
-        means["percentile"] = fmean(ranks)
-    return {**means, "unscored": float(sum(result.score is None for result in results))}
-
-
-def text_of(message: Any) -> str:
-    """The text of a prompt or completion, plain or a chat (then of its last turn; pictures in it are left
-    out)."""
+def message_text(message: Any) -> str:
+    """Return the text of a prompt or completion: plain text, or of a chat the text of its last turn."""
     if isinstance(message, str):
         return message
     turns = [turn for turn in message if turn.get("role") in ("user", "assistant")] or message
@@ -150,5 +136,6 @@ def text_of(message: Any) -> str:
     return " ".join(part["text"] for part in content if part.get("type") == "text")
 
 
-def _last(shown: Any) -> Any:
-    return (shown[-1] if shown else None) if isinstance(shown, list) else shown
+def _last_image(cell: Any) -> Any:
+    """Return the image of a column's cell; the last one of a list."""
+    return (cell[-1] if cell else None) if isinstance(cell, list) else cell

@@ -3,9 +3,9 @@
     custom_reward_function.path=.../judge/reward/verl.py custom_reward_function.name=compute_score_image
 
 verl-omni calls `f(data_source, solution_image, ground_truth, extra_info, **kwargs)` with a (3, H, W) uint8
-tensor, verl the same with `solution_str`; both take a number or a dict with `score`, whose other entries they
-log. `compute_score_of` makes either from a reward of one's own. Samples that are asked for at the same time
-are scored in one batch.
+tensor; verl does the same with `solution_str`. Both expect a number, or a dict with `score` whose other
+entries they log. `compute_score_of` makes such a function from your own reward. Samples that are requested
+at the same time are scored in one batch.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from typing import Any
 
 from judge.errors import InputError
 from judge.reward.core import Reward
-from judge.reward.neutral import Neutral
-from judge.reward.result import RewardResult
-from judge.reward.trl import Render, Scoring, text_of
+from judge.reward.neutral import NeutralScores
+from judge.reward.result import RewardLike, RewardResult
+from judge.reward.trl import Render, message_text
 
-Compute = Callable[..., Awaitable[dict[str, Any]]]
-PAUSE = 0.02
+ComputeScore = Callable[..., Awaitable[dict[str, Any]]]
+BATCH_PAUSE = 0.02
 """Seconds that a batch waits for further samples."""
 
 
 def compute_score_of(
-    reward: Scoring, *, render: Render | None = None, unscored: float | None = None
-) -> Compute:
-    """An asynchronous `compute_score`.
+    reward: RewardLike, *, render: Render | None = None, unscored: float | None = None
+) -> ComputeScore:
+    """Return an asynchronous `compute_score`.
 
     Args:
-        reward: what scores.
-        render: makes the picture of a text, for verl's `solution_str`.
-        unscored: the number told where there is no score, since neither trainer takes None; default: the mean
-            of the prompt's others or of the latest scores, see `judge.reward.neutral`.
+        reward: scores the images.
+        render: makes the image of a text, for verl's `solution_str`.
+        unscored: number for images without a score, since neither trainer takes None; default: the mean of
+            the prompt's other images or of the latest scores, see `judge.reward.neutral`.
 
     Returns:
         `f(data_source, solution_image | solution_str, ground_truth, extra_info, **kwargs)`. The prompt is
-        `extra_info["prompt"]`, else `ground_truth`; `extra_info["elements"]` are checked where they are
-        given. Its dict holds `score`, the parts, and `unscored` 0 or 1.
+        `extra_info["prompt"]`, else `ground_truth`; the elements are `extra_info["elements"]`, if given. The
+        returned dict holds `score`, the parts, `unscored` (0 or 1) and `reason`.
     """
-    batch = _Batch(reward, Neutral(), unscored)
+    batch = _Batch(reward, NeutralScores(), unscored)
 
     async def compute_score(
         data_source: Any = None,
@@ -53,52 +53,60 @@ def compute_score_of(
         solution_str: str | None = None,
         **_: Any,
     ) -> dict[str, Any]:
-        about = dict(extra_info or {})
-        prompt = about.get("prompt") or ground_truth
+        info = dict(extra_info or {})
+        prompt = info.get("prompt") or ground_truth
         if not isinstance(prompt, str | list | tuple) or not prompt:
-            mend = 'put it into extra_info["prompt"], or let ground_truth be it'
-            raise InputError("extra_info", sorted(about), "the prompt of the picture", mend)
+            mend = 'put it into extra_info["prompt"], or use ground_truth'
+            raise InputError("extra_info", sorted(info), "the prompt of the image", mend)
         image = solution_image
         if image is None:
             if render is None or solution_str is None:
-                raise InputError(
-                    "solution_image", None, "a picture, or a text and `render`", "give one of both"
-                )
+                allowed = "an image, or a text and `render`"
+                raise InputError("solution_image", None, allowed, "give one of the two")
             image = render(solution_str)
-        return await batch.score(text_of(prompt), image, {"elements": about.get("elements")})
+        return await batch.score(message_text(prompt), image, {"elements": info.get("elements")})
 
     return compute_score
 
 
-async def compute_score_image(*given: Any, **named: Any) -> dict[str, Any]:
-    """`compute_score` of the embedded judge, for configuration files that name a function."""
-    return await _embedded()(*given, **named)
+async def compute_score_image(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    """`compute_score` of the embedded judge, for configuration files that name a function.
+
+    Args:
+        args: as verl-omni or verl passes them.
+        kwargs: as verl-omni or verl passes them.
+    """
+    return await _embedded_compute_score()(*args, **kwargs)
 
 
 @cache
-def _embedded() -> Compute:
+def _embedded_compute_score() -> ComputeScore:
+    """`compute_score` of the embedded judge, made once."""
     return compute_score_of(Reward())
 
 
 class _Batch:
-    """Samples that wait for being scored together; each event loop has a batch of its own."""
+    """Collects samples and scores them together. Each event loop has a batch of its own."""
 
-    def __init__(self, reward: Scoring, neutral: Neutral, unscored: float | None) -> None:
+    def __init__(self, reward: RewardLike, neutral: NeutralScores, unscored: float | None) -> None:
         self.reward, self.neutral, self.unscored = reward, neutral, unscored
         self.waiting: dict[asyncio.AbstractEventLoop, list[tuple[Any, ...]]] = {}
+        """For each event loop, samples as (prompt, image, metadata, future)."""
 
-    async def score(self, prompt: str, image: Any, about: dict[str, Any]) -> dict[str, Any]:
+    async def score(self, prompt: str, image: Any, metadata: dict[str, Any]) -> dict[str, Any]:
+        """Score a sample with the others that arrive within `BATCH_PAUSE`."""
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[dict[str, Any]] = loop.create_future()
+        future: asyncio.Future[dict[str, Any]] = loop.create_future()
         waiting = self.waiting.setdefault(loop, [])
-        waiting.append((prompt, image, about, done))
+        waiting.append((prompt, image, metadata, future))
         if len(waiting) == 1:
-            await asyncio.sleep(PAUSE)
-            await self._flush(self.waiting.pop(loop))
-        return await done
+            await asyncio.sleep(BATCH_PAUSE)
+            await self._score_batch(self.waiting.pop(loop))
+        return await future
 
-    async def _flush(self, rows: list[tuple[Any, ...]]) -> None:
-        prompts, images, metadata, futures = (list(column) for column in zip(*rows, strict=True))
+    async def _score_batch(self, samples: list[tuple[Any, ...]]) -> None:
+        """Score samples and set their futures."""
+        prompts, images, metadata, futures = (list(column) for column in zip(*samples, strict=True))
         try:
             results = await self.reward.acall(prompts=prompts, images=images, metadata=metadata)
         except BaseException as error:
@@ -109,9 +117,10 @@ class _Batch:
         numbers = self.neutral(prompts, results)
         for future, result, number in zip(futures, results, numbers, strict=True):
             if not future.done():
-                future.set_result(self._told(result, number))
+                future.set_result(self._to_dict(result, number))
 
-    def _told(self, result: RewardResult, number: float) -> dict[str, Any]:
+    def _to_dict(self, result: RewardResult, number: float) -> dict[str, Any]:
+        """Return what `compute_score` returns; `number` stands for a missing score."""
         if result.score is None and self.unscored is not None:
             number = self.unscored
         parts = {name: value for name, value in result.parts.items() if name != "score"}

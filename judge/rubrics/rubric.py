@@ -1,4 +1,4 @@
-"""What is asked of a picture: the rubric, read from `prompts/rubrics/*.toml`, its form and its messages."""
+"""The rubric: what a judge asks about an image, read from `prompts/rubrics/*.toml`."""
 
 from __future__ import annotations
 
@@ -10,120 +10,33 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from judge.errors import InputError, ReplyError, RubricError
 from judge.rubrics import files
-from judge.rubrics.form import Box, Choice, Form, Node, Object, Repeat, Text
-from judge.rubrics.templates import jinja
-from judge.types import Depth, Family, Model, Severity
-
-SCALE = ("1", "2", "3", "4", "5")
-"""Labels of every dimension and of the score, worst first."""
-RESERVED = ("elements", "defects", "score", "explanation")
-"""Members of the answer that no attribute or dimension may be called."""
-
-LANGUAGES = {
-    "en": "",
-    "zh": 'Write every "explanation" in Simplified Chinese (简体中文). '
-    "Names of members, labels and numbers stay exactly as given here.",
-}
-"""Language of the explanations -> what is said of it after the template; English needs no words."""
-
-Language = Literal["en", "zh"]
-Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _./-]*$", max_length=40)]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
-Chars = Annotated[int, Field(ge=0, le=2000)]
-
-
-class Frozen(Model):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from judge.rubrics.form import Form
+from judge.rubrics.form_nodes import Box, Choice, Node, Object, Repeat, Text, is_encodable
+from judge.rubrics.schema import (
+    LANGUAGE_INSTRUCTIONS,
+    RESERVED_MEMBERS,
+    SCORE_LABELS,
+    AttributeQuestion,
+    Chars,
+    DefectKinds,
+    Example,
+    FrozenModel,
+    Language,
+    ScoredDimension,
+    ScoreRule,
+    Sentences,
+    Templates,
+)
+from judge.rubrics.templates import jinja_environment
+from judge.types import Depth, Family, Severity
 
 
-class Question(Frozen):
-    """A categorical question about the picture as a whole."""
-
-    name: Name
-    description: str = ""
-    labels: Annotated[tuple[Label, ...], Field(min_length=2)]
-
-
-class Scale(Frozen):
-    """A dimension, scored 1 (worst) to 5 (best)."""
-
-    name: Name
-    description: str = ""
-    part: Annotated[str, StringConstraints(max_length=200)] = ""
-    """What of the picture it is about, if not all of it. With closer looks a general model is asked where it
-    is, and then shown it alone. Only for dimensions that the rule of the score merges with others."""
-
-
-class Defects(Frozen):
-    """What regions may be called, and how many are asked for."""
-
-    max: Annotated[int, Field(ge=0, le=64)] = 3
-    explanation: Chars = 120
-    """Longest explanation of one region in characters; 0: none is asked."""
-    kinds: dict[Family, tuple[Label, ...]]
-
-
-class ScoreRule(Frozen):
-    """How dimensions make the score: always at score depth, whose form has no written evidence."""
-
-    rule: Literal["product", "mean", "slot"] = "slot"
-    """product: 1 + 4 f1 (floor + (1 - floor) f2), each factor (dimension - 1) / 4; mean: the weighted mean
-    of dimensions; slot: the score blank itself."""
-    factors: tuple[Name, ...] = ()
-    """The two dimensions of `product`, the gating one first."""
-    floor: Annotated[float, Field(ge=0, le=1)] = 0.45
-    weights: dict[Name, Annotated[float, Field(gt=0)]] = {}
-    depths: tuple[Depth, ...] = ()
-    """Depths beside `score` at which the rule gives the score. At others it is the score blank, and the rule
-    a check on it."""
-    measured: dict[Name, Annotated[float, Field(gt=0, lt=1)]] = {}
-    """Facts (0 worst, 1 best) and the shares, less than 1 together, with which they count in the score; the
-    rest of it is the model's."""
-
-    @property
-    def dimensions(self) -> tuple[str, ...]:
-        return {"product": self.factors, "mean": tuple(self.weights), "slot": ()}[self.rule]
-
-
-class Templates(Frozen):
-    """Texts of the Jinja templates of the user's turn. In a rubric file: names of their files, by default
-    `general.jinja` and `brief.jinja`."""
-
-    full: str
-    """For a general model: every instruction."""
-    brief: str
-    """For a model that was tuned on the rubric: the prompt and the elements only."""
-
-
-class Example(Frozen):
-    """A worked example: a picture and the verdict it deserves, shown to general models as an earlier turn."""
-
-    image: str
-    """A `data:` URL. In a rubric file: the name of a picture beside it."""
-    reference: str = ""
-    """The same for the reference picture; empty for none."""
-    prompt: str = ""
-    elements: tuple[str, ...] = ()
-    answer: dict[str, Any]
-    """The filled form: every member it has at depth `verdict`."""
-
-
-class Sentences(Frozen):
-    """Jinja templates that put answers into words, where the model is asked for no text of its own."""
-
-    picture: str = ""
-    """The explanation of the score, from `attributes` (name -> label), `defects` (kind, severity, place),
-    `facts` (0..1000) and `score`."""
-    region: str = ""
-    """The explanation of a region, from its `kind`, `severity` and `place`."""
-
-
-class Rubric(Frozen):
-    """What is asked of a picture. Immutable; equal rubrics have equal hashes."""
+class Rubric(FrozenModel):
+    """What a judge asks about an image. Immutable; equal rubrics have equal hashes."""
 
     name: str
     version: str
@@ -135,70 +48,72 @@ class Rubric(Frozen):
     """What the scores 1 to 5 mean, worst first, for `general.jinja`; none or five."""
     needs_prompt: bool = True
     reference: Literal["none", "optional", "required"] = "none"
-    """Whether a second picture (the source of an edit, the original of a restoration) is shown. It comes
-    first; boxes and scores are about the second."""
+    """Whether a second image (the source of an edit, the original of a restoration) is shown. It comes first;
+    boxes and scores are about the image after it."""
     elements: bool = True
-    """Each element of the prompt is asked for by name."""
-    attributes: tuple[Question, ...] = ()
-    defects: Defects | None = None
-    dimensions: tuple[Scale, ...] = ()
+    """Whether each element of the prompt is asked for by name."""
+    attributes: tuple[AttributeQuestion, ...] = ()
+    defects: DefectKinds | None = None
+    dimensions: tuple[ScoredDimension, ...] = ()
     explanation: Chars = 160
-    """Longest explanation of the score in characters; 0: none is asked."""
+    """Maximum length of the explanation of the score in characters; 0: no explanation is asked for."""
     facts: tuple[str, ...] = ()
-    """What is measured in the picture and told to the model; names of `judge.evidence.facts.FACTS`. Those of
-    `judge.evidence.motion.FACTS` are measured in videos, and a rubric that has one judges nothing else; those of
-    `judge.evidence.reference.FACTS` beside the reference, where there is one."""
+    """Facts that are measured in the image and given to the model, named as in
+    `judge.evidence.facts.IMAGE_FACTS`. Facts of `judge.evidence.motion.MOTION_FACTS` are measured in videos,
+    and a rubric with one of them judges videos only. Facts of `judge.evidence.reference.REFERENCE_FACTS` are
+    measured against the reference image, where there is one."""
     details: Annotated[int, Field(ge=0, le=8)] = 0
-    """Parts shown pixel for pixel, after the whole, to a model of one fixed input size."""
+    """Number of crops at full resolution shown after the whole image, for models with a fixed input size."""
     language: Language = "en"
-    """What explanations are written in. Names of members and labels never change."""
+    """Language of the explanations. Names of members and labels never change."""
     examples: tuple[Example, ...] = ()
     templates: Templates
     sentences: Sentences = Sentences()
     score: ScoreRule = ScoreRule()
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        names = [*RESERVED, *(a.name for a in self.attributes), *(d.name for d in self.dimensions)]
+    def _check_consistency(self) -> Self:
+        names = [*RESERVED_MEMBERS, *(a.name for a in self.attributes), *(d.name for d in self.dimensions)]
         kinds = [kind for group in self.defects.kinds.values() for kind in group] if self.defects else []
         for group in (names, kinds, *(a.labels for a in self.attributes)):
-            if doubled := [name for name in group if list(group).count(name) > 1]:
-                raise ValueError(f"{doubled[0]!r} is given twice, or reserved")
+            if duplicates := [name for name in group if list(group).count(name) > 1]:
+                raise ValueError(f"{duplicates[0]!r} is given twice, or reserved")
         if self.defects and not kinds:
             raise ValueError("defects are asked for, but no kinds are given")
         if self.facts:
             _check_facts(self.facts, self.reference)
-        if untold := [name for name in self.score.measured if name not in self.facts]:
-            raise ValueError(f"score.measured: {untold[0]!r} is not among the facts")
+        if missing := [name for name in self.score.measured if name not in self.facts]:
+            raise ValueError(f"score.measured: {missing[0]!r} is not among the facts")
         if sum(self.score.measured.values()) >= 1:
-            raise ValueError("score.measured: the shares make 1 or more, which leaves nothing to the model")
+            raise ValueError("score.measured: the shares sum to 1 or more, which leaves nothing to the model")
         known = {dimension.name for dimension in self.dimensions}
         if unknown := [name for name in self.score.dimensions if name not in known]:
-            raise ValueError(f"score.{self.score.rule} uses {unknown[0]!r}, which is no dimension")
-        parted = [dimension.name for dimension in self.dimensions if dimension.part]
-        if unmerged := [name for name in parted if name not in self.score.dimensions]:
+            raise ValueError(f"score.{self.score.rule} uses {unknown[0]!r}, which is not a dimension")
+        with_part = [dimension.name for dimension in self.dimensions if dimension.part]
+        if unmerged := [name for name in with_part if name not in self.score.dimensions]:
             raise ValueError(f"{unmerged[0]!r} has a part, but score.{self.score.rule} does not merge it")
         if self.score.rule == "product" and len(self.score.factors) != 2:
             raise ValueError("score.factors: product takes two dimensions")
         if self.score.rule == "mean" and not self.score.weights:
             raise ValueError("score.weights: mean takes at least one dimension")
-        if len(self.anchors) not in (0, len(SCALE)):
-            raise ValueError(f"anchors: {len(self.anchors)} given; give one for each of {', '.join(SCALE)}")
+        if len(self.anchors) not in (0, len(SCORE_LABELS)):
+            scores = ", ".join(SCORE_LABELS)
+            raise ValueError(f"anchors: {len(self.anchors)} given; give one for each of {scores}")
         for number, example in enumerate(self.examples):
-            if fault := self._fault_of(example):
-                raise ValueError(f"examples.{number}: {fault}")
+            if problem := self._example_problem(example):
+                raise ValueError(f"examples.{number}: {problem}")
         return self
 
-    def _fault_of(self, example: Example) -> str:
-        """Why an example cannot be shown; empty when it can."""
+    def _example_problem(self, example: Example) -> str:
+        """Return why an example cannot be shown; empty if it can."""
         if self.needs_prompt and not example.prompt:
             return "prompt: the rubric needs one"
         if example.elements and not self.elements:
-            return "elements: the rubric asks for none"
+            return "elements: the rubric does not ask for elements"
         if (self.reference == "required") > bool(example.reference):
             return "reference: the rubric requires one"
         if example.reference and self.reference == "none":
-            return "reference: the rubric has no use for one"
+            return "reference: the rubric does not use one"
         try:
             self.form(example.elements).render(example.answer)
         except (ReplyError, InputError) as error:
@@ -207,41 +122,55 @@ class Rubric(Frozen):
 
     @classmethod
     def load(cls, source: str | Path | Rubric = "default") -> Rubric:
-        """Read a rubric by name (`default`, `quality`, ...) or from a `.toml` file; see `prompts/README.md`.
+        """Load a rubric; see `prompts/README.md`.
+
+        Args:
+            source: name of a rubric in the package (`default`, `quality`, ...), path of a `.toml` file, or a
+                rubric, which is returned unchanged.
 
         Raises:
-            RubricError: unknown name, unreadable or invalid file; names the place and the mend.
+            RubricError: the name is unknown, or the file cannot be read or is not valid. The message names
+                the position in the file and how to correct it.
         """
         if isinstance(source, Rubric):
             return source
-        rubric, path = files.read(source, cls)
-        rubric._try_templates(path)
+        rubric, path = files.load_rubric_file(source, cls)
+        rubric._check_templates(path)
         return rubric
 
-    def _try_templates(self, path: Path) -> None:
-        """Render every template once, so that a mistake in one is told here and not row by row."""
+    def _check_templates(self, path: Path) -> None:
+        """Render every template once, so that an error in one is raised here and not for each sample."""
         for brief, kind in ((False, "full"), (True, "brief")):
             for depth in get_args(Depth):
                 for elements in (["a cat"], []):
                     try:
                         self.messages("a cat", elements, brief=brief, depth=depth, reference=depth == "score")
                     except Exception as error:  # a template is a program: it may raise anything
-                        where = f"{path.name}.templates.{kind}"
+                        field = f"{path.name}.templates.{kind}"
                         line = getattr(error, "lineno", None)
-                        said = f"{type(error).__name__}: {error}" + (f", line {line}" if line else "")
-                        raise RubricError(where, kind, "a Jinja template that renders", said) from None
+                        reason = f"{type(error).__name__}: {error}" + (f", line {line}" if line else "")
+                        raise RubricError(field, kind, "a Jinja template that renders", reason) from None
 
     @cached_property
     def hash(self) -> str:
-        """First 16 hex digits of the SHA-256 of all that the rubric says, texts of templates and pictures
-        included. What it leaves at its default is left out: a new field of rubrics changes no hash of those
-        without it."""
-        said = self.model_dump(mode="json", exclude_defaults=True)
-        text = json.dumps(said, sort_keys=True, ensure_ascii=False)
+        """First 16 hex digits of the SHA-256 of the rubric's content, templates and images included.
+
+        Fields with their default value are left out, so a new field of `Rubric` does not change the hash of
+        rubrics that do not use it.
+        """
+        content = self.model_dump(mode="json", exclude_defaults=True)
+        text = json.dumps(content, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
 
     def family(self, kind: str) -> Family:
-        """Whether a kind of defect is broken structure or a contradiction of the prompt."""
+        """Return the family of a kind of defect.
+
+        Returns:
+            `artifact` for broken structure, `misalignment` for a contradiction of the prompt.
+
+        Raises:
+            InputError: the rubric has no such kind.
+        """
         groups = self.defects.kinds if self.defects else {}
         for family, kinds in groups.items():
             if kind in kinds:
@@ -250,8 +179,14 @@ class Rubric(Frozen):
         raise InputError("kind", kind, allowed, "use a kind of the rubric")
 
     def combine(self, dimensions: Mapping[str, Any]) -> Any:
-        """The overall score (1..5) that the rule makes of dimension scores (1..5): numbers, arrays, tensors.
-        None for `slot`."""
+        """Compute the overall score from dimension scores by the rubric's rule.
+
+        Args:
+            dimensions: name -> score (1..5): numbers, arrays or tensors.
+
+        Returns:
+            The score (1..5), of the same type; None for the rule `slot`.
+        """
         match self.score.rule:
             case "product":
                 gate, quality = ((dimensions[name] - 1) / 4 for name in self.score.factors)
@@ -264,22 +199,26 @@ class Rubric(Frozen):
                 return None
 
     def form(self, elements: Sequence[str] = (), max_defects: int | None = None) -> Form:
-        """The answer this rubric asks for. Without elements the member `elements` is left out.
+        """Build the form of the answer.
+
+        Args:
+            elements: elements of the prompt; without any, the member `elements` is left out.
+            max_defects: maximum number of regions; default: the rubric's own.
 
         Raises:
-            InputError: an element is empty, not Unicode, or given twice.
+            InputError: an element is empty, duplicated or not valid Unicode, or `max_defects` is not 0 to 64.
         """
         members: list[tuple[str, Node]] = []
         if self.elements and elements:
             members.append(("elements", _elements_node(elements)))
         for question in self.attributes:
-            members.append((question.name, _labels(f"attributes.{question.name}", question.labels)))
+            members.append((question.name, _label_choice(f"attributes.{question.name}", question.labels)))
         if self.defects:
             limit = self.defects.max if max_defects is None else max_defects
             members.append(("defects", _defects_node(self.defects, limit)))
         for dimension in self.dimensions:
-            members.append((dimension.name, Choice(f"dimensions.{dimension.name}", SCALE)))
-        members.append(("score", Choice("score", SCALE)))
+            members.append((dimension.name, Choice(f"dimensions.{dimension.name}", SCORE_LABELS)))
+        members.append(("score", Choice("score", SCORE_LABELS)))
         if self.explanation:
             members.append(("explanation", Text("explanation", self.explanation)))
         return Form(Object(tuple(members)))
@@ -296,35 +235,40 @@ class Rubric(Frozen):
         facts: Mapping[str, float] | None = None,
         reference: bool = False,
     ) -> list[dict[str, Any]]:
-        """Chat messages: one user turn with the pictures and the instructions, worked examples before it.
+        """Build the chat messages: worked examples, then one user turn with the images and the instructions.
 
-        The prompt and the elements are values of the template, put in once and never read as a template.
+        The prompt and the elements are values of the template: they are inserted once and never read as a
+        template.
 
         Args:
-            prompt, elements: as the form is filled for.
-            brief: for a model that was tuned on the rubric: the brief template and no examples.
-            depth: as the form is filled at.
-            max_defects: regions asked for at most; default: as the rubric says.
-            images: pictures of what is to be judged.
-            facts: 0..1 each; told in steps of 10 from 0 to 1000, as coordinates are.
-            reference: a reference picture stands before them.
+            prompt: the prompt, as for the form.
+            elements: the elements, as for the form.
+            brief: use the brief template and no examples, for a model that was tuned on the rubric.
+            depth: depth of the form.
+            max_defects: maximum number of regions; default: the rubric's own.
+            images: number of images of the sample to judge.
+            facts: measured facts, 0..1 each; the text gives them in steps of 10 from 0 to 1000, like
+                coordinates.
+            reference: whether a reference image stands before the images.
+
+        Returns:
+            Messages in the format of the OpenAI chat API, with `{"type": "image"}` parts for images.
         """
         limit = self.defects.max if self.defects and max_defects is None else max_defects
-        turn = partial(self._turn, brief=brief, depth=depth, max_defects=limit)
-        earlier = [] if brief else self.examples
+        build_turn = partial(self._user_turn, brief=brief, depth=depth, max_defects=limit)
         turns = []
-        for example in earlier:
-            turns.append(turn(example.prompt, example.elements, reference=bool(example.reference)))
-            answer = self._answer_of(example, depth, limit)
+        for example in [] if brief else self.examples:
+            turns.append(build_turn(example.prompt, example.elements, reference=bool(example.reference)))
+            answer = self._example_answer(example, depth, limit)
             turns.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
-        return [*turns, turn(prompt, elements, images=images, facts=facts or {}, reference=reference)]
+        return [*turns, build_turn(prompt, elements, images=images, facts=facts or {}, reference=reference)]
 
-    def pictures(self) -> Iterator[str]:
-        """The pictures of the worked examples, in the order of their parts in the messages."""
+    def example_images(self) -> Iterator[str]:
+        """Yield the images of the worked examples as `data:` URLs, in the order of the messages."""
         for example in self.examples:
             yield from filter(None, (example.reference, example.image))
 
-    def _turn(
+    def _user_turn(
         self,
         prompt: str,
         elements: Sequence[str],
@@ -336,82 +280,93 @@ class Rubric(Frozen):
         facts: Mapping[str, float] = MappingProxyType({}),
         reference: bool = False,
     ) -> dict[str, Any]:
-        text = self._compiled[brief].render(
+        text = self._compiled_templates[brief].render(
             rubric=self,
             prompt=prompt,
             elements=list(elements),
             depth=depth,
             max_defects=max_defects,
             reference=reference,
-            facts=in_steps(facts),
+            facts=facts_for_prompt(facts),
         )
-        if LANGUAGES[self.language] and depth == "verdict" and not brief:
-            text += f"\n\n{LANGUAGES[self.language]}"
-        shown: list[dict[str, Any]] = [{"type": "image"} for _ in range(images + reference)]
-        return {"role": "user", "content": [*shown, {"type": "text", "text": text}]}
+        instruction = LANGUAGE_INSTRUCTIONS[self.language]
+        if instruction and depth == "verdict" and not brief:
+            text += f"\n\n{instruction}"
+        image_parts: list[dict[str, Any]] = [{"type": "image"} for _ in range(images + reference)]
+        return {"role": "user", "content": [*image_parts, {"type": "text", "text": text}]}
 
-    def _answer_of(self, example: Example, depth: Depth, max_defects: int | None) -> str:
-        """The filled form of an example, with no more of it than is asked."""
+    def _example_answer(self, example: Example, depth: Depth, max_defects: int | None) -> str:
+        """Render the answer of an example, reduced to what the form of this depth asks for."""
         form = self.form(example.elements, max_defects).at_depth(depth)
         values = {key: example.answer[key] for key, _ in form.root.members}
         if "defects" in values:
             values["defects"] = values["defects"][:max_defects]
         return form.render(values)
 
-    def said(self, what: Literal["picture", "region"], **known: Any) -> str:
-        """An explanation by the rubric's own sentences; empty where it has none. See `Sentences`."""
-        return " ".join(self._worded[what].render(**known).split())
+    def render_sentence(self, template: Literal["picture", "region"], /, **values: Any) -> str:
+        """Render an explanation by the rubric's own template.
+
+        Args:
+            template: name of a template of `Sentences`.
+            **values: the template's variables; see `Sentences`.
+
+        Returns:
+            The explanation with white space collapsed; empty if the rubric has no such template.
+        """
+        return " ".join(self._compiled_sentences[template].render(**values).split())
 
     @cached_property
-    def _compiled(self) -> tuple[Any, Any]:
-        templates = jinja()
-        return templates.from_string(self.templates.full), templates.from_string(self.templates.brief)
+    def _compiled_templates(self) -> tuple[Any, Any]:
+        """The full and the brief template."""
+        environment = jinja_environment()
+        full, brief = self.templates.full, self.templates.brief
+        return environment.from_string(full), environment.from_string(brief)
 
     @cached_property
-    def _worded(self) -> dict[str, Any]:
-        templates = jinja()
-        return {name: templates.from_string(text) for name, text in self.sentences.model_dump().items()}
+    def _compiled_sentences(self) -> dict[str, Any]:
+        environment = jinja_environment()
+        return {name: environment.from_string(text) for name, text in self.sentences.model_dump().items()}
 
 
-def in_steps(facts: Mapping[str, float]) -> dict[str, int]:
-    """Facts (0..1) as they are told: 0, 10, ... 1000, as coordinates are."""
+def facts_for_prompt(facts: Mapping[str, float]) -> dict[str, int]:
+    """Convert facts (0..1) to the numbers in the text for the model: 0, 10, ... 1000, like coordinates."""
     return {name: round(value * 100) * 10 for name, value in facts.items()}
 
 
 def _check_facts(names: Sequence[str], reference: str) -> None:
-    from judge.evidence import facts as evidence  # load OpenCV, which most rubrics can do without
-    from judge.evidence import motion
-    from judge.evidence import reference as against
+    from judge.evidence.facts import IMAGE_FACTS  # loads OpenCV, which most rubrics do not need
+    from judge.evidence.motion import MOTION_FACTS
+    from judge.evidence.reference import REFERENCE_FACTS
 
-    known = (*evidence.FACTS, *motion.FACTS, *against.FACTS)
-    if strange := [name for name in names if name not in known]:
-        raise ValueError(f"facts: {strange[0]!r} is not measured; known are {', '.join(known)}")
-    if reference == "none" and (beside := [name for name in names if name in against.FACTS]):
-        raise ValueError(f"facts: {beside[0]!r} compares with a reference, and `reference` is none")
+    known = (*IMAGE_FACTS, *MOTION_FACTS, *REFERENCE_FACTS)
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"facts: {unknown[0]!r} is not measured; known are {', '.join(known)}")
+    if reference == "none" and (needing := [name for name in names if name in REFERENCE_FACTS]):
+        raise ValueError(f"facts: {needing[0]!r} compares with a reference, but `reference` is none")
 
 
-def _labels(name: str, labels: Sequence[str]) -> Choice:
+def _label_choice(name: str, labels: Sequence[str]) -> Choice:
     return Choice(name, tuple(labels), quoted=True)
 
 
 def _elements_node(elements: Sequence[str]) -> Object:
     for name in elements:
-        if not name.strip() or any("\ud800" <= character <= "\udfff" for character in name):
-            raise InputError("elements", name, "short Unicode text", "leave the element out or mend it")
+        if not name.strip() or not is_encodable(name):
+            raise InputError("elements", name, "short Unicode text", "leave the element out or correct it")
         if list(elements).count(name) > 1:
             raise InputError("elements", name, "elements that differ", "give each element once")
     blanks = (Choice(f"elements.{index}", ("true", "false")) for index in range(len(elements)))
     return Object(tuple(zip(elements, blanks, strict=True)))
 
 
-def _defects_node(defects: Defects, limit: int) -> Repeat:
+def _defects_node(defects: DefectKinds, limit: int) -> Repeat:
     if not 0 <= limit <= 64:
         raise InputError("max_defects", limit, "0 to 64", "ask for fewer defects")
     kinds = [kind for group in defects.kinds.values() for kind in group]
     members: list[tuple[str, Node]] = [
-        ("kind", _labels("kind", kinds)),
+        ("kind", _label_choice("kind", kinds)),
         ("box", Box("box")),
-        ("severity", _labels("severity", get_args(Severity))),
+        ("severity", _label_choice("severity", get_args(Severity))),
     ]
     if defects.explanation:
         members.append(("explanation", Text("explanation", defects.explanation)))

@@ -1,4 +1,4 @@
-"""The Jinja templates that the instructions to a model are rendered from."""
+"""The Jinja templates from which the instructions to a model are rendered."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-PART_PROMPT = "a picture"
-"""The prompt shown with a crop, for models tuned on the brief template: the sample's own prompt asks for
-things that lie outside the crop."""
+CROP_PROMPT = "a picture"
+"""The prompt shown with a crop to models tuned on the brief template. The sample's own prompt mentions things
+outside the crop."""
 
 
-def prompts() -> Path:
-    """The folder of templates: inside an installed package, or at the root of a checkout."""
+def prompts_folder() -> Path:
+    """Return the folder of templates and rubrics, in an installed package or at the root of a checkout."""
     packaged = Path(str(files("judge") / "prompts"))
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "prompts"
 
 
-def jinja() -> Any:
-    """The environment of all templates: sandboxed, and an undefined name is an error."""
+def jinja_environment() -> Any:
+    """Return an environment for templates: sandboxed, and undefined names raise an error."""
     from jinja2 import StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -27,6 +27,11 @@ def jinja() -> Any:
 
 
 @cache
-def template(name: str) -> Any:
-    """A template of the package's own, compiled."""
-    return jinja().from_string((prompts() / f"{name}.jinja").read_text("utf-8").rstrip("\n"))
+def load_template(name: str) -> Any:
+    """Load and compile a template of the package.
+
+    Args:
+        name: file name without `.jinja`.
+    """
+    path = prompts_folder() / f"{name}.jinja"
+    return jinja_environment().from_string(path.read_text("utf-8").rstrip("\n"))

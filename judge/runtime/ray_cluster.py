@@ -1,4 +1,4 @@
-"""Connect to a Ray cluster, or start one. Needs the extra `ray`."""
+"""Connecting to a Ray cluster, or starting one. Needs the extra `ray`."""
 
 from __future__ import annotations
 
@@ -14,40 +14,42 @@ import ray
 
 from judge.errors import InputError
 
-KNOCK = 5.0
-"""Seconds within which an address must take a connection."""
-STORE = 1 << 30
-"""Bytes of the object store of a cluster that is started here."""
+CONNECT_TIMEOUT_SECONDS = 5.0
+"""Time within which an address must accept a connection."""
+OBJECT_STORE_BYTES = 1 << 30
+"""Size of the object store of a cluster that is started here."""
 
 
 @contextmanager
-def cluster(address: str = "auto") -> Iterator[None]:
-    """Be a driver of a cluster for as long as the block runs.
+def connect_to_ray(address: str = "auto") -> Iterator[None]:
+    """Connect this process to a Ray cluster while the block runs.
+
+    If the process is already connected to a cluster, that one is used, and it stays connected afterwards.
 
     Args:
-        address: HOST:PORT or ray://HOST:PORT; "local" starts one on this machine; "auto" takes the one of
-            the variable RAY_ADDRESS or the one that runs here, and else starts one. Within a process that
-            is a driver already, that cluster is used.
+        address: HOST:PORT or ray://HOST:PORT of a cluster; "local" to start one on this machine; "auto" for
+            the cluster in the variable RAY_ADDRESS, otherwise the one that runs on this machine, otherwise a
+            new one.
 
     Raises:
-        InputError: there is none at that address.
+        InputError: there is no cluster at that address.
     """
     if ray.is_initialized():
         yield
         return
     if address == "auto":
         address = os.environ.get("RAY_ADDRESS", "") or "auto"
-    _knock(address)
+    _check_reachable(address)
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    own: dict[str, Any] = {"object_store_memory": STORE, "include_dashboard": False}
+    local: dict[str, Any] = {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
     try:
         if address == "local":
-            ray.init("local", **own, **options)
+            ray.init("local", **local, **options)
         elif address == "auto":
             try:
                 ray.init("auto", **options)
             except ConnectionError:
-                ray.init("local", **own, **options)
+                ray.init("local", **local, **options)
         else:
             ray.init(address, **options)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
@@ -59,16 +61,17 @@ def cluster(address: str = "auto") -> Iterator[None]:
         ray.shutdown()
 
 
-def _knock(address: str) -> None:
-    """Ray itself takes minutes to say that nobody is there."""
-    found = re.fullmatch(r"(?:ray://)?(?P<host>[^/:]+|\[[^]]+\]):(?P<port>\d+)", address)
+def _check_reachable(address: str) -> None:
+    """Check that something accepts connections at an address. Ray itself takes minutes to report that."""
+    match = re.fullmatch(r"(?:ray://)?(?P<host>[^/:]+|\[[^]]+\]):(?P<port>\d+)", address)
     if address in ("auto", "local"):
         return
     allowed = "auto, local, HOST:PORT or ray://HOST:PORT"
-    if not found:
-        raise InputError("ray", address, allowed, "ray status prints it on the cluster")
+    if not match:
+        raise InputError("ray", address, allowed, "`ray status` prints it on the cluster")
     try:
-        socket.create_connection((found["host"].strip("[]"), int(found["port"])), KNOCK).close()
+        endpoint = match["host"].strip("[]"), int(match["port"])
+        socket.create_connection(endpoint, CONNECT_TIMEOUT_SECONDS).close()
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError("ray", address, allowed, f"nobody answers there: {reason}") from None

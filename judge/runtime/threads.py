@@ -1,11 +1,13 @@
-"""Threads of a process: how many it uses, and what they do while they wait for each other.
+"""How many threads a process uses, and how OpenMP's threads wait for each other.
 
-OpenMP's threads, which make a model's products, meet at the end of each one, and whoever comes first spins
-for a while before it sleeps. Beside other work on the same processors the others come late: their turn is
-another's, and may be the spinning one's. A verdict has thousands of such meetings, and beside two busy
-processes took 6 to 13 times its time (`python -m eval.bench busy`). So small steps are made by one thread,
-which costs nothing, and what spins, spins shortly. Both change the whole process: they are for those that
-run nothing but a judge, the command line and a gateway's engine, which say so by `own_process`.
+OpenMP's threads compute the matrix products of a model and meet at the end of each one. A thread that arrives
+first spins for a while before it sleeps. On a busy machine the other threads arrive late: another process has
+their processor, or the spinning thread has it. A verdict has thousands of such meetings, and with two busy
+processes on the same machine it took 6 to 13 times as long (`python -m eval.bench busy`).
+
+Two measures prevent this: one thread computes small steps, which costs nothing, and threads spin only for a
+short time. Both change the whole process. So they only apply in a process that runs nothing but a judge, such
+as the command line and the engine of a gateway, which call `dedicate_process`.
 """
 
 from __future__ import annotations
@@ -14,32 +16,42 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-MOST = 8
-"""Threads that decode and scale at most: beyond, what still holds Python's lock is the limit."""
-SMALL = 1 << 25
-"""Multiplications of a model's step up to which a second thread saves no more time than meeting it takes."""
-SPINS = "1000"
-"""Looks at a lock before a thread sleeps, microseconds in all; GNU's OpenMP has 300,000, a millisecond."""
+MAX_THREADS = 8
+"""Largest number of threads that decode and resize. Above it, the global interpreter lock is the limit."""
+SMALL_STEP_MULTIPLICATIONS = 1 << 25
+"""Multiplications in a step of a model below which a second thread saves no more time than it costs."""
+SPIN_COUNT = "1000"
+"""How often a thread checks a lock before it sleeps; this takes microseconds. The default of GNU's OpenMP is
+300,000, about a millisecond."""
 
-_own = False
+_is_dedicated = False
 
 
-def own_process() -> None:
-    """Say that only a judge runs in this process, and all of its models in one thread. Counts from the
-    moment torch is loaded, so say it before; what the environment says about waiting stands."""
-    global _own
+def dedicate_process() -> None:
+    """Declare that this process runs nothing but a judge, and calls all its models from one thread.
+
+    Call it before torch is loaded: it sets an environment variable that is read then. Variables that the user
+    has set (OMP_WAIT_POLICY, GOMP_SPINCOUNT) are not changed.
+    """
+    global _is_dedicated
     if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
-    _own = True
+        os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
+    _is_dedicated = True
 
 
 @contextmanager
-def worth(multiplications: int) -> Iterator[None]:
-    """One thread for a small step, where the process is the judge's own; it costs a microsecond."""
+def limit_threads(multiplications: int) -> Iterator[None]:
+    """Use one thread for a small step of a model, if the process is dedicated to a judge.
+
+    This takes about a microsecond.
+
+    Args:
+        multiplications: number of multiplications in the step.
+    """
     import torch
 
     usual = torch.get_num_threads()
-    if not _own or usual == 1 or multiplications >= SMALL:
+    if not _is_dedicated or usual == 1 or multiplications >= SMALL_STEP_MULTIPLICATIONS:
         yield
         return
     torch.set_num_threads(1)
@@ -49,13 +61,16 @@ def worth(multiplications: int) -> Iterator[None]:
         torch.set_num_threads(usual)
 
 
-def threads_here() -> int:
-    """How many threads a process like this one should use: as many as OpenMP was told to, as clusters tell
-    the workers that share a machine; else one for each processor that it may run on."""
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    if told.isdecimal() and int(told):
-        return min(MOST, int(told))
+def default_thread_count() -> int:
+    """Return how many threads this process should use to decode and resize, 1 to `MAX_THREADS`.
+
+    This is OMP_NUM_THREADS if it is set, as clusters do for workers that share a machine. Otherwise it is the
+    number of processors that the process may use.
+    """
+    value = os.environ.get("OMP_NUM_THREADS", "")
+    if value.isdecimal() and int(value):
+        return min(MAX_THREADS, int(value))
     try:
-        return min(MOST, len(os.sched_getaffinity(0)))
-    except AttributeError:  # not on macOS
-        return min(MOST, os.cpu_count() or 1)
+        return min(MAX_THREADS, len(os.sched_getaffinity(0)))
+    except AttributeError:  # not available on macOS
+        return min(MAX_THREADS, os.cpu_count() or 1)

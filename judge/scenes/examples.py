@@ -1,36 +1,50 @@
-"""Example scenes of different kinds: for the demo and the web page."""
+"""Example scenes of different kinds, for the demo and the web page."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from judge.scenes.scene import Scene, draw
+from judge.scenes.scene import Scene, draw_scene
 from judge.types import Labels
 
-FIRST = 7_000_000_000
-"""Drawing seeds from here on; training never draws them."""
-WANTED: tuple[tuple[str, Callable[[Labels], bool]], ...] = (
-    ("all there and sound", lambda truth: _absent(truth) == 0 and not truth.defects and not _degraded(truth)),
-    ("something is absent", lambda truth: _absent(truth) == 1 and not truth.defects and not _degraded(truth)),
-    ("two defects", lambda truth: len(truth.defects) == 2 and not _degraded(truth)),
-    ("a degraded picture", lambda truth: len(truth.defects) == 1 and _degraded(truth)),
+FIRST_SEED = 7_000_000_000
+"""First drawing seed of the examples; training never draws seeds from here on."""
+EXAMPLE_KINDS: tuple[tuple[str, Callable[[Labels], bool]], ...] = (
+    (
+        "all there and sound",
+        lambda labels: _count_absent(labels) == 0 and not labels.defects and not _is_degraded(labels),
+    ),
+    (
+        "something is absent",
+        lambda labels: _count_absent(labels) == 1 and not labels.defects and not _is_degraded(labels),
+    ),
+    ("two defects", lambda labels: len(labels.defects) == 2 and not _is_degraded(labels)),
+    ("a degraded picture", lambda labels: len(labels.defects) == 1 and _is_degraded(labels)),
 )
+"""Title and condition of each kind of example."""
 
 
-def _absent(truth: Labels) -> int:
-    return sum(not element.present for element in truth.elements)
+def _count_absent(labels: Labels) -> int:
+    return sum(not element.present for element in labels.elements)
 
 
-def _degraded(truth: Labels) -> bool:
-    return truth.attributes["severity"] in ("moderate", "strong")
+def _is_degraded(labels: Labels) -> bool:
+    return labels.attributes["severity"] in ("moderate", "strong")
 
 
-def examples(first: int = FIRST) -> Iterator[tuple[str, Scene]]:
-    """The first scene of each wanted sort, from a drawing seed on."""
-    seed = first
-    for title, fits in WANTED:
+def find_examples(first_seed: int = FIRST_SEED) -> Iterator[tuple[str, Scene]]:
+    """Find one example of each kind.
+
+    Args:
+        first_seed: drawing seed from which scenes are tried.
+
+    Yields:
+        The title and the scene of each kind, in the order of `EXAMPLE_KINDS`.
+    """
+    seed = first_seed
+    for title, fits in EXAMPLE_KINDS:
         while True:
-            scene = draw(seed)
+            scene = draw_scene(seed)
             seed += 1
             if len(scene.sample.labels.elements) >= 3 and fits(scene.sample.labels):
                 yield title, scene

@@ -1,13 +1,18 @@
-"""The words that scenes are described with. One list each, so that drawing, prompts and training agree."""
+"""The words that scenes are described with.
+
+Drawing, prompts and training all use these lists, so they always agree on the words.
+"""
 
 from __future__ import annotations
 
 SHAPES = ("circle", "square", "triangle", "star", "diamond", "heart", "ring", "cross")
+"""Objects that are one plain shape."""
 FIGURES = (
     "person", "hand", "cat", "bird", "fish", "car", "bicycle", "house",
     "tree", "flower", "cup", "chair", "boat", "umbrella", "mushroom", "butterfly",
 )  # fmt: skip
-KINDS = SHAPES + FIGURES
+"""Objects that consist of several parts."""
+OBJECT_KINDS = SHAPES + FIGURES
 
 COLORS: dict[str, tuple[int, int, int]] = {
     "red": (214, 40, 40),
@@ -21,32 +26,41 @@ COLORS: dict[str, tuple[int, int, int]] = {
     "brown": (125, 78, 40),
     "white": (250, 250, 250),
 }
+"""Colour name -> RGB, 0 to 255."""
 COUNTS = {1: "one", 2: "two", 3: "three", 4: "four"}
 RELATIONS = ("left of", "right of", "above", "below")
 BACKGROUNDS = ("plain", "striped", "dotted", "gradient", "landscape")
 STYLES = ("flat", "outlined", "shaded", "sketchy", "textured")
-DEFECTS = (
+DEFECT_KINDS = (
     "missing part", "extra part", "displaced part", "fused",
     "smeared", "warped", "cut", "erased", "noise", "tint",
 )  # fmt: skip
+"""Local defects. The first three change the parts of a figure, the others change pixels."""
 DEGRADATIONS = ("none", "blur", "noise", "jpeg", "banding", "low contrast")
-FAULTS = ("flicker", "jitter", "freezing", "skipping", "morphing", "blur")
-"""What may be wrong with a clip; dimensions of the rubric `video`."""
+"""Damage to the image as a whole."""
+CLIP_FAULTS = ("flicker", "jitter", "freezing", "skipping", "morphing", "blur")
+"""Faults of a clip. They are dimensions of the rubric `video`."""
 SEVERITIES = ("none", "slight", "moderate", "strong")
-"""Names of the degradation levels 0..3."""
+"""Names of the degradation levels 0 to 3."""
 
 _PLURALS = {
     "cross": "crosses", "person": "people", "fish": "fish", "butterfly": "butterflies",
 }  # fmt: skip
 
 
-def plural(kind: str) -> str:
-    """`kind` as two or more of it are called."""
+def pluralize(kind: str) -> str:
+    """Return the plural of an object kind."""
     return _PLURALS.get(kind, kind + "s")
 
 
-def named(count: int, color: str, kind: str) -> str:
-    """The element text for `count` objects: "red cat", "two red cats"; an empty colour is left out."""
+def name_objects(count: int, color: str, kind: str) -> str:
+    """Return the element text for a number of objects, for example "red cat" or "two red cats".
+
+    Args:
+        count: number of objects, 1 to 4.
+        color: a key of `COLORS`; empty to leave the colour out.
+        kind: one of `OBJECT_KINDS`.
+    """
     words = [COUNTS[count]] if count > 1 else []
     words += [color] if color else []
-    return " ".join([*words, plural(kind) if count > 1 else kind])
+    return " ".join([*words, pluralize(kind) if count > 1 else kind])

@@ -17,8 +17,8 @@ import jsonschema
 import numpy as np
 import pytest
 import tiny
-from filler import Filler
 from PIL import Image
+from random_backend import RandomBackend
 from typer.testing import CliRunner
 
 from judge.cli import app as cli
@@ -131,7 +131,7 @@ def valid(verdict: Verdict) -> Verdict:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random Qwen3-VL with a tokenizer that has the real special tokens."""
-    return tiny.checkpoint(tmp_path_factory.mktemp("tiny") / "model", side=256)
+    return tiny.write_checkpoint(tmp_path_factory.mktemp("tiny") / "model", side=256)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_any_file_is_a_verdict_or_one_line(
 ) -> None:
     path = tmp_path / "picture.png"
     path.write_bytes(PICTURES[name])
-    monkeypatch.setattr(cli, "_judge", lambda *_: Judge(backend=Filler()))
+    monkeypatch.setattr("judge.cli.judges.open_judge", lambda *_: Judge(backend=RandomBackend()))
     over = tmp_path / "over.png"
     result = CliRunner().invoke(
         cli.app, ["verdict", str(path), "-p", "a cat", "--json", "--overlay", str(over)]
@@ -176,7 +176,7 @@ NO_PICTURES = [
 @pytest.mark.parametrize("source", NO_PICTURES, ids=lambda value: repr(value)[:30])
 def test_any_thing_that_is_no_picture_is_one_error(source: Any) -> None:
     with pytest.raises(InputError) as caught:
-        Judge(backend=Filler())(source, prompt="a cat")
+        Judge(backend=RandomBackend())(source, prompt="a cat")
     assert caught.value.field == "image"
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 600
@@ -186,10 +186,10 @@ def test_any_thing_that_is_no_picture_is_one_error(source: Any) -> None:
 def test_unusable_text_is_one_error_in_python_and_a_reason_in_a_run(name: str, image: Image.Image) -> None:
     given = {"prompt": "a cat"} | REFUSED[name]
     with pytest.raises(InputError) as caught:
-        Judge(backend=Filler())(image, **given)
+        Judge(backend=RandomBackend())(image, **given)
     assert caught.value.field in ("prompt", "elements")
     assert "\n" not in str(caught.value)
-    (verdict,) = Judge(backend=Filler()).many([Sample.model_construct(image=image, **given)])
+    (verdict,) = Judge(backend=RandomBackend()).many([Sample.model_construct(image=image, **given)])
     assert valid(verdict).status == "unscored"
 
 
@@ -247,7 +247,7 @@ def test_hostile_prompts_print_without_markup_or_control(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "good.png").write_bytes(WHOLE)
-    monkeypatch.setattr(cli, "_judge", lambda *_: Judge(backend=Filler()))
+    monkeypatch.setattr("judge.cli.judges.open_judge", lambda *_: Judge(backend=RandomBackend()))
     arguments = ["verdict", str(tmp_path / "good.png"), "--prompt", PROMPTS[name]]
     result = CliRunner().invoke(cli.app, arguments)
     assert result.exit_code == 0, result.output

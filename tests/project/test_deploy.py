@@ -1,4 +1,4 @@
-"""What stands in deploy/: checked as far as that goes without an engine to run it."""
+"""The files in deploy/, checked without running containers."""
 
 from __future__ import annotations
 
@@ -18,76 +18,77 @@ import yaml
 from compose_spec import ComposeSpecification
 from paths import ROOT
 
-from judge.backends.scripted import Scripted
 from judge.cli.app import app
-from judge.serve.engine.engine import Engine
+from judge.serve.engine.ipc import BackendSpec
+from judge.serve.engine.supervisor import Engine
 from judge.serve.metrics import Metrics
 from judge.serve.service import Service
 
 DEPLOY = ROOT / "deploy"
 
 
-class Merging(yaml.SafeLoader):
-    """Compose's tags: what stands under `!override` or `!reset` takes the place of what it is laid over."""
+class ComposeLoader(yaml.SafeLoader):
+    """Reads Compose's tags `!override` and `!reset`: a value that replaces the one it is merged with."""
 
 
-class Instead:
+class Replacement:
     def __init__(self, value: Any) -> None:
         self.value = value
 
 
-def _instead(loader: Merging, suffix: str, node: yaml.Node) -> Instead:
+def _read_replacement(loader: ComposeLoader, suffix: str, node: yaml.Node) -> Replacement:
     if isinstance(node, yaml.SequenceNode):
-        return Instead(loader.construct_sequence(node, deep=True))
+        return Replacement(loader.construct_sequence(node, deep=True))
     assert isinstance(node, yaml.MappingNode)
-    return Instead(loader.construct_mapping(node, deep=True))
+    return Replacement(loader.construct_mapping(node, deep=True))
 
 
-Merging.add_multi_constructor("!", _instead)
+ComposeLoader.add_multi_constructor("!", _read_replacement)
 
 
-def read(name: str) -> Any:
-    return yaml.load((DEPLOY / name).read_text("utf-8"), Merging)  # noqa: S506 - a SafeLoader
+def read_yaml(name: str) -> Any:
+    return yaml.load((DEPLOY / name).read_text("utf-8"), ComposeLoader)  # noqa: S506 - a SafeLoader
 
 
-def merged(below: Any, above: Any) -> Any:
-    if isinstance(above, Instead):
+def merge(base: Any, above: Any) -> Any:
+    """Merge two Compose files as `docker compose --file base --file above` does."""
+    if isinstance(above, Replacement):
         return above.value
-    if isinstance(below, dict) and isinstance(above, dict):
-        return {**below, **{name: merged(below.get(name), value) for name, value in above.items()}}
+    if isinstance(base, dict) and isinstance(above, dict):
+        return {**base, **{name: merge(base.get(name), value) for name, value in above.items()}}
     return above
 
 
-COMPOSED = [read("compose.yaml"), merged(read("compose.yaml"), read("compose.cpu.yaml"))]
+COMPOSED = [read_yaml("compose.yaml"), merge(read_yaml("compose.yaml"), read_yaml("compose.cpu.yaml"))]
 
 
 def test_the_dockerfile_passes_its_linter() -> None:
     linter = Path(sys.executable).parent / "hadolint"
-    done = subprocess.run([str(linter), str(DEPLOY / "Dockerfile")], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    completed = subprocess.run([str(linter), str(DEPLOY / "Dockerfile")], capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
 
 
-def test_the_dockerfile_copies_what_is_there_and_installs_extras_that_exist() -> None:
+def test_the_dockerfile_copies_existing_files_and_installs_existing_extras() -> None:
     text = (DEPLOY / "Dockerfile").read_text("utf-8")
     copied = [line.split()[1:-1] for line in text.splitlines() if re.match(r"COPY (?!--from)", line)]
     assert copied and all((ROOT / name).exists() for names in copied for name in names)
-    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    project_extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     extras = [extra for found in re.findall(r"/source\[([\w,-]+)\]", text) for extra in found.split(",")]
-    assert len(extras) == 6 and set(extras) <= set(known)
+    assert len(extras) == 6 and set(extras) <= set(project_extras)
     assert set(re.findall(r"^FROM \S+ AS (\w+)$", text, re.MULTILINE)) >= {"cpu", "cuda"}
 
 
 @pytest.mark.parametrize("composed", COMPOSED, ids=["gpu", "cpu"])
-def test_compose_files_are_of_their_schema(composed: dict[str, Any]) -> None:
-    found = ComposeSpecification.model_validate(composed)
-    assert {"engine", "gateway", "prometheus", "grafana"} <= set(found.services)
+def test_compose_files_match_their_schema(composed: dict[str, Any]) -> None:
+    specification = ComposeSpecification.model_validate(composed)
+    assert {"engine", "gateway", "prometheus", "grafana"} <= set(specification.services)
     for service in composed["services"].values():
         mounted = [volume.split(":")[0] for volume in service.get("volumes", [])]
         assert all((DEPLOY / path).exists() for path in mounted if path.startswith("."))
 
 
 @pytest.mark.parametrize("composed", COMPOSED, ids=["gpu", "cpu"])
-def test_the_gateways_command_is_one_that_judge_takes(composed: dict[str, Any]) -> None:
+def test_the_gateways_command_is_valid_for_judge(composed: dict[str, Any]) -> None:
     gateway = composed["services"]["gateway"]
     commands: Any = typer.main.get_command(app)
     name, *arguments = gateway["command"]
@@ -101,26 +102,26 @@ def test_the_gateways_command_is_one_that_judge_takes(composed: dict[str, Any]) 
         port = next(word.partition("=")[2] for word in engine["command"] if word.startswith("--port"))
         assert options["base_url"] == f"http://engine:{port}/v1"
     else:
-        assert gateway["depends_on"] == {}, "it waits for no engine"
+        assert gateway["depends_on"] == {}, "there is no engine to wait for"
 
 
 @pytest.mark.slow
-def test_the_engines_command_is_one_that_vllm_takes() -> None:
+def test_the_engines_command_is_valid_for_vllm() -> None:
     code = (
         "import sys\n"
-        "from judge.backends.torchvision_compat import mend; mend()\n"
+        "from judge.backends.torchvision_compat import patch_imports; patch_imports()\n"
         "from vllm.entrypoints.launchers.cli_args import make_arg_parser\n"
         "from vllm.utils.argparse_utils import FlexibleArgumentParser\n"
         "print(make_arg_parser(FlexibleArgumentParser()).parse_args(sys.argv[1:]).served_model_name)\n"
     )
     _, *options = COMPOSED[0]["services"]["engine"]["command"]
-    done = subprocess.run([sys.executable, "-c", code, *options], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.splitlines()[-1] == "['judge']"
+    completed = subprocess.run([sys.executable, "-c", code, *options], capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stderr[-2000:]
+    assert completed.stdout.splitlines()[-1] == "['judge']"
 
 
-def test_prometheus_looks_where_the_services_are() -> None:
-    jobs = {job["job_name"]: job for job in read("prometheus.yaml")["scrape_configs"]}
+def test_prometheus_scrapes_the_ports_of_the_services() -> None:
+    jobs = {job["job_name"]: job for job in read_yaml("prometheus.yaml")["scrape_configs"]}
     targets = [target for job in jobs.values() for one in job["static_configs"] for target in one["targets"]]
     assert targets == ["gateway:8000", "engine:8001"]
     secret = jobs["judge"]["authorization"]["credentials_file"].rpartition("/")[2]
@@ -128,32 +129,33 @@ def test_prometheus_looks_where_the_services_are() -> None:
     assert secret in COMPOSED[0]["secrets"]
 
 
-def test_the_dashboard_asks_for_measures_that_the_gateway_gives() -> None:
+def test_the_dashboard_uses_metrics_that_the_gateway_exports() -> None:
     board = json.loads((DEPLOY / "grafana/judge.json").read_text("utf-8"))
-    service = Service(Engine(lambda: Scripted()))
-    service.judged["default", "verdict", "scored"] += 1
+    service = Service(Engine(BackendSpec("judge.backends.scripted:Scripted")))
+    service.verdict_counts["default", "verdict", "scored"] += 1
     metrics = Metrics(service)
-    metrics.request("/v1/verdicts", 200, 0.1)
-    given = set(re.findall(r"^(judge_\w+?)(?:\{| )", metrics.text().decode(), re.MULTILINE))
-    asked = {
+    metrics.record_request("/v1/verdicts", 200, 0.1)
+    exported = set(re.findall(r"^(judge_\w+?)(?:\{| )", metrics.render().decode(), re.MULTILINE))
+    used = {
         name
         for panel in board["panels"]
         for target in panel["targets"]
         for name in re.findall(r"\bjudge_\w+", target["expr"])
     }
-    assert len(asked) >= 7 and asked <= given
-    places = [tuple(panel["gridPos"].values()) for panel in board["panels"]]
-    assert len(set(places)) == len(places)
+    assert len(used) >= 7 and used <= exported
+    positions = [tuple(panel["gridPos"].values()) for panel in board["panels"]]
+    assert len(set(positions)) == len(positions)
     sources = {
-        source["uid"] for source in read("grafana/provisioning/datasources/prometheus.yaml")["datasources"]
+        source["uid"]
+        for source in read_yaml("grafana/provisioning/datasources/prometheus.yaml")["datasources"]
     }
     assert {panel["datasource"]["uid"] for panel in board["panels"]} == sources
 
 
-def test_the_kuberay_manifest_is_of_its_schemas() -> None:
+def test_the_kuberay_manifest_matches_its_schemas() -> None:
     from ray.serve.schema import ServeDeploySchema
 
-    service = read("kuberay.yaml")
+    service = read_yaml("kuberay.yaml")
     assert (service["apiVersion"], service["kind"]) == ("ray.io/v1", "RayService")
     cluster = service["spec"]["rayClusterConfig"]
     assert cluster["rayVersion"] == metadata.version("ray")
@@ -173,9 +175,9 @@ def test_the_kuberay_manifest_is_of_its_schemas() -> None:
     config = ServeDeploySchema.model_validate(yaml.safe_load(service["spec"]["serveConfigV2"]))
     [application] = config.applications
     module, _, name = application.import_path.partition(":")
-    fleet: Any = import_module(module)
-    assert callable(getattr(fleet, name))
-    wanted = fleet.Wanted.model_validate(application.args)
-    assert wanted.largest == cluster["workerGroupSpecs"][0]["maxReplicas"]
+    ray_serve: Any = import_module(module)
+    assert callable(getattr(ray_serve, name))
+    options = ray_serve.ApplicationOptions.model_validate(application.args)
+    assert options.largest == cluster["workerGroupSpecs"][0]["maxReplicas"]
     paths = {mount["mountPath"] for mount in groups[0]["template"]["spec"]["containers"][0]["volumeMounts"]}
-    assert str(wanted.keys.parent) in paths
+    assert str(options.keys.parent) in paths

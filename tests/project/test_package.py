@@ -63,7 +63,7 @@ def test_a_wheel_holds_prompts_and_everything_the_package_reads(tmp_path: Path) 
     held = set(zipfile.ZipFile(wheel).namelist())
     wanted = {f"judge/{path.relative_to(ROOT)}" for path in (ROOT / "prompts").rglob("*.*")}
     wanted |= {str(path.relative_to(ROOT)) for path in (ROOT / "judge" / "assets").rglob("*.*")}
-    wanted |= {"judge/py.typed", "judge/types.py", "finetune/__init__.py", "eval/metrics/agreement.py"}
+    wanted |= {"judge/py.typed", "judge/types.py", "finetune/__init__.py", "eval/metrics/correlation.py"}
     assert not wanted - held
     assert not {name for name in held if name.startswith(("tests", "demo", "runs"))}
 

@@ -1,7 +1,7 @@
-"""The browser that the page is tested in: Debian's chromium. `python tests/browser.py` installs it.
+"""The browser for the tests of the page: Debian's Chromium. `python tests/support/browser.py` installs it.
 
-`make test` runs this before pytest. It never fails: where there is no browser and none can be installed,
-it says why, and the tests that need one are skipped.
+`make test` runs this before pytest. It never fails. If there is no browser and none can be installed, it
+prints the reason, and the tests that need a browser are skipped.
 """
 
 from __future__ import annotations
@@ -21,30 +21,31 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-"""For machines without a display, a GPU or user namespaces, and without calls home."""
+"""Flags for machines without a display, a GPU or user namespaces. They also turn off network requests that
+the browser makes by itself."""
 _APT = ("apt-get", "-qq", "-o", "DPkg::Lock::Timeout=60", "-o", "Acquire::Retries=2")
-_STEPS = (
+_INSTALL_STEPS = (
     (180, (*_APT, "update")),
     (600, (*_APT, "install", "-y", "--no-install-recommends", "chromium")),
 )
-"""Longest time in seconds, and command."""
+"""Time limit in seconds, and command."""
 
 
-def found() -> str | None:
-    """Path of the browser, None where there is none."""
+def find_browser() -> str | None:
+    """Return the path of the browser, or None if there is none."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
-def install() -> str:
-    """Install the browser unless it is there. Returns "" or why there is none."""
-    if found():
+def install_browser() -> str:
+    """Install the browser if there is none. Returns the reason if that fails, otherwise an empty string."""
+    if find_browser():
         return ""
     if shutil.which("apt-get") is None:
-        return "there is no apt-get here"
+        return "this system has no apt-get"
     if os.geteuid() != 0:
-        return "installing takes root: apt-get install chromium"
-    print("installing chromium, which the page is tested in ...", flush=True)
-    for seconds, command in _STEPS:
+        return "installing needs root: apt-get install chromium"
+    print("installing chromium for the tests of the page ...", flush=True)
+    for seconds, command in _INSTALL_STEPS:
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         try:
             done = subprocess.run(
@@ -53,11 +54,11 @@ def install() -> str:
         except subprocess.TimeoutExpired:
             return f"{' '.join(command)} took more than {seconds} seconds"
         if done.returncode:
-            last = (done.stderr or done.stdout).strip().splitlines()[-1:]
-            return f"{' '.join(command)} failed: {' '.join(last)}"
-    return "" if found() else "apt-get installed none"
+            last_line = (done.stderr or done.stdout).strip().splitlines()[-1:]
+            return f"{' '.join(command)} failed: {' '.join(last_line)}"
+    return "" if find_browser() else "apt-get did not install a browser"
 
 
 if __name__ == "__main__":
-    if reason := install():
+    if reason := install_browser():
         print(f"no chromium ({reason}): the tests of the page are skipped")

@@ -1,4 +1,4 @@
-"""Where the checkout lies, and the real data that may lie beside it."""
+"""Paths of the checkout, and of the real data that some checkouts have beside them."""
 
 from __future__ import annotations
 

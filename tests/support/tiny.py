@@ -1,15 +1,15 @@
-"""Tiny Qwen-VL checkpoints with random weights and a tokenizer of their own, built where a test asks."""
+"""Tiny Qwen-VL checkpoints with random weights and their own tokenizer, written to a folder of the test."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from judge.backends import torchvision_compat as _torchvision
+from judge.backends.torchvision_compat import patch_imports
 
-MARKS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>"]
-MARKS += ["<|vision_pad|>", "<|image_pad|>", "<|video_pad|>"]
-TEMPLATE = (
+CONTROL_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>"]
+CONTROL_TOKENS += ["<|vision_pad|>", "<|image_pad|>", "<|video_pad|>"]
+CHAT_TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n"
     "{% if m.content is string %}{{ m.content }}{% else %}{% for part in m.content %}"
     "{% if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
@@ -17,12 +17,17 @@ TEMPLATE = (
     "{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-WORDS = 'Judge the picture. Prompt: a red circle is missing part smeared "kind":" "box":[ ","severity":" none'
+TOKENIZER_TEXT = (
+    'Judge the picture. Prompt: a red circle is missing part smeared "kind":" "box":[ ","severity":" none'
+)
 FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 
 
-def tokenizer(numbers: bool):
-    """Byte-level BPE of about 340 tokens; with `numbers`, each of 0, 10, ..., 1000 is one token."""
+def build_tokenizer(number_tokens: bool):
+    """Train a byte-level BPE tokenizer of about 340 tokens.
+
+    With `number_tokens`, each of 0, 10, ..., 1000 is one token.
+    """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -33,37 +38,41 @@ def tokenizer(numbers: bool):
     bpe.decoder = decoders.ByteLevel()
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(
-        vocab_size=340, initial_alphabet=alphabet, special_tokens=MARKS, show_progress=False
+        vocab_size=340, initial_alphabet=alphabet, special_tokens=CONTROL_TOKENS, show_progress=False
     )
-    bpe.train_from_iterator([WORDS] * 5, trainer)
-    if numbers:
+    bpe.train_from_iterator([TOKENIZER_TEXT] * 5, trainer)
+    if number_tokens:
         bpe.add_tokens([AddedToken(str(n), normalized=False) for n in range(10, 1001, 10)])
     fast = PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
-        extra_special_tokens=MARKS[1:],
+        extra_special_tokens=CONTROL_TOKENS[1:],
     )
-    fast.chat_template = TEMPLATE
+    fast.chat_template = CHAT_TEMPLATE
     return fast
 
 
-def checkpoint(folder: Path, family: str = "qwen3_vl", *, numbers: bool = False, side: int = 64) -> Path:
-    """Write a random checkpoint of a family that sees `side` x `side` pixels at most; returns the folder."""
+def write_checkpoint(
+    folder: Path, family: str = "qwen3_vl", *, number_tokens: bool = False, side: int = 64
+) -> Path:
+    """Write a random checkpoint of a family that sees at most `side` x `side` pixels; returns the folder."""
     import torch
 
-    _torchvision.mend()
+    patch_imports()
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     torch.manual_seed(0)
-    words = tokenizer(numbers)
+    tokenizer = build_tokenizer(number_tokens)
     patch = 16 if family == "qwen3_vl" else 14
-    config = AutoConfig.for_model(family, **_config(family, words, patch, side))
+    config = AutoConfig.for_model(family, **_config(family, tokenizer, patch, side))
     model = AutoModelForImageTextToText.from_config(config)
     for parameter in model.parameters():
-        parameter.data.mul_(4)  # default initialisation answers almost uniformly, which hides mistakes
+        parameter.data.mul_(
+            4
+        )  # with the default weights all answers are nearly uniform, which hides mistakes
     model.save_pretrained(folder)
-    words.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     stem = {"qwen2_vl": "Qwen2VL", "qwen2_5_vl": "Qwen2_5_VL", "qwen3_vl": "Qwen3VL"}[family]
     shared = {
         "size": {"shortest_edge": (2 * patch) ** 2, "longest_edge": side * side},
@@ -74,39 +83,48 @@ def checkpoint(folder: Path, family: str = "qwen3_vl", *, numbers: bool = False,
         "image_std": [0.5] * 3,
         "processor_class": f"{stem}Processor",
     }
-    video = "Qwen3VLVideoProcessor" if family == "qwen3_vl" else "Qwen2VLVideoProcessor"
-    _write(folder / "preprocessor_config.json", {**shared, "image_processor_type": "Qwen2VLImageProcessor"})
-    shared["size"]["longest_edge"] *= 16  # of all frames together
-    _write(folder / "video_preprocessor_config.json", {**shared, "video_processor_type": video})
+    video_processor = "Qwen3VLVideoProcessor" if family == "qwen3_vl" else "Qwen2VLVideoProcessor"
+    _write_json(
+        folder / "preprocessor_config.json", {**shared, "image_processor_type": "Qwen2VLImageProcessor"}
+    )
+    shared["size"]["longest_edge"] *= 16  # for all frames together
+    _write_json(
+        folder / "video_preprocessor_config.json", {**shared, "video_processor_type": video_processor}
+    )
     return folder
 
 
-def adapter(base: Path, folder: Path, *, seed: int = 1, tower: bool = False) -> Path:
-    """Write a random LoRA adapter for a checkpoint, with `tower` for its eyes too; returns the folder."""
+def write_adapter(base: Path, folder: Path, *, seed: int = 1, vision: bool = False) -> Path:
+    """Write a random LoRA adapter for a checkpoint (with `vision`, also for its vision tower).
+
+    Returns the folder.
+    """
     import torch
 
-    _torchvision.mend()
+    patch_imports()
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForImageTextToText
 
     torch.manual_seed(seed)
     model = AutoModelForImageTextToText.from_pretrained(base)
-    targets = r".*language_model.*\.(q_proj|v_proj)" + (r"|.*visual\.blocks\..*\.(qkv|proj)" if tower else "")
+    targets = r".*language_model.*\.(q_proj|v_proj)" + (
+        r"|.*visual\.blocks\..*\.(qkv|proj)" if vision else ""
+    )
     lora = LoraConfig(r=4, target_modules=targets, init_lora_weights=False)
     get_peft_model(model, lora).save_pretrained(folder)
     return folder
 
 
-def nano(folder: Path) -> Path:
-    """A folder laid out as the embedded judge is: `judge.json`, `base/` and `adapter/`."""
-    checkpoint(folder / "base", numbers=True)
-    adapter(folder / "base", folder / "adapter")
-    _write(folder / "judge.json", {"domain": "noise", "brief": True, "size": 64})
+def write_judge_folder(folder: Path) -> Path:
+    """Write a folder with the layout of the embedded judge: `judge.json`, `base/` and `adapter/`."""
+    write_checkpoint(folder / "base", number_tokens=True)
+    write_adapter(folder / "base", folder / "adapter")
+    _write_json(folder / "judge.json", {"domain": "noise", "brief": True, "size": 64})
     return folder
 
 
-def _config(family: str, words, patch: int, side: int) -> dict:
-    number = words.convert_tokens_to_ids
+def _config(family: str, tokenizer, patch: int, side: int) -> dict:
+    token_id = tokenizer.convert_tokens_to_ids
     text = {
         "vocab_size": 512,
         "hidden_size": 64,
@@ -115,9 +133,9 @@ def _config(family: str, words, patch: int, side: int) -> dict:
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "max_position_embeddings": 4096,
-        "bos_token_id": number("<|endoftext|>"),
-        "eos_token_id": number("<|im_end|>"),
-        "pad_token_id": number("<|endoftext|>"),
+        "bos_token_id": token_id("<|endoftext|>"),
+        "eos_token_id": token_id("<|im_end|>"),
+        "pad_token_id": token_id("<|endoftext|>"),
         "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 2, 2]},
     }
     vision = {
@@ -139,13 +157,13 @@ def _config(family: str, words, patch: int, side: int) -> dict:
     return {
         "text_config": text,
         "vision_config": vision,
-        "image_token_id": number("<|image_pad|>"),
-        "video_token_id": number("<|video_pad|>"),
-        "vision_start_token_id": number("<|vision_start|>"),
-        "vision_end_token_id": number("<|vision_end|>"),
+        "image_token_id": token_id("<|image_pad|>"),
+        "video_token_id": token_id("<|video_pad|>"),
+        "vision_start_token_id": token_id("<|vision_start|>"),
+        "vision_end_token_id": token_id("<|vision_end|>"),
         "tie_word_embeddings": True,
     }
 
 
-def _write(path: Path, value: dict) -> None:
+def _write_json(path: Path, value: dict) -> None:
     path.write_text(json.dumps(value), "utf-8")

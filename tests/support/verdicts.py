@@ -1,25 +1,26 @@
-"""Verdicts on a suite's items, made by hand."""
+"""Verdicts and defects made by hand, for tests of metrics."""
 
 from __future__ import annotations
 
-from eval.suites.base import Item
+from eval.suites.shared.samples import SuiteSample
 from judge.types import Defect, Element, Provenance, Verdict
 
-ORIGIN = Provenance(
+PROVENANCE = Provenance(
     model="m", backend="b", rubric="default", rubric_hash="h", depth="verdict", version="1", milliseconds=20
 )
 
 
-def verdict(item: Item, score: float | None = 3.0, **fields) -> Verdict:
-    """A verdict on an item; None is unscored."""
+def make_verdict(sample: SuiteSample, score: float | None = 3.0, **fields) -> Verdict:
+    """Make a verdict on a sample, unscored without a score. Its elements are present with probability .75."""
     if score is None:
-        return Verdict(id=item.id, status="unscored", reason="no reply", provenance=ORIGIN)
-    elements = [Element(name=e.name, present=True, probability=0.75) for e in item.labels.elements]
-    given = {"size": (32, 24), "elements": elements, **fields}
-    return Verdict(id=item.id, status="scored", score=score, provenance=ORIGIN, **given)
+        return Verdict(id=sample.id, status="unscored", reason="no reply", provenance=PROVENANCE)
+    elements = [Element(name=e.name, present=True, probability=0.75) for e in sample.labels.elements]
+    fields = {"size": (32, 24), "elements": elements, **fields}
+    return Verdict(id=sample.id, status="scored", score=score, provenance=PROVENANCE, **fields)
 
 
-def defect(box, family="artifact", severity="moderate") -> Defect:
+def make_defect(box, family="artifact", severity="moderate") -> Defect:
+    """Make a defect with a box."""
     return Defect(
         family=family, kind="other", box=box, severity=severity, confidence=0.9, explanation="it is bent"
     )

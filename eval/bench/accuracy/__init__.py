@@ -1,1 +1,14 @@
-"""TODO"""
+"""Measurements of accuracy, one file for each part of the bench.
+
+- `scenes`: drawn scenes with exact truth; `labelled_rows` reads labelled images of any renderer.
+- `forms`: valid replies for random forms.
+- `elements`: elements read from prompts.
+- `photos`: photographs: opinions and strengths of distortions.
+- `student`: a student compared with its teacher.
+- `video`: drawn clips.
+- `looks`: closer looks at large images.
+- `parity`: the same verdicts from several backends.
+- `shifted`: LoRA training on a new rubric.
+
+Imports `eval.metrics`, `eval.suites`, `finetune` and `judge`.
+"""

@@ -1,9 +1,9 @@
-"""A student beside its teacher: how well each ranks pictures that neither has learnt from, and in what time.
+"""Compare a student with its teacher: rank correlation on images that neither was trained on, and time.
 
-Photographs are the held-out quarter of LIVE in the Wild with their mean opinions, read from the files they
-come in; scenes are drawn, ranked by the structure they were drawn with, and lie in PNG files. Both judges
-answer at depth `score`, under the student's rubric, on everything in turn; times are medians over rounds and
-hold reading, decoding and reducing.
+The photographs are the held-out quarter of LIVE in the Wild with their mean opinions, read from their
+original files. The scenes are drawn, written to PNG files, and ranked by the structure score they were
+drawn with. Both judges answer at depth `score` with the student's rubric, one after the other on each set.
+Times are medians over rounds and include reading, decoding and resizing.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from eval.bench.accuracy.photos import opinions
-from eval.metrics.agreement import srcc
+from eval.bench.accuracy.photos import read_opinions
+from eval.metrics.correlation import srcc
 from judge.types import LabelledSample
 
-Truth = list[tuple[str, float]]
-"""Picture files, and how good each is."""
+RatedFiles = list[tuple[str, float]]
+"""Image files with their true scores."""
 
 
-def run(
+def measure_student(
     judges: dict[str, Any],
     data: Path,
     count: int,
@@ -36,66 +36,68 @@ def run(
     batch: int,
     tick: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Measure both on both.
+    """Measure both judges on photographs and on scenes.
 
     Args:
-        judges: `student` and `teacher`, both `judge.Judge`s.
+        judges: the `judge.Judge` objects `student` and `teacher`.
         data: folder with `clive_train` (LIVE in the Wild).
-        count: scenes.
-        seed: of the scenes.
-        rounds: how often both are asked about everything.
-        batch: pictures judged at once.
-        tick: called after each judge has been through one set.
+        count: number of scenes.
+        seed: seed of the scenes.
+        rounds: how often both judges are timed.
+        batch: number of images that are judged together.
+        tick: called after each judge has judged one set.
 
     Returns:
-        For each set: `pictures`, `NAME_srcc` and `NAME_ms` a picture of either judge, and `times`, the median
-        over rounds of the teacher's time to the student's.
+        For each set: the number of `pictures`, `NAME_srcc` and `NAME_ms` (milliseconds per image) of each
+        judge, and `times`, the median over rounds of the teacher's time divided by the student's time.
 
     Raises:
-        InputError: the data set is not there.
+        InputError: the data set is missing.
     """
-    _, photographs = opinions(data)
-    found: dict[str, Any] = {"rounds": rounds, "batch": batch, "interval_95": {}}
-    with _scenes(count, seed) as scenes:
-        for name, truth in (("photographs", photographs), ("scenes", scenes)):
-            told, intervals = _compared(judges, truth, rounds, batch, tick)
-            found[name] = told
-            found["interval_95"] |= {f"{name}.{what}": interval for what, interval in intervals.items()}
-    return found
+    _, photographs = read_opinions(data)
+    result: dict[str, Any] = {"rounds": rounds, "batch": batch, "interval_95": {}}
+    with _write_scenes(count, seed) as scenes:
+        for name, files in (("photographs", photographs), ("scenes", scenes)):
+            result[name], intervals = _compare_judges(judges, files, rounds, batch, tick)
+            result["interval_95"] |= {f"{name}.{key}": interval for key, interval in intervals.items()}
+    return result
 
 
-def _compared(
-    judges: dict[str, Any], truth: Truth, rounds: int, batch: int, tick: Callable[[], None]
+def _compare_judges(
+    judges: dict[str, Any], files: RatedFiles, rounds: int, batch: int, tick: Callable[[], None]
 ) -> tuple[dict[str, Any], dict[str, list[float | None]]]:
-    asked = [{"image": path} for path, _ in truth]
-    told: dict[str, Any] = {"pictures": len(asked)}
+    samples = [{"image": path} for path, _ in files]
+    result: dict[str, Any] = {"pictures": len(samples)}
     intervals: dict[str, list[float | None]] = {}
-    for name, judge in judges.items():  # the first visit loads the model, and is not timed
-        scores = [verdict.score for verdict in judge.many(asked, depth="score", batch=batch)]
+    for name, judge in judges.items():  # the first call loads the model and is not timed
+        scores = [verdict.score for verdict in judge.many(samples, depth="score", batch=batch)]
         predicted = np.array([np.nan if score is None else score for score in scores])
-        measure = srcc(predicted, np.array([good for _, good in truth]), interval=True)
-        told[f"{name}_srcc"] = measure.value
+        measure = srcc(predicted, np.array([true_score for _, true_score in files]), interval=True)
+        result[f"{name}_srcc"] = measure.value
         if measure.interval:
             intervals[f"{name}_srcc"] = [measure.interval.low, measure.interval.high]
         tick()
-    took: dict[str, list[float]] = {name: [] for name in judges}
+    times: dict[str, list[float]] = {name: [] for name in judges}
     for _ in range(rounds):
         for name, judge in judges.items():
-            begun = time.perf_counter()
-            list(judge.many(asked, depth="score", batch=batch))
-            took[name].append(1000 * (time.perf_counter() - begun) / len(asked))
+            start = time.perf_counter()
+            list(judge.many(samples, depth="score", batch=batch))
+            times[name].append(1000 * (time.perf_counter() - start) / len(samples))
             tick()
-    told |= {f"{name}_ms": median(times) for name, times in took.items()}
-    told["times"] = median(slow / quick for slow, quick in zip(took["teacher"], took["student"], strict=True))
-    return told, intervals
+    result |= {f"{name}_ms": median(milliseconds) for name, milliseconds in times.items()}
+    result["times"] = median(
+        teacher / student for teacher, student in zip(times["teacher"], times["student"], strict=True)
+    )
+    return result, intervals
 
 
 @contextmanager
-def _scenes(count: int, seed: int) -> Iterator[Truth]:
-    from judge.scenes import write
+def _write_scenes(count: int, seed: int) -> Iterator[RatedFiles]:
+    """Write scenes to a temporary folder and yield their files with their structure scores."""
+    from judge.scenes import write_scenes
 
     with TemporaryDirectory() as folder:
-        for _ in write(Path(folder), count, seed):
+        for _ in write_scenes(Path(folder), count, seed):
             pass
         lines = (Path(folder) / "rows.jsonl").read_text("utf-8").splitlines()
         rows = [LabelledSample.model_validate_json(line) for line in lines]

@@ -1,7 +1,8 @@
-"""How fast a judge answers, alone and in a batch, and what its score depth costs beside a bare forward pass.
+"""Measure the speed of a judge, for one image and for a batch, and compare a score with a forward pass alone.
 
-The bare pass is the model run again on exactly the tensors that a call of score depth fed to it: what remains
-of the ratio above 1 is reading the picture, preparing tokens, and reading the answer.
+For the forward pass alone, the model runs again on exactly the tensors that it got in a call at depth
+`score`. The ratio is above 1 because the judge also decodes the image, prepares tokens and reads the
+answer.
 """
 
 from __future__ import annotations
@@ -14,55 +15,55 @@ from functools import partial
 from statistics import median
 from typing import Any
 
-from eval.bench.accuracy.scenes import Judging
+from eval.bench.accuracy.scenes import JudgeLike
 from judge.types import Sample
 
 
-def run(
-    judge: Judging,
+def measure_backend(
+    judge: JudgeLike,
     samples: Sequence[Sample],
     backend: Any,
     *,
     batches: Sequence[int] = (1, 16),
     rounds: int = 5,
 ) -> dict[str, Any]:
-    """Median seconds a picture at both depths and of the bare forward pass, for each size of batch.
+    """Measure the median seconds per image at both depths and of the forward pass, for each batch size.
 
     Args:
-        judge: what is measured.
-        samples: at least as many as the largest batch.
-        backend: the judge's backend; without a torch model inside it, the bare pass is left out and said so.
-        batches: sizes of batches.
+        judge: the judge.
+        samples: at least as many samples as the largest batch.
+        backend: the judge's backend. If it has no torch model, the forward pass is left out and a note says
+        so.
+        batches: batch sizes.
         rounds: how often each call is timed.
     """
     result: dict[str, Any] = {"rounds": rounds, "batches": list(batches)}
     notes: dict[str, str] = {}
-    module = torch_module(backend)
+    module = find_torch_model(backend)
     for size in batches:
         group = list(samples[:size])
-
-        verdict = seconds(partial(_judge, judge, group, "verdict"), rounds) / size
-        score = seconds(partial(_judge, judge, group, "score"), rounds) / size
+        verdict = median_seconds(partial(_judge_batch, judge, group, "verdict"), rounds) / size
+        score = median_seconds(partial(_judge_batch, judge, group, "score"), rounds) / size
         result[f"seconds_per_verdict_batch_{size}"] = verdict
         result[f"seconds_per_score_batch_{size}"] = score
         names = (f"seconds_per_forward_batch_{size}", f"score_to_forward_batch_{size}")
         if module is None:
             result |= dict.fromkeys(names)
-            notes |= dict.fromkeys(names, "this backend keeps no torch model in this process")
+            notes |= dict.fromkeys(names, "this backend has no torch model in this process")
             continue
-        passes = recorded(module, partial(_judge, judge, group, "score"))
-        count = max(Counter(id(one.module) for one in passes).values(), default=0)
-        bare = seconds(partial(replay, passes), rounds) / size
-        result |= {names[0]: bare, names[1]: score / bare, f"forward_passes_batch_{size}": count}
+        passes = record_passes(module, partial(_judge_batch, judge, group, "score"))
+        count = max(Counter(id(forward.module) for forward in passes).values(), default=0)
+        forward = median_seconds(partial(replay_passes, passes), rounds) / size
+        result |= {names[0]: forward, names[1]: score / forward, f"forward_passes_batch_{size}": count}
     return {**result, "notes": notes}
 
 
-def _judge(judge: Judging, group: list[Sample], depth: str) -> None:
+def _judge_batch(judge: JudgeLike, group: list[Sample], depth: str) -> None:
     list(judge.many(group, depth=depth, batch=len(group)))
 
 
-def seconds(call: Callable[[], None], rounds: int) -> float:
-    """Median wall time of a call after one that is not timed."""
+def median_seconds(call: Callable[[], None], rounds: int) -> float:
+    """Return the median wall time of a call, after a first call that is not timed."""
     call()
     times = []
     for _ in range(rounds):
@@ -72,42 +73,43 @@ def seconds(call: Callable[[], None], rounds: int) -> float:
     return median(times)
 
 
-def torch_module(backend: Any) -> Any:
-    """The torch model that a backend keeps among its attributes; None when there is none."""
+def find_torch_model(backend: Any) -> Any:
+    """Return the torch model among the attributes of a backend; None if there is none."""
     import sys
 
     torch = sys.modules.get("torch")
     if torch is None:
         return None
-    kept = vars(backend).values() if hasattr(backend, "__dict__") else ()
-    return next((value for value in kept if isinstance(value, torch.nn.Module)), None)
+    attributes = vars(backend).values() if hasattr(backend, "__dict__") else ()
+    return next((value for value in attributes if isinstance(value, torch.nn.Module)), None)
 
 
 @dataclass(frozen=True)
-class Pass:
-    """One call of a module: the whole model's, or that of a part which the backend calls itself."""
+class ForwardPass:
+    """One call of a module: the whole model, or a part that the backend calls itself."""
 
     module: Any
-    positional: tuple[Any, ...]
-    named: dict[str, Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
 
 
-def recorded(model: Any, call: Callable[[], None]) -> list[Pass]:
-    """The outermost calls of the model's modules during the call, in order."""
-    passes: list[Pass] = []
-    running = 0
+def record_passes(model: Any, call: Callable[[], None]) -> list[ForwardPass]:
+    """Call a function and return the outermost calls of the model's modules during it, in order."""
+    passes: list[ForwardPass] = []
+    nesting = 0
 
-    def enter(module: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
-        nonlocal running
-        if not running:
-            # A cache is filled by the pass itself: replaying with it would append to it.
-            fresh = {"past_key_values": None, "use_cache": False}
-            passes.append(Pass(module, positional, named | {k: v for k, v in fresh.items() if k in named}))
-        running += 1
+    def enter(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        nonlocal nesting
+        if not nesting:
+            # A pass appends to the cache, so a replay must not use it again.
+            without_cache = {"past_key_values": None, "use_cache": False}
+            kwargs = kwargs | {name: value for name, value in without_cache.items() if name in kwargs}
+            passes.append(ForwardPass(module, args, kwargs))
+        nesting += 1
 
     def leave(*_: Any) -> None:
-        nonlocal running
-        running -= 1
+        nonlocal nesting
+        nesting -= 1
 
     handles = []
     for module in model.modules():
@@ -121,12 +123,12 @@ def recorded(model: Any, call: Callable[[], None]) -> list[Pass]:
     return passes
 
 
-def replay(passes: Sequence[Pass]) -> None:
-    """Run the recorded passes again, and wait for the accelerator to finish them."""
+def replay_passes(passes: Sequence[ForwardPass]) -> None:
+    """Run recorded passes again, and wait for the accelerator to finish them."""
     import torch
 
     with torch.inference_mode():
-        for one in passes:
-            one.module(*one.positional, **one.named)
+        for forward in passes:
+            forward.module(*forward.args, **forward.kwargs)
     if torch.cuda.is_available():
         torch.cuda.synchronize()

@@ -1,7 +1,8 @@
-"""Verdicts of a gateway's engine while other processes keep the processors busy, beside those in quiet.
+"""Measure the verdicts of a gateway's engine while other processes keep the processors busy.
 
-Rounds alternate within one run. The others share a session, which is not the engine's, as a training run's
-processes do: Linux shares processors among sessions first.
+Rounds with and without busy processes alternate within one run. The busy processes share a session, which
+is not that of the engine, as the processes of a training run do: Linux divides processor time between
+sessions first.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from typing import Any
 
 from judge.types import Sample
 
-READY = 300
-"""Seconds that an engine may take to load."""
+START_TIMEOUT = 300
+"""Seconds that the engine may take to load, and that a request may take."""
 
 
-def run(
+def measure_busy(
     samples: Sequence[Sample],
     processes: int,
     rounds: int,
@@ -30,57 +31,59 @@ def run(
     backend: str,
     tick: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Median seconds of a verdict, asked one after another, in quiet and beside `processes` others.
+    """Measure the median seconds of a verdict, one after another, with and without busy processes.
 
     Args:
-        samples: asked in each round.
-        processes: others, each of which would fill a processor.
-        rounds: of both.
-        model, adapter, backend: what the engine loads.
+        samples: samples that are judged in each round.
+        processes: number of busy processes, each of which uses one processor.
+        rounds: number of rounds with and without them.
+        model: name or folder of the engine's model.
+        adapter: name or folder of a LoRA adapter.
+        backend: backend of the engine.
         tick: called after each verdict.
     """
-    from judge.serve.engine.engine import Engine
-    from judge.serve.engine.ipc import judges
+    from judge.serve.engine.ipc import judge_backend_spec
+    from judge.serve.engine.supervisor import Engine
     from judge.serve.service import Service
 
-    async def measured() -> tuple[list[float], list[float]]:
-        quiet, beside = list[float](), list[float]()
+    async def run_rounds() -> tuple[list[float], list[float]]:
+        quiet, busy = list[float](), list[float]()
         async with Service(
-            Engine(judges(model, adapter=adapter, backend=backend)), deadline=READY
+            Engine(judge_backend_spec(model, adapter=adapter, backend=backend)), deadline=START_TIMEOUT
         ) as service:
-            async with asyncio.timeout(READY):
-                await service.engine.settled()
-            await service.verdict(samples[0])  # the first one warms up
+            async with asyncio.timeout(START_TIMEOUT):
+                await service.engine.wait_until_settled()
+            await service.verdict(samples[0])  # warm up
             for _ in range(rounds):
-                for found, others in ((quiet, 0), (beside, processes)):
-                    with busy(others):
+                for times, busy_count in ((quiet, 0), (busy, processes)):
+                    with busy_processes(busy_count):
                         for sample in samples:
                             start = time.perf_counter()
                             await service.verdict(sample)
-                            found.append(time.perf_counter() - start)
+                            times.append(time.perf_counter() - start)
                             tick()
-        return quiet, beside
+        return quiet, busy
 
-    quiet, beside = asyncio.run(measured())
+    quiet, busy = asyncio.run(run_rounds())
     return {
         "backend": backend,
         "busy_processes": processes,
         "verdicts": len(quiet),
         "seconds_quiet": median(quiet),
-        "seconds_busy": median(beside),
-        "seconds_busy_most": max(beside),
-        "busy_over_quiet": median(beside) / median(quiet),
+        "seconds_busy": median(busy),
+        "seconds_busy_most": max(busy),
+        "busy_over_quiet": median(busy) / median(quiet),
     }
 
 
 @contextmanager
-def busy(processes: int) -> Iterator[None]:
-    """Other work, as long as the block runs."""
+def busy_processes(count: int) -> Iterator[None]:
+    """Keep this many processors busy while the block runs."""
     command = [sys.executable, "-c", "while True: pass"]
-    others = [subprocess.Popen(command) for _ in range(processes)]
+    children = [subprocess.Popen(command) for _ in range(count)]
     try:
         yield
     finally:
-        for other in others:
-            other.kill()
-            other.wait()
+        for child in children:
+            child.kill()
+            child.wait()

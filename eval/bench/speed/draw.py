@@ -1,22 +1,30 @@
-"""How fast the generator draws scenes."""
+"""Measure how fast scenes are drawn."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
-from judge.runtime.processes import clean_pool
-from judge.scenes.fresh import scene_seeds
+from judge.runtime.process_pool import create_process_pool
+from judge.scenes.held_out import held_out_seeds
 
 
-def run(count: int, seed: int, processes: int = 2) -> dict[str, Any]:
-    """Draw `count` scenes in parallel; starting the processes is not timed, handing pictures over neither."""
-    seeds = scene_seeds(count, seed)
-    shares = [seeds[at::processes] for at in range(processes)]
-    with clean_pool(processes) as pool:
-        list(pool.map(_draw, [share[:1] for share in shares]))
+def measure_drawing(count: int, seed: int, processes: int = 2) -> dict[str, Any]:
+    """Draw scenes in parallel and measure the rate.
+
+    The time does not include starting the processes, and the images are not returned from them.
+
+    Args:
+        count: number of scenes.
+        seed: seed of the scenes.
+        processes: number of processes.
+    """
+    seeds = held_out_seeds(count, seed)
+    shares = [seeds[first::processes] for first in range(processes)]
+    with create_process_pool(processes) as pool:
+        list(pool.map(_draw_scenes, [share[:1] for share in shares]))
         start = time.perf_counter()
-        pixels = sum(pool.map(_draw, shares))
+        pixels = sum(pool.map(_draw_scenes, shares))
         seconds = time.perf_counter() - start
     return {
         "scenes_per_second": count / seconds,
@@ -28,8 +36,8 @@ def run(count: int, seed: int, processes: int = 2) -> dict[str, Any]:
     }
 
 
-def _draw(seeds: list[int]) -> int:
-    """Draw the scenes and give the number of pixels drawn."""
-    from judge.scenes import draw
+def _draw_scenes(seeds: list[int]) -> int:
+    """Draw scenes and return the number of pixels."""
+    from judge.scenes import draw_scene
 
-    return sum(image.shape[0] * image.shape[1] for image in (draw(seed).image for seed in seeds))
+    return sum(image.shape[0] * image.shape[1] for image in (draw_scene(seed).image for seed in seeds))

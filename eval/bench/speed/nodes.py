@@ -1,8 +1,8 @@
-"""Whether a cluster that loses a worker and a whole node gives the rows of one process, with a real model.
+"""Compare a run on a cluster that loses a worker and a node with a run in one process.
 
-Two nodes of Ray on this machine judge drawn scenes with the embedded judge on three workers. When a third of
-the rows is done, one worker process is killed; when two thirds are, the second node is taken away. Each row
-must come once, and its verdict be that of a run in one process.
+Two Ray nodes on this machine judge drawn scenes with the embedded judge on three workers. When a third of
+the rows is done, one worker process is killed; when two thirds are done, the second node is removed. Each
+row must be recorded once, with the verdict of a run in one process.
 """
 
 from __future__ import annotations
@@ -20,108 +20,119 @@ from typing import Any
 
 import psutil
 
-from eval.bench.speed.scale import drawn_scenes, embedded
-from judge.batch.results import Recorded
-from judge.batch.scoring import Here, Tally, score
+from eval.bench.speed.scale import create_embedded_judge, write_scene_rows
+from judge.batch.reader import ResultsReader
+from judge.batch.scoring import BatchProgress, LocalWorker, score_rows
 
 BATCH = 16
-NODE = {"num_cpus": 2, "object_store_memory": 400_000_000, "include_dashboard": False}
-WORKER = "_Worker"
-"""What the title of a worker's process names: `ray::MapWorker(MapBatches(_Worker))`, and more."""
+NODE_OPTIONS = {"num_cpus": 2, "object_store_memory": 400_000_000, "include_dashboard": False}
+WORKER_TITLE = "_Worker"
+"""Part of the title of a worker process, for example `ray::MapWorker(MapBatches(_Worker))`."""
 
 
-def run(folder: Path, count: int, tick: Callable[[int], None]) -> dict[str, Any]:
-    """Measure on a cluster of its own; arguments as for `compared`."""
-    with two_nodes() as take_away:
-        return compared(folder, count, tick, take_away)
+def measure_nodes(folder: Path, count: int, tick: Callable[[int], None]) -> dict[str, Any]:
+    """Start a cluster and compare it with one process; for the arguments see `compare_with_one_process`."""
+    with start_two_nodes() as remove_node:
+        return compare_with_one_process(folder, count, tick, remove_node)
 
 
-def compared(
-    folder: Path, count: int, tick: Callable[[int], None], take_away: Callable[[], None]
+def compare_with_one_process(
+    folder: Path, count: int, tick: Callable[[int], None], remove_node: Callable[[], None]
 ) -> dict[str, Any]:
-    """Judge the same scenes here and on the cluster that this process is a driver of.
+    """Judge the same scenes in this process and on the cluster that this process is a driver of.
 
     Args:
-        folder: where scenes and verdicts are written.
-        count: scenes.
-        tick: called with the number of rows done.
-        take_away: removes a node.
+        folder: folder for scenes and verdicts.
+        count: number of scenes.
+        tick: called with the number of rows that are done.
+        remove_node: removes a node from the cluster.
     """
-    from judge.batch.ray_workers import Fleet
+    from judge.batch.ray_workers import RayWorkers
 
-    source, asked = drawn_scenes(folder / "scenes", count), {"batch": BATCH, "shard": [1, 1]}
-    begun = time.monotonic()
-    score(source, str(folder / "here"), Here(embedded("default"), "score", BATCH), asked)
-    alone = time.monotonic() - begun
-    lost: dict[str, int] = {}
+    source, settings = write_scene_rows(folder / "scenes", count), {"batch": BATCH, "shard": [1, 1]}
+    start = time.monotonic()
+    local_worker = LocalWorker(create_embedded_judge("default"), "score", BATCH)
+    score_rows(source, str(folder / "here"), local_worker, settings)
+    local_seconds = time.monotonic() - start
+    losses: dict[str, int] = {}
 
-    def trouble(tally: Tally) -> None:
-        tick(tally.done)
-        if "killed_at" not in lost and tally.done >= count // 3:
-            lost["killed_at"] = tally.done
-            kill_a_worker()
-        if "removed_at" not in lost and tally.done >= 2 * count // 3:
-            lost["removed_at"] = tally.done
-            take_away()
+    def cause_losses(progress: BatchProgress) -> None:
+        tick(progress.done)
+        if "killed_at" not in losses and progress.done >= count // 3:
+            losses["killed_at"] = progress.done
+            kill_worker()
+        if "removed_at" not in losses and progress.done >= 2 * count // 3:
+            losses["removed_at"] = progress.done
+            remove_node()
 
-    fleet = Fleet(partial(embedded, "default"), "score", BATCH, cpus=1.0, patience=60)
-    begun = time.monotonic()
-    done = score(source, str(folder / "there"), fleet, asked, tick=trouble)
-    apart = time.monotonic() - begun
-    here, there = (_rows(folder / name) for name in ("here", "there"))
+    create_judge = partial(create_embedded_judge, "default")
+    workers = RayWorkers(create_judge, "score", BATCH, cpus=1.0, lost_node_timeout=60)
+    start = time.monotonic()
+    progress = score_rows(source, str(folder / "there"), workers, settings, tick=cause_losses)
+    cluster_seconds = time.monotonic() - start
+    local, cluster = (_read_verdicts(folder / name) for name in ("here", "there"))
+    pairs = list(zip(local, cluster, strict=True))
     return {
         "count": count,
-        "rows": done.done,
-        "each_row_once": [row["id"] for row in there] == [row["id"] for row in here],
-        "unscored": done.unscored,
-        **lost,
-        "same_answers": sum(_answers(a) == _answers(b) for a, b in zip(here, there, strict=True)),
-        "largest_difference": max(abs(a["score"] - b["score"]) for a, b in zip(here, there, strict=True)),
-        "seconds_here": alone,
-        "seconds_there": apart,
+        "rows": progress.done,
+        "each_row_once": [row["id"] for row in cluster] == [row["id"] for row in local],
+        "unscored": progress.unscored,
+        **losses,
+        "same_answers": sum(_without_numbers(a) == _without_numbers(b) for a, b in pairs),
+        "largest_difference": max(abs(a["score"] - b["score"]) for a, b in pairs),
+        "seconds_here": local_seconds,
+        "seconds_there": cluster_seconds,
     }
 
 
 @contextmanager
-def two_nodes() -> Iterator[Callable[[], None]]:
-    """A cluster of two nodes on this machine with this process as its driver; gives what takes one away."""
+def start_two_nodes() -> Iterator[Callable[[], None]]:
+    """Start a cluster of two nodes on this machine, with this process as its driver.
+
+    Yields:
+        A function that removes the second node.
+    """
     import ray
     from ray.cluster_utils import Cluster
 
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.getcwd(), before]))
-    started = Cluster(initialize_head=True, head_node_args=NODE)
+    python_path = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.getcwd(), python_path]))
+    cluster = Cluster(initialize_head=True, head_node_args=NODE_OPTIONS)
     try:
-        own: dict[str, Any] = {name: NODE[name] for name in ("num_cpus", "object_store_memory")}
-        second = started.add_node(**own)
-        started.wait_for_nodes()
-        ray.init(started.address, log_to_driver=False, logging_level=logging.ERROR)
-        yield partial(started.remove_node, second)
+        options: dict[str, Any] = {name: NODE_OPTIONS[name] for name in ("num_cpus", "object_store_memory")}
+        second = cluster.add_node(**options)
+        cluster.wait_for_nodes()
+        ray.init(cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+        yield partial(cluster.remove_node, second)
     finally:
         ray.shutdown()
-        started.shutdown()
-        os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
+        cluster.shutdown()
+        if python_path is None:
+            os.environ.pop("PYTHONPATH")
+        else:
+            os.environ["PYTHONPATH"] = python_path
 
 
-def kill_a_worker() -> None:
-    """Kill the process of one worker as the system does when memory is short.
+def kill_worker() -> None:
+    """Kill one worker process, as the system does when it is out of memory.
 
     Raises:
-        RuntimeError: there is none.
+        RuntimeError: there is no worker process.
     """
     for process in psutil.process_iter(["name", "cmdline"]):
         title = " ".join(process.info["cmdline"] or [process.info["name"] or ""])
-        if title.startswith("ray::") and WORKER in title:
+        if title.startswith("ray::") and WORKER_TITLE in title:
             process.send_signal(signal.SIGKILL)
             return
-    raise RuntimeError("no worker's process was found")
+    raise RuntimeError("no worker process was found")
 
 
-def _rows(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(text) for text in Recorded(str(folder)).in_order()]
+def _read_verdicts(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(text) for text in ResultsReader(str(folder)).lines()]
 
 
-def _answers(row: dict[str, Any]) -> Any:
-    """What a verdict says, without the last digits of its numbers."""
-    elements = [(one["name"], one["present"]) for one in row["elements"]]
-    return row["status"], elements, {name: one["label"] for name, one in row["attributes"].items()}
+def _without_numbers(row: dict[str, Any]) -> Any:
+    """Return the status, elements and attributes of a verdict without their numbers."""
+    elements = [(element["name"], element["present"]) for element in row["elements"]]
+    attributes = {name: attribute["label"] for name, attribute in row["attributes"].items()}
+    return row["status"], elements, attributes

@@ -1,8 +1,8 @@
-"""What many rows cost beside the judging itself, and what more workers give.
+"""Measure the cost of rows in bulk without the model, and the gain of a second worker.
 
-A stand-in for a model answers at once, or after a pause, so that what is measured is reading, checking,
-decoding, Ray, and recording. CPU time is that of this process and all below it, Ray's own and the workers;
-memory is this process's.
+A stand-in for a model answers at once, or after a pause. What remains is the cost of reading, checking,
+decoding, Ray and recording. CPU time is that of this process and all its child processes, including Ray and
+the workers. Memory is that of this process, the driver.
 """
 
 from __future__ import annotations
@@ -20,31 +20,34 @@ import psutil
 from PIL import Image
 
 from judge.backends.base import Reply, Request
-from judge.backends.student import likeliest
-from judge.batch.results import Recorded
-from judge.batch.scoring import Here, Tally, score
-from judge.batch.sources import Files, files
+from judge.backends.student import render_best_labels
+from judge.batch.file_source import FileSource, open_source
+from judge.batch.reader import ResultsReader
+from judge.batch.scoring import BatchProgress, LocalWorker, score_rows
 from judge.errors import ReplyError
 from judge.judge import Judge
-from judge.rubrics.form import Choice, Form
+from judge.rubrics.form import Form
+from judge.rubrics.form_nodes import Choice
 from judge.rubrics.rubric import Rubric
 
 BATCH = 32
-FEW = 8
-"""Rows judged together where few are timed, so that there are many units to share out."""
+SMALL_BATCH = 8
+"""Batch size for runs with few rows, so that there are many chunks to distribute."""
 PIECES = 16
-PICTURE = (96, 64)
-PLAIN = Rubric.load("aesthetics")
-"""Nothing is measured for it and no prompt taken apart: what is left is the way itself."""
-ASKED: dict[str, Any] = {"batch": BATCH, "shard": [1, 1]}
+"""Number of files that the rows are written to."""
+IMAGE_SIZE = (96, 64)
+RUBRIC = Rubric.load("aesthetics")
+"""A rubric without measured facts and without elements."""
+SETTINGS: dict[str, Any] = {"batch": BATCH, "shard": [1, 1]}
 MIB = 1 << 20
+"""Bytes of a mebibyte."""
 
 
-class StandIn:
-    """Answers every form with its first labels, after a pause for each.
+class StandInBackend:
+    """A backend without a model: it gives all labels of a choice the same probability.
 
     Args:
-        pause: seconds.
+        pause: seconds per request before the answer.
     """
 
     name = model = "stand-in"
@@ -55,7 +58,7 @@ class StandIn:
 
     def __init__(self, pause: float = 0.0) -> None:
         self.pause = pause
-        self._filled: dict[Form, Reply] = {}
+        self._replies: dict[Form, Reply] = {}
 
     def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
         time.sleep(self.pause * len(requests))
@@ -64,52 +67,61 @@ class StandIn:
     complete = choose
 
     def _fill(self, form: Form) -> Reply:
-        if form not in self._filled:
-            told = {
+        if form not in self._replies:
+            probabilities = {
                 part.name: {label: 1 / len(part.labels) for label in part.labels}
                 for part in form.parts
                 if isinstance(part, Choice)
             }
-            self._filled[form] = Reply(likeliest(form, told), told)
-        return self._filled[form]
+            self._replies[form] = Reply(render_best_labels(form, probabilities), probabilities)
+        return self._replies[form]
 
 
-def stand_in(pause: float = 0.0) -> Judge:
-    return Judge(backend=StandIn(pause), rubric=PLAIN)
+def create_stand_in_judge(pause: float = 0.0) -> Judge:
+    """Create a judge on a `StandInBackend`."""
+    return Judge(backend=StandInBackend(pause), rubric=RUBRIC)
 
 
-def embedded(rubric: str) -> Judge:
-    """The embedded judge on one thread."""
+def create_embedded_judge(rubric: str) -> Judge:
+    """Create the embedded judge on one thread."""
     import torch
 
     torch.set_num_threads(1)
     return Judge(rubric=rubric)
 
 
-def run(folder: Path, rows: int, paused: int, scenes: int, tick: Callable[[int], None]) -> dict[str, Any]:
-    """Measure.
+def measure_scale(
+    folder: Path, rows: int, paused: int, scenes: int, tick: Callable[[int], None]
+) -> dict[str, Any]:
+    """Measure rows in bulk.
 
     Args:
-        folder: where rows and verdicts are written.
-        rows: through the stand-in, on two workers.
-        paused: rows of the stand-in that takes 5 ms each, on one worker and on two.
-        scenes: through the embedded judge at depth `score`, on one worker of one thread and on two.
-        tick: called with the number of rows done.
+        folder: folder for rows and verdicts.
+        rows: number of rows for the stand-in, on two workers.
+        paused: number of rows for the stand-in that takes 5 ms a row, on one worker and on two.
+        scenes: number of scenes for the embedded judge at depth `score`, on one worker with one thread and
+        on two.
+        tick: called with the number of rows that are done.
     """
-    from judge.runtime.ray_cluster import cluster
+    from judge.runtime.ray_cluster import connect_to_ray
 
-    source = _rows(folder / "rows", rows)
-    here = _here(source, folder / "here")
-    with cluster("local"):
-        apart = _counted(source, folder / "apart", tick)
-        few, drawn = _rows(folder / "few", paused), drawn_scenes(folder / "scenes", scenes)
+    source = _write_rows(folder / "rows", rows)
+    one_process = _measure_one_process(source, folder / "here")
+    with connect_to_ray("local"):
+        on_ray = _measure_ray(source, folder / "apart", tick)
+        paused_rows = _write_rows(folder / "few", paused)
+        scene_rows = write_scene_rows(folder / "scenes", scenes)
+        create_paused, create_embedded = (
+            partial(create_stand_in_judge, 0.005),
+            partial(create_embedded_judge, "default"),
+        )
         rates = {
-            "paused": [_rate(few, partial(stand_in, 0.005), folder, n) for n in (1, 2)],
-            "scenes": [_rate(drawn, partial(embedded, "default"), folder, n) for n in (1, 2)],
+            "paused": [_measure_rate(paused_rows, create_paused, folder, n) for n in (1, 2)],
+            "scenes": [_measure_rate(scene_rows, create_embedded, folder, n) for n in (1, 2)],
         }
     return {
-        **here,
-        **apart,
+        **one_process,
+        **on_ray,
         **{f"{name}_per_second": rate for name, rate in rates.items()},
         **{f"{name}_two_over_one": two / one for name, (one, two) in rates.items()},
         "paused": paused,
@@ -118,81 +130,89 @@ def run(folder: Path, rows: int, paused: int, scenes: int, tick: Callable[[int],
     }
 
 
-def _here(source: Files, out: Path) -> dict[str, float]:
-    """CPU time a row in one process, of one piece."""
-    begun = time.process_time()
-    done = score(_some(source, 1), str(out), Here(stand_in(), "score", BATCH), ASKED)
-    return {"here_rows": done.done, "here_cpu_ms_per_row": 1000 * (time.process_time() - begun) / done.done}
+def _measure_one_process(source: FileSource, out: Path) -> dict[str, float]:
+    """Measure the CPU time per row of one piece in one process."""
+    start = time.process_time()
+    worker = LocalWorker(create_stand_in_judge(), "score", BATCH)
+    rows = score_rows(_first_pieces(source, 1), str(out), worker, SETTINGS).done
+    return {"here_rows": rows, "here_cpu_ms_per_row": 1000 * (time.process_time() - start) / rows}
 
 
-def _counted(source: Files, out: Path, tick: Callable[[int], None]) -> dict[str, Any]:
-    """Throughput, CPU time a row, and how the driver's memory grows over all rows."""
-    from judge.batch.ray_workers import Fleet
+def _measure_ray(source: FileSource, out: Path, tick: Callable[[int], None]) -> dict[str, Any]:
+    """Measure the throughput, the CPU time per row, and the growth of the driver's memory."""
+    from judge.batch.ray_workers import RayWorkers
 
-    this, seen = psutil.Process(), list[tuple[int, int]]()
+    driver, memory = psutil.Process(), list[tuple[int, int]]()
 
-    def told(tally: Tally) -> None:
-        seen.append((tally.done, this.memory_info().rss))
-        tick(tally.done)
+    def record_memory(progress: BatchProgress) -> None:
+        memory.append((progress.done, driver.memory_info().rss))
+        tick(progress.done)
 
-    fleet = Fleet(stand_in, "score", BATCH, workers=2, cpus=0.5)
-    score(_some(source, 2), str(out / "warm"), fleet, ASKED)
-    cpu, begun = _cpu(), time.monotonic()
-    done = score(source, str(out / "all"), fleet, ASKED, tick=told)
-    seconds, spent = time.monotonic() - begun, _cpu() - cpu
-    early = next(size for count, size in seen if count >= done.done * 0.02)
+    workers = RayWorkers(create_stand_in_judge, "score", BATCH, workers=2, cpus=0.5)
+    score_rows(_first_pieces(source, 2), str(out / "warm"), workers, SETTINGS)
+    cpu_start, start = _cpu_seconds(), time.monotonic()
+    rows = score_rows(source, str(out / "all"), workers, SETTINGS, tick=record_memory).done
+    seconds, cpu = time.monotonic() - start, _cpu_seconds() - cpu_start
+    early = next(size for count, size in memory if count >= rows * 0.02)
     return {
-        "rows": done.done,
-        "recorded_once": sum(1 for _ in Recorded(str(out / "all")).in_order()) == done.done,
-        "rows_per_second": done.done / seconds,
-        "cpu_ms_per_row": 1000 * spent / done.done,
-        "driver_mb": max(size for _, size in seen) / MIB,
-        "driver_growth_mb": (max(size for _, size in seen) - early) / MIB,
+        "rows": rows,
+        "recorded_once": sum(1 for _ in ResultsReader(str(out / "all")).lines()) == rows,
+        "rows_per_second": rows / seconds,
+        "cpu_ms_per_row": 1000 * cpu / rows,
+        "driver_mb": max(size for _, size in memory) / MIB,
+        "driver_growth_mb": (max(size for _, size in memory) - early) / MIB,
     }
 
 
-def _rate(source: Files, make: Callable[[], Judge], folder: Path, workers: int) -> float:
-    """Rows a second of so many workers, between their first answer and their last."""
-    from judge.batch.ray_workers import Fleet
+def _measure_rate(source: FileSource, create_judge: Callable[[], Judge], folder: Path, workers: int) -> float:
+    """Return the rows per second of some workers, between their first and their last answers."""
+    from judge.batch.ray_workers import RayWorkers
 
-    out, heard = folder / f"rate-{time.monotonic_ns()}", list[tuple[float, int]]()
-    fleet = Fleet(make, "score", FEW, workers=workers, cpus=0.5)
-    asked = {"batch": FEW, "shard": [1, 1]}
-    score(source, str(out), fleet, asked, tick=lambda t: heard.append((time.monotonic(), t.done)))
-    # Loading is left out, and with it the first units, by whose end all workers are at work.
-    (start, before), (end, done) = heard[2 * workers], heard[-1]
-    return (done - before) / (end - start)
+    out, history = folder / f"rate-{time.monotonic_ns()}", list[tuple[float, int]]()
+    ray_workers = RayWorkers(create_judge, "score", SMALL_BATCH, workers=workers, cpus=0.5)
+    settings = {"batch": SMALL_BATCH, "shard": [1, 1]}
+    score_rows(
+        source,
+        str(out),
+        ray_workers,
+        settings,
+        tick=lambda progress: history.append((time.monotonic(), progress.done)),
+    )
+    # The time to load the model is left out, with the first chunks: after them all workers are running.
+    (start, done_at_start), (end, done) = history[2 * workers], history[-1]
+    return (done - done_at_start) / (end - start)
 
 
-def _some(source: Files, pieces: int) -> Files:
+def _first_pieces(source: FileSource, pieces: int) -> FileSource:
     return replace(source, pieces=source.pieces[:pieces], sizes=source.sizes[:pieces])
 
 
-def _rows(folder: Path, count: int) -> Files:
-    """Rows on three pictures, in `PIECES` files."""
+def _write_rows(folder: Path, count: int) -> FileSource:
+    """Write rows with three images to `PIECES` files."""
     folder.mkdir(parents=True)
     for n in range(3):
-        Image.effect_noise(PICTURE, 40 * n).convert("RGB").save(folder / f"{n}.png")
+        Image.effect_noise(IMAGE_SIZE, 40 * n).convert("RGB").save(folder / f"{n}.png")
     for piece in range(PIECES):
         numbers = range(piece, count, PIECES)
         lines = (json.dumps({"id": f"row-{n}", "image": f"{n % 3}.png"}) for n in numbers)
         (folder / f"{piece:02}.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
-    return files(str(folder / "*.jsonl"))
+    return open_source(str(folder / "*.jsonl"))
 
 
-def drawn_scenes(folder: Path, count: int) -> Files:
-    """Rows of drawn scenes."""
-    from judge.scenes.dataset import write
+def write_scene_rows(folder: Path, count: int) -> FileSource:
+    """Write drawn scenes to a folder and return them as rows."""
+    from judge.scenes.dataset import write_scenes
 
-    for _ in write(folder, count, seed=3):
+    for _ in write_scenes(folder, count, seed=3):
         pass
-    return files(str(folder / "rows.jsonl"))
+    return open_source(str(folder / "rows.jsonl"))
 
 
-def _cpu() -> float:
-    """CPU seconds of this process and all below it, those that have ended included."""
+def _cpu_seconds() -> float:
+    """Return the CPU seconds of this process and all its descendants, including ended ones."""
     total = 0.0
-    for process in (this := psutil.Process()), *this.children(recursive=True):
+    root = psutil.Process()
+    for process in (root, *root.children(recursive=True)):
         try:
             times = process.cpu_times()
         except psutil.NoSuchProcess:

@@ -1,23 +1,22 @@
-"""Verdicts and scores a second, of this package and of what it is built on.
+"""Compare verdicts and scores per second of this package and of the libraries it is built on.
 
-    generate       transformers' `generate` and JSON read from what it wrote, in batches
+    generate       transformers' `generate`, and JSON parsed from its text, in batches
     walker         our backend `transformers`
-    outlines       `outlines.Generator` on llguidance, one schema for each form, kept
-    outlines_open  the same with one schema for all, which leaves the names of the elements open, in batches
-    bare_forward   the model's forward pass on exactly what the walker's score depth feeds: the limit
-    vllm_raw       the engine in process, handed pictures and the requests of our backend `vllm`, without our
-                   code: nothing is prepared, checked or read from what it answers
+    outlines       `outlines.Generator` on llguidance, with one schema for each form, which is cached
+    outlines_open  the same with one schema for all forms, which leaves the names of the elements open, in
+    batches bare_forward   the model's forward pass alone, on exactly the tensors of the walker at depth
+    `score` vllm_raw       the vLLM engine in this process with images and the requests of our backend
+    `vllm`, without our
+                   code: nothing is prepared, checked or parsed
     vllm           our backend `vllm`
-    gateway        `judge serve --backend vllm` and many clients
+    gateway        `judge serve --backend vllm` with concurrent clients
 
-All answer the same scenes in alternating rounds of one run. A ratio is the median over the rounds of the
-two rates in one round, so that what else the machine does hits both sides.
+All systems answer the same scenes, in alternating rounds of one run. A ratio is the median over the rounds
+of the two rates in one round, so that other load on the machine affects both sides.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -25,12 +24,13 @@ from typing import Any, get_args
 
 import numpy as np
 
-from eval.bench.speed.contenders import CannotRun, Lap, Team
+from eval.bench.speed.systems.base import SystemGroup, SystemUnavailableError, TimedRun
+from eval.bench.speed.systems.child_process import ChildProcessGroup
 from judge.errors import InputError, JudgeError
 from judge.types import Depth, Sample
 
-RATE = {"verdict": "verdicts_per_s", "score": "scores_per_s"}
-ASKED: tuple[tuple[str, str, Depth, float | None], ...] = (
+RATE_KEYS = {"verdict": "verdicts_per_s", "score": "scores_per_s"}
+COMPARISONS: tuple[tuple[str, str, Depth, float | None], ...] = (
     ("walker", "generate", "score", 5.0),
     ("walker", "bare_forward", "score", 0.75),
     ("walker", "generate", "verdict", 1.5),
@@ -41,19 +41,18 @@ ASKED: tuple[tuple[str, str, Depth, float | None], ...] = (
     ("gateway", "vllm", "verdict", 0.9),
     ("gateway", "vllm", "score", 0.9),
 )
-"""Who, against whom, at which depth, and the least ratio that is asked for."""
-WARM = 32
-"""Samples of a contender's first lap, which is not timed."""
-
-
-TEAMS = {
+"""(system, compared with, depth, target of the ratio or None)."""
+WARM_UP_SAMPLES = 32
+"""Number of samples of a system's first run, which is not timed."""
+GROUPS = {
     "local": ("generate", "walker", "outlines", "outlines_open", "bare_forward"),
     "vllm": ("vllm_raw", "vllm"),
     "gateway": ("gateway",),
 }
+"""The systems of each group."""
 
 
-def teams(
+def create_groups(
     model: str,
     adapter: str | None,
     seed: int,
@@ -63,265 +62,208 @@ def teams(
     clients: int = 64,
     gateway: str = "vllm",
     only: Sequence[str] | None = None,
-) -> dict[tuple[str, ...], Team]:
-    """Who takes part, each team in a process of its own.
+) -> dict[tuple[str, ...], SystemGroup]:
+    """Create the groups of systems, each in a child process that is not started yet.
 
     Args:
-        model, adapter: weights of all of them.
-        seed, count: of the scenes.
-        batch: pictures at once, of those in this process.
-        clients: of the gateway.
-        gateway: backend behind it.
-        only: some of `TEAMS`; None: all.
+        model: name or folder of the model of all systems.
+        adapter: name or folder of its LoRA adapter.
+        seed: seed of the scenes.
+        count: number of scenes.
+        batch: number of images that the systems of the group `local` judge together.
+        clients: number of concurrent clients of the gateway.
+        gateway: backend of the gateway.
+        only: names of some `GROUPS`; None: all.
+
+    Returns:
+        Groups by the names of their systems.
 
     Raises:
-        InputError: `only` names another team.
+        InputError: `only` names an unknown group.
     """
-    made: dict[str, Team] = {
-        "local": Apart(_local, model, adapter, seed, count, batch),
-        "vllm": Apart(_vllm, model, adapter, seed, count),
-        "gateway": Apart(_gateway, model, adapter, gateway, seed, count, clients),
+    groups: dict[str, SystemGroup] = {
+        "local": ChildProcessGroup(_create_local, model, adapter, seed, count, batch),
+        "vllm": ChildProcessGroup(_create_vllm, model, adapter, seed, count),
+        "gateway": ChildProcessGroup(_create_gateway, model, adapter, gateway, seed, count, clients),
     }
     for name in only or ():
-        if name not in TEAMS:
-            raise InputError("only", name, ", ".join(TEAMS), "use one of them")
-    return {TEAMS[name]: team for name, team in made.items() if not only or name in only}
+        if name not in GROUPS:
+            raise InputError("only", name, ", ".join(GROUPS), "use one of them")
+    return {GROUPS[name]: group for name, group in groups.items() if not only or name in only}
 
 
-def _local(model: str, adapter: str | None, seed: int, count: int, batch: int) -> Team:
-    from eval.bench.speed.contenders.local import Local
+def _create_local(model: str, adapter: str | None, seed: int, count: int, batch: int) -> SystemGroup:
+    from eval.bench.speed.systems.local import LocalGroup
 
-    return Local(model, adapter, _samples(seed, count), batch)
-
-
-def _vllm(model: str, adapter: str | None, seed: int, count: int) -> Team:
-    from eval.bench.speed.contenders.vllm import Vllm
-
-    return Vllm(model, adapter, _samples(seed, count))
+    return LocalGroup(model, adapter, _draw_samples(seed, count), batch)
 
 
-def _gateway(model: str, adapter: str | None, backend: str, seed: int, count: int, clients: int) -> Team:
-    from eval.bench.speed.contenders.gateway import Gateway
+def _create_vllm(model: str, adapter: str | None, seed: int, count: int) -> SystemGroup:
+    from eval.bench.speed.systems.vllm import VllmGroup
 
-    return Gateway(model, adapter, backend, _samples(seed, count), clients)
+    return VllmGroup(model, adapter, _draw_samples(seed, count))
 
 
-def _samples(seed: int, count: int) -> list[Sample]:
-    from judge.scenes.fresh import draw_scenes
+def _create_gateway(
+    model: str, adapter: str | None, backend: str, seed: int, count: int, clients: int
+) -> SystemGroup:
+    from eval.bench.speed.systems.gateway import GatewayGroup
 
-    return [scene.asked() for scene in draw_scenes(count, seed)]
+    return GatewayGroup(model, adapter, backend, _draw_samples(seed, count), clients)
+
+
+def _draw_samples(seed: int, count: int) -> list[Sample]:
+    from judge.scenes.held_out import draw_held_out_scenes
+
+    return [scene.unlabelled_sample() for scene in draw_held_out_scenes(count, seed)]
 
 
 @dataclass
-class Entry:
-    """One contender in the run."""
+class SystemRuns:
+    """One system with its runs."""
 
     name: str
-    team: Team
-    laps: dict[Depth, list[Lap | None]] = field(default_factory=lambda: {d: [] for d in get_args(Depth)})
-    """By depth and round; None where it has no answer at that depth."""
-    said: dict[str, Any] = field(default_factory=dict)
+    group: SystemGroup
+    runs: dict[Depth, list[TimedRun | None]] = field(
+        default_factory=lambda: {depth: [] for depth in get_args(Depth)}
+    )
+    """Runs of each round by depth; None where the system has no answer at that depth."""
+    description: dict[str, Any] = field(default_factory=dict)
+    """What the result reports of the system besides its rates; `cannot_run` if it failed."""
 
 
-def run(
-    teams: Mapping[tuple[str, ...], Team],
+def measure_serving(
+    groups: Mapping[tuple[str, ...], SystemGroup],
     count: int,
     *,
     rounds: int = 3,
     tick: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Let the teams answer in turns.
+    """Run the systems in turns.
 
     Args:
-        teams: by the names of their contenders.
-        count: samples each has.
-        rounds: laps of each contender at each depth.
-        tick: called after every lap.
+        groups: groups by the names of their systems.
+        count: number of samples.
+        rounds: number of timed runs of each system at each depth.
+        tick: called after each run.
 
     Returns:
-        One JSON object: by contender its rates, what was usable, and what it says of itself or why it
-        cannot run; `ratios`, `ratios_by_round` and `asked` by the same names.
+        For each system its rates, its share of usable answers and its description, or `cannot_run`, the
+        reason why it did not run; `ratios`, `ratios_by_round` and the targets `asked`, by the same names.
     """
-    entries, result = list[Entry](), dict[str, Any]()
+    systems, result = list[SystemRuns](), dict[str, Any]()
     try:
-        for names, team in teams.items():
+        for names, group in groups.items():
             try:
-                said = team.start()
-            except (CannotRun, JudgeError) as error:
+                descriptions = group.start()
+            except (SystemUnavailableError, JudgeError) as error:
                 result |= {name: {"cannot_run": str(error)} for name in names}
                 continue
-            entries += [Entry(name, team, said=said.get(name, {})) for name in names]
-        visits = iter(range(1, 1 << 24))
-        for entry in entries:
-            _lap(entry, visits, min(count, WARM), tick, timed=False)
-        for turn in range(rounds):
-            first = turn % len(entries) if entries else 0
-            for entry in [*entries[first:], *entries[:first]]:
-                _lap(entry, visits, count, tick)
+            systems += [SystemRuns(name, group, description=descriptions.get(name, {})) for name in names]
+        run_ids = iter(range(1, 1 << 24))
+        for system in systems:
+            _run_system(system, run_ids, min(count, WARM_UP_SAMPLES), tick, is_timed=False)
+        for round_number in range(rounds):
+            first = round_number % len(systems) if systems else 0
+            for system in [*systems[first:], *systems[:first]]:
+                _run_system(system, run_ids, count, tick)
     finally:
-        for team in teams.values():
-            team.stop()
-    result |= {entry.name: _told(entry) for entry in entries}
+        for group in groups.values():
+            group.stop()
+    result |= {system.name: _summarize(system) for system in systems}
     return {
-        **{name: result[name] for names in teams for name in names},
-        **_ratios({entry.name: entry for entry in entries}),
+        **{name: result[name] for names in groups for name in names},
+        **_compute_ratios({system.name: system for system in systems}),
         "count": count,
         "rounds": rounds,
     }
 
 
-def _lap(
-    entry: Entry, visits: Iterator[int], count: int, tick: Callable[[], None], timed: bool = True
+def _run_system(
+    system: SystemRuns,
+    run_ids: Iterator[int],
+    count: int,
+    tick: Callable[[], None],
+    is_timed: bool = True,
 ) -> None:
+    """Run a system once at each depth."""
     for depth in get_args(Depth):
-        lap = None
-        if "cannot_run" not in entry.said:
+        timed_run = None
+        if "cannot_run" not in system.description:
             try:
-                lap = entry.team.lap(entry.name, depth, next(visits), count)
-            except CannotRun:
+                timed_run = system.group.run(system.name, depth, next(run_ids), count)
+            except SystemUnavailableError:
                 pass
-            except Exception as error:  # one that breaks must not cost the others their run
-                entry.said["cannot_run"] = f"{type(error).__name__}: {error}"
-        if timed:
-            entry.laps[depth].append(lap)
+            except Exception as error:  # a failing system must not stop the others
+                system.description["cannot_run"] = f"{type(error).__name__}: {error}"
+        if is_timed:
+            system.runs[depth].append(timed_run)
         tick()
 
 
-def _told(entry: Entry) -> dict[str, Any]:
-    """One contender's part of the result."""
-    told: dict[str, Any] = dict.fromkeys(RATE.values())
-    for depth, laps in entry.laps.items():
-        done = [lap for lap in laps if lap]
+def _summarize(system: SystemRuns) -> dict[str, Any]:
+    """Return the part of the result about one system."""
+    summary: dict[str, Any] = dict.fromkeys(RATE_KEYS.values())
+    for depth, runs in system.runs.items():
+        done = [run for run in runs if run]
         if done:
-            told[RATE[depth]] = median(lap.count / lap.seconds for lap in done)
-            told[f"usable_{depth}s"] = sum(lap.usable for lap in done) / sum(lap.count for lap in done)
-        if latencies := [seconds for lap in done for seconds in lap.latencies]:
-            told |= {f"{depth}_p{p}_s": float(np.percentile(latencies, p)) for p in (50, 99)}
-            told[f"{depth}_error_rate"] = sum(lap.errors for lap in done) / len(latencies)
-    return {**told, **entry.said}
+            summary[RATE_KEYS[depth]] = median(run.count / run.seconds for run in done)
+            summary[f"usable_{depth}s"] = sum(run.usable for run in done) / sum(run.count for run in done)
+        if latencies := [seconds for run in done for seconds in run.latencies]:
+            summary |= {f"{depth}_p{p}_s": float(np.percentile(latencies, p)) for p in (50, 99)}
+            summary[f"{depth}_error_rate"] = sum(run.errors for run in done) / len(latencies)
+    return {**summary, **system.description}
 
 
-def _ratios(entries: Mapping[str, Entry]) -> dict[str, Any]:
+def _compute_ratios(systems: Mapping[str, SystemRuns]) -> dict[str, Any]:
     ratios: dict[str, float | None] = {}
-    rounds: dict[str, list[float]] = {}
-    asked: dict[str, float] = {}
-    for name, other, depth, least in ASKED:
+    ratios_by_round: dict[str, list[float]] = {}
+    targets: dict[str, float] = {}
+    for name, other, depth, target in COMPARISONS:
         key = f"{name}_to_{other}_{depth}s"
-        pairs = zip(_laps(entries, name, depth), _laps(entries, other, depth), strict=False)
-        rounds[key] = [_rate(a) / _rate(b) for a, b in pairs if a and b]
-        ratios[key] = median(rounds[key]) if rounds[key] else None
-        if least is not None:
-            asked[key] = least
-    return {"ratios": ratios, "ratios_by_round": rounds, "asked": asked}
+        pairs = zip(_runs_of(systems, name, depth), _runs_of(systems, other, depth), strict=False)
+        ratios_by_round[key] = [_rate(a) / _rate(b) for a, b in pairs if a and b]
+        ratios[key] = median(ratios_by_round[key]) if ratios_by_round[key] else None
+        if target is not None:
+            targets[key] = target
+    return {"ratios": ratios, "ratios_by_round": ratios_by_round, "asked": targets}
 
 
-def _laps(entries: Mapping[str, Entry], name: str, depth: Depth) -> list[Lap | None]:
-    return entries[name].laps[depth] if name in entries else []
+def _runs_of(systems: Mapping[str, SystemRuns], name: str, depth: Depth) -> list[TimedRun | None]:
+    return systems[name].runs[depth] if name in systems else []
 
 
-def _rate(lap: Lap) -> float:
-    return lap.count / lap.seconds
+def _rate(run: TimedRun) -> float:
+    return run.count / run.seconds
 
 
-# -- A team in a process of its own ----------------------------------------------------------------------
-
-
-class Apart:
-    """A team in another process: engines bind threads to cores, which must not bind those of the others.
-
-    Args:
-        make: gives the team; called in the other process.
-        arguments: of `make`.
-    """
-
-    def __init__(self, make: Callable[..., Team], *arguments: Any) -> None:
-        self._make, self._arguments = make, arguments
-        self._process: Any = None
-
-    def start(self) -> dict[str, dict[str, Any]]:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        # No daemon: engines have children of their own.
-        self._process = context.Process(target=_answer, args=(theirs, self._make, self._arguments))
-        self._process.start()
-        theirs.close()
-        said: dict[str, dict[str, Any]] = self._told()
-        return said
-
-    def lap(self, name: str, depth: Depth, visit: int, count: int) -> Lap:
-        self._pipe.send((name, depth, visit, count))
-        lap: Lap = self._told()
-        return lap
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._pipe.close()
-            self._process.join(60)
-            if self._process.is_alive():
-                self._process.kill()
-                self._process.join()
-            self._process = None
-
-    def _told(self) -> Any:
-        try:
-            told = self._pipe.recv()
-        except EOFError:
-            self._process.join(10)
-            raise CannotRun(f"its process ended with exit code {self._process.exitcode}") from None
-        if isinstance(told, Exception):
-            raise told
-        return told
-
-
-def _answer(pipe: Any, make: Callable[..., Team], arguments: tuple[Any, ...]) -> None:
-    """The other process: laps until the pipe closes."""
-    os.dup2(2, 1)  # whatever engines print, standard output is the caller's JSON
-    team = make(*arguments)
-    try:
-        pipe.send(_tried(team.start))
-        while True:
-            pipe.send(_tried(team.lap, *pipe.recv()))
-    except (EOFError, BrokenPipeError):
-        team.stop()
-
-
-def _tried(call: Callable[..., Any], *arguments: Any) -> Any:
-    try:
-        return call(*arguments)
-    except CannotRun as error:
-        return error
-    except Exception as error:  # not every exception can travel
-        return RuntimeError(f"{type(error).__name__}: {error}")
-
-
-# -- Showing ---------------------------------------------------------------------------------------------
-
-
-def table(result: dict[str, Any]) -> Any:
-    """The result as one table: contenders, then ratios with what is asked of them."""
+def make_table(result: dict[str, Any]) -> Any:
+    """Return the result as a Rich table: the systems, then the ratios with their targets."""
     from rich.table import Table
 
     title = f"serving: {result['count']} scenes, median of {result['rounds']} rounds"
-    grid = Table(title=title, title_justify="left", show_edge=False)
+    table = Table(title=title, title_justify="left", show_edge=False)
     for column in ("", "verdicts/s", "scores/s"):
-        grid.add_column(column, justify="right" if column else "left")
-    grid.add_column("", overflow="fold")
-    for name, told in result.items():
-        if isinstance(told, dict) and (set(RATE.values()) & set(told) or "cannot_run" in told):
-            rates = (_shown(told.get(rate)) for rate in RATE.values())
-            rest = {k: v for k, v in told.items() if k not in RATE.values()}
-            grid.add_row(name, *rates, ", ".join(f"{k} {_shown(v)}" for k, v in rest.items()))
-    grid.add_section()
+        table.add_column(column, justify="right" if column else "left")
+    table.add_column("", overflow="fold")
+    for name, summary in result.items():
+        if isinstance(summary, dict) and (set(RATE_KEYS.values()) & set(summary) or "cannot_run" in summary):
+            rates = (_format_value(summary.get(key)) for key in RATE_KEYS.values())
+            others = {key: value for key, value in summary.items() if key not in RATE_KEYS.values()}
+            notes = ", ".join(f"{key} {_format_value(value)}" for key, value in others.items())
+            table.add_row(name, *rates, notes)
+    table.add_section()
     for depth in ("verdict", "score"):
         for key, ratio in result["ratios"].items():
             if key.endswith(f"_{depth}s"):
-                cells = (_shown(ratio), "") if depth == "verdict" else ("", _shown(ratio))
-                least = result["asked"].get(key)
-                grid.add_row(key.removesuffix(f"_{depth}s"), *cells, f"asked: {least:g}" if least else "")
-    return grid
+                cells = (_format_value(ratio), "") if depth == "verdict" else ("", _format_value(ratio))
+                target = result["asked"].get(key)
+                note = f"target: {target:g}" if target else ""
+                table.add_row(key.removesuffix(f"_{depth}s"), *cells, note)
+    return table
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None:
         return "–"
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Rows of parquet files, a batch at a time."""
+"""Read rows of Parquet files, a batch at a time."""
 
 from __future__ import annotations
 
@@ -8,20 +8,24 @@ from typing import Any
 
 from judge.errors import InputError
 
+BATCH_ROWS = 64
+"""Rows held in memory at once; rows may contain encoded images."""
 
-def rows(
+
+def read_parquet_rows(
     path: Path, columns: Sequence[str] = (), *, optional: Sequence[str] = (), field: str = "data"
 ) -> Iterator[dict[str, Any]]:
-    """The rows of one file, in order.
+    """Yield the rows of one file, in order.
 
     Args:
-        path: of the file.
-        columns: those wanted; all when empty.
-        optional: further ones, where the file has them.
+        path: the file.
+        columns: columns to read; all when empty.
+        optional: further columns to read where the file has them.
         field: what the caller calls this input.
 
     Raises:
-        InputError: no such file, not parquet, a wanted column is missing, or pyarrow is not installed.
+        InputError: the file does not exist, is not a Parquet file or lacks a column, or pyarrow is not
+            installed.
     """
     try:
         import pyarrow
@@ -32,14 +36,13 @@ def rows(
         ) from None
     try:
         with pyarrow.parquet.ParquetFile(str(path)) as file:
-            held = file.schema_arrow.names
-            absent = [name for name in columns if name not in held]
+            existing = file.schema_arrow.names
+            absent = [name for name in columns if name not in existing]
             if absent:
-                raise InputError(
-                    f"{path.name}: columns", ", ".join(held), ", ".join(columns), f"{absent[0]} is missing"
-                )
-            wanted = [*columns, *(name for name in optional if name in held)] if columns else None
-            for batch in file.iter_batches(batch_size=64, columns=wanted):
+                place = f"{path.name}: columns"
+                raise InputError(place, ", ".join(existing), ", ".join(columns), f"{absent[0]} is missing")
+            selected = [*columns, *(name for name in optional if name in existing)] if columns else None
+            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=selected):
                 yield from batch.to_pylist()
     except InputError:
         raise

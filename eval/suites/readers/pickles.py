@@ -1,21 +1,25 @@
-"""Pickled predictions, read by `judge.runtime.unpickle`, which runs nothing of what is in them."""
+"""Read pickled predictions with `judge.runtime.safe_pickle`, which runs no code from the file."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from judge.runtime import unpickle
+from eval.suites.readers.text_files import read_bytes
+from judge.runtime import safe_pickle
 
 
-def load(path: Path, data: bytes | None = None, *, field: str = "pred") -> Any:
-    """The value in a pickle file; `data` are its bytes where they have been read already.
+def read_pickle(path: Path, *names: str, field: str = "pred") -> Any:
+    """Return the value of a pickle file, or of one member of a zip archive.
+
+    Args:
+        path: the file or archive.
+        names: names, or endings of names, of the archive's member; default: `.pkl` or `.pickle`.
+        field: what the caller calls this input.
 
     Raises:
-        InputError: as `judge.runtime.unpickle.loads`, or no such file.
+        InputError: as `read_bytes`, or the file holds more than plain containers and arrays of numbers; see
+            `judge.runtime.safe_pickle.parse_pickle`.
     """
-    if data is None:
-        from eval.suites.readers.files import content
-
-        data = content(path, ".pkl", ".pickle", field=field)
-    return unpickle.loads(data, str(path), field=field)
+    data = read_bytes(path, *(names or (".pkl", ".pickle")), field=field)
+    return safe_pickle.parse_pickle(data, str(path), field=field)

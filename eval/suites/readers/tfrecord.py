@@ -1,8 +1,8 @@
-"""Examples out of TFRecord files, without TensorFlow.
+"""Read examples of TFRecord files, without TensorFlow.
 
-A TFRecord file is a row of records: length (8 bytes), its checksum (4), the bytes, their checksum (4). Each
-is a `tf.train.Example`: a protocol buffer that maps names to lists of bytes, floats or integers. Checksums
-are not verified; lengths are.
+A TFRecord file is a sequence of records: length (8 bytes), its checksum (4), the bytes, their checksum (4).
+Each record is a `tf.train.Example`: a protocol buffer that maps names to lists of bytes, floats or integers.
+Lengths are verified, checksums are not.
 """
 
 from __future__ import annotations
@@ -14,106 +14,117 @@ from typing import Any
 
 from judge.errors import InputError
 
-MOST_BYTES = 1 << 28
+MAX_RECORD_BYTES = 1 << 28
 """Largest record that is read."""
 
 
-def examples(path: Path, field: str = "data") -> Iterator[dict[str, list[Any]]]:
-    """Name -> values of each example of a file, in order.
+def read_tfrecord_examples(path: Path, field: str = "data") -> Iterator[dict[str, list[Any]]]:
+    """Yield each example of a file, in order, as a mapping from names to values.
+
+    Args:
+        path: the file.
+        field: what the caller calls this input.
 
     Raises:
-        InputError: no such file, a record that is cut off, or no example.
+        InputError: the file does not exist, a record is cut off, or a record is not an example.
     """
     try:
         with path.open("rb") as file:
             number = 0
-            while head := file.read(12):
+            while header := file.read(12):
                 number += 1
-                where = f"{path.name} record {number}"
-                length = struct.unpack("<Q", head[:8])[0] if len(head) == 12 else MOST_BYTES + 1
-                if length > MOST_BYTES:
-                    raise InputError(where, length, "a record", "it is damaged: get the file again")
+                place = f"{path.name} record {number}"
+                length = struct.unpack("<Q", header[:8])[0] if len(header) == 12 else MAX_RECORD_BYTES + 1
+                if length > MAX_RECORD_BYTES:
+                    raise InputError(place, length, "a record", "it is damaged: get the file again")
                 data = file.read(length + 4)
                 if len(data) < length + 4:
-                    raise InputError(where, len(data), f"{length} bytes", "it is cut off: get the file again")
+                    mend = "it is cut off: get the file again"
+                    raise InputError(place, len(data), f"{length} bytes", mend)
                 try:
-                    yield _example(data[:length])
+                    yield _parse_example(data[:length])
                 except (IndexError, ValueError, struct.error):
-                    raise InputError(
-                        where, length, "an example", "it is damaged: get the file again"
-                    ) from None
+                    mend = "it is damaged: get the file again"
+                    raise InputError(place, length, "an example", mend) from None
     except OSError as error:
         raise InputError(field, str(path), "a readable file", error.strerror or str(error)) from None
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, int, Any]]:
-    """(number, wire type, value) of the fields of a message."""
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        number, kind = key >> 3, key & 7
-        if kind == 0:
-            value, at = _varint(data, at)
-            yield number, kind, value
+def _parse_example(data: bytes) -> dict[str, list[Any]]:
+    """Parse Example {1: Features {1: entries {1: name, 2: Feature}}}."""
+    example: dict[str, list[Any]] = {}
+    for features in _submessages(data, 1):
+        for entry in _submessages(features, 1):
+            names, values = _submessages(entry, 1), _submessages(entry, 2)
+            if names and values:
+                example[names[0].decode("utf-8")] = _parse_feature(values[0])
+    return example
+
+
+def _parse_feature(data: bytes) -> list[Any]:
+    """Parse Feature {1: bytes, 2: floats, 3: integers}; numbers may be packed or stand one by one."""
+    for number, wire_type, value in _iterate_fields(data):
+        if wire_type != 2:
             continue
-        if kind == 2:
-            size, at = _varint(data, at)
-        elif kind in (1, 5):
-            size = 8 if kind == 1 else 4
+        if number == 1:
+            return _submessages(value, 1)
+        if number == 2:
+            return [
+                f
+                for _, kind, v in _iterate_fields(value)
+                for f in struct.unpack(f"<{len(v) // 4}f", v)
+                if kind in (2, 5)
+            ]
+        if number == 3:
+            return [
+                n for _, kind, v in _iterate_fields(value) for n in ([v] if kind == 0 else _read_varints(v))
+            ]
+    return []
+
+
+def _submessages(data: bytes, number: int) -> list[bytes]:
+    """Return the length-delimited fields with this number."""
+    return [value for n, wire_type, value in _iterate_fields(data) if n == number and wire_type == 2]
+
+
+def _iterate_fields(data: bytes) -> Iterator[tuple[int, int, Any]]:
+    """Yield (field number, wire type, value) of the fields of a message."""
+    position = 0
+    while position < len(data):
+        key, position = _read_varint(data, position)
+        number, wire_type = key >> 3, key & 7
+        if wire_type == 0:
+            value, position = _read_varint(data, position)
+            yield number, wire_type, value
+            continue
+        if wire_type == 2:
+            size, position = _read_varint(data, position)
+        elif wire_type in (1, 5):
+            size = 8 if wire_type == 1 else 4
         else:
-            raise ValueError(f"wire type {kind}")
-        if at + size > len(data):
+            raise ValueError(f"wire type {wire_type}")
+        if position + size > len(data):
             raise ValueError("cut off")
-        yield number, kind, data[at : at + size]
-        at += size
+        yield number, wire_type, data[position : position + size]
+        position += size
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
+def _read_varint(data: bytes, position: int) -> tuple[int, int]:
+    """Return the integer at a position, and the position after it."""
     value = shift = 0
     while True:
-        byte = data[at]
+        byte = data[position]
         value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
+        position, shift = position + 1, shift + 7
         if byte < 128:
-            return value, at
+            return value, position
         if shift > 63:
             raise ValueError("a number of more than 64 bits")
 
 
-def _example(data: bytes) -> dict[str, list[Any]]:
-    """Example {1: Features {1: entries {1: name, 2: Feature}}}."""
-    found: dict[str, list[Any]] = {}
-    for features in _parts(data, 1):
-        for entry in _parts(features, 1):
-            names, values = _parts(entry, 1), _parts(entry, 2)
-            if names and values:
-                found[names[0].decode("utf-8")] = _feature(values[0])
-    return found
-
-
-def _parts(data: bytes, wanted: int) -> list[bytes]:
-    return [value for number, kind, value in _fields(data) if number == wanted and kind == 2]
-
-
-def _feature(data: bytes) -> list[Any]:
-    """Feature {1: bytes, 2: floats, 3: integers}, numbers packed or one by one."""
-    for number, kind, value in _fields(data):
-        if kind != 2:
-            continue
-        if number == 1:
-            return _parts(value, 1)
-        if number == 2:
-            return [
-                f for _, k, v in _fields(value) for f in struct.unpack(f"<{len(v) // 4}f", v) if k in (2, 5)
-            ]
-        if number == 3:
-            return [n for _, k, v in _fields(value) for n in ([v] if k == 0 else _varints(v))]
-    return []
-
-
-def _varints(data: bytes) -> list[int]:
-    found, at = [], 0
-    while at < len(data):
-        value, at = _varint(data, at)
-        found.append(value)
-    return found
+def _read_varints(data: bytes) -> list[int]:
+    values, position = [], 0
+    while position < len(data):
+        value, position = _read_varint(data, position)
+        values.append(value)
+    return values

@@ -1,19 +1,23 @@
-"""A form as a grammar in EBNF, the kind that xgrammar reads: what a server may write, and nothing else.
+"""Compile a form to a grammar in EBNF, as xgrammar reads it: what a server may write, and nothing else.
 
-Why not the form's JSON schema: a schema cannot say what training and the walker fix, that boxes stand on a
-grid, that no blank space is written, that text holds no quote, and above all into which tokens the answer is
-cut. `Spell` decides the last: with a tokenizer at hand every literal and label is spelled in its tokens (each
-piece on its own, as in training), so that a server's reply takes the walker's path token by token and the
-mask leaves exactly the labels at each blank; without one, in characters.
+The JSON schema of a form is not enough. It cannot say what training and the in-process decoding fix: that
+boxes lie on a grid, that there is no whitespace, that text holds no quote, and above all how the answer is
+split into tokens. `Speller` decides the last. With a tokenizer, every literal and label is spelled in its own
+tokens, as in training. A server's reply then takes the same path token by token, and the mask leaves exactly
+the labels at each blank. Without a tokenizer, they are spelled in characters.
 
-Compiling the default rubric's form with xgrammar 0.2.8 on one core takes (vocabulary of 1,024 / 151,000):
-JSON schema 70 ms / 10 s, and 30 ms for the same form with other elements, from a cache; characters with
-bounded text 25 ms / 11 s, then 4 ms; tokens or characters with unbounded text 2 to 4 ms / 10 to 15 ms, with
-no cache at all. What costs is the bound on a text's length, so who can cut a text leaves it off.
+Compiling the form of the default rubric with xgrammar 0.2.8 on one core takes (for a vocabulary of 1,024 /
+151,000):
 
-What no grammar says in reasonable size is that a box's second corner lies beyond its first. A reply that
-breaks this is continued from the corner on: `ebnf` takes the answers given so far and writes the rest, in
-which that corner has only the labels it may have.
+- JSON schema: 70 ms / 10 s; the same form with other elements 30 ms, from a cache.
+- Characters with bounded text: 25 ms / 11 s, then 4 ms.
+- Tokens or characters with unbounded text: 2 to 4 ms / 10 to 15 ms, without any cache.
+
+The bound on the length of a text is what costs, so callers that can cut a text leave it out.
+
+No grammar of reasonable size says that the second corner of a box lies beyond the first. A reply that breaks
+this rule is continued from that corner: `form_to_ebnf` takes the answers so far and writes the rest, in which
+the corner has only its allowed labels.
 """
 
 from __future__ import annotations
@@ -22,29 +26,46 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from judge.rubrics.form import Choice, Form, Literal, Part, Repeat, Text, opening
+from judge.rubrics.form import Form
+from judge.rubrics.form_nodes import Choice, Literal, Part, Repeat, Text, item_opening
 
-Spell = Callable[[str], Sequence[str]]
-"""A literal or a label as EBNF terminals, in order."""
-
-
-def in_tokens(plain: Callable[[str], Iterable[int]]) -> Spell:
-    """Spelling in tokens, given what encodes a text on its own."""
-    return lambda text: [f"Token({token})" for token in plain(text)]
+Speller = Callable[[str], Sequence[str]]
+"""A literal or a label -> EBNF terminals, in order."""
 
 
-def in_characters(text: str) -> Sequence[str]:
-    return [f'"{"".join(map(_escaped, text))}"'] if text else []
+def token_speller(encode: Callable[[str], Iterable[int]]) -> Speller:
+    """Return a speller in tokens.
+
+    Args:
+        encode: encodes a text by itself.
+
+    Returns:
+        The speller.
+    """
+    return lambda text: [f"Token({token})" for token in encode(text)]
 
 
-def before(form: Form, answers: Iterable[str] = ()) -> list[str]:
-    """The literals between the last of the answers and the next blank, or the end."""
-    walk, left, literals = form.walk(), deque(answers), list[str]()
+def spell_in_characters(text: str) -> Sequence[str]:
+    """Spell a text as one quoted string."""
+    return [f'"{"".join(map(_escape, text))}"'] if text else []
+
+
+def leading_literals(form: Form, answers: Iterable[str] = ()) -> list[str]:
+    """Return the literals between the last of the answers and the next blank, or the end.
+
+    Args:
+        form: the form.
+        answers: answers to the first blanks of its walk.
+
+    Returns:
+        The literals, in order.
+    """
+    walk, remaining, literals = form.walk(), deque(answers), list[str]()
     try:
         piece = next(walk)
-        while left or isinstance(piece, Literal):
-            answer = "" if isinstance(piece, Literal) else left.popleft()
-            if isinstance(piece, Literal) and not left:
+        while remaining or isinstance(piece, Literal):
+            answer = "" if isinstance(piece, Literal) else remaining.popleft()
+            if isinstance(piece, Literal) and not remaining:
                 literals.append(piece.text)
             piece = walk.send(answer)
     except StopIteration:
@@ -52,171 +73,178 @@ def before(form: Form, answers: Iterable[str] = ()) -> list[str]:
     return literals
 
 
-def behind(form: Form) -> str:
-    """The literal that a form ends with."""
+def trailing_literal(form: Form) -> str:
+    """Return the literal at the end of a form."""
     return form.parts[-1].text if isinstance(form.parts[-1], Literal) else ""
 
 
-def widest(form: Form) -> int:
-    """How many labels the blank with the most of them has."""
-    return max(map(_width, form.parts))
+def max_label_count(form: Form) -> int:
+    """Return the number of labels of the blank with the most labels."""
+    return max(map(_label_count, form.parts))
 
 
-def _width(part: Part) -> int:
+def _label_count(part: Part) -> int:
     match part:
         case Choice(labels=labels):
             return len(labels)
         case Repeat():
-            return max(2, *map(_width, part.parts))
+            return max(2, *map(_label_count, part.item_parts))
     return 1
 
 
-def longest(form: Form) -> int:
-    """Tokens that any filled form fits into, if no text takes more than one for each of its characters."""
-    return sum(map(_length, form.parts))
+def max_token_count(form: Form) -> int:
+    """Return a number of tokens that every filled form fits in, if no character takes more than one token."""
+    return sum(map(_token_count, form.parts))
 
 
-def _length(part: Part) -> int:
+def _token_count(part: Part) -> int:
     match part:
         case Literal(text):
             return len(text.encode())
         case Choice(labels=labels):
             return max(len(label.encode()) for label in labels)
-        case Text(max_chars=most):
-            return most + 1
+        case Text(max_chars=max_chars):
+            return max_chars + 1
         case Repeat():
-            return part.max * (2 + sum(map(_length, part.parts))) + 1
+            return part.max * (2 + sum(map(_token_count, part.item_parts))) + 1
 
 
-def ebnf(
+def form_to_ebnf(
     form: Form,
-    spell: Spell,
+    speller: Speller,
     answers: Iterable[str] = (),
     *,
-    bounded: bool = True,
-    room: int | None = None,
-    whole: bool = False,
+    limit_text: bool = True,
+    remaining_chars: int | None = None,
+    include_literals: bool = False,
 ) -> str:
-    """The grammar from the first blank behind `answers` to the last. The literals before the one and after
-    the other are known, and left to the caller (`before`, `behind`).
+    """Write the grammar from the first blank after `answers` to the last blank.
+
+    The literals before the first blank and after the last are known and left to the caller
+    (`leading_literals`, `trailing_literal`).
 
     Args:
         form: the form to fill.
-        spell: how literals and labels are spelled.
-        answers: what the walk's first blanks were answered.
-        bounded: hold free text to its length.
-        room: characters that may follow in the text that is next, of which some stand already.
-        whole: with the literals before the first blank and after the last.
+        speller: how literals and labels are spelled.
+        answers: answers to the first blanks of the form's walk.
+        limit_text: limit free text to its length.
+        remaining_chars: number of characters that may follow in the next text, part of which is written
+            already.
+        include_literals: include the literals before the first blank and after the last.
+
+    Returns:
+        The grammar; its root rule is `root`.
     """
-    parts = form.parts[:-1] if behind(form) else form.parts
-    writer = _Writer(spell, bounded, room)
-    root = writer.rest(parts, deque(answers))
-    if whole:
-        first = [terminal for text in before(form, answers) for terminal in spell(text)]
-        root = [*first, *root, *spell(behind(form))]
+    parts = form.parts[:-1] if trailing_literal(form) else form.parts
+    writer = _GrammarWriter(speller, limit_text, remaining_chars)
+    root = writer.write_rest(parts, deque(answers))
+    if include_literals:
+        first = [terminal for text in leading_literals(form, answers) for terminal in speller(text)]
+        root = [*first, *root, *speller(trailing_literal(form))]
     lines = [f"root ::= {' '.join(root)}", *(f"{name} ::= {body}" for name, body in writer.rules.items())]
     return "\n".join(lines) + "\n"
 
 
-class _Writer:
+class _GrammarWriter:
     """Writes expressions, and the rules that they refer to."""
 
-    def __init__(self, spell: Spell, bounded: bool, room: int | None) -> None:
-        self.spell, self.bounded, self.room = spell, bounded, room
+    def __init__(self, speller: Speller, limit_text: bool, remaining_chars: int | None) -> None:
+        self.speller, self.limit_text, self.remaining_chars = speller, limit_text, remaining_chars
         self.rules: dict[str, str] = {}
-        self.named: dict[tuple[str, ...], str] = {}
+        self.names: dict[tuple[str, ...], str] = {}
 
-    def rest(self, parts: Sequence[Part], answers: deque[str]) -> list[str]:
-        """What follows the answered blanks, from a blank on; empty when there is none left."""
-        told: dict[str, str] = {}
+    def write_rest(self, parts: Sequence[Part], answers: deque[str]) -> list[str]:
+        """Write what follows the answered blanks, from a blank on; empty if there is no blank left."""
+        values: dict[str, str] = {}
         for index, part in enumerate(parts):
-            here: list[str] = []
+            terminals: list[str] = []
             match part:
                 case Repeat():
-                    here = self._rest_of_list(part, answers)
+                    terminals = self._write_rest_of_list(part, answers)
                 case Choice() | Text() if answers:
-                    told[part.name] = answers.popleft()
-                case Text() if self.room is not None:
-                    here = [self._text(f"{{0,{self.room}}}")]
+                    values[part.name] = answers.popleft()
+                case Text() if self.remaining_chars is not None:
+                    terminals = [self._text_rule(f"{{0,{self.remaining_chars}}}")]
                 case Choice() | Text():
-                    here = self._all([part], told)
-            if here:
-                return here + self._all(parts[index + 1 :], told)
+                    terminals = self._write_parts([part], values)
+            if terminals:
+                return terminals + self._write_parts(parts[index + 1 :], values)
         return []
 
-    def _rest_of_list(self, repeat: Repeat, answers: deque[str]) -> list[str]:
+    def _write_rest_of_list(self, repeat: Repeat, answers: deque[str]) -> list[str]:
         for index in range(repeat.max):
             if index >= repeat.min:
                 if not answers:
-                    return self._items(repeat, index)
+                    return self._write_items(repeat, index)
                 if answers.popleft() == "]":
                     return []
-            if here := self.rest(repeat.parts, answers):
-                return here + self._items(repeat, index + 1)
+            if terminals := self.write_rest(repeat.item_parts, answers):
+                return terminals + self._write_items(repeat, index + 1)
         return []
 
-    def _all(self, parts: Sequence[Part], told: Mapping[str, str]) -> list[str]:
-        """Every part in order; corners whose opposite was told have only the labels beyond it."""
+    def _write_parts(self, parts: Sequence[Part], values: Mapping[str, str]) -> list[str]:
+        """Write every part in order. A corner whose opposite is in `values` has only the labels beyond it."""
         written: list[str] = []
         for part in parts:
             match part:
                 case Literal(text):
-                    written += self.spell(text)
+                    written += self.speller(text)
                 case Choice(labels=labels):
-                    if part.above in told:
-                        labels = tuple(label for label in labels if int(label) > int(told[part.above]))
-                    written.append(self._labels(labels))
-                case Text(max_chars=longest):
-                    written.append(self._text(f"{{0,{longest}}}" if self.bounded else "*"))
+                    if part.greater_than in values:
+                        least = int(values[part.greater_than])
+                        labels = tuple(label for label in labels if int(label) > least)
+                    written.append(self._labels_rule(labels))
+                case Text(max_chars=max_chars):
+                    written.append(self._text_rule(f"{{0,{max_chars}}}" if self.limit_text else "*"))
                 case Repeat():
-                    written += self._items(part, 0)
+                    written += self._write_items(part, 0)
         return written
 
-    def _items(self, repeat: Repeat, index: int) -> list[str]:
-        """A list from the blank before its item of this index on, to its closing bracket."""
-        close = " ".join(self.spell("]"))
+    def _write_items(self, repeat: Repeat, index: int) -> list[str]:
+        """Write a list from the blank before the item with this index to the closing bracket."""
+        close = " ".join(self.speller("]"))
         if index == repeat.max:
             return [close]
-        item = self._rule(("item", repeat.name), " ".join(self._all(repeat.parts, {})))
-        after = " ".join(self._items(repeat, index + 1))
-        more = " ".join([*self.spell(opening(index)), item, after])
+        item = self._rule(("item", repeat.name), " ".join(self._write_parts(repeat.item_parts, {})))
+        after = " ".join(self._write_items(repeat, index + 1))
+        more = " ".join([*self.speller(item_opening(index)), item, after])
         body = more if index < repeat.min else f"{more} | {close}"
         return [self._rule(("items", repeat.name, str(index)), body)]
 
-    def _text(self, many: str) -> str:
-        return self._rule(("text", many), rf'[^"\\\x00-\x1f]{many} "\""')
+    def _text_rule(self, repetition: str) -> str:
+        return self._rule(("text", repetition), rf'[^"\\\x00-\x1f]{repetition} "\""')
 
-    def _labels(self, labels: tuple[str, ...]) -> str:
-        return self._rule(labels, _menu(self.spell, labels))
+    def _labels_rule(self, labels: tuple[str, ...]) -> str:
+        return self._rule(labels, _spell_labels(self.speller, labels))
 
     def _rule(self, key: tuple[str, ...], body: str) -> str:
-        """The name of the rule of this key, which is written at its first use."""
-        if key not in self.named:
-            self.named[key] = f"r{len(self.named)}"
-            self.rules[self.named[key]] = body
-        return self.named[key]
+        """Return the name of the rule with a key. The rule is written when it is first used."""
+        if key not in self.names:
+            self.names[key] = f"r{len(self.names)}"
+            self.rules[self.names[key]] = body
+        return self.names[key]
 
 
-@lru_cache(maxsize=256)  # most menus are the rubric's, the same for every sample
-def _menu(spell: Spell, labels: tuple[str, ...]) -> str:
-    return _alternatives([tuple(spell(label)) for label in labels])
+@lru_cache(maxsize=256)  # most sets of labels are the rubric's, the same for every sample
+def _spell_labels(speller: Speller, labels: tuple[str, ...]) -> str:
+    return _write_alternatives([tuple(speller(label)) for label in labels])
 
 
-def _alternatives(paths: Sequence[tuple[str, ...]]) -> str:
-    """One of several sequences of terminals, those that begin alike sharing their beginning."""
+def _write_alternatives(paths: Sequence[tuple[str, ...]]) -> str:
+    """Write a choice between sequences of terminals; sequences with a common beginning share it."""
     groups: dict[str, list[tuple[str, ...]]] = {}
     for path in paths:
         groups.setdefault(path[0], []).append(path[1:])
     written = []
     for first, rests in groups.items():
-        further = [rest for rest in rests if rest]
-        inner = _alternatives(further) if further else ""
-        optional = ' | ""' if further and len(further) < len(rests) else ""
-        written.append(f"{first} ({inner}{optional})" if further else first)
+        longer = [rest for rest in rests if rest]
+        inner = _write_alternatives(longer) if longer else ""
+        optional = ' | ""' if longer and len(longer) < len(rests) else ""
+        written.append(f"{first} ({inner}{optional})" if longer else first)
     return " | ".join(written)
 
 
-def _escaped(character: str) -> str:
+def _escape(character: str) -> str:
     if character in '"\\':
         return "\\" + character
     return character if " " <= character <= "~" else f"\\U{ord(character):08x}"

@@ -1,325 +1,253 @@
-"""From the tokens of a reply, and what else could have stood at each of them, to probabilities of labels.
+"""Compute label probabilities from the tokens of a reply and the alternatives at each token.
 
-A server reports tokens, a form asks for labels, and the two need not line up: `},{` may be one token and
-`missing part` two. So the form is walked against the reply's text; at each blank the first token that reaches
-into it is where the model decided, and every alternative to that token counts for the label whose way through
-the text it agrees with, the literal text before and after the label included. Alternatives that several
-labels agree with (`1` of `10` and `100`) are settled by the tokens that follow, as far as the reply went that
-way; where probability worth naming is left over, the blank gets no report rather than a guess.
+A server reports tokens and a form asks for labels, and the two need not line up: `},{` may be one token and
+`missing part` two. So the form is aligned with the text of the reply. At each blank, the first token that
+reaches into the blank is where the model decided. Every alternative to that token counts for the label whose
+text it agrees with, including the literal text before and after the label. Alternatives that agree with
+several labels (`1` of `10` and `100`) are resolved by the tokens that follow, as far as the reply took that
+way. If too much probability stays unresolved, the blank gets no report rather than a guess.
 
-Probabilities are relative: of what a token's alternatives give to the blank's labels, each label's share.
+Probabilities are relative: each label's share of what the alternatives give to all labels of the blank.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import accumulate
 
+from judge.backends.decoding.reply_alignment import (
+    OUTSIDE,
+    WHITESPACE,
+    align_reply,
+    next_state,
+)
 from judge.errors import ReplyError
-from judge.rubrics.form import Blank, Branch, Choice, Form, Literal, Piece, Text
+from judge.rubrics.form import Form
+from judge.rubrics.form_nodes import Branch, Choice, Text
 
 Alternatives = Callable[[int], Mapping[bytes, float]]
-"""Number of a token -> what could have stood there, itself included, with log-probabilities; empty: unknown.
-"""
-UNSETTLED = 0.005
-"""Share of a blank's probability that may stay unsettled, and then counts for none of its labels."""
-COVERED = 0.999
-"""Labels that are not among the alternatives are unlikely for sure once these hold so much probability."""
-IMPOSSIBLE = -9000.0
-"""Log-probabilities below stand for "not at all"; vLLM writes -9999 for minus infinity."""
-_SPACE, _QUOTE, _BACKSLASH = b" \t\r\n", ord('"'), ord("\\")
-_BLANK = re.compile(rb"[ \t\r\n]*")
-_WORD = re.compile(rb"[^ \t\r\n,\]}\"]*")
-_STRING = re.compile(rb'(?:[^"\\]|\\.)*', re.DOTALL)
+"""Index of a token of the reply -> tokens that were possible there, itself included, with log-probabilities.
+Empty if they are unknown."""
+MAX_UNRESOLVED_SHARE = 0.005
+"""Share of a blank's probability that may stay unresolved. It then counts for none of the labels."""
+COVERED_PROBABILITY = 0.999
+"""If the alternatives hold so much probability, labels that are not among them are certainly unlikely."""
+MIN_LOG_PROBABILITY = -9000.0
+"""Log-probabilities below mean probability 0; vLLM writes -9999 for minus infinity."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """A blank found in a reply."""
-
-    blank: Blank
-    start: int
-    """Offset in bytes of its answer."""
-
-
-@dataclass
-class Trail:
-    """A form followed through a reply, as far as they agree."""
-
-    places: list[Place] = field(default_factory=list)
-    states: bytearray = field(default_factory=bytearray)
-    """For each byte passed: `OUTSIDE`, `INSIDE` or `ESCAPED`."""
-    stuck: int | None = None
-    """Offset of the first answer that its blank does not allow; None when there is none such."""
-    answers: list[str] = field(default_factory=list)
-    """Of the blanks ahead of `stuck`, in order, as `Form.walk` takes them."""
-
-
-def follow(form: Form, text: bytes) -> Trail:
-    """Walk the form along a reply. Blank space outside strings is passed over. A number off the menu, of a
-    server that knows no grid, is passed too, as the nearest one on it; other strange text ends the trail.
-    """
-    reader, walk = _Reader(text), form.walk()
-    trail = Trail(states=reader.states)
-    try:
-        piece = next(walk)
-        while True:
-            piece = walk.send(_passed(piece, reader, trail))
-    except (StopIteration, ReplyError):
-        return trail
-
-
-def _passed(piece: Piece, reader: _Reader, trail: Trail) -> str:
-    """Go past one piece and note what stands there. Raises `ReplyError` where the reply reads otherwise."""
-    if isinstance(piece, Literal):
-        reader.past(piece.text.encode())
-        return ""
-    start, answer = reader.answer(piece)
-    labels: Sequence[str] = (answer,) if isinstance(piece, Text) else piece.labels
-    if answer in labels:
-        trail.places.append(Place(piece, start))
-    elif trail.stuck is None:
-        trail.stuck = start
-    if trail.stuck is None:
-        trail.answers.append(answer)
-    return answer if answer in labels else _nearest(answer, labels, piece.name)
-
-
-def _nearest(answer: str, labels: Sequence[str], blank: str) -> str:
-    numbers = [label for label in labels if label.isdecimal()]
-    if not numbers or not answer.isdecimal():
-        raise ReplyError(f"{blank}: {answer!r} is off its menu")
-    return min(numbers, key=lambda label: abs(int(label) - int(answer)))
-
-
-def read(
+def read_probabilities(
     form: Form, tokens: Sequence[bytes], alternatives: Alternatives, *, estimates: bool = True
 ) -> tuple[dict[str, dict[str, float]], bool]:
-    """Probabilities of the labels at the blanks of a reply.
+    """Compute the probabilities of the labels at the blanks of a reply.
 
     Args:
-        form: what the reply fills.
-        tokens: the reply's text, token by token.
-        alternatives: what could have stood at each of them.
-        estimates: also report blanks of which some labels were missing among the alternatives.
+        form: the form that the reply fills.
+        tokens: the text of the reply, token by token.
+        alternatives: the possible tokens at each of them.
+        estimates: also report blanks with labels that are missing among the alternatives.
 
     Returns:
         Path of a blank -> label -> probability, summing to 1, for every blank that can be read; and whether
-        all of them are the model's own: no label was missing among the alternatives for want of room.
+        all of them are the model's own, that is, no label was missing because the alternatives are limited.
+
+    Raises:
+        ReplyError: a log-probability is NaN.
     """
-    trail = follow(form, b"".join(tokens))
+    text = b"".join(tokens)
+    alignment = align_reply(form, text)
     ends = list(accumulate(map(len, tokens)))
     starts = [0, *ends]
     report, exact = dict[str, dict[str, float]](), True
     labels: dict[str, tuple[str, ...]] = {}
-    for place in trail.places:
-        blank = place.blank
+    for position in alignment.blanks:
+        blank = position.blank
         if isinstance(blank, Text):
             continue
-        labels[blank.name] = _all_labels(blank, labels)
-        first, states = bisect_right(ends, place.start), trail.states
-        before = b"".join(tokens)[starts[first] : place.start]
-        split = _Split(blank, labels[blank.name], _squeezed(before, states[starts[first]]))
-        written = (
-            (
-                _squeezed(tokens[number], states[starts[number]]),
-                _likely(blank.name, alternatives(number), states[starts[number]]),
-            )
-            for number in range(first, len(tokens))
-            if starts[number] < len(states)
+        labels[blank.name] = _labels_with_excluded(blank, labels)
+        first = bisect_right(ends, position.start)
+        before = text[starts[first] : position.start]
+        resolver = _LabelResolver(
+            blank, labels[blank.name], _strip_whitespace(before, alignment.states[starts[first]])
         )
-        if (shares := split.settle(written)) and (split.covered or estimates):
-            report[blank.name] = dict(zip(blank.reported, shares, strict=True))
-            exact = exact and split.covered
+        written = _tokens_from(first, tokens, starts, alignment.states, alternatives, blank.name)
+        if (shares := resolver.resolve(written)) and (resolver.is_covered or estimates):
+            report[blank.name] = dict(zip(blank.reported_labels, shares, strict=True))
+            exact = exact and resolver.is_covered
     return report, exact
 
 
-def read_one(blank: Choice, token: bytes, told: Mapping[bytes, float]) -> tuple[list[float], bool]:
-    """Shares of the labels of a blank that a token begins, and whether all labels were in sight; no shares
-    when that token cannot tell."""
-    split = _Split(blank, blank.labels, b"")
-    shares = split.settle(iter([(token, _likely(blank.name, told, OUTSIDE + blank.quoted))]))
-    return shares, split.covered
+def _tokens_from(
+    first: int,
+    tokens: Sequence[bytes],
+    starts: Sequence[int],
+    states: bytearray,
+    alternatives: Alternatives,
+    blank: str,
+) -> Iterator[tuple[bytes, Mapping[bytes, float]]]:
+    """Yield the tokens of a reply from one on, without whitespace, and the probabilities at each of them."""
+    for index in range(first, len(tokens)):
+        if starts[index] < len(states):
+            state = states[starts[index]]
+            probabilities = _to_probabilities(blank, alternatives(index), state)
+            yield _strip_whitespace(tokens[index], state), probabilities
 
 
-def _all_labels(blank: Choice | Branch, known: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """The labels of a blank, and those that the answer to an earlier one ruled out: tokens may mean them."""
-    if isinstance(blank, Branch) or not blank.above:
+def read_single_token(
+    blank: Choice, token: bytes, alternatives: Mapping[bytes, float]
+) -> tuple[list[float], bool]:
+    """Compute the probabilities of the labels of a blank from the token that begins its answer.
+
+    Args:
+        blank: the blank.
+        token: the token.
+        alternatives: the possible tokens, with log-probabilities.
+
+    Returns:
+        The share of each label, empty if the token cannot tell the labels apart; and whether every label was
+        among the alternatives.
+
+    Raises:
+        ReplyError: a log-probability is NaN.
+    """
+    resolver = _LabelResolver(blank, blank.labels, b"")
+    probabilities = _to_probabilities(blank.name, alternatives, OUTSIDE + blank.quoted)
+    return resolver.resolve(iter([(token, probabilities)])), resolver.is_covered
+
+
+def _labels_with_excluded(blank: Choice | Branch, known: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the labels of a blank, then those that an earlier answer excluded: tokens may mean them too."""
+    if isinstance(blank, Branch) or not blank.greater_than:
         return blank.labels
     scope, dot, _ = blank.name.rpartition(".")
-    below = known.get(f"{scope}{dot}{blank.above.rpartition('.')[2]}", ())
-    return (*blank.labels, *(label for label in below if label not in blank.labels))
+    lower = known.get(f"{scope}{dot}{blank.greater_than.rpartition('.')[2]}", ())
+    return (*blank.labels, *(label for label in lower if label not in blank.labels))
 
 
-class _Reader:
-    """A position in a reply's bytes; raises `ReplyError` where they are not what was expected."""
-
-    def __init__(self, text: bytes) -> None:
-        self.text, self.at, self.state = text, 0, OUTSIDE
-        self.states = bytearray()
-        """Of every byte passed."""
-
-    def past(self, literal: bytes) -> None:
-        for byte in literal:
-            if self.state == OUTSIDE:
-                self._take(_BLANK)
-            if self.at >= len(self.text) or self.text[self.at] != byte:
-                raise ReplyError(f"reply: {literal!r} is not at byte {self.at}")
-            self._move(1)
-
-    def answer(self, blank: Blank) -> tuple[int, str]:
-        """Go past an answer; returns where it starts, and what it says in the form's own spelling."""
-        if self.state == OUTSIDE:
-            self._take(_BLANK)
-        start = self.at
-        match blank:
-            case Choice():
-                return start, self._take(_WORD if self.state == OUTSIDE else _STRING)
-            case Text():
-                content = self._take(_STRING)
-                self._move(1)  # the quote that closes it
-                return start, content
-        answer = "]" if self.text[start : start + 1] == b"]" else blank.opening
-        self.past(answer.encode())
-        return start, answer
-
-    def _take(self, pattern: re.Pattern[bytes]) -> str:
-        found = pattern.match(self.text, self.at)
-        assert found is not None  # all of them match nothing, too
-        self._move(len(found[0]))
-        return found[0].decode("utf-8", "replace")
-
-    def _move(self, count: int) -> None:
-        for byte in self.text[self.at : self.at + count]:
-            self.states.append(self.state)
-            self.state = _after(self.state, byte)
-        self.at += count
-
-
-OUTSIDE, INSIDE, ESCAPED = range(3)
-"""What a byte of JSON is: outside strings, in one, or in one and behind a backslash."""
-
-
-def _after(state: int, byte: int) -> int:
-    """The state of the byte that follows."""
-    if state == OUTSIDE:
-        return INSIDE if byte == _QUOTE else OUTSIDE
-    if state == INSIDE:
-        return {_QUOTE: OUTSIDE, _BACKSLASH: ESCAPED}.get(byte, INSIDE)
-    return INSIDE
-
-
-@lru_cache(maxsize=1 << 14)  # it is asked of the same tokens again and again
-def _squeezed(text: bytes, state: int) -> bytes:
-    """Without blank space outside strings, given the state of the first byte."""
-    if not any(byte in _SPACE for byte in text):
+@lru_cache(maxsize=1 << 14)  # the same tokens come again and again
+def _strip_whitespace(text: bytes, state: int) -> bytes:
+    """Remove whitespace outside strings, given the state of the first byte."""
+    if not any(byte in WHITESPACE for byte in text):
         return text
-    kept = bytearray()
+    stripped = bytearray()
     for byte in text:
-        if state != OUTSIDE or byte not in _SPACE:
-            kept.append(byte)
-        state = _after(state, byte)
-    return bytes(kept)
+        if state != OUTSIDE or byte not in WHITESPACE:
+            stripped.append(byte)
+        state = next_state(state, byte)
+    return bytes(stripped)
+
+
+def _to_probabilities(blank: str, alternatives: Mapping[bytes, float], state: int) -> dict[bytes, float]:
+    """Convert log-probabilities of tokens to probabilities, without tokens of whitespace only."""
+    probabilities: dict[bytes, float] = {}
+    for token, score in alternatives.items():
+        if math.isnan(score):
+            raise ReplyError(f"{blank}: the model answered NaN")
+        if text := _strip_whitespace(token, state):
+            probability = math.exp(score) if score > MIN_LOG_PROBABILITY else 0.0
+            probabilities[text] = probabilities.get(text, 0.0) + probability
+    return probabilities
 
 
 @dataclass
-class _Split:
-    """How the probability at one blank falls to its labels."""
+class _LabelResolver:
+    """Distributes the probability at one blank over its labels."""
 
     blank: Choice | Branch
     labels: tuple[str, ...]
-    """Those of the blank, and behind them those that were ruled out."""
+    """The labels of the blank, then those that an earlier answer excluded."""
     before: bytes
-    """What the deciding token says ahead of the label."""
+    """Text of the deciding token ahead of the label."""
     shares: list[float] = field(init=False)
-    unsettled: float = 0.0
-    covered: bool = True
+    unresolved: float = 0.0
+    is_covered: bool = True
+    """Whether every label was among the alternatives of the deciding token, or certainly unlikely."""
 
     def __post_init__(self) -> None:
-        after = self.blank.then.encode() if isinstance(self.blank, Choice) else b""
-        self.own = [self.before + label.encode() for label in self.labels]
-        self.number = {own: label for label, own in enumerate(self.own)}
-        self.ways = [own + after for own in self.own]
-        self.longer = _longer(self.labels)
-        self.shares = [0.0] * len(self.own)
+        after = self.blank.next_literal.encode() if isinstance(self.blank, Choice) else b""
+        self.texts = [self.before + label.encode() for label in self.labels]
+        self.index = {text: label for label, text in enumerate(self.texts)}
+        self.texts_with_literal = [text + after for text in self.texts]
+        self.extensions = _find_extensions(self.labels)
+        self.shares = [0.0] * len(self.texts)
 
-    def settle(self, tokens: Iterator[tuple[bytes, Mapping[bytes, float]]]) -> list[float]:
-        """Follow the reply from the deciding token on, until its own label is clear.
+    def resolve(self, tokens: Iterator[tuple[bytes, Mapping[bytes, float]]]) -> list[float]:
+        """Follow the reply from the deciding token until its own label is clear.
 
         Args:
-            tokens: what was written and what could have been, with probabilities.
+            tokens: each token of the reply, and the probabilities of the alternatives.
 
         Returns:
-            The share of each label of the blank, summing to 1; empty when too much stays unsettled.
+            The share of each label of the blank, summing to 1; empty if too much stays unresolved.
         """
-        live, said, weight = list(range(len(self.own))), b"", 1.0
-        for taken, told in tokens:
+        candidates, prefix, weight = list(range(len(self.texts))), b"", 1.0
+        for token, probabilities in tokens:
             groups = {
                 other: found
-                for other, p in told.items()
-                if p and (found := self._agreeing(said, other, told, live))
+                for other, p in probabilities.items()
+                if p and (found := self._matching_labels(prefix, other, probabilities, candidates))
             }
-            total = sum(told[other] for other in groups)
+            total = sum(probabilities[other] for other in groups)
             if not total:
                 break
-            if not said:
-                sighted = {label for found in groups.values() for label in found}
-                sighted |= {label for label, own in enumerate(self.own) if own in told}
-                self.covered = sum(told.values()) >= COVERED or sighted >= set(range(len(self.blank.labels)))
+            if not prefix:
+                seen = {label for found in groups.values() for label in found}
+                seen |= {label for label, text in enumerate(self.texts) if text in probabilities}
+                is_certain = sum(probabilities.values()) >= COVERED_PROBABILITY
+                self.is_covered = is_certain or seen >= set(range(len(self.blank.labels)))
             for other, found in groups.items():
                 if len(found) == 1:
-                    self.shares[found[0]] += weight * told[other] / total
-                elif other != taken:
-                    self.unsettled += weight * told[other] / total
-            live = groups.get(taken, [])
-            if len(live) < 2:
-                return self._result()
-            said, weight = said + taken, weight * told[taken] / total
-        self.unsettled += weight
-        return self._result()
+                    self.shares[found[0]] += weight * probabilities[other] / total
+                elif other != token:
+                    self.unresolved += weight * probabilities[other] / total
+            candidates = groups.get(token, [])
+            if len(candidates) < 2:
+                return self._normalized_shares()
+            prefix, weight = prefix + token, weight * probabilities[token] / total
+        self.unresolved += weight
+        return self._normalized_shares()
 
-    def _agreeing(self, said: bytes, other: bytes, told: Mapping[bytes, float], live: list[int]) -> list[int]:
-        """Labels that may come of an alternative. A label that is an alternative as a whole is not spelled
-        in pieces: then `10` means 10 and not the beginning of 100."""
-        way = said + other
-        if (label := self.number.get(way)) is not None and label in live:
-            rivals = [rival for rival in self.longer[label] if rival in live]
-            return [label, *(rival for rival in rivals if self.own[rival][len(said) :] not in told)]
+    def _matching_labels(
+        self, prefix: bytes, token: bytes, probabilities: Mapping[bytes, float], candidates: list[int]
+    ) -> list[int]:
+        """Return the labels that an alternative may lead to.
+
+        A label that is an alternative as a whole is not spelled in pieces: then `10` means 10, not the
+        beginning of 100.
+        """
+        text = prefix + token
+        if (label := self.index.get(text)) is not None and label in candidates:
+            longer = [other for other in self.extensions[label] if other in candidates]
+            return [
+                label,
+                *(other for other in longer if self.texts[other][len(prefix) :] not in probabilities),
+            ]
         return [
             label
-            for label in live
-            if (self.ways[label].startswith(way) or way.startswith(self.ways[label]))
-            and (len(way) >= len(self.own[label]) or self.own[label][len(said) :] not in told)
+            for label in candidates
+            if (
+                self.texts_with_literal[label].startswith(text)
+                or text.startswith(self.texts_with_literal[label])
+            )
+            and (len(text) >= len(self.texts[label]) or self.texts[label][len(prefix) :] not in probabilities)
         ]
 
-    def _result(self) -> list[float]:
+    def _normalized_shares(self) -> list[float]:
         allowed = self.shares[: len(self.blank.labels)]
         total = sum(allowed)
-        if not total or self.unsettled > UNSETTLED * (total + self.unsettled):
+        if not total or self.unresolved > MAX_UNRESOLVED_SHARE * (total + self.unresolved):
             return []
         return [share / total for share in allowed]
 
 
 @lru_cache(maxsize=1024)
-def _longer(labels: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
-    """For each label, those that begin with it and go on."""
+def _find_extensions(labels: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
+    """For each label, the indexes of the longer labels that begin with it."""
     numbered = list(enumerate(labels))
     return tuple(
         tuple(n for n, other in numbered if other != label and other.startswith(label)) for label in labels
     )
-
-
-def _likely(blank: str, alternatives: Mapping[bytes, float], state: int) -> dict[bytes, float]:
-    """Probabilities of alternatives, 0 for the impossible, without those that say nothing."""
-    told: dict[bytes, float] = {}
-    for other, score in alternatives.items():
-        if math.isnan(score):
-            raise ReplyError(f"{blank}: the model answered NaN")
-        if said := _squeezed(other, state):
-            told[said] = told.get(said, 0.0) + (math.exp(score) if score > IMPOSSIBLE else 0.0)
-    return told

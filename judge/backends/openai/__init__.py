@@ -1,1 +1,12 @@
-"""TODO"""
+"""Call a model behind an OpenAI-compatible server: `vllm serve`, SGLang, llama.cpp, hosted models.
+
+- `backend`: `OpenAI`, the backend and stream.
+- `any_server`: answer a form on any server, with the form as a JSON schema.
+- `vllm_server`: answer a form on a vLLM server, with a grammar and exact probabilities.
+- `chat_client`: chat completions of one model, and what is known of its server.
+- `messages`: the chat as JSON, with images as data URLs.
+- `completions`: parse chat completions: text, tokens and alternatives.
+- `transport`: HTTP requests with retries.
+
+It imports `judge.backends.decoding` (`grammar`, `logprobs`) and the shared modules of `judge.backends`.
+"""

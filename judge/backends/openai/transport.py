@@ -1,4 +1,4 @@
-"""Requests to a model server: bounded retries of what may pass, one clear error for what will not."""
+"""HTTP requests to a model server: retries of temporary failures, and one clear error for the rest."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ import httpx
 
 from judge.errors import BackendError, ReplyError
 
-PASSING = frozenset({429, 500, 502, 503, 504})
-"""Answers that another try may not get."""
-REFUSED = frozenset({401, 403, 404})
-"""Answers that every request would get."""
+RETRYABLE_STATUSES = frozenset({429, 500, 502, 503, 504})
+"""HTTP statuses after which the request is sent again."""
+FATAL_STATUSES = frozenset({401, 403, 404})
+"""HTTP statuses that every request to the server would get."""
 
 
-class Declined(ReplyError):
-    """The server understood the request and will not serve it; holds what it said."""
+class RequestRejectedError(ReplyError):
+    """The server understood the request and does not serve it. The text holds what the server said."""
 
 
-class Refused(BackendError):
-    """The server would refuse every such request: the key is wrong, or there is nothing at the address."""
+class ServerRefusedError(BackendError):
+    """The server would refuse every request: the key is wrong, or nothing is at the address."""
 
-    def __init__(self, said: str, status: int) -> None:
-        super().__init__(said)
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
         self.status = status
 
 
-class Line:
-    """A connection to one server, for many threads.
+class HttpTransport:
+    """A connection to one server. Several threads may use it.
 
     Args:
-        address: what the paths are appended to.
+        address: base URL; paths are appended to it.
         api_key: sent as a bearer token; empty for none.
-        timeout: seconds to wait for one answer.
-        retries: further tries after a first that failed in passing.
-        patience: longest pause in seconds before one of them.
-        connections: most requests at once.
-        sleep: waits so many seconds; tests put a quicker one in its place.
+        timeout: seconds to wait for one response.
+        retries: number of further tries after a temporary failure.
+        max_pause: longest pause in seconds before a retry.
+        connections: greatest number of requests at the same time.
+        sleep: function that waits so many seconds; tests replace it.
     """
 
     def __init__(
@@ -51,98 +51,107 @@ class Line:
         api_key: str = "",
         timeout: float = 120.0,
         retries: int = 4,
-        patience: float = 30.0,
+        max_pause: float = 30.0,
         connections: int = 16,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.address, self.retries, self.patience = address.rstrip("/"), retries, patience
+        self.address, self.retries, self.max_pause = address.rstrip("/"), retries, max_pause
         self.timeout, self._sleep = timeout, sleep
         self._client = httpx.Client(
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
             timeout=httpx.Timeout(timeout, connect=min(10.0, timeout), pool=None),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-            follow_redirects=False,  # pictures and keys go where they were sent, or nowhere
+            follow_redirects=False,  # images and keys go only where they were sent
         )
 
     def close(self) -> None:
+        """Close all connections."""
         self._client.close()
 
     def get(self, path: str) -> Any:
-        return self._ask("GET", path, None)
+        """Send a GET request; returns the JSON of the response and raises as `post`."""
+        return self._request("GET", path, None)
 
     def post(self, path: str, payload: Mapping[str, Any]) -> Any:
-        """Send JSON; returns the JSON of the answer.
+        """Send JSON.
+
+        Args:
+            path: appended to the address.
+            payload: the body.
+
+        Returns:
+            The JSON of the response.
 
         Raises:
-            BackendError: nothing listens there; `Refused` for an answer of 401, 403 or 404.
-            Declined: this request is not served (400, 413, 422, ...).
-            ReplyError: no usable answer in the time and tries it was given.
+            BackendError: nothing listens at the address. `ServerRefusedError` for status 401, 403 or 404.
+            RequestRejectedError: the server does not serve this request (400, 413, 422, ...).
+            ReplyError: no usable response within the timeout and the retries.
         """
-        return self._ask("POST", path, payload)
+        return self._request("POST", path, payload)
 
-    def _ask(self, verb: str, path: str, payload: Mapping[str, Any] | None) -> Any:
+    def _request(self, method: str, path: str, payload: Mapping[str, Any] | None) -> Any:
         for attempt in range(self.retries + 1):
-            last = attempt == self.retries
+            is_last = attempt == self.retries
             try:
-                answer = self._client.request(verb, self.address + path, json=payload)
+                response = self._client.request(method, self.address + path, json=payload)
             except httpx.TimeoutException as error:
-                # It may still be at work on it: asking again would only add to its load.
+                # The server may still be working on it. Another request would only add to its load.
                 if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
                     raise ReplyError(f"{self.address}: no answer in {self.timeout:g} s") from None
-                if last:
+                if is_last:
                     raise self._unreachable(error) from None
             except httpx.TransportError as error:
-                if last:
+                if is_last:
                     raise self._unreachable(error) from None
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 raise self._unreachable(error) from None
             else:
-                if answer.status_code not in PASSING:
-                    return self._read(answer)
-                asked = _retry_after(answer)
-                if last or (asked is not None and asked > self.patience):
-                    raise ReplyError(self._said(answer))
-                if asked is not None:
-                    self._sleep(asked)
+                if response.status_code not in RETRYABLE_STATUSES:
+                    return self._read_json(response)
+                pause = _retry_after(response)
+                if is_last or (pause is not None and pause > self.max_pause):
+                    raise ReplyError(self._describe(response))
+                if pause is not None:
+                    self._sleep(pause)
                     continue
-            self._sleep(min(self.patience, 0.5 * 2**attempt) * random.uniform(0.5, 1.0))
+            self._sleep(min(self.max_pause, 0.5 * 2**attempt) * random.uniform(0.5, 1.0))
         raise AssertionError("the last try returns or raises")
 
-    def _read(self, answer: httpx.Response) -> Any:
-        if answer.status_code in REFUSED:
-            raise Refused(self._said(answer), answer.status_code)
-        if not answer.is_success:
-            raise Declined(self._said(answer))
+    def _read_json(self, response: httpx.Response) -> Any:
+        if response.status_code in FATAL_STATUSES:
+            raise ServerRefusedError(self._describe(response), response.status_code)
+        if not response.is_success:
+            raise RequestRejectedError(self._describe(response))
         try:
-            return answer.json()
+            return response.json()
         except ValueError:
-            raise ReplyError(f"{self.address}: the answer is no JSON ({_short(answer.text)})") from None
+            raise ReplyError(f"{self.address}: the answer is no JSON ({_shorten(response.text)})") from None
 
-    def _said(self, answer: httpx.Response) -> str:
-        """What the server said, without what was sent to it."""
+    def _describe(self, response: httpx.Response) -> str:
+        """Return the status and the server's error text, without what was sent to it."""
         try:
-            told: Any = answer.json()
+            body: Any = response.json()
             for key in ("error", "message", "detail"):
-                told = told.get(key, told) if isinstance(told, dict) else told
+                body = body.get(key, body) if isinstance(body, dict) else body
         except ValueError:
-            told = answer.text
-        return f"{self.address}: HTTP {answer.status_code} ({_short(str(told))})"
+            body = response.text
+        return f"{self.address}: HTTP {response.status_code} ({_shorten(str(body))})"
 
     def _unreachable(self, error: Exception) -> BackendError:
         return BackendError(
-            f"{self.address}: cannot be reached ({_short(str(error)) or type(error).__name__})"
+            f"{self.address}: cannot be reached ({_shorten(str(error)) or type(error).__name__})"
         )
 
 
-def _retry_after(answer: httpx.Response) -> float | None:
-    """Seconds that the server asks to wait; None when it does not say."""
-    told = answer.headers.get("Retry-After", "")
+def _retry_after(response: httpx.Response) -> float | None:
+    """Return the seconds that the server asks to wait; None if it does not say."""
+    value = response.headers.get("Retry-After", "")
     try:
-        return max(0.0, float(told))
+        return max(0.0, float(value))
     except ValueError:
         pass
     try:
-        moment = parsedate_to_datetime(told)
+        moment = parsedate_to_datetime(value)
     except (TypeError, ValueError):
         return None
     if moment.tzinfo is None:
@@ -150,6 +159,6 @@ def _retry_after(answer: httpx.Response) -> float | None:
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
-def _short(text: str) -> str:
+def _shorten(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= 200 else f"{text[:199]}…"

@@ -1,55 +1,59 @@
-"""Runs a Qwen2-VL, Qwen2.5-VL or Qwen3-VL checkpoint in this process with Hugging Face transformers."""
+"""Run a Qwen2-VL, Qwen2.5-VL or Qwen3-VL checkpoint in this process with Hugging Face transformers."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import cached_property, lru_cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from judge.backends import torchvision_compat as _torchvision
-from judge.backends import video_inputs as film
-from judge.backends.base import Rasters, Reply, Request, Target, TraceRequest
-from judge.backends.checkpoints import Adapter, Folder
-from judge.backends.decoding import walker
-from judge.backends.decoding.tokens import PhraseCache, Wording
-from judge.backends.transformers.fast_layers import quicken
+from judge.backends.base import RelevanceMaps, Reply, Request, TraceRequest
+from judge.backends.checkpoints import Adapter, Checkpoint, weights_revision
+from judge.backends.decoding.batch import Row, log_probabilities, run_rows
+from judge.backends.decoding.chat_tokenizer import ChatTokenizer
+from judge.backends.decoding.choice_reading import ChoiceReader, read_choices
+from judge.backends.decoding.form_filling import fill_form
+from judge.backends.decoding.phrase_cache import PhraseCache
+from judge.backends.decoding.program import RowProgram
+from judge.backends.image_inputs import find_input_error, resize_images
+from judge.backends.transformers.fast_layers import replace_slow_layers
+from judge.backends.transformers.loading import load_model
+from judge.backends.transformers.text_grammar import TextGrammar
+from judge.backends.transformers.tracing import patch_relevance, target_value
+from judge.backends.video_inputs import encode_videos, prepare_video, seconds_per_patch, video_placeholder
 from judge.errors import BackendError, InputError, ReplyError
 
-ATTENTION = 1 << 26
-"""Most attention cells (rows x longest prompt squared) of one prefill: 256 MiB of mask in float32."""
-SLIMMEST = 200
-"""Greatest ratio of an image's sides that Qwen-VL processors take."""
+MAX_ATTENTION_CELLS = 1 << 26
+"""Greatest number of attention cells (rows x longest prompt squared) of one prefill: 256 MiB of mask in
+float32."""
 
 
 class Transformers:
     """A vision-language model in this process; see `judge.backends.base.Backend`.
 
     Args:
-        model: `embedded`; a checkpoint by hub name or folder; or a folder laid out as the embedded judge is
-            (`judge.backends.checkpoints`). Phrases are what it is known to write, which saves time. An adapter
-            for one rubric gets a copy of the model of its own, loaded when the rubric is first asked.
-        adapter: LoRA adapter to load on the checkpoint, hub name or folder; it then answers every rubric.
+        model: `embedded`; a checkpoint by folder or hub name; or a folder with the layout of the embedded
+            judge (`judge.backends.checkpoints`). An adapter for one rubric gets its own copy of the model,
+            loaded at the first request with that rubric.
+        adapter: LoRA adapter to load on the checkpoint, a folder or a hub name. It then answers every rubric.
         revision: hub revision of the checkpoint.
-        device: `auto` (a GPU if there is one), a torch device, or an accelerate device map
-            (`balanced`, `sequential`, or a dict).
+        device: `auto` (a GPU if there is one), a torch device, or an accelerate device map (`balanced`,
+            `sequential`, or a dict).
         dtype: `auto` (float32 on a CPU, else the checkpoint's own), or the name of a torch dtype.
-        bits: 4 or 8 to quantise the language model with bitsandbytes; needs a GPU.
-        brief: whether the model was tuned on the rubric; None: as `judge.json` says, else no.
-        batch: most rows in one forward pass.
-        quick: run some parts of the model by quicker code that computes the same; no: as transformers does.
+        bits: 4 or 8 to quantize the language model with bitsandbytes; needs a GPU.
+        brief: whether the model was fine-tuned on the rubrics. None: as `judge.json` says, else False.
+        batch: greatest number of rows in one forward pass.
+        fast_layers: replace some layers of the model by faster code with the same results
+            (`judge.backends.transformers.fast_layers`).
 
     Raises:
-        InputError: an argument is off its menu.
+        InputError: an argument is not usable.
         BackendError: the checkpoint cannot be found or loaded.
     """
 
     name = "transformers"
-    films = True
+    takes_video = True
 
     def __init__(
         self,
@@ -62,363 +66,207 @@ class Transformers:
         bits: int | None = None,
         brief: bool | None = None,
         batch: int = 16,
-        quick: bool = True,
+        fast_layers: bool = True,
     ) -> None:
         if bits not in (None, 4, 8):
             raise InputError("bits", bits, "4, 8 or None", "leave it out to load the weights as they are")
         if batch < 1:
-            raise InputError("batch", batch, "1 or more", "give the rows of one forward pass")
+            raise InputError("batch", batch, "1 or more", "pass the number of rows of one forward pass")
         self.version, self.batch, self.model = version("transformers"), batch, str(model)
-        self._folder = folder = Folder.of(model, adapter)
-        self.domain, self.size, self.tunings = folder.domain, folder.size, folder.tunings
-        self.brief = folder.brief if brief is None else brief
-        self.adapter = folder.adapter.name if folder.adapter else None
+        checkpoint = Checkpoint.resolve(model, adapter)
+        self.domain, self.size, self.adapters = checkpoint.domain, checkpoint.size, checkpoint.adapters
+        self.brief = checkpoint.brief if brief is None else brief
+        self.adapter = checkpoint.adapter.name if checkpoint.adapter else None
 
-        def load(tuned: Adapter | None) -> tuple[Any, Any]:
-            place = tuned.place if tuned else None
-            model, processor = _load(folder.source, place, revision, device, dtype, bits)
-            if quick:
-                quicken(model)
+        def load(adapter: Adapter | None) -> tuple[Any, Any]:
+            path = adapter.path if adapter else None
+            model, processor = load_model(checkpoint.source, path, revision, device, dtype, bits)
+            if fast_layers:
+                replace_slow_layers(model)
             return model, processor
 
-        self._model, self._processor = load(folder.adapter)
-        self._tuned = lru_cache(maxsize=None)(lambda rubric: load(folder.own[rubric])[0])
-        self.revision = _revision(folder.source, folder.places, self._model, revision)
-        self.wording = Wording(self._processor)
-        self._habits = PhraseCache(
-            self.wording.plain(text)
-            for phrases in (folder.phrases, *(own.phrases for own in folder.own.values()))
-            for text in phrases
+        loaded, processor = load(checkpoint.adapter)
+        self._rubric_model = lru_cache(maxsize=None)(
+            lambda rubric: load(checkpoint.rubric_adapters[rubric])[0]
         )
-        self._texts = lru_cache(maxsize=64)(self._text)
+        commit = getattr(loaded.config, "_commit_hash", None)
+        self.revision = weights_revision(checkpoint.source, checkpoint.adapter_paths, commit, revision)
+        self._set_model(loaded, processor, checkpoint.all_phrases)
+
+    def _set_model(self, model: Any, processor: Any, phrases: Iterable[str]) -> None:
+        """Use a loaded model.
+
+        Args:
+            model: a Qwen-VL of transformers, in evaluation mode.
+            processor: the model's.
+            phrases: texts that the model often writes. They save forward passes.
+        """
+        self._model, self._processor = model, processor
+        self.tokenizer = ChatTokenizer(processor)
+        self._phrases = PhraseCache(map(self.tokenizer.encode_text, phrases))
+        self._text_grammar = TextGrammar(model, processor)
 
     def network(self, rubric: str) -> Any:
-        """The torch model that answers a rubric, for those who need its gradient."""
-        return self._tuned(rubric) if rubric in self.tunings else self._model
+        """Return the torch model that answers a rubric, for callers who need its gradients."""
+        return self._rubric_model(rubric) if rubric in self.adapters else self._model
 
     @property
     def processor(self) -> Any:
-        """The checkpoint's own processor."""
+        """The processor of the checkpoint."""
         return self._processor
 
     def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
-        return self._run(requests, lambda request: walker.read(request.form, self.wording))
+        """Read the label probabilities of all blanks in one pass; see `Backend.choose`."""
+        return self._run(requests, lambda request: read_choices(request.form, self.tokenizer))
 
     def complete(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
+        """Fill whole forms; see `Backend.complete`."""
         return self._run(
-            requests, lambda request: walker.fill(request.form, self.wording, self._grammar, self._habits)
+            requests,
+            lambda request: fill_form(
+                request.form, self.tokenizer, self._text_grammar.text_mask, self._phrases
+            ),
         )
 
-    def trace(self, requests: Sequence[TraceRequest]) -> list[Rasters | ReplyError]:
-        """By gradient x input (Shrikumar et al. 2016) with the picture's mean patch for a baseline: a patch's
-        relevance is |gradient . (patch - mean patch)|. One ask at a time, for the sake of memory."""
-        return [self._traced(one) for one in requests]
+    def trace(self, requests: Sequence[TraceRequest]) -> list[RelevanceMaps | ReplyError]:
+        """Compute the relevance of each image patch for each target; see `Tracer.trace`.
 
-    def _traced(self, one: TraceRequest) -> Rasters | ReplyError:
+        It uses the method of `judge.backends.transformers.tracing`, on one request at a time to save memory.
+        """
+        return [self._trace_one(request) for request in requests]
+
+    def _trace_one(self, traced: TraceRequest) -> RelevanceMaps | ReplyError:
         import torch
 
-        [row] = self._rows([one.request], lambda _: None)
+        [row] = self._build_rows([traced.request], lambda _: None)
         if isinstance(row, ReplyError):
             return row
         if row.pixels is None:
             return ReplyError("images: none, and videos are not traced")
-        blanks = {blank for target in one.targets for blank in target}
-        reading = walker.Reading.of(one.request.form, self.wording, one.values, blanks)
-        row.chunk, model = reading.chunk, self.network(one.request.rubric).requires_grad_(False)
+        blanks = {blank for target in traced.targets for blank in target}
+        tokenizer = self.tokenizer
+        reader = ChoiceReader.for_form(traced.request.form, tokenizer, traced.values, blanks)
+        row.step, model = reader.step, self.network(traced.request.rubric).requires_grad_(False)
         row.pixels = pixels = row.pixels.detach().requires_grad_(True)
         try:
-            wording = self.wording
-            [logs] = walker.log_probabilities(model, [row], wording.image_token, wording.video_token)
-            numbers = [_number(target, reading.shares(logs)) for target in one.targets]
-            slopes = [torch.autograd.grad(number, pixels, retain_graph=True)[0] for number in numbers]
-        except RuntimeError as error:  # out of memory is one
+            [scores] = log_probabilities(model, [row], tokenizer.image_token, tokenizer.video_token)
+            values = [target_value(target, reader.probabilities(scores)) for target in traced.targets]
+            gradients = [torch.autograd.grad(value, pixels, retain_graph=True)[0] for value in values]
+        except RuntimeError as error:  # also raised when memory runs out
             raise BackendError(f"{self.model}: {' '.join(str(error).split())[:300]}") from error
-        return [_relevance(slope, pixels.detach(), row.grid, self.wording.merge) for slope in slopes]
+        return [patch_relevance(g, pixels.detach(), row.grid, tokenizer.merge_size) for g in gradients]
 
     def _run(
-        self, requests: Sequence[Request], program: Callable[[Request], walker.Program]
+        self, requests: Sequence[Request], program: Callable[[Request], RowProgram]
     ) -> list[Reply | ReplyError]:
+        """Run the requests of each rubric on its model, `batch` rows at a time."""
         groups: dict[str, list[int]] = {}
         for index, request in enumerate(requests):
-            groups.setdefault(request.rubric if request.rubric in self.tunings else "", []).append(index)
+            groups.setdefault(request.rubric if request.rubric in self.adapters else "", []).append(index)
         replies: dict[int, Reply | ReplyError] = {}
         for rubric, group in groups.items():
             model = self.network(rubric)
             for start in range(0, len(group), self.batch):
-                some = group[start : start + self.batch]
-                rows = self._rows([requests[index] for index in some], program)
-                filled = iter(self._filled(model, [row for row in rows if isinstance(row, walker.Row)]))
-                for index, row in zip(some, rows, strict=True):
-                    replies[index] = next(filled) if isinstance(row, walker.Row) else row
+                indexes = group[start : start + self.batch]
+                rows = self._build_rows([requests[index] for index in indexes], program)
+                results = iter(self._run_rows(model, [row for row in rows if isinstance(row, Row)]))
+                for index, row in zip(indexes, rows, strict=True):
+                    replies[index] = next(results) if isinstance(row, Row) else row
         return [replies[index] for index in range(len(requests))]
 
-    def _filled(self, model: Any, rows: Sequence[walker.Row]) -> list[Reply | ReplyError]:
+    def _run_rows(self, model: Any, rows: Sequence[Row]) -> list[Reply | ReplyError]:
         try:
             return [
                 reply
-                for part in _within_memory(rows)
-                for reply in walker.run(model, part, self.wording.image_token, self.wording.video_token)
+                for part in _split_by_memory(rows)
+                for reply in run_rows(model, part, self.tokenizer.image_token, self.tokenizer.video_token)
             ]
-        except RuntimeError as error:  # out of memory is one
+        except RuntimeError as error:  # also raised when memory runs out
             raise BackendError(f"{self.model}: {' '.join(str(error).split())[:300]}") from error
 
-    def _rows(
-        self, requests: Sequence[Request], program: Callable[[Request], walker.Program | None]
-    ) -> list[walker.Row | ReplyError]:
-        """Encode prompts and pictures; a row that the model cannot take becomes a `ReplyError`."""
-        faults = [_fault(request, self.size) or self._unfit(request) for request in requests]
-        pictures = [
-            picture
-            for request, f in zip(requests, faults, strict=True)
-            if not f
-            for picture in request.images
-        ]
-        pixels, grid = self._patches(pictures)
-        counts = grid.prod(dim=1).tolist() if pictures else []
-        rows: list[walker.Row | ReplyError] = []
+    def _build_rows(
+        self, requests: Sequence[Request], program: Callable[[Request], RowProgram | None]
+    ) -> list[Row | ReplyError]:
+        """Encode prompts, images and videos.
+
+        Args:
+            requests: the requests.
+            program: returns the program of a request's row.
+
+        Returns:
+            A row for each request; a `ReplyError` for a request that the model cannot take.
+        """
+        image_processor = self._processor.image_processor
+        faults = [find_input_error(request, self.size, image_processor) for request in requests]
+        valid = [request for request, fault in zip(requests, faults, strict=True) if not fault]
+        pixels, grid = self._encode_images([image for request in valid for image in request.images])
+        counts = [] if grid is None else grid.prod(dim=1).tolist()
+        rows: list[Row | ReplyError] = []
         image = patch = 0
         for request, fault in zip(requests, faults, strict=True):
             if fault:
                 rows.append(ReplyError(fault))
                 continue
             own = counts[image : image + len(request.images)]
-            row = walker.Row(program(request), [])
+            row = Row(program(request), [])
             if own:
                 row.pixels, row.grid = pixels[patch : patch + sum(own)], grid[image : image + len(own)]
             image, patch = image + len(own), patch + sum(own)
             try:
-                films = self._films(row, request)
+                self._set_prompt(row, request, own)
             except ReplyError as error:
                 rows.append(error)
                 continue
-            row.prompt = self.wording.chat(request.messages, [n // self.wording.merge**2 for n in own], films)
-            limit = self._model.config.get_text_config().max_position_embeddings
-            long = f"prompt: {len(row.prompt)} tokens, the model reads {limit}; shorten it"
-            rows.append(row if len(row.prompt) < limit else ReplyError(long))
+            rows.append(row)
         return rows
 
-    def _films(self, row: walker.Row, request: Request) -> list[str]:
-        """Give a row the patches of its videos; returns what stands for them in the prompt. Raises
-        `ReplyError`."""
-        if not request.films:
+    def _set_prompt(self, row: Row, request: Request, patch_counts: Sequence[int]) -> None:
+        """Encode the chat of a row.
+
+        Args:
+            row: the row to set.
+            request: its request.
+            patch_counts: number of patches of each image.
+
+        Raises:
+            ReplyError: a video does not fit the processor's limits, or the prompt is too long.
+        """
+        videos = self._encode_videos(row, request)
+        image_tokens = [count // self.tokenizer.merge_size**2 for count in patch_counts]
+        row.prompt = self.tokenizer.encode_chat(request.messages, image_tokens, videos)
+        limit = self._model.config.get_text_config().max_position_embeddings
+        if len(row.prompt) >= limit:
+            raise ReplyError(f"prompt: {len(row.prompt)} tokens, the model reads {limit}; shorten it")
+
+    def _encode_videos(self, row: Row, request: Request) -> list[str]:
+        """Set the video patches of a row; returns the text in place of each video in the prompt."""
+        if not request.videos:
             return []
-        reels = [film.reel(one, self._processor, self.size) for one in request.films]
-        row.film, row.film_grid = film.patches(reels, self._processor)
-        row.pace = [film.pace(reel, self._processor) for reel in reels]
-        pairs = zip(reels, row.film_grid, strict=True)
-        return [film.words(reel, grid, self._processor) for reel, grid in pairs]
+        videos = [prepare_video(video, self._processor, self.size) for video in request.videos]
+        row.video_pixels, row.video_grid = encode_videos(videos, self._processor)
+        row.seconds_per_patch = [seconds_per_patch(video, self._processor) for video in videos]
+        pairs = zip(videos, row.video_grid, strict=True)
+        return [video_placeholder(video, grid, self._processor) for video, grid in pairs]
 
-    def _unfit(self, request: Request) -> str:
-        """Why a picture has no size that the processor's pixel limit allows; empty when it has one."""
-        if self.size is not None:
-            return ""
-        from qwen_vl_utils import smart_resize
-
-        processor = self._processor.image_processor
-        least, most = processor.size["shortest_edge"], processor.size["longest_edge"]
-        side = processor.patch_size * processor.merge_size
-        for picture in request.images:
-            if 0 in smart_resize(picture.height, picture.width, side, least, most):
-                return f"image: {picture.width}x{picture.height} is too slim to be shown in {most} pixels"
-        return ""
-
-    def _patches(self, pictures: Sequence[Any]) -> tuple[Any, Any]:
-        """Patches (patches, values) of all pictures and their grids (pictures, 3)."""
-        if not pictures:
+    def _encode_images(self, images: Sequence[Any]) -> tuple[Any, Any]:
+        """Return the patches (patches, values) of images and their grids (images, 3); None without images."""
+        if not images:
             return None, None
         processor = self._processor.image_processor
-        if self.size is None:
-            from qwen_vl_utils import process_vision_info
-
-            least, most = processor.size["shortest_edge"], processor.size["longest_edge"]
-            limits = {"type": "image", "min_pixels": least, "max_pixels": most}
-            chat = [{"role": "user", "content": [{**limits, "image": picture} for picture in pictures]}]
-            pictures, _ = process_vision_info(chat, image_patch_size=processor.patch_size)
-        encoded = processor(images=list(pictures), do_resize=False, return_tensors="pt")
+        resized = resize_images(images, self.size, processor)
+        encoded = processor(images=list(resized), do_resize=False, return_tensors="pt")
         return encoded["pixel_values"], encoded["image_grid_thw"]
 
-    def _grammar(self, max_chars: int) -> walker.Mask:
-        """The grammar of one free text: no quote, backslash or control character; then the closing quote."""
-        import llguidance.numpy
 
-        matcher, told = self._texts(max_chars).deep_copy(), 0
-        size = self._outlines.llg_tokenizer.vocab_size
-
-        def mask(written: Sequence[int], logits: Any) -> Any:
-            nonlocal told
-            matcher.consume_tokens(list(written[told:]))
-            told = len(written)
-            # Most of what a model wants to write is allowed, and asking for one token is quick.
-            best = int(logits.argmax())
-            if best >= size or not matcher.validate_tokens([best]):
-                allowed = llguidance.numpy.allocate_token_bitmask(1, size)
-                llguidance.numpy.fill_next_token_bitmask(matcher, allowed)
-                llguidance.numpy.apply_token_bitmask_inplace(logits, allowed)
-            return logits
-
-        return mask
-
-    def _text(self, max_chars: int) -> Any:
-        """A matcher of free text that has read nothing; compiled by outlines."""
-        from llguidance import LLMatcher
-
-        compiled = self._outlines.get_regex_logits_processor(rf'[^"\\\x00-\x1f]{{0,{max_chars}}}"')
-        return LLMatcher(compiled.llg_tokenizer, compiled.grammar)
-
-    @cached_property
-    def _outlines(self) -> Any:
-        import outlines
-        from outlines.backends.llguidance import LLGuidanceBackend
-
-        return LLGuidanceBackend(outlines.from_transformers(self._model, self._processor))
-
-
-def _fault(request: Request, side: int | None) -> str:
-    """Why the model cannot take this row's pictures; empty when it can."""
-    parts = [part for m in request.messages if not isinstance(m["content"], str) for part in m["content"]]
-    wanted = sum(part["type"] == "image" for part in parts)
-    if wanted != len(request.images):
-        return f"images: {len(request.images)} given, the messages show {wanted}"
-    wanted = sum(part["type"] == "video" for part in parts)
-    if wanted != len(request.films):
-        return f"videos: {len(request.films)} given, the messages show {wanted}"
-    for picture in request.images:
-        if side and picture.size != (side, side):
-            return f"image: {picture.width}x{picture.height}, the model sees {side}x{side}"
-        if max(picture.size) > SLIMMEST * min(picture.size):
-            return f"image: {picture.width}x{picture.height} is slimmer than {SLIMMEST}:1"
-    return ""
-
-
-def _number(target: Target, shares: dict[str, dict[str, Any]]) -> Any:
-    return sum(
-        weight * shares[blank][label] for blank, told in target.items() for label, weight in told.items()
-    )
-
-
-def _relevance(slope: Any, pixels: Any, grid: Any, merge: int) -> list[Any]:
-    """(rows, columns) relevance of each picture's patches.
-
-    Args:
-        slope: gradient of a number (patches, values).
-        pixels: the patches of all pictures (patches, values), by blocks of merge x merge.
-        grid: (pictures, 3) their number in time, height and width.
-        merge: patches along a block.
-    """
-    counts, found = grid.prod(dim=1).tolist(), []
-    parts = zip(slope.split(counts), pixels.split(counts), grid.tolist(), strict=True)
-    for slopes, patches, (_, rows, columns) in parts:
-        moved = (slopes * (patches - patches.mean(dim=0))).sum(dim=1).abs().float()
-        blocks = moved.reshape(rows // merge, columns // merge, merge, merge)
-        found.append(blocks.permute(0, 2, 1, 3).reshape(rows, columns).numpy(force=True))
-    return found
-
-
-def _within_memory(rows: Sequence[walker.Row]) -> Iterator[list[walker.Row]]:
-    """Split a batch so that no prefill's attention mask outgrows `ATTENTION`."""
-    part: list[walker.Row] = []
+def _split_by_memory(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """Split a batch so that the attention mask of no prefill exceeds `MAX_ATTENTION_CELLS`."""
+    part: list[Row] = []
     longest = 0
     for row in rows:
         longest = max(longest, len(row.prompt))
-        if part and (len(part) + 1) * longest**2 > ATTENTION:
+        if part and (len(part) + 1) * longest**2 > MAX_ATTENTION_CELLS:
             yield part
             part, longest = [], len(row.prompt)
         part.append(row)
     if part:
         yield part
-
-
-def _load(
-    source: str,
-    adapter: str | Path | None,
-    revision: str | None,
-    device: str | dict[str, Any],
-    dtype: str,
-    bits: int | None,
-) -> tuple[Any, Any]:
-    """The model in evaluation mode, adapter applied, and its processor."""
-    import torch
-
-    gpu = torch.cuda.is_available()
-    if bits and not gpu:
-        raise InputError("bits", bits, "None without a GPU", "leave it out, or run where CUDA is")
-    if dtype != "auto" and not isinstance(getattr(torch, dtype, None), torch.dtype):
-        raise InputError("dtype", dtype, "auto, float32, bfloat16 or float16", "name a torch dtype")
-    if device == "auto":
-        device = "auto" if gpu else "cpu"
-    options: dict[str, Any] = {
-        "dtype": "float32" if dtype == "auto" and device == "cpu" else dtype,
-        "device_map": device,
-        "attn_implementation": "sdpa",  # takes the mask of ragged rows; flash attention does not
-    }
-    _torchvision.mend()
-    # peft imports bitsandbytes, which warns of a kernel that only its CPU quantisation would use.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    import transformers
-
-    library: Any = transformers
-    if bits:
-        options["quantization_config"] = library.BitsAndBytesConfig(
-            load_in_4bit=bits == 4,
-            load_in_8bit=bits == 8,
-            bnb_4bit_compute_dtype=torch.bfloat16,
-            llm_int8_skip_modules=["lm_head", "model.visual"],
-        )
-    try:
-        with _no_bars():
-            processor = library.AutoProcessor.from_pretrained(source, revision=revision)
-            loader = library.AutoModelForImageTextToText
-            model = loader.from_pretrained(source, revision=revision, **options).eval()
-            if adapter is not None:
-                model = _adapted(model, adapter, merge=not bits and model.dtype == torch.float32)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise BackendError(f"{source}: cannot be loaded ({' '.join(str(error).split())[:300]})") from error
-    if not hasattr(model.model, "get_rope_index") or not hasattr(processor, "image_token_id"):
-        raise BackendError(f"{source}: {type(model).__name__} is no Qwen2-VL, Qwen2.5-VL or Qwen3-VL")
-    return model, processor
-
-
-@contextmanager
-def _no_bars() -> Iterator[None]:
-    """Silence transformers' progress bars; those of downloads from the hub stay."""
-    from transformers.utils import logging as module
-
-    logging: Any = module
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
-
-
-def _adapted(model: Any, adapter: str | Path, *, merge: bool) -> Any:
-    """Apply a LoRA adapter: into the weights where that is exact, else beside them."""
-    from peft import PeftModel
-
-    tuned = PeftModel.from_pretrained(model, str(adapter)).eval()
-    return tuned.merge_and_unload() if merge else tuned.get_base_model()
-
-
-def _revision(source: str, adapters: Sequence[str | Path], model: Any, asked: str | None) -> str:
-    """Hub commit of the checkpoint, or the first 16 hex digits of the SHA-256 of local weights."""
-    if not Path(source).is_dir():
-        return str(getattr(model.config, "_commit_hash", None) or asked or "")
-    digest = hashlib.sha256()
-    for folder in map(Path, (source, *adapters)):
-        for path in sorted(folder.glob("*.safetensors")):
-            digest.update(path.name.encode())
-            _sample(path, digest.update)
-    return digest.hexdigest()[:16]
-
-
-def _sample(path: Path, take: Callable[[bytes], None], block: int = 1 << 20, blocks: int = 256) -> None:
-    """Feed a file: whole up to 256 MiB, else its size and 256 evenly spaced blocks of 1 MiB."""
-    size = path.stat().st_size
-    stride = max(block, size // blocks)
-    take(size.to_bytes(8, "big"))
-    with path.open("rb") as file:
-        for start in range(0, size, stride):
-            file.seek(start)
-            take(file.read(block))

@@ -1,11 +1,11 @@
-"""What gateway and engine send each other: pickled messages behind a length of four bytes.
+"""Messages between the gateway and the engine process: pickled, each after its length in four bytes.
 
-Both ends are this package on one machine, joined by a socket pair that no other process holds, so pickle
-is no way in. Messages, first to last:
+Both ends are this package on one machine. They are joined by a socket pair that no other process holds, so
+nobody else can send a pickle. Messages, in order:
 
-    gateway: Recipe, then ("ask", key, verb, Ask or Traced), ("abort", key)
-    engine:  ("ready", Card, width) or ("failed", reason, hopeless), then
-             ("replies", [(key, Reply or Rasters), ...])
+    gateway: BackendSpec, then ("request", key, verb, Request or TraceRequest) and ("abort", key)
+    engine:  ("ready", ModelInfo, concurrency) or ("failed", reason, is_fatal), then
+             ("replies", [(key, Reply or RelevanceMaps), ...])
 """
 
 from __future__ import annotations
@@ -24,36 +24,38 @@ if TYPE_CHECKING:
     from judge.backends.base import Backend
 
 Verb = Literal["choose", "complete", "trace"]
+"""Method of the backend that answers a request."""
 LENGTH = struct.Struct("!I")
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How the engine process makes its backend: a function by its place, and what it is called with."""
+class BackendSpec:
+    """How the engine process builds its backend: the path of a function, and its arguments."""
 
     factory: str
     """`module:function`; the function returns a `Backend`."""
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def made(self) -> Backend:
+    def build(self) -> Backend:
+        """Import the factory and call it."""
         module, _, name = self.factory.partition(":")
         backend: Backend = getattr(import_module(module), name)(**self.options)
         return backend
 
 
-def judges(model: str, **options: Any) -> Recipe:
-    """The recipe of the backend that `Judge(model, **options)` would use."""
-    return Recipe("judge.serve.engine.ipc:_backend_of", {"model": model, **options})
+def judge_backend_spec(model: str, **options: Any) -> BackendSpec:
+    """Return the spec of the backend that `Judge(model, **options)` would use."""
+    return BackendSpec("judge.serve.engine.ipc:_load_judge_backend", {"model": model, **options})
 
 
-def _backend_of(model: str, **options: Any) -> Backend:
+def _load_judge_backend(model: str, **options: Any) -> Backend:
     from judge.judge import Judge
 
     return Judge(model, **options).backend
 
 
-def framed(message: Any) -> bytes:
-    """A message as it goes over the wire."""
+def encode_frame(message: Any) -> bytes:
+    """Pickle a message and put its length in front."""
     buffer = io.BytesIO()
     buffer.write(bytes(LENGTH.size))
     _Pickler(buffer, protocol=pickle.HIGHEST_PROTOCOL).dump(message)
@@ -62,21 +64,21 @@ def framed(message: Any) -> bytes:
     return buffer.getvalue()
 
 
-def unframed(body: bytes) -> Any:
-    """The message of a frame whose length was taken off."""
+def decode_frame(body: bytes) -> Any:
+    """Unpickle the body of a frame, which follows its length."""
     return pickle.loads(body)
 
 
 class _Pickler(pickle.Pickler):
-    """Pickle, but pictures go as their bare pixels: Pillow's own way drops `format`, which backends need."""
+    """Pickle images as their bare pixels: Pillow's own pickling drops `format`, which backends need."""
 
-    def reducer_override(self, thing: Any) -> Any:
-        if isinstance(thing, Image.Image):
-            return _picture, (thing.mode, thing.size, thing.tobytes())
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, Image.Image):
+            return _unpickle_image, (value.mode, value.size, value.tobytes())
         return NotImplemented
 
 
-def _picture(mode: str, size: tuple[int, int], pixels: bytes) -> Image.Image:
+def _unpickle_image(mode: str, size: tuple[int, int], pixels: bytes) -> Image.Image:
     image = Image.frombytes(mode, size, pixels)
     image.format = "PNG"
     return image

@@ -1,7 +1,8 @@
-"""The engine process: loads one backend and answers asks until its gateway is gone.
+"""The engine process: loads one backend and answers requests until its gateway is gone.
 
-One thread reads the wire; the main thread alone runs the model. Whatever leaves the process unable to
-answer ends it, and the gateway starts another: a dead process is easier to reason about than a sick one.
+One thread reads the socket; only the main thread runs the model. Anything that leaves the process unable to
+answer ends it, and the gateway starts another one: a dead process is easier to reason about than a broken
+one.
 """
 
 from __future__ import annotations
@@ -21,141 +22,168 @@ from typing import Any, BinaryIO, NoReturn
 
 from judge.backends.base import Backend, Request, Stream, TraceRequest
 from judge.errors import BackendError, InputError, JudgeError, ReplyError
-from judge.pipeline.prepared import ModelInfo
-from judge.runtime.threads import own_process
-from judge.serve.engine.ipc import LENGTH, Recipe, Verb, framed, unframed
+from judge.pipeline.model_info import ModelInfo
+from judge.runtime.threads import dedicate_process
+from judge.serve.engine.ipc import LENGTH, BackendSpec, Verb, decode_frame, encode_frame
 
-BATCH = 16
-"""Asks that a backend without a continuous engine is given at once, unless it has a `batch` of its own."""
-STREAM = 128
-"""Asks that a continuous engine is taken to work on at once, unless it has a `batch` of its own."""
-SICK = 8
-"""Rows in a row that failed on the model's side, each asked alone, before the process gives itself up."""
+DEFAULT_BATCH = 16
+"""Requests per batch for a backend without continuous batching and without a `batch` of its own."""
+DEFAULT_STREAM_CONCURRENCY = 128
+"""Requests that a backend with continuous batching works on at once, if it has no `batch` of its own."""
+MAX_FAILURES = 8
+"""Requests in a row that may fail inside the model, each run alone, before the process ends itself."""
 
 
-def main(number: int) -> None:
-    """Serve the gateway at the other end of socket `number`."""
-    own_process()
-    os.set_inheritable(number, False)  # a process of the model's own must not keep the wire open
-    wire = socket.socket(fileno=number)
-    source = wire.makefile("rb")
-    recipe: Recipe = _received(source)
+def main(fd: int) -> None:
+    """Serve the gateway at the other end of a socket, until one of the two ends.
+
+    Args:
+        fd: file descriptor of the socket, inherited from the gateway.
+    """
+    dedicate_process()
+    os.set_inheritable(fd, False)  # a child process of the model must not keep the socket open
+    connection = socket.socket(fileno=fd)
+    source = connection.makefile("rb")
+    spec: BackendSpec = _read_message(source)
     inbox: SimpleQueue[Any] = SimpleQueue()
-    threading.Thread(target=_listen, args=(source, inbox), daemon=True).start()
-    backend = _loaded(recipe, wire)
-    width = int(getattr(backend, "batch", STREAM if isinstance(backend, Stream) else BATCH))
-    stream = backend if isinstance(backend, Stream) else Batches(backend, width)
-    _watch(wire)
-    wire.sendall(framed(("ready", ModelInfo.of(backend), width)))
+    threading.Thread(target=_receive_messages, args=(source, inbox), daemon=True).start()
+    backend = _load_backend(spec, connection)
+    default = DEFAULT_STREAM_CONCURRENCY if isinstance(backend, Stream) else DEFAULT_BATCH
+    concurrency = int(getattr(backend, "batch", default))
+    stream = backend if isinstance(backend, Stream) else BatchStream(backend, concurrency)
+    _watch_children(connection)
+    connection.sendall(encode_frame(("ready", ModelInfo.from_backend(backend), concurrency)))
     try:
-        _serve(stream, inbox, wire)
+        _serve(stream, inbox, connection)
     except Exception as error:
-        _give_up(wire, _brief(error))
+        _fail(connection, _summarize(error))
 
 
-def _serve(stream: Stream | Batches, inbox: SimpleQueue[Any], wire: socket.socket) -> NoReturn:
+def _serve(stream: Stream | BatchStream, inbox: SimpleQueue[Any], connection: socket.socket) -> NoReturn:
+    """Submit the requests that arrive, run the model step by step, and send the replies. Never returns."""
     while True:
-        refused = []
-        for kind, key, *rest in _arrived(inbox, patient=not stream.pending):
+        rejected = []
+        for kind, key, *rest in _take_messages(inbox, block=not stream.pending):
             if kind == "abort":
                 stream.abort(key)
                 continue
             try:
                 stream.submit(key, *rest)
             except InputError as error:
-                refused.append((key, ReplyError(str(error))))
-        finished = refused + (stream.step() if stream.pending else [])
+                rejected.append((key, ReplyError(str(error))))
+        finished = rejected + (stream.step() if stream.pending else [])
         if finished:
-            wire.sendall(framed(("replies", finished)))
+            connection.sendall(encode_frame(("replies", finished)))
 
 
-def _arrived(inbox: SimpleQueue[Any], patient: bool) -> Iterator[Any]:
-    """What has come over the wire by now; waits for a first message when there is nothing else to do."""
-    if patient:
+def _take_messages(inbox: SimpleQueue[Any], block: bool) -> Iterator[Any]:
+    """Yield the messages received so far; with `block`, wait for the first one."""
+    if block:
         yield inbox.get()
     with suppress(Empty):
         while True:
             yield inbox.get_nowait()
 
 
-class Batches:
-    """Makes a `Stream` of a backend that has none: each step is one batch of the same verb."""
+class BatchStream:
+    """A `Stream` over a backend without continuous batching: each step is one batch of the same verb.
 
-    def __init__(self, backend: Backend, width: int) -> None:
-        self.backend, self.width = backend, width
+    Args:
+        backend: runs the batches.
+        max_batch: largest number of requests in a batch.
+    """
+
+    def __init__(self, backend: Backend, max_batch: int) -> None:
+        self.backend, self.max_batch = backend, max_batch
         self._waiting: OrderedDict[str, tuple[Verb, Request | TraceRequest]] = OrderedDict()
         self._failures = 0
 
     @property
     def pending(self) -> int:
+        """Number of requests that are not answered yet."""
         return len(self._waiting)
 
     def submit(self, key: str, verb: Verb, request: Request | TraceRequest) -> None:
+        """Queue a request."""
         self._waiting[key] = (verb, request)
 
     def abort(self, key: str) -> None:
+        """Drop a request, if it is still queued."""
         self._waiting.pop(key, None)
 
     def step(self) -> list[tuple[str, Any]]:
-        verb, _ = next(iter(self._waiting.values()))
-        keys = [key for key, (asked, _) in self._waiting.items() if asked == verb][: self.width]
-        requests = [self._waiting.pop(key)[1] for key in keys]
-        return list(zip(keys, self._replies(verb, requests), strict=True))
+        """Run one batch: the oldest request, and later ones of the same verb.
 
-    def _replies(self, verb: Verb, requests: list[Request | TraceRequest]) -> list[Any]:
-        """Replies to a batch. A row that the model fails on must not take the others with it."""
+        Returns:
+            Key and reply of each request in the batch.
+        """
+        verb, _ = next(iter(self._waiting.values()))
+        keys = [key for key, (waiting, _) in self._waiting.items() if waiting == verb][: self.max_batch]
+        requests = [self._waiting.pop(key)[1] for key in keys]
+        return list(zip(keys, self._run(verb, requests), strict=True))
+
+    def _run(self, verb: Verb, requests: list[Request | TraceRequest]) -> list[Any]:
+        """Run a batch. If it fails, run its requests one by one, so that a bad one fails alone."""
         try:
             replies = getattr(self.backend, verb)(requests)
             if len(replies) != len(requests):
-                raise BackendError(f"{len(replies)} replies to {len(requests)} questions")
+                raise BackendError(f"the model gave {len(replies)} replies to {len(requests)} requests")
             self._failures = 0
             return list(replies)
         except Exception as error:
             if len(requests) > 1:
-                return [reply for request in requests for reply in self._replies(verb, [request])]
+                return [reply for request in requests for reply in self._run(verb, [request])]
             self._failures += 1
-            if self._failures >= SICK:
-                raise BackendError(f"{self._failures} asks failed in a row: {_brief(error)}") from error
-            return [ReplyError(_brief(error))]
+            if self._failures >= MAX_FAILURES:
+                raise BackendError(
+                    f"{self._failures} requests failed in a row: {_summarize(error)}"
+                ) from error
+            return [ReplyError(_summarize(error))]
 
 
-# -- Life and death ------------------------------------------------------------------------------------
+# -- Start and end of the process ----------------------------------------------------------------------
 
 
-def _loaded(recipe: Recipe, wire: socket.socket) -> Backend:
+def _load_backend(spec: BackendSpec, connection: socket.socket) -> Backend:
     try:
-        return recipe.made()
+        return spec.build()
     except InputError as error:
-        _give_up(wire, str(error), hopeless=True)
+        _fail(connection, str(error), is_fatal=True)
     except Exception as error:
-        _give_up(wire, _brief(error))
+        _fail(connection, _summarize(error))
 
 
-def _give_up(wire: socket.socket, reason: str, hopeless: bool = False) -> NoReturn:
-    """Tell the gateway why and end, with every process the model has started."""
+def _fail(connection: socket.socket, reason: str, is_fatal: bool = False) -> NoReturn:
+    """Tell the gateway the reason and end, together with every process the model has started.
+
+    Args:
+        connection: socket to the gateway.
+        reason: one line.
+        is_fatal: another start would fail in the same way.
+    """
     print(f"engine: {reason}", file=sys.stderr, flush=True)
     with suppress(OSError):
-        wire.sendall(framed(("failed", reason, hopeless)))
-    _die()
+        connection.sendall(encode_frame(("failed", reason, is_fatal)))
+    _kill_own_group()
 
 
-def _die() -> NoReturn:
-    if os.getpgrp() == os.getpid():  # the gateway starts it as the leader of a group of its own
+def _kill_own_group() -> NoReturn:
+    if os.getpgrp() == os.getpid():  # the gateway starts this process as the leader of its own group
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
 
 
-def _listen(source: BinaryIO, inbox: SimpleQueue[Any]) -> None:
-    """Hand on what arrives. When the gateway is gone there is nobody to answer."""
+def _receive_messages(source: BinaryIO, inbox: SimpleQueue[Any]) -> None:
+    """Put incoming messages into the inbox. End the process when the gateway is gone."""
     try:
         while True:
-            inbox.put(_received(source))
+            inbox.put(_read_message(source))
     except (EOFError, OSError):
-        _die()
+        _kill_own_group()
 
 
-def _watch(wire: socket.socket) -> None:
-    """End with the first of the processes that the model runs in, if it runs in any of its own."""
+def _watch_children(connection: socket.socket) -> None:
+    """End this process as soon as a child process ends in which the model runs, if there are any."""
     children = multiprocessing.active_children()
     if not children:
         return
@@ -163,12 +191,13 @@ def _watch(wire: socket.socket) -> None:
     def watch() -> None:
         ended = wait([child.sentinel for child in children])
         names = [child.name for child in children if child.sentinel in ended]
-        _give_up(wire, f"its process {', '.join(names)} ended")
+        _fail(connection, f"its process {', '.join(names)} ended")
 
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _received(source: BinaryIO) -> Any:
+def _read_message(source: BinaryIO) -> Any:
+    """Read one message. Raises `EOFError` when the other end is closed."""
     head = source.read(LENGTH.size)
     if len(head) < LENGTH.size:
         raise EOFError
@@ -176,9 +205,9 @@ def _received(source: BinaryIO) -> Any:
     body = source.read(length)
     if len(body) < length:
         raise EOFError
-    return unframed(body)
+    return decode_frame(body)
 
 
-def _brief(error: Exception) -> str:
+def _summarize(error: Exception) -> str:
     text = " ".join(str(error).split())[:300]
     return text if isinstance(error, JudgeError) and text else f"{type(error).__name__}: {text}"

@@ -1,4 +1,4 @@
-"""The gateway's routes: verdicts over HTTP. What guards them all stands in `judge.serve.http.guard`."""
+"""The gateway's routes: verdicts over HTTP. `judge.serve.http.middleware` wraps them all."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from judge.errors import JudgeError
+from judge.judge import EMBEDDED
 from judge.runtime.version import __version__
-from judge.serve.http import request_parsing as bodies
-from judge.serve.http.errors import answer as answer_to
-from judge.serve.http.guard import Guard
+from judge.serve.engine.ipc import judge_backend_spec
+from judge.serve.engine.supervisor import Engine
+from judge.serve.http.errors import error_response
+from judge.serve.http.middleware import GatewayMiddleware
+from judge.serve.http.request_parsing import parse_json_body, parse_request, parse_rows, validate
 from judge.serve.http.schemas import (
     CompareRequest,
     Error,
@@ -27,37 +30,44 @@ from judge.serve.http.schemas import (
     ScoresRequest,
     State,
     VerdictRequest,
-    body_of,
+    request_body,
 )
 from judge.serve.log import Log
 from judge.serve.metrics import Metrics
-from judge.serve.service import Service, Wanted
+from judge.serve.sample_judge import JudgeOptions
+from judge.serve.service import Service
 from judge.serve.settings import Settings
-from judge.types import Comparison, Model, Sample, Verdict
+from judge.types import Comparison, Sample, StrictModel, Verdict
 
 T = TypeVar("T")
-FAULTS: dict[int | str, dict[str, Any]] = {
-    400: {"description": "A field is unusable; the error says how to mend it."},
-    401: {"description": "No key, or none of this server's."},
-    408: {"description": "The body came too slowly."},
+ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"description": "A field is not usable; the error says what to do."},
+    401: {"description": "The key is missing, or unknown to this server."},
+    408: {"description": "The body arrived too slowly."},
     413: {"description": "The body is too large."},
-    415: {"description": "Neither JSON nor a form."},
-    429: {"description": "No room now: come back after Retry-After seconds."},
-    503: {"description": "The engine is loading, restarting, or the server is ending: see Retry-After."},
+    415: {"description": "The body is neither JSON nor a form."},
+    429: {"description": "Too many requests: try again after Retry-After seconds."},
+    503: {"description": "The engine is loading or restarting, or the server is stopping: see Retry-After."},
     504: {"description": "The deadline passed."},
 }
-ABOUT = (
-    "Judges generated images: a score from 1 to 5 with its distribution, what the prompt asked for and is "
-    "there, and where the picture is broken. Errors all have one shape, `Error`, and name the field, the "
-    "value, what is allowed and the mend. A picture that the model cannot be asked about, or whose reply "
-    "cannot be read, gives a verdict with status `unscored` and a reason, never a made-up number."
+API_DESCRIPTION = (
+    "Judges generated images: a score from 1 to 5 with its distribution, which elements of the prompt are "
+    "present, and where the image is broken. All errors have one shape, `Error`: they name the field, the "
+    "value, what is allowed and what to do. If the model cannot be asked about an image, or its reply cannot "
+    "be read, the verdict has status `unscored` and a reason, never an invented number."
 )
 
 
-def build(
+def build_app(
     service: Service, settings: Settings | None = None, log: Callable[..., None] | None = None
 ) -> FastAPI:
-    """The gateway as an ASGI app. Its lifespan starts and stops the service."""
+    """Build the gateway as an ASGI app. Its lifespan starts and stops the service.
+
+    Args:
+        service: the service that judges.
+        settings: keys and limits.
+        log: called with the name of an event and its fields; default: `Log()`, to standard output.
+    """
     settings, log = settings or Settings(), log or Log()
     metrics = Metrics(service)
 
@@ -66,13 +76,15 @@ def build(
         async with service:
             yield
 
-    app = FastAPI(title="judge", version=__version__, description=ABOUT, lifespan=lifespan, redoc_url=None)
-    app.add_middleware(Guard, settings=settings, log=log, metrics=metrics)
+    app = FastAPI(
+        title="judge", version=__version__, description=API_DESCRIPTION, lifespan=lifespan, redoc_url=None
+    )
+    app.add_middleware(GatewayMiddleware, settings=settings, log=log, metrics=metrics)
     for kind in (JudgeError, HTTPException):
-        app.add_exception_handler(kind, _told)
-    _add_judging(app, service, settings)
-    _add_watching(app, service, metrics)
-    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
+        app.add_exception_handler(kind, _to_response)
+    _add_judging_routes(app, service, settings)
+    _add_monitoring_routes(app, service, metrics)
+    app.openapi = lambda: _openapi_document(app)  # type: ignore[method-assign]
     if settings.page and find_spec("gradio") and find_spec("judge.serve.page.app"):
         from judge.serve.page.app import mount
 
@@ -80,127 +92,136 @@ def build(
     return app
 
 
-def _add_judging(app: FastAPI, service: Service, settings: Settings) -> None:
-    faults = {status: {**fault, "model": Error} for status, fault in FAULTS.items()}
+def build_description() -> dict[str, Any]:
+    """Return the OpenAPI description of the gateway without starting one, for documentation."""
+    service = Service(Engine(judge_backend_spec(EMBEDDED)))
+    return build_app(service, Settings(page=False)).openapi()
+
+
+def _add_judging_routes(app: FastAPI, service: Service, settings: Settings) -> None:
+    errors = {status: {**error, "model": Error} for status, error in ERRORS.items()}
 
     @app.post(
         "/v1/verdicts",
         response_model=Verdict,
-        responses=faults,
+        responses=errors,
         tags=["judging"],
-        openapi_extra=body_of(VerdictRequest, files=("image", "video", "reference")),
+        openapi_extra=request_body(VerdictRequest, files=("image", "video", "reference")),
     )
     async def verdicts(request: Request) -> Response:
-        """Judge one picture or video: a file in a form, or a data: URL in JSON."""
-        with service.enter() as visit:
-            asked = await bodies.read(request, VerdictRequest, ("image", "video", "reference"))
-            sample = _sample(asked, asked.image, asked.id, asked.video)
-            wanted = Wanted(asked.rubric, asked.depth, asked.heat, asked.looks)
-            found = await _unless_gone(request, visit.verdict(sample, wanted))
-        return _answered(request, found, rubric=asked.rubric, depth=asked.depth, verdict=found.status)
+        """Judge one image or video, sent as a file in a form or as a data: URL in JSON."""
+        with service.accept() as accepted:
+            body = await parse_request(request, VerdictRequest, ("image", "video", "reference"))
+            sample = _build_sample(body, body.image, body.id, body.video)
+            options = JudgeOptions(body.rubric, body.depth, body.heat, body.looks)
+            verdict = await _cancel_on_disconnect(request, accepted.verdict(sample, options))
+        return _respond(request, verdict, rubric=body.rubric, depth=body.depth, verdict=verdict.status)
 
     @app.post(
         "/v1/scores",
         response_model=Scores,
-        responses=faults,
+        responses=errors,
         tags=["judging"],
-        openapi_extra=body_of(ScoresRequest),
+        openapi_extra=request_body(ScoresRequest),
     )
     async def scores(request: Request) -> Response:
-        """Score many pictures in one forward pass each, for rewards and ranking."""
-        with service.enter() as visit:
-            asked = bodies.checked(ScoresRequest, await bodies.read_json(request))
-            rows = bodies.rows(asked, settings.max_rows)
-            found = await _unless_gone(request, visit.scores(rows, Wanted(asked.rubric, "score")))
-        scored = [verdict.score for verdict in found]
-        answer = Scores(scores=scored, verdicts=found)
-        return _answered(request, answer, rubric=asked.rubric, rows=len(rows), unscored=scored.count(None))
+        """Score many images, with one forward pass each, for rewards and ranking."""
+        with service.accept() as accepted:
+            body = validate(ScoresRequest, await parse_json_body(request))
+            rows = parse_rows(body, settings.max_rows)
+            options = JudgeOptions(body.rubric, "score")
+            verdicts = await _cancel_on_disconnect(request, accepted.scores(rows, options))
+        numbers = [verdict.score for verdict in verdicts]
+        result = Scores(scores=numbers, verdicts=verdicts)
+        return _respond(request, result, rubric=body.rubric, rows=len(rows), unscored=numbers.count(None))
 
     @app.post(
         "/v1/compare",
         response_model=Comparison,
-        responses=faults,
+        responses=errors,
         tags=["judging"],
-        openapi_extra=body_of(CompareRequest, files=("a", "b", "reference")),
+        openapi_extra=request_body(CompareRequest, files=("a", "b", "reference")),
     )
     async def compare(request: Request) -> Response:
-        """Judge two pictures of one prompt, and say which is better."""
-        with service.enter() as visit:
-            asked = await bodies.read(request, CompareRequest, ("a", "b", "reference"))
-            a, b = (_sample(asked, image) for image in (asked.a, asked.b))
-            wanted = Wanted(asked.rubric, asked.depth, looks=asked.looks, how=asked.how)
-            found = await _unless_gone(request, visit.compare(a, b, wanted))
-        return _answered(request, found, rubric=asked.rubric, depth=asked.depth, preferred=found.preferred)
+        """Judge two images of one prompt, and say which is better."""
+        with service.accept() as accepted:
+            body = await parse_request(request, CompareRequest, ("a", "b", "reference"))
+            a, b = (_build_sample(body, image) for image in (body.a, body.b))
+            options = JudgeOptions(body.rubric, body.depth, looks=body.looks, how=body.how)
+            comparison = await _cancel_on_disconnect(request, accepted.compare(a, b, options))
+        preferred = comparison.preferred
+        return _respond(request, comparison, rubric=body.rubric, depth=body.depth, preferred=preferred)
 
     @app.get("/v1/rubrics", response_model=Rubrics, tags=["judging"])
     async def rubrics() -> JSONResponse:
-        """What may be asked: names, dimensions, questions and kinds of defects of each rubric."""
+        """List the rubrics: names, dimensions, questions and kinds of defects of each."""
         return JSONResponse({"rubrics": service.rubrics()})
 
 
-def _add_watching(app: FastAPI, service: Service, metrics: Metrics) -> None:
-    @app.get("/healthz", tags=["watching"])
+def _add_monitoring_routes(app: FastAPI, service: Service, metrics: Metrics) -> None:
+    @app.get("/healthz", tags=["monitoring"])
     async def healthz() -> dict[str, str]:
-        """The gateway itself is alive. Needs no key."""
+        """Whether the gateway process is alive. Needs no key."""
         return {"status": "ok"}
 
-    @app.get("/readyz", response_model=State, responses={503: {"model": State}}, tags=["watching"])
+    @app.get("/readyz", response_model=State, responses={503: {"model": State}}, tags=["monitoring"])
     async def readyz() -> JSONResponse:
-        """Whether a verdict would be given now, and if not, why. Needs no key."""
-        ready = service.state == "ready"
-        reason = "" if ready else service.engine.reason
-        return JSONResponse({"state": service.state, "reason": reason}, 200 if ready else 503)
+        """Whether the gateway is ready to judge, and if not, why. Needs no key."""
+        is_ready = service.state == "ready"
+        reason = "" if is_ready else service.engine.reason
+        return JSONResponse({"state": service.state, "reason": reason}, 200 if is_ready else 503)
 
-    @app.get("/metrics", tags=["watching"], response_class=Response)
+    @app.get("/metrics", tags=["monitoring"], response_class=Response)
     async def prometheus() -> Response:
-        """Numbers for Prometheus."""
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        """Metrics for Prometheus."""
+        return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _sample(asked: Any, image: Any, name: str = "", video: Any = None) -> Sample:
-    texts = {"prompt": asked.prompt, "elements": asked.elements}
-    return Sample(id=name, image=image, video=video, reference=asked.reference, **texts)
+def _build_sample(body: Any, image: Any, id: str = "", video: Any = None) -> Sample:
+    texts = {"prompt": body.prompt, "elements": body.elements}
+    return Sample(id=id, image=image, video=video, reference=body.reference, **texts)
 
 
-def _answered(request: Request, found: Model, **noted: Any) -> Response:
-    """The response; `noted` goes into the log."""
-    request.state.noted = noted
-    return Response(found.model_dump_json(), media_type="application/json")
+def _respond(request: Request, result: StrictModel, **log_fields: Any) -> Response:
+    """Return the JSON response; the middleware adds `log_fields` to the request's line in the log."""
+    request.state.log_fields = log_fields
+    return Response(result.model_dump_json(), media_type="application/json")
 
 
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of the work, which is dropped when the client hangs up. The body must have been read."""
-    task, gone = asyncio.create_task(work), asyncio.create_task(_gone(request))
+async def _cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Await the work, and cancel it if the client disconnects. The body must have been read before."""
+    task = asyncio.create_task(work)
+    disconnect = asyncio.create_task(_wait_for_disconnect(request))
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, disconnect}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             raise ClientDisconnect
         return task.result()
     finally:
-        for one in (task, gone):
-            one.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
+        task.cancel()
+        disconnect.cancel()
+        await asyncio.gather(task, disconnect, return_exceptions=True)
 
 
-async def _gone(request: Request) -> None:
+async def _wait_for_disconnect(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-async def _told(request: Request, error: Exception) -> Response:
-    return answer_to(error, request.state.request_id)
+async def _to_response(request: Request, error: Exception) -> Response:
+    return error_response(error, request.state.request_id)
 
 
-def _described(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, with the two ways to send a key."""
+def _openapi_document(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document, with the two ways to send a key."""
     if not app.openapi_schema:
-        found = get_openapi(
+        document = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
-        found.setdefault("components", {})["securitySchemes"] = {
+        document.setdefault("components", {})["securitySchemes"] = {
             "bearer": {"type": "http", "scheme": "bearer"},
             "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
         }
-        found["security"] = [{"bearer": []}, {"key": []}]
-        app.openapi_schema = found
+        document["security"] = [{"bearer": []}, {"key": []}]
+        app.openapi_schema = document
     return app.openapi_schema

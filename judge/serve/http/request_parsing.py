@@ -1,8 +1,7 @@
-"""Request bodies, multipart or JSON, read into the shapes of `judge.serve.http.schemas`.
+"""Parse request bodies, multipart or JSON, into the models of `judge.serve.http.schemas`.
 
-Pictures and videos stay encoded here: they are decoded by the service, in threads. Over HTTP each is an
-uploaded file, a `data:` URL, or a URL of an allowed host; never a path, which would read the server's own
-files.
+Images and videos stay encoded here; the service decodes them in threads. Over HTTP, each is an uploaded file,
+a `data:` URL, or a URL of an allowed host. It is never a path, as that would read the server's own files.
 """
 
 from __future__ import annotations
@@ -17,133 +16,159 @@ from starlette.requests import Request
 
 from judge.errors import InputError, MediaError
 from judge.pipeline.rows import BadRow
-from judge.pipeline.validation import there
-from judge.serve.fetch import is_url
-from judge.serve.http.errors import Refused
+from judge.pipeline.validation import select_media_fields
+from judge.serve.fetcher import is_url
+from judge.serve.http.errors import RequestRejected
 from judge.serve.http.schemas import Row, ScoresRequest
-from judge.types import Model, Sample
+from judge.types import Sample, StrictModel
 
-M = TypeVar("M", bound=Model)
-FIELDS = 100
-"""Fields of a form at most."""
-LARGE = 1 << 18
-"""Bytes of JSON from which on parsing leaves the event loop."""
-DEEPEST = 16
-"""Levels of JSON; the shapes have four."""
-_MEND = "see /openapi.json for what this route takes"
+M = TypeVar("M", bound=StrictModel)
+MAX_FORM_FIELDS = 100
+THREADED_JSON_BYTES = 1 << 18
+"""Size from which JSON is parsed in a thread, to keep the event loop free."""
+MAX_JSON_DEPTH = 16
+"""Levels of nesting in JSON; the schemas have four."""
+_SEE_SCHEMA = "see /openapi.json for what this route takes"
 
 
-async def read(request: Request, shape: type[M], pictures: tuple[str, ...]) -> M:
-    """Read and check a body.
+async def parse_request(request: Request, schema: type[M], media_fields: tuple[str, ...]) -> M:
+    """Parse and validate a JSON or multipart body.
+
+    Args:
+        request: the request.
+        schema: model of the body.
+        media_fields: fields that hold an image or a video, and may be uploaded files.
 
     Raises:
-        Refused: it is neither a form nor JSON.
-        InputError: a field is missing, misspelt, or no such value is allowed.
+        RequestRejected: the body is neither a form nor JSON.
+        InputError: a field is missing, unknown, or has a value that is not allowed.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = _content_type(request)
     if kind == "multipart/form-data":
-        found = checked(shape, await _form(request, pictures))
+        parsed = validate(schema, await _parse_form(request, media_fields))
     else:
-        found = checked(shape, await read_json(request, kind))
-    _check_pictures(found, pictures)
-    return found
+        parsed = validate(schema, await parse_json_body(request))
+    _check_media_fields(parsed, media_fields)
+    return parsed
 
 
-async def read_json(request: Request, kind: str | None = None) -> Any:
-    kind = kind if kind is not None else request.headers.get("content-type", "").partition(";")[0].strip()
-    if kind.lower() != "application/json":
+async def parse_json_body(request: Request) -> Any:
+    """Parse a JSON body.
+
+    Raises:
+        RequestRejected: the content type is not JSON.
+        InputError: the body is not valid JSON, or too deeply nested.
+    """
+    kind = _content_type(request)
+    if kind != "application/json":
         allowed = "application/json, or multipart/form-data where the route takes files"
-        raise Refused(415, "Content-Type", kind, allowed, "name what you send")
+        raise RequestRejected(415, "Content-Type", kind, allowed, "set the type of what you send")
     body = await request.body()
-    return _parsed(body) if len(body) < LARGE else await asyncio.to_thread(_parsed, body)
+    return (
+        _parse_json(body) if len(body) < THREADED_JSON_BYTES else await asyncio.to_thread(_parse_json, body)
+    )
 
 
-def checked(shape: type[M], fields: Any) -> M:
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def validate(schema: type[M], fields: Any) -> M:
+    """Validate fields against a model. Raises `InputError` for the first bad field."""
     try:
-        return shape.model_validate(fields)
+        return schema.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "body"
-        raise InputError(where, first.get("input"), first["msg"], _MEND) from None
+        raise InputError(where, first.get("input"), first["msg"], _SEE_SCHEMA) from None
 
 
-def _check_pictures(found: Model, names: tuple[str, ...]) -> None:
-    """Raises `MediaError` for a picture or video that is none as HTTP takes it."""
-    for name, one in there({name: getattr(found, name) for name in names}).items():
-        check_picture(one, name)
+def _check_media_fields(parsed: StrictModel, names: tuple[str, ...]) -> None:
+    """Raise `MediaError` for an image or video in a form that HTTP does not take."""
+    for name, value in select_media_fields({name: getattr(parsed, name) for name in names}).items():
+        _check_media(value, name)
 
 
-def check_picture(given: object, field: str) -> None:
-    if isinstance(given, bytes) or is_url(given):
+def _check_media(value: object, field: str) -> None:
+    if isinstance(value, bytes) or is_url(value):
         return
-    if not (isinstance(given, str) and given[:5].lower() == "data:"):
+    if not (isinstance(value, str) and value[:5].lower() == "data:"):
         allowed = "an uploaded file, or a base64 data: URL"
-        what = "video" if field == "video" else "picture"
-        mend = f"send the {what} itself: paths are not read over HTTP"
-        raise MediaError(field, given, allowed, "it is missing: send one" if given is None else mend)
+        kind = "video" if field == "video" else "image"
+        mend = f"send the {kind} itself: paths are not read over HTTP"
+        raise MediaError(field, value, allowed, "it is missing: send one" if value is None else mend)
 
 
-def rows(request: ScoresRequest, most: int) -> list[Sample | BadRow]:
-    """The rows of a batch; a bad row is an item, never the end of it. Raises `InputError` for too many."""
-    if len(request.rows) > most:
-        raise InputError("rows", len(request.rows), f"at most {most}", "send them in several requests")
-    return [_row(row) for row in request.rows]
+def parse_rows(request: ScoresRequest, max_rows: int) -> list[Sample | BadRow]:
+    """Return the rows of a batch as samples; a row that is not valid becomes a `BadRow` with the reason.
+
+    Raises:
+        InputError: there are more than `max_rows` rows.
+    """
+    if len(request.rows) > max_rows:
+        raise InputError("rows", len(request.rows), f"at most {max_rows}", "send them in several requests")
+    return [_parse_row(row) for row in request.rows]
 
 
-def _row(given: Any) -> Sample | BadRow:
+def _parse_row(fields: Any) -> Sample | BadRow:
     try:
-        row = checked(Row, given)
-        _check_pictures(row, ("image", "video", "reference"))
+        row = validate(Row, fields)
+        _check_media_fields(row, ("image", "video", "reference"))
     except InputError as error:
-        name = given.get("id") if isinstance(given, dict) else None
+        name = fields.get("id") if isinstance(fields, dict) else None
         return BadRow(name if isinstance(name, str) else "", str(error))
     return Sample.model_validate(row.model_dump())
 
 
-async def _form(request: Request, pictures: tuple[str, ...]) -> dict[str, Any]:
-    """Fields of a form. `elements` may be repeated, or be one JSON list."""
+async def _parse_form(request: Request, media_fields: tuple[str, ...]) -> dict[str, Any]:
+    """Return the fields of a form. `elements` may be repeated, or hold one JSON list."""
     fields: dict[str, Any] = {}
-    async with request.form(max_files=len(pictures), max_fields=FIELDS) as form:
+    async with request.form(max_files=len(media_fields), max_fields=MAX_FORM_FIELDS) as form:
         for name, value in form.multi_items():
-            if isinstance(value, UploadFile) and name not in pictures:
-                raise InputError(name, "a file", "text, not a file", _MEND)
+            if isinstance(value, UploadFile) and name not in media_fields:
+                raise InputError(name, "a file", "text, not a file", _SEE_SCHEMA)
             if name == "elements":
                 fields.setdefault(name, []).append(value)
                 continue
             if name in fields:
                 raise InputError(name, value, "each field once", "send it once")
             fields[name] = await value.read() if isinstance(value, UploadFile) else value
-    listed = fields.get("elements")
-    if listed and len(listed) == 1 and listed[0].lstrip().startswith("["):
-        fields["elements"] = _parsed(listed[0].encode("utf-8", "surrogateescape"), "elements")
+    elements = fields.get("elements")
+    if elements and len(elements) == 1 and elements[0].lstrip().startswith("["):
+        fields["elements"] = _parse_json(elements[0].encode("utf-8", "surrogateescape"), "elements")
     return fields
 
 
-def _parsed(body: bytes, field: str = "body") -> Any:
+def _parse_json(body: bytes, field: str = "body") -> Any:
     try:
-        found = json.loads(body, parse_constant=_no_constant)
+        value = json.loads(body, parse_constant=_reject_constant)
     except RecursionError:
-        raise InputError(field, "deep JSON", f"at most {DEEPEST} levels", "flatten it") from None
+        raise _too_deep(field) from None
     except ValueError as error:
-        raise InputError(field, f"{len(body)} bytes", "JSON in UTF-8", f"mend it: {error}") from None
-    if _depth(found) > DEEPEST:
-        raise InputError(field, "deep JSON", f"at most {DEEPEST} levels", "flatten it")
-    return found
+        raise InputError(field, f"{len(body)} bytes", "JSON in UTF-8", f"correct it: {error}") from None
+    if _json_depth(value) > MAX_JSON_DEPTH:
+        raise _too_deep(field)
+    return value
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+def _too_deep(field: str) -> InputError:
+    return InputError(field, "deeply nested JSON", f"at most {MAX_JSON_DEPTH} levels", "flatten it")
 
 
-def _depth(value: Any) -> int:
-    """Levels of lists and objects, counted level by level and no deeper than is of interest."""
+def _reject_constant(name: str) -> None:
+    """Reject NaN and Infinity, which Python's parser accepts."""
+    raise ValueError(f"{name} is not JSON")
+
+
+def _json_depth(value: Any) -> int:
+    """Count the levels of lists and objects, one level at a time, and stop above the limit."""
     level, depth = [value], 0
-    while level and depth <= DEEPEST:
+    while level and depth <= MAX_JSON_DEPTH:
         level = [
             inner
-            for one in level
-            if isinstance(one, dict | list)
-            for inner in (one.values() if isinstance(one, dict) else one)
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
         ]
         depth += bool(level)
     return depth

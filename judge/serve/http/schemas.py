@@ -1,4 +1,8 @@
-"""What the routes take and give, as schemas with examples; `judge.serve.http.request_parsing` reads it."""
+"""Requests and responses of the routes as models, with examples for the OpenAPI document.
+
+The class names and field names are part of that document. `judge.serve.http.request_parsing` validates bodies
+against these models.
+"""
 
 from __future__ import annotations
 
@@ -6,38 +10,39 @@ from typing import Annotated, Any
 
 from pydantic import Field, WithJsonSchema
 
-from judge.types import Depth, How, Model, Verdict
+from judge.types import ComparisonOption, Depth, StrictModel, Verdict
 
-_PICTURE = {
+_IMAGE_SCHEMA = {
     "type": "string",
-    "description": "A `data:image/...;base64,...` URL; or an https URL of a host that the server allows.",
+    "description": "A `data:image/...;base64,...` URL, or an https URL of a host that the server allows.",
 }
-Picture = Annotated[Any, WithJsonSchema(_PICTURE)]
-_VIDEO = {
+Image = Annotated[Any, WithJsonSchema(_IMAGE_SCHEMA)]
+_VIDEO_SCHEMA = {
     "type": "string",
-    "description": "In place of a picture: a `data:video/...;base64,...` URL; or an https URL as above.",
+    "description": "Instead of an image: a `data:video/...;base64,...` URL, or an https URL as above.",
 }
-Video = Annotated[Any, WithJsonSchema(_VIDEO)]
-_REFERENCE = {**_PICTURE, "description": "What the picture is compared with, for rubrics that use it."}
-Reference = Annotated[Any, WithJsonSchema(_REFERENCE)]
+Video = Annotated[Any, WithJsonSchema(_VIDEO_SCHEMA)]
+_REFERENCE_SCHEMA = {**_IMAGE_SCHEMA, "description": "The image to compare with, for rubrics that use one."}
+Reference = Annotated[Any, WithJsonSchema(_REFERENCE_SCHEMA)]
 Elements = Annotated[
     list[str] | None, Field(description="Statements to check, in order. Default: taken from the prompt.")
 ]
-Prompt = Annotated[str, Field(description="The text the picture was made from.")]
-RubricName = Annotated[str, Field(description="A name that GET /v1/rubrics lists.")]
-_DOT = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"  # noqa: E501
-
-
+Prompt = Annotated[str, Field(description="The text the image was generated from.")]
+RubricName = Annotated[str, Field(description="A name listed by GET /v1/rubrics.")]
 Looks = Annotated[
     int,
-    Field(ge=0, description="Closer looks at most, where the first leaves doubt; the server has a limit."),
+    Field(
+        ge=0,
+        description="Zoom-ins (closer looks), at most, where the answer is in doubt; the server has a limit.",
+    ),
 ]
+_EXAMPLE_IMAGE = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"  # noqa: E501
 
 
-class VerdictRequest(Model):
-    """One picture to judge, or one video."""
+class VerdictRequest(StrictModel):
+    """One image or one video to judge."""
 
-    image: Picture = None
+    image: Image = None
     video: Video = None
     prompt: Prompt = ""
     elements: Elements = None
@@ -46,35 +51,35 @@ class VerdictRequest(Model):
     depth: Depth = "verdict"
     id: str = ""
     heat: Annotated[
-        bool, Field(description="Add heat maps of score and defects; backends with gradients can.")
+        bool, Field(description="Add heat maps of score and defects, if the backend has gradients.")
     ] = False
     looks: Looks = 0
 
 
-_HOW = (
-    "pointwise compares the scores of two verdicts; pairwise also shows a general model both pictures, once "
-    "in each order; auto is pairwise for general models."
+_HOW_DESCRIPTION = (
+    "pointwise compares the scores of two verdicts; pairwise also shows a general model both images, once in "
+    "each order; auto is pairwise for general models."
 )
 
 
-class CompareRequest(Model):
-    """Two pictures of one prompt."""
+class CompareRequest(StrictModel):
+    """Two images of one prompt."""
 
-    a: Picture
-    b: Picture
+    a: Image
+    b: Image
     prompt: Prompt = ""
     elements: Elements = None
     reference: Reference = None
     rubric: RubricName = "default"
     depth: Depth = "verdict"
     looks: Looks = 0
-    how: Annotated[How, Field(description=_HOW)] = "pointwise"
+    how: Annotated[ComparisonOption, Field(description=_HOW_DESCRIPTION)] = "pointwise"
 
 
-class Row(Model):
-    """One picture of many, or one video."""
+class Row(StrictModel):
+    """One image or one video of a batch."""
 
-    image: Picture = None
+    image: Image = None
     video: Video = None
     prompt: Prompt = ""
     elements: Elements = None
@@ -82,14 +87,14 @@ class Row(Model):
     id: str = ""
 
 
-class ScoresRequest(Model):
-    """Many pictures to score, as rewards need it. A row that is unusable is unscored with a reason."""
+class ScoresRequest(StrictModel):
+    """Many images to score, for example as rewards. A row that is not usable is unscored, with a reason."""
 
     rows: Annotated[list[Any], WithJsonSchema({"type": "array", "items": Row.model_json_schema()})]
     rubric: RubricName = "default"
 
 
-class Scores(Model):
+class Scores(StrictModel):
     """One entry per row, in order."""
 
     scores: list[float | None]
@@ -97,12 +102,14 @@ class Scores(Model):
     verdicts: list[Verdict]
 
 
-class Rubrics(Model):
+class Rubrics(StrictModel):
+    """The rubrics that requests may name."""
+
     rubrics: list[dict[str, Any]]
 
 
-class Fault(Model):
-    """What was wrong, and how to mend it."""
+class Fault(StrictModel):
+    """What was wrong, and what to do."""
 
     field: str
     value: str
@@ -112,12 +119,14 @@ class Fault(Model):
     request_id: str
 
 
-class Error(Model):
+class Error(StrictModel):
+    """The body of every error response."""
+
     error: Fault
 
 
-class State(Model):
-    """Whether the gateway can answer now."""
+class State(StrictModel):
+    """Whether the gateway is ready to judge."""
 
     state: str
     reason: str = ""
@@ -125,10 +134,10 @@ class State(Model):
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "VerdictRequest": {
-        "data URL": {"value": {"image": _DOT, "prompt": "a red circle and two cats"}},
+        "data URL": {"value": {"image": _EXAMPLE_IMAGE, "prompt": "a red circle and two cats"}},
         "statements of your own, numbers only": {
             "value": {
-                "image": _DOT,
+                "image": _EXAMPLE_IMAGE,
                 "prompt": "a red circle",
                 "elements": ["red circle", "white background"],
                 "depth": "score",
@@ -136,13 +145,15 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             }
         },
     },
-    "CompareRequest": {"data URLs": {"value": {"a": _DOT, "b": _DOT, "prompt": "a red circle"}}},
+    "CompareRequest": {
+        "data URLs": {"value": {"a": _EXAMPLE_IMAGE, "b": _EXAMPLE_IMAGE, "prompt": "a red circle"}}
+    },
     "ScoresRequest": {
         "two rows": {
             "value": {
                 "rows": [
-                    {"id": "1", "image": _DOT, "prompt": "a red circle"},
-                    {"id": "2", "image": _DOT, "prompt": "two cats"},
+                    {"id": "1", "image": _EXAMPLE_IMAGE, "prompt": "a red circle"},
+                    {"id": "2", "image": _EXAMPLE_IMAGE, "prompt": "two cats"},
                 ]
             }
         }
@@ -150,8 +161,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 }
 
 
-def body_of(model: type[Model], files: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The `requestBody` of a route for OpenAPI: JSON, and a form where the route takes files."""
+def request_body(model: type[StrictModel], files: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the `requestBody` of a route for OpenAPI: JSON, and a form if the route takes files.
+
+    Args:
+        model: model of the body.
+        files: fields that may be uploaded files.
+    """
     schema = model.model_json_schema()
     content: dict[str, Any] = {"application/json": {"schema": schema, "examples": EXAMPLES[model.__name__]}}
     if files:

@@ -1,118 +1,119 @@
 // What the page does in the browser. Gradio runs this text once for each part of the page, as the body of a
-// function with `element` (the part), `props` (its value), `trigger` (tell the server) and `watch` (the server
-// changed something); page.py appends the call of the one function that the part needs.
+// function with `element` (the part), `props` (its value), `trigger` (send an event to the server) and `watch`
+// (called when the server changes a value). fields.py appends a call of the function that the part needs.
 
-/** The picture field: choose, drop or paste. Its value is the file as a data: URL, byte for byte. */
-function drop() {
-  const input = element.querySelector("input"), seen = element.querySelector("img");
-  const told = element.querySelector(".j-told"), remove = element.querySelector(".j-remove");
+/** The image field: choose, drop or paste a file. Its value is the file as a data: URL, byte for byte. */
+function imageField() {
+  const input = element.querySelector("input"), preview = element.querySelector("img");
+  const message = element.querySelector(".j-message"), remove = element.querySelector(".j-remove");
   const zone = element.querySelector(".j-drop"), limit = Number(zone.dataset.limit);
 
   const size = (n) => n < 1e6 ? `${Math.max(1, Math.round(n / 1e3))} kB` : `${(n / 1e6).toFixed(1)} MB`;
   const show = (text) => {
     zone.toggleAttribute("data-full", Boolean(props.value));
     remove.hidden = !props.value;
-    seen.hidden = !props.value;
-    seen.src = props.value || "data:,";
-    told.textContent = text;
+    preview.hidden = !props.value;
+    preview.src = props.value || "data:,";
+    message.textContent = text;
   };
   const clear = (text) => { input.value = ""; props.value = ""; show(text); };
-  seen.onerror = () => {
+  preview.onerror = () => {
     if (!props.value) return;
-    seen.hidden = true;
-    told.textContent += " (this browser cannot show it; it may be judged all the same)";
+    preview.hidden = true;
+    message.textContent += " (this browser cannot show it, but it can still be judged)";
   };
-  const take = (file) => {
-    if (file.size > limit) return clear(`${file.name} has ${size(file.size)}; at most ${size(limit)} are taken.`);
+  const read = (file) => {
+    if (file.size > limit) return clear(`${file.name} has ${size(file.size)}; the limit is ${size(limit)}.`);
     const reader = new FileReader();
     reader.onerror = () => clear(`${file.name} cannot be read.`);
     reader.onload = () => { props.value = reader.result; show(`${file.name}, ${size(file.size)}`); };
     reader.readAsDataURL(file);
   };
 
-  input.addEventListener("change", () => input.files.length && take(input.files[0]));
+  input.addEventListener("change", () => input.files.length && read(input.files[0]));
   remove.addEventListener("click", () => { clear("Removed."); input.focus(); });
-  watch("value", () => { input.value = ""; show(props.value ? "A drawn scene." : ""); });
+  watch("value", () => { input.value = ""; show(props.value ? "An example scene." : ""); });
 
-  // A picture that is dropped beside the field, or pasted, goes into the field with the focus, else into the
-  // first empty one, else into the first; the browser must not leave the page to show it.
-  const mine = (event) => {
+  // An image that is dropped outside of a field, or pasted, goes into the field that has the focus, else into the
+  // first empty field, else into the first one. Without preventDefault, the browser would leave the page to show it.
+  const isTarget = (event) => {
     const fields = [...document.querySelectorAll(".j-drop")].filter((field) => field.offsetParent);
     const chosen = event.target.closest?.(".j-drop") ?? document.activeElement.closest(".j-drop")
       ?? fields.find((field) => !field.hasAttribute("data-full")) ?? fields[0];
     return chosen === zone;
   };
-  const given = (event) => [...(event.clipboardData ?? event.dataTransfer)?.files ?? []][0];
+  const firstFile = (event) => [...(event.clipboardData ?? event.dataTransfer)?.files ?? []][0];
   const accept = (event) => {
     zone.classList.remove("j-over");
-    if (!given(event) || !mine(event)) return;
+    if (!firstFile(event) || !isTarget(event)) return;
     event.preventDefault();
-    take(given(event));
+    read(firstFile(event));
   };
   document.addEventListener("dragover", (event) => {
     event.preventDefault();
-    zone.classList.toggle("j-over", mine(event));
+    zone.classList.toggle("j-over", isTarget(event));
   });
   document.addEventListener("dragleave", () => zone.classList.remove("j-over"));
   document.addEventListener("drop", (event) => { event.preventDefault(); accept(event); });
   document.addEventListener("paste", accept);
 }
 
-/** The verdict: what is pointed at in the list is lit on the picture and the other way round; copy the JSON. */
+/** The result: highlight a region on the image and in the list together, and copy the JSON. */
 function result() {
-  const light = (event) => {
+  const highlight = (event) => {
     const article = event.target.closest(".j-verdict");
     const region = event.target.closest("[data-region]")?.dataset.region;
     for (const part of element.querySelectorAll("[data-region]")) {
       part.classList.toggle("j-lit", part.dataset.region === region && part.closest(".j-verdict") === article);
     }
   };
-  for (const kind of ["pointerover", "focusin"]) element.addEventListener(kind, light);
-  element.addEventListener("pointerleave", light);
+  for (const kind of ["pointerover", "focusin"]) element.addEventListener(kind, highlight);
+  element.addEventListener("pointerleave", highlight);
   element.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && event.target.closest(".j-box")) event.target.blur();
   });
 
   element.addEventListener("click", async (event) => {
     if (!event.target.closest(".j-copy")) return;
-    const box = event.target.closest(".j-json"), code = box.querySelector("pre");
-    let done = true;
+    const block = event.target.closest(".j-json"), code = block.querySelector("pre");
+    let isCopied = true;
     try {
       await navigator.clipboard.writeText(code.textContent);
-    } catch {  // browsers give the clipboard to secure pages only; the selection can still be copied
+    } catch {  // browsers offer the clipboard to secure pages only; a selection can still be copied
       getSelection().selectAllChildren(code);
-      done = document.execCommand("copy");
+      isCopied = document.execCommand("copy");
     }
-    box.querySelector(".j-copied").textContent = done ? "Copied." : "Selected: press Ctrl+C.";
+    block.querySelector(".j-copied").textContent = isCopied ? "Copied." : "Selected: press Ctrl+C.";
   });
 
-  // On a phone the verdict stands below the fold. Whoever types on is not torn away from the field.
+  // On a phone the verdict is below the visible part of the page: scroll to it. The focus stays where it is, so
+  // that a visitor who is typing can go on.
   watch("value", () => requestAnimationFrame(() => {
     const title = element.querySelector(".j-title");
     if (!title) return;
     if (title.getBoundingClientRect().top > innerHeight * 0.8) {
-      const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-      title.scrollIntoView({ behavior: still ? "auto" : "smooth", block: "start" });
+      const reducesMotion = matchMedia("(prefers-reduced-motion: reduce)").matches;
+      title.scrollIntoView({ behavior: reducesMotion ? "auto" : "smooth", block: "start" });
     }
   }));
 }
 
-/** The two tabs; page.css hides the panel of the one that is not selected. */
+/** The two tabs. page.css hides the panel of the tab that is not selected. */
 function tabs() {
   const all = [...element.querySelectorAll("[role=tab]")];
-  const select = (chosen) => {
+  const select = (selected) => {
     for (const tab of all) {
-      tab.setAttribute("aria-selected", String(tab === chosen));
-      tab.tabIndex = tab === chosen ? 0 : -1;
+      tab.setAttribute("aria-selected", String(tab === selected));
+      tab.tabIndex = tab === selected ? 0 : -1;
     }
   };
   const steps = { ArrowLeft: -1, ArrowRight: 1, Home: -all.length, End: all.length };
-  all.forEach((tab, at) => {
+  all.forEach((tab, index) => {
     tab.addEventListener("click", () => select(tab));
     tab.addEventListener("keydown", (event) => {
       if (!(event.key in steps)) return;
       event.preventDefault();
-      const next = all[Math.min(Math.max(at + steps[event.key], 0), all.length - 1)];
+      const next = all[Math.min(Math.max(index + steps[event.key], 0), all.length - 1)];
       select(next);
       next.focus();
     });
@@ -122,7 +123,7 @@ function tabs() {
   });
 }
 
-/** The fields that are seldom needed: shown and hidden by a button; page.css hides them while it is not pressed. */
+/** The button that shows and hides the less common fields. page.css hides them while it is not pressed. */
 function fold() {
   const button = element.querySelector("button");
   button.addEventListener("click", () => {
@@ -130,8 +131,8 @@ function fold() {
   });
 }
 
-/** The scenes to try: tell the server which one was pressed. */
-function scenes() {
+/** The examples: tell the server which one was clicked. */
+function gallery() {
   element.addEventListener("click", (event) => {
     const button = event.target.closest("[data-scene]");
     if (button) trigger("select", { index: Number(button.dataset.scene) });

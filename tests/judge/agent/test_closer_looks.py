@@ -7,28 +7,30 @@ from typing import Any
 
 import numpy as np
 import pytest
+from patch_finder import INPUT_SIDE, PATCH, PatchFinder, draw_wall
 from PIL import Image
-from seer import PATCH, SIDE, Seer, large
 from serving import gateway
 
-from judge.agent.closer_looks import USUAL, VIEWS, Budget
-from judge.agent.questions import FLAT, tiles
+from judge.agent.budget import RECOMMENDED_LOOKS, Budget
+from judge.agent.closer_looks import ELEMENT_VIEWS
+from judge.agent.tiling import MIN_LOST_DETAIL, tile_lost_detail
 from judge.backends.base import AdapterInfo
 from judge.backends.scripted import Scripted
 from judge.errors import InputError, ReplyError
 from judge.judge import Judge
 from judge.media.regions import iou
-from judge.rubrics.rubric import Rubric, Sentences
-from judge.serve.engine.ipc import Recipe
+from judge.rubrics.rubric import Rubric
+from judge.rubrics.schema import Sentences
+from judge.serve.engine.ipc import BackendSpec
 from judge.types import Verdict
 
 
-def look(backend: Seer, image: Any, **options: Any) -> Verdict:
+def look(backend: PatchFinder, image: Any, **options: Any) -> Verdict:
     return Judge(backend=backend)(image, prompt="a plain wall", elements=[], **options)
 
 
 def test_what_is_too_small_for_the_first_look_is_found_by_closer_ones() -> None:
-    without, found = look(Seer(), large(), looks=0), look(Seer(), large(), looks=400)
+    without, found = look(PatchFinder(), draw_wall(), looks=0), look(PatchFinder(), draw_wall(), looks=400)
     assert (without.defects, without.trace) == ([], [])
     [defect] = found.defects
     assert iou(defect.box, PATCH) > 0.5  # in pixels of the original
@@ -36,19 +38,19 @@ def test_what_is_too_small_for_the_first_look_is_found_by_closer_ones() -> None:
 
 
 def test_the_explanation_says_what_closer_looks_have_found_otherwise() -> None:
-    changed, same = look(Seer(), large(), looks=400), look(Seer(), large(None), looks=400)
+    changed, same = look(PatchFinder(), draw_wall(), looks=400), look(PatchFinder(), draw_wall(None), looks=400)
     assert changed.explanation == "At first look: seen. After closer looks: tint."
     assert same.explanation == "seen"
-    dreamt = look(Seer(dreams=True, blinks=range(99)), large(None), looks=400)
+    dreamt = look(PatchFinder(dreams=True, blinks=range(99)), draw_wall(None), looks=400)
     assert dreamt.explanation.endswith("After closer looks: nothing broken.")
-    usual = Judge(backend=Seer(elements=[0.4, 0.9, 0.9]), looks=USUAL)
-    found = usual(Image.new("RGB", (SIDE, SIDE)), prompt="a wall", elements=["wall"])
+    usual = Judge(backend=PatchFinder(elements=[0.4, 0.9, 0.9]), looks=RECOMMENDED_LOOKS)
+    found = usual(Image.new("RGB", (INPUT_SIDE, INPUT_SIDE)), prompt="a wall", elements=["wall"])
     assert found.explanation.endswith("After closer looks: 1 of 1 elements there, nothing broken.")
 
 
 def test_the_explanation_after_closer_looks_is_in_the_rubrics_language() -> None:
     chinese = Rubric.load("default").model_copy(update={"language": "zh"})
-    found = Judge(backend=Seer(), rubric=chinese, looks=400)(large(), prompt="a plain wall", elements=[])
+    found = Judge(backend=PatchFinder(), rubric=chinese, looks=400)(draw_wall(), prompt="a plain wall", elements=[])
     assert found.explanation == "初看：seen。细看之后：tint。"
 
 
@@ -58,7 +60,7 @@ def test_a_rubrics_own_sentences_are_said_anew_after_closer_looks() -> None:
     )
     own = Rubric.load("default").model_copy(update={"explanation": 0, "sentences": sentence})
     said = [
-        Judge(backend=Seer(), rubric=own, looks=looks)(large(), prompt="a plain wall").explanation
+        Judge(backend=PatchFinder(), rubric=own, looks=looks)(draw_wall(), prompt="a plain wall").explanation
         for looks in (0, 400)
     ]
     assert said == ["It is sound.", "It has a tint."]
@@ -66,8 +68,8 @@ def test_a_rubrics_own_sentences_are_said_anew_after_closer_looks() -> None:
 
 def test_a_finding_that_moves_with_the_cut_is_dropped() -> None:
     """A model that is shown unusual cuts names regions that are not there, but not twice at one place."""
-    assert look(Seer(dreams=True), large(None), looks=1000).defects[1:] == []
-    boxes = [defect.box for defect in look(Seer(dreams=True), large(), looks=1000).defects]
+    assert look(PatchFinder(dreams=True), draw_wall(None), looks=1000).defects[1:] == []
+    boxes = [defect.box for defect in look(PatchFinder(dreams=True), draw_wall(), looks=1000).defects]
     assert sum(iou(box, PATCH) > 0.5 for box in boxes) == 1
 
 
@@ -78,10 +80,10 @@ def test_a_finding_that_moves_with_the_cut_is_dropped() -> None:
 def test_a_finding_that_was_missed_stays_only_if_the_other_looks_were_sure(
     confidence: float, missed: int, left: int
 ) -> None:
-    shown = Seer()
-    look(shown, large(), looks=400)
+    shown = PatchFinder()
+    look(shown, draw_wall(), looks=400)
     blinks = range(shown.patches - missed + 1, shown.patches + 1)  # in the last windows
-    found = look(Seer(confidence=confidence, blinks=blinks), large(), looks=400).defects
+    found = look(PatchFinder(confidence=confidence, blinks=blinks), draw_wall(), looks=400).defects
     assert len(found) == left
     if found:
         assert found[0].confidence == pytest.approx(confidence * (4 - missed) / 4)
@@ -90,13 +92,13 @@ def test_a_finding_that_was_missed_stays_only_if_the_other_looks_were_sure(
 def test_a_defect_on_the_seam_of_two_tiles_is_one_finding() -> None:
     for x in range(640, 720, 16):
         patch = (float(x), 300.0, x + 16.0, 316.0)
-        [defect] = look(Seer(), large(patch), looks=400).defects
+        [defect] = look(PatchFinder(), draw_wall(patch), looks=400).defects
         assert iou(defect.box, patch) > 0.5
 
 
 def test_every_look_is_in_the_trace() -> None:
-    backend = Seer()
-    verdict = look(backend, large(), looks=400)
+    backend = PatchFinder()
+    verdict = look(backend, draw_wall(), looks=400)
     assert len(verdict.trace) == len(backend.requests) - 1
     assert any("tint 0.90" in one.answer for one in verdict.trace)
     for one in verdict.trace:
@@ -107,47 +109,47 @@ def test_every_look_is_in_the_trace() -> None:
 
 @pytest.mark.parametrize("looks", [0, 1, 2, 7, 30, 100])
 def test_no_more_is_asked_than_was_allowed(looks: int) -> None:
-    backend = Seer(dreams=True, elements=[0.5])
-    Judge(backend=backend, looks=looks)(large(), prompt="a wall", elements=["wall"])
+    backend = PatchFinder(dreams=True, elements=[0.5])
+    Judge(backend=backend, looks=looks)(draw_wall(), prompt="a wall", elements=["wall"])
     assert len(backend.requests) <= 1 + looks
 
 
 def test_a_decided_picture_of_usual_size_costs_one_question() -> None:
-    backend = Seer()
-    Judge(backend=backend, looks=50)(Image.new("RGB", (SIDE, SIDE)), prompt="a wall", elements=["wall"])
+    backend = PatchFinder()
+    Judge(backend=backend, looks=50)(Image.new("RGB", (INPUT_SIDE, INPUT_SIDE)), prompt="a wall", elements=["wall"])
     assert len(backend.requests) == 1
 
 
 def test_an_element_in_doubt_is_asked_again_on_its_own() -> None:
-    backend = Seer(elements=[0.4, 0.9, 0.9])
-    usual = Judge(backend=backend, looks=USUAL)
-    verdict = usual(Image.new("RGB", (SIDE, SIDE)), prompt="a wall", elements=["wall"])
+    backend = PatchFinder(elements=[0.4, 0.9, 0.9])
+    usual = Judge(backend=backend, looks=RECOMMENDED_LOOKS)
+    verdict = usual(Image.new("RGB", (INPUT_SIDE, INPUT_SIDE)), prompt="a wall", elements=["wall"])
     [element] = verdict.elements
     assert element.present and 0.4 < element.probability < 0.9
-    assert [one.question for one in verdict.trace] == ["wall"] * len(VIEWS)
+    assert [one.question for one in verdict.trace] == ["wall"] * len(ELEMENT_VIEWS)
     assert verdict.dimensions["alignment"].score == pytest.approx(1 + 4 * element.probability)
 
 
 def test_score_depth_looks_again_at_elements_only() -> None:
-    backend = Seer(elements=[0.6, 0.1, 0.1])
-    verdict = Judge(backend=backend)(large(), prompt="a wall", elements=["wall"], depth="score", looks=50)
+    backend = PatchFinder(elements=[0.6, 0.1, 0.1])
+    verdict = Judge(backend=backend)(draw_wall(), prompt="a wall", elements=["wall"], depth="score", looks=50)
     assert [verb for verb, _ in backend.rounds] == ["choose", "choose"]
     assert not verdict.elements[0].present and verdict.score is not None and verdict.score < 3
 
 
 def test_a_defect_in_doubt_that_is_not_seen_closely_is_dropped() -> None:
-    picture = np.zeros((SIDE, SIDE, 3), np.uint8)
+    picture = np.zeros((INPUT_SIDE, INPUT_SIDE, 3), np.uint8)
     picture[:8, :8] = (250, 20, 20)
-    kept = look(Seer(confidence=0.6), picture, looks=USUAL)
+    kept = look(PatchFinder(confidence=0.6), picture, looks=RECOMMENDED_LOOKS)
     assert [defect.confidence for defect in kept.defects] == [pytest.approx(0.6)]
-    blinking = Seer(dreams=True, confidence=0.55)
-    assert look(blinking, np.zeros((SIDE, SIDE, 3), np.uint8), looks=USUAL).defects == []
+    blinking = PatchFinder(dreams=True, confidence=0.55)
+    assert look(blinking, np.zeros((INPUT_SIDE, INPUT_SIDE, 3), np.uint8), looks=RECOMMENDED_LOOKS).defects == []
 
 
 def test_parts_are_put_to_an_adapter_for_parts_where_the_model_has_one() -> None:
-    backend = Seer(elements=[0.5])
-    backend.tunings = {"default-look": AdapterInfo("look")}  # type: ignore[attr-defined]
-    Judge(backend=backend)(large(), prompt="a red patch", elements=["red patch"], looks=40)
+    backend = PatchFinder(elements=[0.5])
+    backend.adapters = {"default-look": AdapterInfo("look")}  # type: ignore[attr-defined]
+    Judge(backend=backend)(draw_wall(), prompt="a red patch", elements=["red patch"], looks=40)
     parts = [request.rubric for request in backend.requests if "defects" in dict(request.form.root.members)]
     assert parts[0] == "default" and set(parts[1:]) == {"default-look"}
     statements = [
@@ -157,8 +159,8 @@ def test_parts_are_put_to_an_adapter_for_parts_where_the_model_has_one() -> None
 
 
 def test_tiles_of_many_pictures_go_to_the_model_together() -> None:
-    backend, one = Seer(), Seer()
-    samples = [{"image": large(), "prompt": "a wall", "elements": []} for _ in range(3)]
+    backend, one = PatchFinder(), PatchFinder()
+    samples = [{"image": draw_wall(), "prompt": "a wall", "elements": []} for _ in range(3)]
     many = list(Judge(backend=backend, looks=40).many(samples))
     alone = Judge(backend=one, looks=40)(**samples[0])
     assert [verb for verb, _ in backend.rounds] == [verb for verb, _ in one.rounds]
@@ -168,41 +170,41 @@ def test_tiles_of_many_pictures_go_to_the_model_together() -> None:
 
 def test_no_look_is_begun_that_would_pass_the_deadline() -> None:
     now = 0.0
-    budget = Budget(looks=100, until=10.0, clock=lambda: now)
-    assert budget.afford(50) == 50  # nothing is known of the pace yet
-    budget.note(500.0)
-    assert budget.afford(50) == 20
+    budget = Budget(looks=100, deadline=10.0, clock=lambda: now)
+    assert budget.count_affordable(50) == 50  # nothing is known of the pace yet
+    budget.record_time(500.0)
+    assert budget.count_affordable(50) == 20
     now = 9.9
-    assert budget.afford(50) == 0
+    assert budget.count_affordable(50) == 0
 
 
 def test_a_look_that_cannot_be_read_costs_no_verdict() -> None:
     first = {"elements": {"wall": True}, "degradation": "none", "defects": [], "alignment": 4,
              "structure": 4, "score": 4, "explanation": "fine"}  # fmt: skip
-    backend = Scripted([_doubtful(first), ReplyError("gone"), ReplyError("gone")], brief=True, size=SIDE)
-    usual = Judge(backend=backend, looks=USUAL)
-    verdict = usual(Image.new("RGB", (SIDE, SIDE)), prompt="a wall", elements=["wall"])
+    backend = Scripted([_doubtful(first), ReplyError("gone"), ReplyError("gone")], brief=True, size=INPUT_SIDE)
+    usual = Judge(backend=backend, looks=RECOMMENDED_LOOKS)
+    verdict = usual(Image.new("RGB", (INPUT_SIDE, INPUT_SIDE)), prompt="a wall", elements=["wall"])
     assert (
-        verdict.status == "scored" and [one.answer for one in verdict.trace] == ["unreadable: gone"] * USUAL
+        verdict.status == "scored" and [one.answer for one in verdict.trace] == ["unreadable: gone"] * RECOMMENDED_LOOKS
     )
 
 
 def _doubtful(values: dict[str, Any]) -> Any:
     from judge.backends.base import Reply
-    from judge.rubrics.form import dumps
+    from judge.rubrics.form_nodes import canonical_json
 
-    return Reply(dumps(values), {"elements.0": {"true": 0.5, "false": 0.5}})
+    return Reply(canonical_json(values), {"elements.0": {"true": 0.5, "false": 0.5}})
 
 
 def test_a_general_model_is_told_that_it_sees_a_part() -> None:
     backend = General()
-    look(backend, large(), looks=60)
+    look(backend, draw_wall(), looks=60)
     told = backend.requests[-1].messages[-1]["content"][-1]["text"]
     assert "one part of a picture" in told and "a plain wall" in told and '"defects"' in told
     assert '"score"' not in told and "missing object" not in told
 
 
-class General(Seer):
+class General(PatchFinder):
     """A model that was tuned on no rubric."""
 
     brief = False
@@ -228,7 +230,7 @@ def test_the_person_of_a_portrait_is_cut_out_and_judged_alone(depth: Any) -> Non
     backend = Viewer()
     judge = Judge(backend=backend, rubric="portrait")
     picture = portrait((100, 60, 200, 240))
-    first, closer = (judge(picture, depth=depth, looks=looks) for looks in (0, USUAL))
+    first, closer = (judge(picture, depth=depth, looks=looks) for looks in (0, RECOMMENDED_LOOKS))
     assert first.dimensions["person"].score == pytest.approx(2)
     assert closer.dimensions["person"].score == pytest.approx(5)
     assert closer.dimensions["picture"].score == first.dimensions["picture"].score == pytest.approx(5)
@@ -257,29 +259,29 @@ def test_a_model_tuned_on_whole_pictures_is_not_asked_for_parts() -> None:
     class Tuned(Viewer):
         brief = True
 
-    verdict = Judge(backend=Tuned(), rubric="portrait")(portrait((9, 9, 90, 90)), looks=USUAL)
+    verdict = Judge(backend=Tuned(), rubric="portrait")(portrait((9, 9, 90, 90)), looks=RECOMMENDED_LOOKS)
     assert verdict.status == "scored"
     assert not any("the person" in one.question for one in verdict.trace)
 
 
 def test_tiles_cover_what_is_lost_and_leave_flat_parts_out() -> None:
     picture = np.full((600, 1200, 3), 120, np.uint8)
-    picture[:, 800:] = np.asarray(large(None))[:600, :400]
+    picture[:, 800:] = np.asarray(draw_wall(None))[:600, :400]
     whole = Image.fromarray(picture)
-    found = tiles(whole, whole.resize((SIDE, SIDE)), SIDE, 200)
+    found = tile_lost_detail(whole, whole.resize((INPUT_SIDE, INPUT_SIDE)), INPUT_SIDE, 200)
     assert found and all(x2 > 780 for _, _, x2, _ in found)
     covered = np.zeros((600, 1200), bool)
     for x1, y1, x2, y2 in found:
         covered[int(y1) : int(y2), int(x1) : int(x2)] = True
     assert covered[:, 820:].all()
-    assert len(tiles(whole, whole.resize((SIDE, SIDE)), SIDE, 40)) <= 40
-    assert tiles(Image.new("RGB", (1200, 600)), Image.new("RGB", (SIDE, SIDE)), SIDE, 200) == [] and FLAT > 0
+    assert len(tile_lost_detail(whole, whole.resize((INPUT_SIDE, INPUT_SIDE)), INPUT_SIDE, 40)) <= 40
+    assert tile_lost_detail(Image.new("RGB", (1200, 600)), Image.new("RGB", (INPUT_SIDE, INPUT_SIDE)), INPUT_SIDE, 200) == [] and MIN_LOST_DETAIL > 0
 
 
 @pytest.mark.parametrize(("looks", "deadline"), [(-1, None), (1025, None), (True, None), (2, 0), (2, -1.0)])
 def test_bad_limits_are_one_clear_error(looks: Any, deadline: Any) -> None:
     with pytest.raises(InputError, match=r"looks|deadline"):
-        look(Seer(), large(), looks=looks, deadline=deadline)
+        look(PatchFinder(), draw_wall(), looks=looks, deadline=deadline)
 
 
 # -- Behind a gateway ----------------------------------------------------------------------------------
@@ -288,35 +290,35 @@ def test_bad_limits_are_one_clear_error(looks: Any, deadline: Any) -> None:
 @pytest.fixture(scope="module")
 def behind() -> Iterator[str]:
     """The address of a gateway over a model that looks, which takes up to 400 looks a request."""
-    with gateway(Recipe("seer:Seer"), looks=400) as running:
+    with gateway(BackendSpec("patch_finder:PatchFinder"), looks=400) as running:
         yield running.url
 
 
 def test_a_gateway_looks_as_often_and_sees_as_much_as_a_judge_of_ones_own(behind: str) -> None:
     asked: dict[str, Any] = {"prompt": "a plain wall", "elements": []}
-    own, far = look(Seer(), large(), looks=400), Judge(behind)(large(), **asked, looks=400)
+    own, far = look(PatchFinder(), draw_wall(), looks=400), Judge(behind)(draw_wall(), **asked, looks=400)
     assert far.trace and far.defects == own.defects and far.score == own.score
     assert [(one.region, one.question, one.answer) for one in far.trace] == [
         (one.region, one.question, one.answer) for one in own.trace
     ]
     assert far.provenance.milliseconds >= max(one.milliseconds for one in far.trace)
-    assert not Judge(behind)(large(), **asked).trace
+    assert not Judge(behind)(draw_wall(), **asked).trace
 
 
 def test_looks_of_a_judge_behind_a_gateway_are_those_it_was_made_with(behind: str) -> None:
     judge = Judge(behind, looks=30)
-    sample = {"image": large(), "prompt": "a plain wall", "elements": []}
+    sample = {"image": draw_wall(), "prompt": "a plain wall", "elements": []}
     found = [judge(**sample), *judge.many([sample, sample])]
-    compared = judge.compare(large(), large(None), prompt="a plain wall", elements=[])
+    compared = judge.compare(draw_wall(), draw_wall(None), prompt="a plain wall", elements=[])
     assert all(0 < len(one.trace) <= 30 for one in (*found, compared.a, compared.b))
 
 
 def test_a_gateway_takes_no_more_looks_than_its_operator_allows(behind: str) -> None:
-    judge, given = Judge(behind), {"image": large(), "prompt": "a plain wall"}
+    judge, given = Judge(behind), {"image": draw_wall(), "prompt": "a plain wall"}
     for asked in (
         lambda: judge(**given, looks=401),
         lambda: list(judge.many([given], looks=401)),  # of every row alike, so it ends the run
-        lambda: Judge(behind, looks=401).compare(large(), large(), prompt="a plain wall"),
+        lambda: Judge(behind, looks=401).compare(draw_wall(), draw_wall(), prompt="a plain wall"),
     ):
         with pytest.raises(InputError, match="0 to 400 with this gateway") as caught:
             asked()
@@ -325,4 +327,4 @@ def test_a_gateway_takes_no_more_looks_than_its_operator_allows(behind: str) -> 
 
 def test_time_for_looks_is_the_gateways_own_affair(behind: str) -> None:
     with pytest.raises(InputError, match="none with a gateway"):
-        Judge(behind)(large(), prompt="a plain wall", looks=3, deadline=5)
+        Judge(behind)(draw_wall(), prompt="a plain wall", looks=3, deadline=5)

@@ -1,4 +1,4 @@
-"""Packages that were built for another torch: mended here and in what this process starts."""
+"""Packages that were built for another torch are patched in this process and in the processes it starts."""
 
 from __future__ import annotations
 
@@ -9,16 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from judge.backends import torchvision_compat as _torchvision
+from judge.backends import torchvision_compat
+from judge.backends.torchvision_compat import (
+    HOOK,
+    PATCHED_VARIABLE,
+    child_environment,
+    patched_child_processes,
+)
 
 
-def run(code: str, env: dict[str, str]) -> str:
+def run_python(code: str, env: dict[str, str]) -> str:
+    """Run code in a new interpreter; returns what it printed."""
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout.strip()
 
 
-IMPORTS = (
+IMPORT_ALL = (
     "import sys\n"
     "assert 'torch' not in sys.modules\n"
     "from transformers import Qwen3VLProcessor\n"
@@ -28,43 +35,39 @@ IMPORTS = (
 )
 
 
-def test_a_child_imports_torchvision_where_this_process_can() -> None:
-    assert run(IMPORTS, _torchvision.environment(os.environ)) == "fine"
+def test_a_child_process_can_import_torchvision() -> None:
+    assert run_python(IMPORT_ALL, child_environment(os.environ)) == "fine"
 
 
-def test_where_all_builds_match_children_get_the_environment_as_it_is(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(_torchvision, "mend", lambda: ())
-    assert _torchvision.environment({"A": "b"}) == {"A": "b"}
+def test_the_environment_stays_the_same_when_all_builds_match(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torchvision_compat, "patch_imports", lambda: ())
+    assert child_environment({"A": "b"}) == {"A": "b"}
     before = dict(os.environ)
-    with _torchvision.for_children():
+    with patched_child_processes():
         assert dict(os.environ) == before
 
 
-def test_the_hook_stands_first_on_the_path_for_as_long_as_it_is_needed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(_torchvision, "mend", lambda: ("torchvision", "torchaudio"))
+def test_the_hook_is_first_on_the_path_only_inside_the_with_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torchvision_compat, "patch_imports", lambda: ("torchvision", "torchaudio"))
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
-    monkeypatch.delenv(_torchvision.MENDED, raising=False)
-    for _ in range(2):  # twice over changes nothing
-        with _torchvision.for_children(), _torchvision.for_children():
-            assert os.environ["PYTHONPATH"].split(os.pathsep) == [str(_torchvision.HOOK), "/elsewhere"]
-            assert os.environ[_torchvision.MENDED] == "torchvision,torchaudio"
+    monkeypatch.delenv(PATCHED_VARIABLE, raising=False)
+    for _ in range(2):
+        with patched_child_processes(), patched_child_processes():  # nesting changes nothing
+            assert os.environ["PYTHONPATH"].split(os.pathsep) == [str(HOOK), "/elsewhere"]
+            assert os.environ[PATCHED_VARIABLE] == "torchvision,torchaudio"
         assert os.environ["PYTHONPATH"] == "/elsewhere"
-        assert _torchvision.MENDED not in os.environ
+        assert PATCHED_VARIABLE not in os.environ
 
 
-def test_the_hook_hands_on_to_the_file_of_its_name_that_it_stands_before(tmp_path: Path) -> None:
+def test_the_hook_also_runs_the_next_sitecustomize_on_the_path(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import builtins\nbuiltins.mine = 'ran'\n", "utf-8")
-    path = os.pathsep.join([str(_torchvision.HOOK), str(tmp_path)])
-    env = {**os.environ, "PYTHONPATH": path, _torchvision.MENDED: "torchaudio"}
+    path = os.pathsep.join([str(HOOK), str(tmp_path)])
+    env = {**os.environ, "PYTHONPATH": path, PATCHED_VARIABLE: "torchaudio"}
     code = "import sys\nprint(mine, sys.modules['torchaudio'], 'torch' in sys.modules)"
-    assert run(code, env) == "ran None False"
+    assert run_python(code, env) == "ran None False"
 
 
-def test_what_cannot_be_imported_seems_not_to_be_installed() -> None:
-    env = {**os.environ, "PYTHONPATH": str(_torchvision.HOOK), _torchvision.MENDED: "torchcodec"}
+def test_a_hidden_package_looks_as_if_it_were_not_installed() -> None:
+    env = {**os.environ, "PYTHONPATH": str(HOOK), PATCHED_VARIABLE: "torchcodec"}
     code = "from importlib.util import find_spec\nprint(find_spec('torchcodec'))"
-    assert run(code, env) == "None"
+    assert run_python(code, env) == "None"

@@ -1,48 +1,65 @@
-"""Measured facts: each grows with what its name says, on pictures where that was added."""
+"""Facts about images: each grows with what its name says, and they reach the model and the verdict."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
-from photographic import textured
 from PIL import Image, ImageFilter
+from synthetic_photos import make_synthetic_photo
 
 from judge import Judge, Rubric, RubricError
 from judge.backends.scripted import Scripted
-from judge.evidence.facts import AREA, FACTS, KINDS, estimators, measure
-from judge.evidence.image import MEASURES
+from judge.evidence.facts import AREA_FACTS, ESTIMATED_KINDS, IMAGE_FACTS, load_estimators, measure_image
+from judge.evidence.measures import MEASURES
 from judge.media.regions import iou
 
 CHANNELS = ("red", "green", "blue")
+Change = Callable[[Image.Image], Image.Image]
 
 
 @pytest.fixture(scope="module")
-def picture() -> Image.Image:
-    """Smooth shapes with a few edges, in mid-tones."""
+def smooth_image() -> Image.Image:
+    """320 x 240 with smooth shapes and a few edges, in mid-tones."""
     y, x = np.mgrid[0:240, 0:320] / 40
     grey = 120 + 50 * np.sin(x) * np.cos(y) + 40 * ((x - 4) ** 2 + (y - 3) ** 2 < 4)
     return Image.fromarray(np.clip(grey, 5, 250).astype(np.uint8)).convert("RGB")
 
 
-def jpeg(image: Image.Image) -> Image.Image:
+def compress(image: Image.Image, file_format: str, quality: int) -> Image.Image:
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=8)
+    image.save(buffer, file_format, quality=quality)
     return Image.open(io.BytesIO(buffer.getvalue())).convert("RGB")
 
 
-def noisy(image: Image.Image) -> Image.Image:
-    added = np.random.default_rng(0).normal(0, 15, (image.height, image.width, 1))
-    return Image.fromarray(np.clip(np.asarray(image) + added, 0, 255).astype(np.uint8))
+def compress_jpeg(image: Image.Image) -> Image.Image:
+    return compress(image, "JPEG", 8)
+
+
+def compress_webp(image: Image.Image) -> Image.Image:
+    return compress(image, "WEBP", 5)
+
+
+def add_noise(image: Image.Image) -> Image.Image:
+    noise = np.random.default_rng(0).normal(0, 15, (image.height, image.width, 1))
+    return Image.fromarray(np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8))
+
+
+def blur_rows(image: Image.Image, length: int) -> Image.Image:
+    """Blur an image along its rows, like motion to the side."""
+    pixels = np.asarray(image, np.float32)
+    return Image.fromarray(np.mean([np.roll(pixels, n, 1) for n in range(length)], 0).astype(np.uint8))
 
 
 @pytest.mark.parametrize(
-    ("name", "changed", "sign"),
+    ("name", "change", "sign"),
     [
         ("sharpness", lambda image: image.filter(ImageFilter.GaussianBlur(3)), -1),
-        ("noise", noisy, 1),
-        ("blockiness", jpeg, 1),
+        ("noise", add_noise, 1),
+        ("blockiness", compress_jpeg, 1),
         ("clipping", lambda image: image.point(lambda v: 3 * v), 1),
         ("banding", lambda image: image.point(lambda v: v // 32 * 32), 1),
         *((f"{name}_combing", lambda image: image.point(lambda v: round(1.3 * v)), 1) for name in CHANNELS),
@@ -50,104 +67,97 @@ def noisy(image: Image.Image) -> Image.Image:
         ("blue_end", lambda image: image.point(lambda v: v // 2), -1),
     ],
 )
-def test_a_fact_moves_the_way_its_name_says(name: str, changed, sign: int, picture: Image.Image) -> None:
-    before, after = measure(picture, [name])[name], measure(changed(picture), [name])[name]
+def test_a_fact_changes_in_the_direction_of_its_name(
+    name: str, change: Change, sign: int, smooth_image: Image.Image
+) -> None:
+    before, after = (measure_image(image, [name])[name] for image in (smooth_image, change(smooth_image)))
     assert sign * (after - before) > 0.05
 
 
 @pytest.mark.parametrize(
-    ("name", "changed", "sign"),
+    ("name", "change", "sign"),
     [
-        ("direction_coarse", lambda image: moved(image, 15), 1),
-        ("direction_middle", lambda image: moved(image, 7), 1),
-        ("small_blocks", lambda image: webp(image), -1),
-        ("flat_blocks", lambda image: jpeg(image), 1),
+        ("direction_coarse", lambda image: blur_rows(image, 15), 1),
+        ("direction_middle", lambda image: blur_rows(image, 7), 1),
+        ("small_blocks", compress_webp, -1),
+        ("flat_blocks", compress_jpeg, 1),
     ],
 )
-def test_a_fact_about_detail_moves_the_way_its_name_says(name: str, changed, sign: int) -> None:
-    image = textured()
-    before, after = measure(image, [name])[name], measure(changed(image), [name])[name]
+def test_a_fact_about_detail_changes_in_the_direction_of_its_name(
+    name: str, change: Change, sign: int
+) -> None:
+    photo = make_synthetic_photo()
+    before, after = (measure_image(image, [name])[name] for image in (photo, change(photo)))
     assert sign * (after - before) > 0.05
 
 
-def moved(image: Image.Image, pixels: int) -> Image.Image:
-    """Blurred along rows."""
-    pixels_of = np.asarray(image, np.float32)
-    return Image.fromarray(np.mean([np.roll(pixels_of, n, 1) for n in range(pixels)], 0).astype(np.uint8))
-
-
-def webp(image: Image.Image) -> Image.Image:
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=5)
-    return Image.open(io.BytesIO(buffer.getvalue())).convert("RGB")
-
-
-def test_the_area_that_stands_out_is_where_noise_was_added(picture: Image.Image) -> None:
-    spoilt = picture.copy()
-    spoilt.paste(noisy(picture).crop((160, 60, 280, 180)), (160, 60))
-    found = measure(spoilt, [*AREA, "area_noise", "area_blur"])
+def test_the_salient_area_is_where_noise_was_added(smooth_image: Image.Image) -> None:
+    damaged = smooth_image.copy()
+    damaged.paste(add_noise(smooth_image).crop((160, 60, 280, 180)), (160, 60))
+    facts = measure_image(damaged, [*AREA_FACTS, "area_noise", "area_blur"])
     box = tuple(
-        found[f"area_{end}"] * side
-        for end, side in zip(("x1", "y1", "x2", "y2"), (320, 240) * 2, strict=True)
+        facts[f"area_{name}"] * side
+        for name, side in zip(("x1", "y1", "x2", "y2"), (320, 240) * 2, strict=True)
     )
     assert iou(box, (160, 60, 280, 180)) > 0.5
-    assert found["area_detail"] > 0.6 and found["area_noise"] > found["area_blur"] + 0.1
+    assert facts["area_detail"] > 0.6 and facts["area_noise"] > facts["area_blur"] + 0.1
 
 
 @pytest.mark.parametrize(
-    ("kind", "spoil"),
+    ("kind", "change"),
     [
-        ("noise", noisy),
+        ("noise", add_noise),
         ("blur", lambda image: image.filter(ImageFilter.GaussianBlur(4))),
-        ("compression", jpeg),
+        ("compression", compress_jpeg),
     ],
 )
-def test_what_is_wrong_seems_stronger_than_before(kind: str, spoil) -> None:
-    photograph = textured()
-    before, after = (measure(image, [f"seems_{kind}"]) for image in (photograph, spoil(photograph)))
+def test_a_distortion_raises_its_estimate(kind: str, change: Change) -> None:
+    photo = make_synthetic_photo()
+    before, after = (measure_image(image, [f"seems_{kind}"]) for image in (photo, change(photo)))
     assert after[f"seems_{kind}"] > before[f"seems_{kind}"] + 0.1
 
 
 def test_the_estimators_fit_the_measures() -> None:
-    """A measure that is added, taken away or moved needs `judge finetune photos estimates` anew."""
-    held = estimators()
-    assert held.layers[0][0].shape[1] == held.known.shape[1] == len(MEASURES)
-    assert held.layers[-1][0].shape[0] == len(KINDS)
+    """If a measure is added, removed or moved, `judge finetune photos estimates` must be run again."""
+    estimators = load_estimators()
+    assert estimators.layers[0][0].shape[1] == estimators.known.shape[1] == len(MEASURES)
+    assert estimators.layers[-1][0].shape[0] == len(ESTIMATED_KINDS)
 
 
-def test_measuring_a_picture_twice_gives_the_same_numbers(picture: Image.Image) -> None:
-    assert measure(picture, FACTS) == measure(picture.copy(), FACTS)
+def test_measuring_an_image_twice_gives_the_same_numbers(smooth_image: Image.Image) -> None:
+    assert measure_image(smooth_image, IMAGE_FACTS) == measure_image(smooth_image.copy(), IMAGE_FACTS)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 300), (17, 9)])
-def test_every_fact_of_any_picture_is_a_number_from_0_to_1(size: tuple[int, int]) -> None:
+def test_facts_of_images_of_any_size_are_between_0_and_1(size: tuple[int, int]) -> None:
     for shade in (0, 128, 255):
-        found = measure(Image.new("RGB", size, (shade, shade, shade)), FACTS)
-        assert set(found) == set(FACTS) and all(0 <= value <= 1 for value in found.values())
+        facts = measure_image(Image.new("RGB", size, (shade, shade, shade)), IMAGE_FACTS)
+        assert set(facts) == set(IMAGE_FACTS) and all(0 <= value <= 1 for value in facts.values())
 
 
-def test_facts_are_told_to_the_model_in_steps_and_kept_in_the_verdict(picture: Image.Image) -> None:
-    rubric = _with_facts()
+def test_facts_are_shown_to_the_model_in_steps_and_kept_in_the_verdict(smooth_image: Image.Image) -> None:
     backend = Scripted([{"score": 4}])
-    verdict = Judge(backend=backend, rubric=rubric)(noisy(picture))
-    told = backend.asks[0].messages[0]["content"][-1]["text"]
+    verdict = Judge(backend=backend, rubric=rubric_with_facts())(add_noise(smooth_image))
+    text = backend.requests[0].messages[0]["content"][-1]["text"]
     assert verdict.facts.keys() == {"noise", "sharpness"}
-    assert told == "; ".join(f"{name} {round(value * 100) * 10}" for name, value in verdict.facts.items())
+    assert text == "; ".join(f"{name} {round(value * 100) * 10}" for name, value in verdict.facts.items())
 
 
-def test_details_are_shown_after_the_whole_to_a_model_of_fixed_size_only(picture: Image.Image) -> None:
-    rubric = _with_facts().model_copy(update={"details": 3})
+def test_details_are_shown_after_the_whole_image_to_models_of_fixed_size_only(
+    smooth_image: Image.Image,
+) -> None:
+    rubric = rubric_with_facts().model_copy(update={"details": 3})
     fixed, free = Scripted([{"score": 4}], size=64), Scripted([{"score": 4}])
     for backend in (fixed, free):
-        Judge(backend=backend, rubric=rubric)(picture)
-    assert [image.size for image in fixed.asks[0].images] == [(64, 64)] * 4
-    assert [part["type"] for part in fixed.asks[0].messages[0]["content"]] == ["image"] * 4 + ["text"]
-    middle = picture.crop((128, 88, 192, 152))
-    assert fixed.asks[0].images[1].tobytes() == middle.tobytes()
-    assert [image.size for image in free.asks[0].images] == [picture.size]
+        Judge(backend=backend, rubric=rubric)(smooth_image)
+    assert [image.size for image in fixed.requests[0].images] == [(64, 64)] * 4
+    assert [part["type"] for part in fixed.requests[0].messages[0]["content"]] == ["image"] * 4 + ["text"]
+    center = smooth_image.crop((128, 88, 192, 152))
+    assert fixed.requests[0].images[1].tobytes() == center.tobytes()
+    assert [image.size for image in free.requests[0].images] == [smooth_image.size]
 
 
-def test_a_fact_that_nobody_measures_is_named_with_those_that_are(tmp_path) -> None:
+def test_a_rubric_with_an_unknown_fact_is_rejected_with_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / "t.jinja").write_text("x", "utf-8")
     file = tmp_path / "own.toml"
     file.write_text(
@@ -157,9 +167,9 @@ def test_a_fact_that_nobody_measures_is_named_with_those_that_are(tmp_path) -> N
         Rubric.load(file)
 
 
-def _with_facts() -> Rubric:
-    each = '{{ name }} {{ value }}{{ "; " if not loop.last }}'
-    line = f"{{% for name, value in facts.items() %}}{each}{{% endfor %}}"
+def rubric_with_facts() -> Rubric:
+    fact = '{{ name }} {{ value }}{{ "; " if not loop.last }}'
+    template = f"{{% for name, value in facts.items() %}}{fact}{{% endfor %}}"
     return Rubric.model_validate(
         {
             "name": "measured",
@@ -168,6 +178,6 @@ def _with_facts() -> Rubric:
             "elements": False,
             "explanation": 0,
             "facts": ["noise", "sharpness"],
-            "templates": {"full": line, "brief": line},
+            "templates": {"full": template, "brief": template},
         }
     )

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from judge.errors import InputError, MediaError
-from judge.explain.overlay import LARGE, SMALL, overlay, plain
-from judge.explain.terminal import terminal, terminal_comparison
+from judge.explain.overlay import MAX_SIDE, MIN_SIDE, overlay
+from judge.explain.plain_text import to_plain_text
+from judge.explain.terminal import render_comparison, render_verdict
 from judge.types import Attribute, Comparison, Defect, Dimension, Element, Provenance, Verdict
 
 
@@ -90,8 +91,8 @@ def test_boxes_stand_out_on_light_and_dark_pictures_of_any_size(size: tuple[int,
 
 
 def test_small_pictures_are_enlarged_and_huge_ones_reduced() -> None:
-    assert overlay(made_up((64, 64)), flat(64, 64, 9)).width == SMALL
-    assert overlay(made_up((3, 20_000)), flat(3, 20_000, 9)).height < LARGE + 2000
+    assert overlay(made_up((64, 64)), flat(64, 64, 9)).width == MIN_SIDE
+    assert overlay(made_up((3, 20_000)), flat(3, 20_000, 9)).height < MAX_SIDE + 2000
     assert overlay(made_up((1500, 900)), flat(1500, 900, 9)).width == 1500
 
 
@@ -109,7 +110,7 @@ def test_boxes_are_drawn_where_they_are() -> None:
 @pytest.mark.parametrize("elements", [0, 1, 12])
 def test_every_number_of_rows_fits(defects: int, elements: int) -> None:
     drawn = overlay(made_up(defects=defects, elements=elements), flat(64, 64, 40))
-    assert drawn.height > SMALL + 20 * (defects + elements)
+    assert drawn.height > MIN_SIDE + 20 * (defects + elements)
 
 
 def test_an_unscored_verdict_shows_its_reason() -> None:
@@ -117,7 +118,7 @@ def test_an_unscored_verdict_shows_its_reason() -> None:
         defects=0, elements=0, status="unscored", score=None, distribution=None, reason="no reply " * 40
     )
     drawn = np.asarray(overlay(verdict, flat(64, 64, 40)))
-    assert (drawn[SMALL:, :, 0] > 200).any()
+    assert (drawn[MIN_SIDE:, :, 0] > 200).any()
 
 
 def test_a_verdict_read_from_json_needs_its_picture_again(tmp_path: Path) -> None:
@@ -125,7 +126,7 @@ def test_a_verdict_read_from_json_needs_its_picture_again(tmp_path: Path) -> Non
     with pytest.raises(InputError, match="pass overlay"):
         verdict.overlay()
     flat(64, 64, 3).save(tmp_path / "it.png")
-    assert verdict.overlay(tmp_path / "it.png").width == SMALL
+    assert verdict.overlay(tmp_path / "it.png").width == MIN_SIDE
 
 
 def test_another_picture_than_the_judged_one_is_refused() -> None:
@@ -138,7 +139,7 @@ def test_another_picture_than_the_judged_one_is_refused() -> None:
 
 def test_the_terminal_shows_what_was_judged_as_text() -> None:
     """Rich markup or an escape sequence in a prompt must reach the reader as the characters it is."""
-    shown = printed(terminal(made_up(), "pic[red]ture.png"))
+    shown = printed(render_verdict(made_up(), "pic[red]ture.png"))
     assert "\x1b[31m" not in shown
     for part in (
         "3.40",
@@ -156,20 +157,20 @@ def test_the_terminal_shows_reasons_of_unscored_verdicts() -> None:
     verdict = made_up(
         defects=0, elements=0, status="unscored", score=None, distribution=None, reason="it broke"
     )
-    assert "unscored: it broke" in printed(terminal(verdict))
+    assert "unscored: it broke" in printed(render_verdict(verdict))
 
 
 def test_a_comparison_names_the_better_picture() -> None:
     a, b = made_up(), made_up(score=2.0)
     better = Comparison(preferred="b", probability=0.2, margin=-1.0, a=b, b=a)
     assert "b is better: two.png  by 1.00, probability 0.80" in printed(
-        terminal_comparison(better, "one.png", "two.png")
+        render_comparison(better, "one.png", "two.png")
     )
     tie = Comparison(preferred="tie", probability=0.5, margin=0.0, a=a, b=a)
-    assert "tie" in printed(terminal_comparison(tie))
+    assert "tie" in printed(render_comparison(tie))
     none = Comparison(preferred=None, probability=None, reason="a: it broke", a=a, b=b)
-    assert "no preference: a: it broke" in printed(terminal_comparison(none))
+    assert "no preference: a: it broke" in printed(render_comparison(none))
 
 
 def test_plain_text_has_no_control_or_direction_characters() -> None:
-    assert plain("a\x1b[31m\u202eb\u2028c\nd\ud800") == "a [31m b c d"
+    assert to_plain_text("a\x1b[31m\u202eb\u2028c\nd\ud800") == "a [31m b c d"

@@ -1,5 +1,4 @@
-"""The kit against reward hacking: disagreement costs, a judge that moves is noticed, and so is one that is
-fooled."""
+"""The tools against reward hacking: disagreement lowers the score, and changes of the judge are reported."""
 
 from __future__ import annotations
 
@@ -7,25 +6,21 @@ import logging
 
 import numpy as np
 import pytest
-from filler import Filler
+from rewards import make_reward
 
 from judge import InputError, Judge
 from judge.backends.scripted import Scripted
 from judge.reward import Canary, Ensemble, Reward, RewardResult
 from judge.reward.hacking import Divergence
-from judge.reward.neutral import Neutral
+from judge.reward.neutral import NeutralScores
 
 PROMPT = "a red circle"
 IMAGES = [np.full((8, 8, 3), n, dtype=np.uint8) for n in range(4)]
-ASKED = {"prompts": [PROMPT] * 4, "images": IMAGES}
+ARGUMENTS = {"prompts": [PROMPT] * 4, "images": IMAGES}
 
 
-def reward(seed: int) -> Reward:
-    return Reward(Judge(backend=Filler(seed)))
-
-
-class Fixed:
-    """A reward that gives what it is told to."""
+class FixedReward:
+    """A reward that returns given scores."""
 
     def __init__(self, *scores: float | None) -> None:
         self.scores = list(scores)
@@ -34,82 +29,83 @@ class Fixed:
         return [RewardResult(s, "" if s is not None else "broken", {}) for s in self.scores]
 
 
-def test_judges_that_disagree_are_believed_less_than_judges_that_agree() -> None:
-    joined = Ensemble({"a": Fixed(0.9, 0.6), "b": Fixed(0.3, 0.6)}, penalty=1)
-    apart, agreed = joined(prompts=["x", "x"], images=[None, None])
-    assert agreed.score == pytest.approx(0.6) and apart.score == pytest.approx(0.6 - 0.3)
-    assert agreed.parts["agreement"] == 1 and apart.parts["agreement"] == pytest.approx(0.4)
-    assert apart.parts["a"] == 0.9 and apart.parts["b"] == 0.3
+def test_disagreement_lowers_the_score_of_an_ensemble() -> None:
+    ensemble = Ensemble({"a": FixedReward(0.9, 0.6), "b": FixedReward(0.3, 0.6)}, penalty=1)
+    disagreed, agreed = ensemble(prompts=["x", "x"], images=[None, None])
+    assert agreed.score == pytest.approx(0.6) and disagreed.score == pytest.approx(0.6 - 0.3)
+    assert agreed.parts["agreement"] == 1 and disagreed.parts["agreement"] == pytest.approx(0.4)
+    assert disagreed.parts["a"] == 0.9 and disagreed.parts["b"] == 0.3
 
 
-def test_an_ensemble_of_real_rewards_logs_the_parts_of_each() -> None:
-    found = Ensemble({"first": reward(1), "second": reward(2)})(**ASKED)
-    assert all(0 <= result.score <= 1 for result in found)
-    assert {"first.alignment", "second.structure", "agreement"} <= set(found[0].parts)
+def test_an_ensemble_of_real_rewards_reports_the_parts_of_each() -> None:
+    results = Ensemble({"first": make_reward(1), "second": make_reward(2)})(**ARGUMENTS)
+    assert all(0 <= result.score <= 1 for result in results)
+    assert {"first.alignment", "second.structure", "agreement"} <= set(results[0].parts)
 
 
-def test_what_one_member_cannot_score_is_none_with_its_name() -> None:
-    (missing,) = Ensemble({"a": Fixed(0.5), "b": Fixed(None)})(prompts=["x"], images=[None])
-    assert missing.score is None and missing.reason == "b: broken"
+def test_an_image_that_one_member_cannot_score_has_no_score() -> None:
+    (result,) = Ensemble({"a": FixedReward(0.5), "b": FixedReward(None)})(prompts=["x"], images=[None])
+    assert result.score is None and result.reason == "b: broken"
 
 
-def test_one_judge_is_no_ensemble() -> None:
+def test_an_ensemble_needs_two_members() -> None:
     with pytest.raises(InputError, match="two rewards or more"):
-        Ensemble({"a": Fixed(1.0)})
+        Ensemble({"a": FixedReward(1.0)})
 
 
 def test_a_judge_that_stays_the_same_raises_no_alarm() -> None:
-    canary = Canary(Fixed(0.5, 0.25), prompts=["x", "y"], images=[None, None], every=10)
+    canary = Canary(FixedReward(0.5, 0.25), prompts=["x", "y"], images=[None, None], every=10)
     assert canary(0).alarm is False
-    assert canary(5) is None, "it is not time yet"
+    assert canary(5) is None, "no check is due"
     assert canary(10).largest == 0 and len(canary.history) == 2
 
 
-def test_a_judge_that_moves_or_falls_silent_raises_one(caplog: pytest.LogCaptureFixture) -> None:
-    watched = Fixed(0.5, 0.25)
-    canary = Canary(watched, prompts=["x", "y"], images=[None, None], every=1, tolerance=0.01)
+def test_changed_or_missing_scores_raise_an_alarm(caplog: pytest.LogCaptureFixture) -> None:
+    reward = FixedReward(0.5, 0.25)
+    canary = Canary(reward, prompts=["x", "y"], images=[None, None], every=1, tolerance=0.01)
     canary(0)
-    watched.scores = [0.5, 0.3]
+    reward.scores = [0.5, 0.3]
     drift = canary(1)
     assert drift.alarm and drift.largest == pytest.approx(0.05)
-    watched.scores = [0.5, None]
+    reward.scores = [0.5, None]
     assert canary(2).unscored == 1 and canary.history[-1].alarm
-    assert caplog.text.count("the judge is not what it was") == 2
+    assert caplog.text.count("the judge has changed") == 2
 
 
 def test_the_canary_asks_the_model_and_not_the_cache() -> None:
-    """A cache would tell that the judge is the same for ever."""
-    watched = reward(1)
-    watched(**ASKED)
-    canary = Canary(watched, **ASKED, every=1)
+    """From the cache, the judge would always look the same."""
+    reward = make_reward(1)
+    reward(**ARGUMENTS)
+    canary = Canary(reward, **ARGUMENTS, every=1)
     canary(0)
-    assert len(watched.judge.backend.asks) == 8
+    assert len(reward.judge.backend.requests) == 8
 
 
-def test_a_reward_that_rises_while_its_witness_falls_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    watch = Divergence(margin=0.05)
+def test_a_reward_that_rises_while_its_witness_falls_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    divergence = Divergence(margin=0.05)
     with caplog.at_level(logging.ERROR, "judge.reward"):
-        assert [watch(0, 0.5, 0.5), watch(1, 0.9, 0.6), watch(2, 0.9, 0.4)] == [False, False, True]
-    assert watch.alarms == [2] and "witness fell" in caplog.text
+        reports = [divergence(0, 0.5, 0.5), divergence(1, 0.9, 0.6), divergence(2, 0.9, 0.4)]
+    assert reports == [False, False, True]
+    assert divergence.alarms == [2] and "witness fell" in caplog.text
 
 
-def test_what_a_generator_had_gained_and_loses_again_is_told_unless_its_reward_falls_too() -> None:
-    watch = Divergence(margin=0.05)
-    watch(0, 0.3, 0.3)
-    watch(1, 0.6, 0.6)
-    assert not watch(2, 0.5, 0.45), "both fall: that is training, not hacking"
-    assert watch(3, 0.62, 0.5), "still better than at first, and worse than it was"
+def test_a_lost_gain_is_reported_unless_the_reward_falls_too() -> None:
+    divergence = Divergence(margin=0.05)
+    divergence(0, 0.3, 0.3)
+    divergence(1, 0.6, 0.6)
+    assert not divergence(2, 0.5, 0.45), "both fall: that is training, not hacking"
+    assert divergence(3, 0.62, 0.5), "the witness is above its first value but below its best"
 
 
-def test_what_has_no_score_stands_at_its_prompts_mean() -> None:
-    """A 0 would punish the generator for the judge's failure."""
-    fill = Neutral()
-    none = RewardResult(None, "broken")
-    assert fill(["x"], [none]) == [0.0]
-    scored = [RewardResult(0.2), RewardResult(0.6), none, none]
-    assert fill(["x", "x", "x", "y"], scored) == pytest.approx([0.2, 0.6, 0.4, 0.4])
+def test_a_missing_score_is_replaced_by_the_mean_of_its_prompt() -> None:
+    """A 0 would punish the generator for a failure of the judge."""
+    neutral = NeutralScores()
+    unscored = RewardResult(None, "broken")
+    assert neutral(["x"], [unscored]) == [0.0]
+    results = [RewardResult(0.2), RewardResult(0.6), unscored, unscored]
+    assert neutral(["x", "x", "x", "y"], results) == pytest.approx([0.2, 0.6, 0.4, 0.4])
 
 
-def test_the_percentile_is_that_of_the_verdict_and_none_without_a_calibration() -> None:
-    (found,) = Reward(Judge(backend=Scripted(["no JSON"])))(prompts=[PROMPT], images=IMAGES[:1])
-    assert found.percentile is None
+def test_without_a_calibration_there_is_no_percentile() -> None:
+    (result,) = Reward(Judge(backend=Scripted(["no JSON"])))(prompts=[PROMPT], images=IMAGES[:1])
+    assert result.percentile is None

@@ -1,8 +1,9 @@
-"""One form serves training, schemas, decoding and parsing; these tests keep the four from drifting apart."""
+"""One form serves training, schemas, decoding and parsing; these tests keep the four consistent."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from random import Random
 
 import jsonschema
@@ -11,13 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from judge.errors import ReplyError, RubricError
-from judge.rubrics.form import Box, Branch, Choice, Form, Literal, Object, Repeat, Text, dumps
+from judge.rubrics.form import Form
+from judge.rubrics.form_nodes import Box, Branch, Choice, Literal, Object, Repeat, Text, canonical_json
 from judge.rubrics.rubric import Rubric
 
 DEFAULT = Rubric.load("default")
+FORM = DEFAULT.form(["red circle", "two cats"])
 PRINTABLE = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
-WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
-NUMBER = st.integers(1, 5)
+EXPLANATIONS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+SCORES = st.integers(1, 5)
 
 
 @st.composite
@@ -27,27 +30,29 @@ def boxes(draw: st.DrawFn) -> list[int]:
 
 
 @st.composite
-def filled(draw: st.DrawFn) -> tuple[Form, dict]:
-    """A form of the default rubric, 0..12 elements and 0..6 defects allowed, and values that fill it."""
+def filled_forms(draw: st.DrawFn) -> tuple[Form, dict]:
+    """A form of the default rubric with 0 to 12 elements and up to 6 defects, and values that fit it."""
     elements = draw(st.lists(PRINTABLE.filter(str.strip), max_size=12, unique=True))
-    most = draw(st.integers(0, 6))
+    max_defects = draw(st.integers(0, 6))
     kinds = [kind for group in DEFAULT.defects.kinds.values() for kind in group]
-    parts = (st.sampled_from(kinds), boxes(), st.sampled_from(["negligible", "moderate", "critical"]), WORDS)
+    severities = st.sampled_from(["negligible", "moderate", "critical"])
     members = ("kind", "box", "severity", "explanation")
-    defect = st.tuples(*parts).map(lambda drawn: dict(zip(members, drawn, strict=True)))
+    parts = (st.sampled_from(kinds), boxes(), severities, EXPLANATIONS)
+    defects = st.tuples(*parts).map(lambda drawn: dict(zip(members, drawn, strict=True)))
     values = {"elements": {name: draw(st.booleans()) for name in elements}} if elements else {}
     values |= {
         "degradation": draw(st.sampled_from(DEFAULT.attributes[0].labels)),
-        "defects": draw(st.lists(defect, max_size=most)),
-        "alignment": draw(NUMBER),
-        "structure": draw(NUMBER),
-        "score": draw(NUMBER),
-        "explanation": draw(WORDS),
+        "defects": draw(st.lists(defects, max_size=max_defects)),
+        "alignment": draw(SCORES),
+        "structure": draw(SCORES),
+        "score": draw(SCORES),
+        "explanation": draw(EXPLANATIONS),
     }
-    return DEFAULT.form(elements, most), values
+    return DEFAULT.form(elements, max_defects), values
 
 
-def values() -> dict:
+def example_values() -> dict:
+    """Values that fit `FORM`."""
     return {
         "elements": {"red circle": True, "two cats": False},
         "degradation": "blur",
@@ -66,38 +71,36 @@ def values() -> dict:
     }
 
 
-FORM = DEFAULT.form(["red circle", "two cats"])
+# -- Rendering and walking -------------------------------------------------------------------------------
 
 
-@given(filled())
-def test_rendered_values_are_canonical_json_and_parse_back(case: tuple[Form, dict]) -> None:
-    form, given_values = case
-    text = form.render(given_values)
-    assert text == dumps(given_values)
-    assert form.parse(text) == given_values
+@given(filled_forms())
+def test_rendered_values_are_canonical_json_that_parses_to_the_values(filled: tuple[Form, dict]) -> None:
+    form, values = filled
+    text = form.render(values)
+    assert text == canonical_json(values)
+    assert form.parse(text) == values
 
 
-@given(filled())
-def test_every_rendered_text_satisfies_the_schema_that_servers_get(case: tuple[Form, dict]) -> None:
-    form, given_values = case
-    jsonschema.validate(json.loads(form.render(given_values)), form.json_schema())
+@given(filled_forms())
+def test_rendered_text_satisfies_the_json_schema(filled: tuple[Form, dict]) -> None:
+    form, values = filled
+    jsonschema.validate(json.loads(form.render(values)), form.json_schema())
 
 
-@given(filled())
-def test_segments_join_to_the_text_and_answer_blanks_from_their_menus(case: tuple[Form, dict]) -> None:
-    form, given_values = case
-    segments = form.segments(given_values)
-    assert "".join(segment.text for segment in segments) == form.render(given_values)
+@given(filled_forms())
+def test_segments_join_to_the_text_and_hold_allowed_labels(filled: tuple[Form, dict]) -> None:
+    form, values = filled
+    segments = form.segments(values)
+    assert "".join(segment.text for segment in segments) == form.render(values)
     for segment in segments:
         assert bool(segment.blank) == (segment.role != "literal")
         assert not segment.labels or segment.text in segment.labels
 
 
-@given(filled(), st.randoms(use_true_random=False))
-def test_whoever_answers_the_walk_from_its_menus_cannot_write_a_bad_reply(
-    case: tuple[Form, dict], random: Random
-) -> None:
-    form, _ = case
+@given(filled_forms(), st.randoms(use_true_random=False))
+def test_any_allowed_answers_to_a_walk_give_a_valid_reply(filled: tuple[Form, dict], random: Random) -> None:
+    form, _ = filled
     walk, text = form.walk(), ""
     piece = next(walk)
     with pytest.raises(StopIteration):
@@ -115,9 +118,9 @@ def test_whoever_answers_the_walk_from_its_menus_cannot_write_a_bad_reply(
     jsonschema.validate(form.parse(text), form.json_schema())
 
 
-def test_the_text_is_cut_where_a_model_decides_something() -> None:
-    """Training weighs and decoding reads by these cuts; moving one silently breaks a trained checkpoint."""
-    assert [segment.text for segment in FORM.segments(values())] == [
+def test_the_text_is_segmented_at_the_decisions_of_the_model() -> None:
+    """Training and decoding rely on these segments; another segmentation would break trained checkpoints."""
+    assert [segment.text for segment in FORM.segments(example_values())] == [
         '{"elements":{"red circle":', "true", ',"two cats":', "false", '},"degradation":"', "blur",
         '","defects":[', "{", '"kind":"', "smeared", '","box":[', "120", ",", "340", ",", "400", ",", "560",
         '],"severity":"', "moderate", '","explanation":"', "the red circle is smeared", '"', "}", "]",
@@ -127,8 +130,8 @@ def test_the_text_is_cut_where_a_model_decides_something() -> None:
 
 
 def test_blanks_are_named_by_their_path() -> None:
-    blanks = dict.fromkeys(segment.blank for segment in FORM.segments(values()) if segment.blank)
-    assert list(blanks) == [
+    segments = FORM.segments(example_values())
+    assert list(dict.fromkeys(segment.blank for segment in segments if segment.blank)) == [
         "elements.0", "elements.1", "attributes.degradation", "defects.0.open", "defects.0.kind",
         "defects.0.box.x1", "defects.0.box.y1", "defects.0.box.x2", "defects.0.box.y2", "defects.0.severity",
         "defects.0.explanation", "defects.1.open", "dimensions.alignment", "dimensions.structure", "score",
@@ -136,18 +139,39 @@ def test_blanks_are_named_by_their_path() -> None:
     ]  # fmt: skip
 
 
-def test_a_full_list_closes_itself_and_a_short_one_opens_itself() -> None:
+def test_branches_stand_only_where_the_length_of_a_list_is_open() -> None:
     item = Object((("kind", Choice("kind", ("a", "b"), quoted=True)),))
     form = Form(Object((("list", Repeat("list", item, 1, 2)),)))
     roles = [segment.role for segment in form.segments({"list": [{"kind": "a"}, {"kind": "b"}]})]
-    assert roles.count("branch") == 1, "only whether the second item comes is open"
+    assert roles.count("branch") == 1, "the first item is required and the list closes after the second"
     with pytest.raises(ReplyError, match="0 items, allowed are 1 to 2"):
         form.render({"list": []})
 
 
-def test_branches_are_reported_as_open_and_close() -> None:
-    assert Branch("defects.1.open", ",{").labels == (",{", "]")
-    assert Branch("defects.1.open", ",{").reported == ("open", "close")
+def test_the_labels_of_branches_are_reported_as_open_and_close() -> None:
+    branch = Branch("defects.1.open", ",{")
+    assert branch.labels == (",{", "]")
+    assert branch.reported_labels == ("open", "close")
+
+
+def test_a_box_can_only_be_filled_with_corners_in_order() -> None:
+    form = Form(Object((("box", Box("box", grid=250)),)))
+    walk, labels, piece = form.walk(), {}, None
+    with pytest.raises(StopIteration):
+        piece = next(walk)
+        while True:
+            if isinstance(piece, Choice):
+                labels[piece.name] = piece.labels
+            piece = walk.send("" if isinstance(piece, Literal) else piece.labels[1])
+    assert labels == {
+        "box.x1": ("0", "250", "500", "750"),
+        "box.y1": ("0", "250", "500", "750"),
+        "box.x2": ("500", "750", "1000"),
+        "box.y2": ("500", "750", "1000"),
+    }
+
+
+# -- Parsing ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -155,15 +179,15 @@ def test_branches_are_reported_as_open_and_close() -> None:
     [
         (lambda v: v.pop("score"), "'score' is missing"),
         (lambda v: v["elements"].pop("two cats"), "elements: 'two cats' is missing"),
-        (lambda v: v["elements"].update({"a dog": True}), "'a dog' was not asked for"),
-        (lambda v: v.update(score=6), "score: 6 is none of 1, 2, 3, 4, 5"),
-        (lambda v: v.update(score="4"), "score: '4' is none of"),
-        (lambda v: v.update(score=4.0), r"score: 4.0 is none of"),
-        (lambda v: v.update(score=float("nan")), "score: nan is none of"),
-        (lambda v: v["elements"].update({"two cats": 1}), "elements.two cats: 1 is none of true, false"),
-        (lambda v: v.update(degradation="fog"), "degradation: 'fog' is none of none, blur"),
+        (lambda v: v["elements"].update({"a dog": True}), "'a dog' is not a member of the form"),
+        (lambda v: v.update(score=6), "score: 6 is not one of 1, 2, 3, 4, 5"),
+        (lambda v: v.update(score="4"), "score: '4' is not one of"),
+        (lambda v: v.update(score=4.0), r"score: 4.0 is not one of"),
+        (lambda v: v.update(score=float("nan")), "score: nan is not one of"),
+        (lambda v: v["elements"].update({"two cats": 1}), "elements.two cats: 1 is not one of true, false"),
+        (lambda v: v.update(degradation="fog"), "degradation: 'fog' is not one of none, blur"),
         (lambda v: v["defects"][0].update(box=[400, 340, 120, 560]), "not x1 < x2"),
-        (lambda v: v["defects"][0].update(box=[0, 0, 10, 1001]), "leaves 0..1000"),
+        (lambda v: v["defects"][0].update(box=[0, 0, 10, 1001]), "is outside 0..1000"),
         (lambda v: v["defects"][0].update(box=[0, 0, 10]), "not four integers"),
         (lambda v: v["defects"][0].update(box=[0, 0, 10, True]), "not four integers"),
         (lambda v: v.update(defects=v["defects"] * 4), "4 items, allowed are 0 to 3"),
@@ -172,8 +196,10 @@ def test_branches_are_reported_as_open_and_close() -> None:
         (lambda v: v.update(explanation=None), "explanation: None is not text"),
     ],
 )
-def test_a_reply_that_does_not_fit_is_refused_with_the_place_and_the_reason(change, message: str) -> None:
-    reply = values()
+def test_a_reply_that_does_not_fit_the_form_is_an_error_with_the_path(
+    change: Callable[[dict], object], message: str
+) -> None:
+    reply = example_values()
     change(reply)
     with pytest.raises(ReplyError, match=message):
         FORM.parse(json.dumps(reply))
@@ -186,51 +212,37 @@ def test_a_reply_that_does_not_fit_is_refused_with_the_place_and_the_reason(chan
         ("Here you are: {}", "not JSON"),
         ("[]", r"reply: \[\] is not an object"),
         ('{"score":1,"score":5}', "'score' is given twice"),
-        ("[" * 100_000, "not JSON|nested too deep"),
+        ("[" * 100_000, "not JSON|nested too deeply"),
         ('{"score":' + "9" * 5000 + "}", "not JSON"),
-        (dumps(values()).replace("one of", "\\ud800"), "half a character"),
+        (canonical_json(example_values()).replace("one of", "\\ud800"), "half a character"),
     ],
 )
-def test_hostile_replies_are_refused(text: str, message: str) -> None:
+def test_a_hostile_reply_is_an_error(text: str, message: str) -> None:
     with pytest.raises(ReplyError, match=message):
         FORM.parse(text)
 
 
-def test_replies_may_reorder_members_use_any_whole_box_and_write_too_much() -> None:
-    reply = values()
+def test_replies_may_reorder_members_use_any_integers_in_boxes_and_write_long_texts() -> None:
+    reply = example_values()
     reply["defects"][0]["box"] = [1, 2, 3, 999]
     reply["explanation"] = "x" * 500
     parsed = FORM.parse(json.dumps(dict(reversed(reply.items())), indent=2))
-    assert list(parsed) == list(values())
+    assert list(parsed) == list(example_values())
     assert parsed["defects"][0]["box"] == [1, 2, 3, 999]
     assert parsed["explanation"] == "x" * DEFAULT.explanation
 
 
-def test_training_targets_must_lie_on_the_grid() -> None:
-    target = values()
+def test_boxes_of_training_targets_must_be_on_the_grid() -> None:
+    target = example_values()
     target["defects"][0]["box"] = [1, 2, 3, 999]
-    with pytest.raises(ReplyError, match=r"defects.0.box.x1: '1' is none of"):
+    with pytest.raises(ReplyError, match=r"defects.0.box.x1: '1' is not one of"):
         FORM.render(target)
 
 
-def test_a_box_can_only_be_filled_with_corners_in_order() -> None:
-    form = Form(Object((("box", Box("box", grid=250)),)))
-    walk, menus, piece = form.walk(), {}, None
-    with pytest.raises(StopIteration):
-        piece = next(walk)
-        while True:
-            if isinstance(piece, Choice):
-                menus[piece.name] = piece.labels
-            piece = walk.send("" if isinstance(piece, Literal) else piece.labels[1])
-    assert menus == {
-        "box.x1": ("0", "250", "500", "750"),
-        "box.y1": ("0", "250", "500", "750"),
-        "box.x2": ("500", "750", "1000"),
-        "box.y2": ("500", "750", "1000"),
-    }
+# -- Depths, schemas and keys ----------------------------------------------------------------------------
 
 
-def test_score_depth_keeps_choices_only() -> None:
+def test_the_form_of_score_depth_has_choices_only() -> None:
     form = FORM.at_depth("score")
     assert {type(part) for part in form.parts} == {Literal, Choice}
     assert list(form.json_schema()["properties"]) == [
@@ -239,7 +251,7 @@ def test_score_depth_keeps_choices_only() -> None:
     assert FORM.at_depth("verdict") is FORM
 
 
-def test_schemas_avoid_what_servers_do_not_support() -> None:
+def test_schemas_use_only_keywords_that_servers_support() -> None:
     text = json.dumps(FORM.json_schema())
     assert not any(
         word in text for word in ("multipleOf", "uniqueItems", "pattern", "allOf", "anyOf", "$ref")
@@ -252,14 +264,14 @@ def test_schemas_avoid_what_servers_do_not_support() -> None:
     }
 
 
-def test_element_names_hold_any_text() -> None:
+def test_names_of_elements_may_be_any_text() -> None:
     names = ['a "quoted" sign', "back\\slash", "猫 <|im_end|>", "{{ prompt }}", "line\nbreak"]
     form = DEFAULT.form(names, 0)
-    answers = {**values(), "elements": dict.fromkeys(names, True), "defects": []}
-    assert form.parse(form.render(answers)) == answers
+    values = {**example_values(), "elements": dict.fromkeys(names, True), "defects": []}
+    assert form.parse(form.render(values)) == values
 
 
-def test_keys_given_twice_are_an_error_of_the_rubric() -> None:
+def test_duplicate_keys_of_an_object_are_an_error() -> None:
     node = Choice("a", ("1", "2"))
     with pytest.raises(RubricError, match="'a'"):
         Object((("a", node), ("a", node)))

@@ -1,4 +1,4 @@
-"""Work in threads: results in order, a bounded number ahead, errors where they belong."""
+"""`thread_map`: results in order, a bounded number of items in work, exceptions in place of results."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from judge.runtime.thread_map import thread_map
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
-    later = Event()
+    later_item_done = Event()
 
-    def slowly(number: int) -> int:
+    def wait_for_later_item(number: int) -> int:
         if number == 0:
-            assert later.wait(60)  # until one that comes after it is done
+            assert later_item_done.wait(60)
         else:
-            later.set()
+            later_item_done.set()
         return number
 
-    assert list(thread_map(slowly, range(5), 5, threads=2)) == [0, 1, 2, 3, 4]
+    assert list(thread_map(wait_for_later_item, range(5), 5, threads=2)) == [0, 1, 2, 3, 4]
 
 
-def test_items_are_worked_on_side_by_side() -> None:
-    both = Barrier(2, timeout=60)  # passed only by two at once
+def test_items_are_processed_at_the_same_time() -> None:
+    both = Barrier(2, timeout=60)  # only two threads at once pass it
     assert list(thread_map(lambda _: both.wait() >= 0, range(4), 4, threads=2)) == [True] * 4
 
 
-@pytest.mark.parametrize(("ahead", "threads"), [(3, 2), (1, 2), (3, 1)])
-def test_no_more_is_taken_ahead_than_asked(ahead: int, threads: int) -> None:
+@pytest.mark.parametrize(("max_pending", "threads"), [(3, 2), (1, 2), (3, 1)])
+def test_no_more_items_are_taken_than_max_pending(max_pending: int, threads: int) -> None:
     taken = []
 
     def items() -> Iterator[int]:
@@ -37,12 +37,12 @@ def test_no_more_is_taken_ahead_than_asked(ahead: int, threads: int) -> None:
             taken.append(number)
             yield number
 
-    for done, _ in enumerate(thread_map(str, items(), ahead, threads), 1):
-        assert len(taken) <= done + ahead
+    for done, _ in enumerate(thread_map(str, items(), max_pending, threads), 1):
+        assert len(taken) <= done + max_pending
     assert taken == list(range(20))
 
 
-def test_an_error_is_raised_in_its_items_place() -> None:
+def test_an_exception_is_raised_in_place_of_its_result() -> None:
     results = thread_map(lambda number: 6 // (3 - number), range(6), 6, threads=2)
     assert [next(results) for _ in range(3)] == [2, 3, 6]
     with pytest.raises(ZeroDivisionError):
@@ -50,21 +50,21 @@ def test_an_error_is_raised_in_its_items_place() -> None:
     assert next(results, None) is None
 
 
-def test_items_are_taken_by_the_caller_itself() -> None:
-    takers: list[Thread] = []
+def test_items_are_consumed_by_the_thread_of_the_caller() -> None:
+    consumers: list[Thread] = []
 
     def items() -> Iterator[int]:
         for number in range(4):
-            takers.append(current_thread())
+            consumers.append(current_thread())
             yield number
 
     assert list(thread_map(str, items(), 2, threads=2)) == ["0", "1", "2", "3"]
-    assert set(takers) == {current_thread()}
+    assert set(consumers) == {current_thread()}
 
 
-def test_what_is_not_fetched_is_not_begun() -> None:
-    begun = []
-    results = thread_map(begun.append, range(1000), 4, threads=2)
+def test_items_are_not_started_after_the_results_are_closed() -> None:
+    started = []
+    results = thread_map(started.append, range(1000), 4, threads=2)
     next(results)
     results.close()
-    assert len(begun) <= 6
+    assert len(started) <= 6

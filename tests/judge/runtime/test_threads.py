@@ -1,4 +1,4 @@
-"""How many threads a process uses, and how they wait in one that a judge has to itself."""
+"""How many threads a process uses, and how they wait in a process that is dedicated to a judge."""
 
 from __future__ import annotations
 
@@ -12,13 +12,20 @@ import torch
 from serving import gateway
 
 from judge.runtime import threads
-from judge.runtime.threads import MOST, SMALL, SPINS, own_process, threads_here, worth
-from judge.serve.engine.ipc import Recipe
+from judge.runtime.threads import (
+    MAX_THREADS,
+    SMALL_STEP_MULTIPLICATIONS,
+    SPIN_COUNT,
+    dedicate_process,
+    default_thread_count,
+    limit_threads,
+)
+from judge.serve.engine.ipc import BackendSpec
 
 
 @pytest.fixture
-def three() -> Iterator[None]:
-    """torch uses three threads, whatever the machine has."""
+def three_threads() -> Iterator[None]:
+    """Let torch use three threads on every machine."""
     usual = torch.get_num_threads()
     torch.set_num_threads(3)
     yield
@@ -26,52 +33,53 @@ def three() -> Iterator[None]:
 
 
 @pytest.fixture
-def own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process is the judge's own until the test ends."""
-    monkeypatch.setattr(threads, "_own", True)
+def dedicated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dedicate this process to a judge until the test ends."""
+    monkeypatch.setattr(threads, "_is_dedicated", True)
 
 
-def test_a_small_step_takes_one_thread_and_a_large_one_all(three: None, own: None) -> None:
-    with worth(SMALL - 1):
+def test_a_small_step_uses_one_thread_and_a_large_one_uses_all(three_threads: None, dedicated: None) -> None:
+    with limit_threads(SMALL_STEP_MULTIPLICATIONS - 1):
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == 3
-    with worth(SMALL):
+    with limit_threads(SMALL_STEP_MULTIPLICATIONS):
         assert torch.get_num_threads() == 3
 
 
-def test_all_threads_are_back_after_a_step_that_failed(three: None, own: None) -> None:
-    with pytest.raises(ValueError), worth(1):
+def test_the_number_of_threads_is_restored_after_a_failed_step(three_threads: None, dedicated: None) -> None:
+    with pytest.raises(ValueError), limit_threads(1):
         raise ValueError
     assert torch.get_num_threads() == 3
 
 
-def test_the_threads_of_others_are_left_alone(three: None) -> None:
-    with worth(1):
+def test_a_process_that_is_not_dedicated_keeps_its_threads(three_threads: None) -> None:
+    with limit_threads(1):
         assert torch.get_num_threads() == 3
 
 
 @pytest.mark.parametrize(
-    ("given", "spins"),
-    [({}, SPINS), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
+    ("variables", "spin_count"),
+    [({}, SPIN_COUNT), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
 )
-def test_what_the_environment_says_about_waiting_stands(
-    monkeypatch: pytest.MonkeyPatch, own: None, given: dict[str, str], spins: str | None
+def test_variables_of_the_user_about_waiting_are_kept(
+    monkeypatch: pytest.MonkeyPatch, dedicated: None, variables: dict[str, str], spin_count: str | None
 ) -> None:
-    environment = dict(given)
+    environment = dict(variables)
     monkeypatch.setattr(os, "environ", environment)
-    own_process()
-    assert environment.get("GOMP_SPINCOUNT") == spins
+    dedicate_process()
+    assert environment.get("GOMP_SPINCOUNT") == spin_count
 
 
-def test_the_command_line_and_the_engine_are_processes_of_their_own() -> None:
-    assert told("from judge.cli import app as cli; cli.app = lambda **_: None; cli.main()") == f"True {SPINS}"
-    with gateway(Recipe("waiting:waiting")) as running:
-        assert running.verdict().json()["provenance"]["backend_version"] == f"True {SPINS}"
+def test_the_command_line_and_the_engine_dedicate_their_processes() -> None:
+    command_line = "from judge.cli import app as cli; cli.app = lambda **_: None; cli.main()"
+    assert settings_after(command_line) == f"True {SPIN_COUNT}"
+    with gateway(BackendSpec("thread_settings:create_backend")) as running:
+        assert running.verdict().json()["provenance"]["backend_version"] == f"True {SPIN_COUNT}"
 
 
-def told(code: str) -> str:
-    """What a fresh process says about itself after it has run this."""
-    code += "\nfrom waiting import waiting; print(waiting().version)"
+def settings_after(code: str) -> str:
+    """Return the thread settings of a new process after it has run some code."""
+    code += "\nfrom thread_settings import create_backend; print(create_backend().version)"
     environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
@@ -79,15 +87,15 @@ def told(code: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize(("told", "threads"), [("1", 1), ("3", 3), ("4096", MOST)])
-def test_workers_that_share_a_machine_use_the_threads_they_were_given(
-    monkeypatch: pytest.MonkeyPatch, told: str, threads: int
+@pytest.mark.parametrize(("value", "count"), [("1", 1), ("3", 3), ("4096", MAX_THREADS)])
+def test_the_variable_of_openmp_sets_the_number_of_threads(
+    monkeypatch: pytest.MonkeyPatch, value: str, count: int
 ) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", told)
-    assert threads_here() == threads
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    assert default_thread_count() == count
 
 
-@pytest.mark.parametrize("told", ["", "0", "4,2", "many"])
-def test_other_words_about_threads_are_passed_over(monkeypatch: pytest.MonkeyPatch, told: str) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", told)
-    assert 1 <= threads_here() <= MOST
+@pytest.mark.parametrize("value", ["", "0", "4,2", "many"])
+def test_other_values_of_the_variable_are_ignored(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    assert 1 <= default_thread_count() <= MAX_THREADS

@@ -1,4 +1,4 @@
-"""The gateway on Ray Serve: what is refused before anything starts, and that replicas come with the load."""
+"""The gateway on Ray Serve: options that are rejected before it starts, and replicas that follow the load."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from PIL import Image
 
 from judge import Judge
 from judge.errors import InputError
-from judge.serve import ray_serve as fleet
-from judge.serve.keys import made
+from judge.serve import ray_serve
+from judge.serve.keys import create_key
 
 
 @pytest.mark.parametrize(
-    ("replicas", "fields", "said"),
+    ("replicas", "fields", "message"),
     [
         ("two", {}, "replicas"),
         ("3:1", {}, "replicas"),
@@ -34,74 +34,76 @@ from judge.serve.keys import made
         ("1:2", {"queue": 0}, "queue"),
     ],
 )
-def test_an_unusable_option_is_told_before_a_replica_starts(
-    replicas: str, fields: dict[str, Any], said: str
+def test_a_bad_option_is_rejected_before_a_replica_starts(
+    replicas: str, fields: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(InputError, match=said):
-        fleet.application(fleet.wanted_of(replicas, **fields))
+    with pytest.raises(InputError, match=message):
+        ray_serve.application(ray_serve.parse_options(replicas, **fields))
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     import ray
 
-    kept = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), kept or ""])
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), before or ""])
     ray.init(
         "local", num_cpus=3, object_store_memory=200_000_000, include_dashboard=False,
         log_to_driver=False, logging_level="ERROR",
     )  # fmt: skip
     yield
     ray.shutdown()
-    os.environ.pop("PYTHONPATH") if kept is None else os.environ.update(PYTHONPATH=kept)
+    os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
 
 
 def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return int(unused.getsockname()[1])
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_replicas_give_the_verdicts_of_a_single_judge_and_become_more_with_the_load(
+def test_replicas_give_the_verdicts_of_a_single_judge_and_increase_with_the_load(
     cluster: None, tmp_path: Path
 ) -> None:
     from ray import serve
 
-    port, picture = free_port(), tmp_path / "red.png"
-    key, _ = made("tests", tmp_path / "keys.txt")
-    Image.new("RGB", (64, 64), "red").save(picture)
-    wanted = fleet.wanted_of("1:2", cpus=0.5, keys=tmp_path / "keys.txt")
+    port, image = free_port(), tmp_path / "red.png"
+    key, _ = create_key("tests", tmp_path / "keys.txt")
+    Image.new("RGB", (64, 64), "red").save(image)
+    options = ray_serve.parse_options("1:2", cpus=0.5, keys=tmp_path / "keys.txt")
     serve.start(http_options={"host": "127.0.0.1", "port": port})
-    serve.run(fleet.application(wanted.model_copy(update={"waiting": 2.0, "patience": 0.5})), name=fleet.NAME)
+    options = options.model_copy(update={"waiting": 2.0, "patience": 0.5})
+    serve.run(ray_serve.application(options), name=ray_serve.APPLICATION_NAME)
     try:
         with httpx.Client(
             base_url=f"http://127.0.0.1:{port}", timeout=120, headers={"Authorization": f"Bearer {key}"}
         ) as client:
             deadline = time.monotonic() + 240
-            assert client.get("/readyz").status_code == 200, "a replica is there once its engine is loaded"
-            assert httpx.get(f"http://127.0.0.1:{port}/v1/rubrics").status_code == 401, "keys hold here too"
+            assert client.get("/readyz").status_code == 200, "a replica answers once it has loaded"
+            assert httpx.get(f"http://127.0.0.1:{port}/v1/rubrics").status_code == 401, "keys are checked"
 
             def request(_: object = None) -> httpx.Response:
                 return client.post(
                     "/v1/verdicts",
                     data={"prompt": "a red square"},
-                    files={"image": ("red.png", picture.read_bytes(), "image/png")},
+                    files={"image": ("red.png", image.read_bytes(), "image/png")},
                 )
 
-            answer = request()
-            assert answer.status_code == 200, answer.text
-            alone = Judge()(str(picture), prompt="a red square")
-            assert answer.json()["score"] == pytest.approx(alone.score, abs=1e-3)
+            response = request()
+            assert response.status_code == 200, response.text
+            alone = Judge()(str(image), prompt="a red square")
+            assert response.json()["score"] == pytest.approx(alone.score, abs=1e-3)
 
-            most, statuses = 1, set[int]()
-            with ThreadPoolExecutor(12) as crowd:
-                while most < 2 and time.monotonic() < deadline:
-                    statuses |= {reply.status_code for reply in crowd.map(request, range(24))}
-                    states = serve.status().applications[fleet.NAME].deployments["Gateway"].replica_states
-                    most = max(most, sum(states.values()))
-            assert most == 2
-            assert statuses == {200}, "nobody is sent to a replica that still loads"
+            most_replicas, statuses = 1, set[int]()
+            with ThreadPoolExecutor(12) as pool:
+                while most_replicas < 2 and time.monotonic() < deadline:
+                    statuses |= {reply.status_code for reply in pool.map(request, range(24))}
+                    application = serve.status().applications[ray_serve.APPLICATION_NAME]
+                    states = application.deployments["Gateway"].replica_states
+                    most_replicas = max(most_replicas, sum(states.values()))
+            assert most_replicas == 2
+            assert statuses == {200}, "no request goes to a replica that is still loading"
     finally:
         serve.shutdown()

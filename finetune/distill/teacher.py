@@ -1,0 +1,133 @@
+"""The teacher: created from the configuration, used to label samples, and tuned for the second round."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from eval.suites.shared.samples import SuiteSample
+from finetune.distill.config import Config
+from finetune.distill.preparation import PreparedDistillation
+from finetune.distill.teacher_labels import TeacherLabel, label_samples
+from finetune.run_folders import RUN_FILE
+from judge.backends.checkpoints import Checkpoint
+from judge.judge import Judge
+from judge.rubrics.rubric import Rubric
+
+
+def create_teacher(config: Config, rubric: Rubric, adapter: str | None) -> Judge:
+    """Create the teacher.
+
+    Args:
+        config: the configuration.
+        rubric: the rubric.
+        adapter: adapter of the second round; None: as configured.
+    """
+    teacher = config.teacher
+    return Judge(
+        teacher.model,
+        adapter=adapter or teacher.adapter,
+        backend=teacher.backend,
+        base_url=teacher.base_url,
+        rubric=rubric,
+        calibration=False,
+    )
+
+
+def label_with_teacher(
+    prepared: PreparedDistillation, out: Path, adapter: str | None, tick: Callable[[int], None]
+) -> list[TeacherLabel]:
+    """Let the teacher label all samples of a distillation; see `label_samples`.
+
+    Args:
+        prepared: the distillation.
+        out: file of the labels.
+        adapter: adapter of the second round; None: as configured.
+        tick: called with the number of samples done.
+    """
+    judge, batch = create_teacher(prepared.config, prepared.rubric, adapter), prepared.config.teacher.batch
+    return label_samples(judge, prepared.samples, prepared.blanks, out, batch, tick)
+
+
+def tune_teacher(prepared: PreparedDistillation, labels: Sequence[TeacherLabel], out: Path) -> Path:
+    """Train the teacher's adapter on people's scores and on the teacher's own.
+
+    Args:
+        prepared: the samples of the second round.
+        labels: the teacher's answers in the first round.
+        out: folder of the distillation; the training is in OUT/tuned.
+
+    Returns:
+        Folder of the adapter.
+    """
+    from finetune.lora.config import AdapterConfig, DataConfig, LossConfig, ModelConfig, TrainingConfig
+    from finetune.lora.config import Config as LoraRunConfig
+    from finetune.lora.run import train_adapter
+
+    config = prepared.config
+    self_training = config.self_training
+    if self_training is None:
+        raise ValueError("self_training is not configured")
+    folder, adapter = out / "tuned", out / "tuned" / "adapter"
+    if (folder / RUN_FILE).is_file():
+        return adapter
+    links = _link_images(prepared.samples, out / "shown")
+    own = [{"image": links[n], "score": label.score} for n, label in enumerate(labels) if label.probabilities]
+    rng = np.random.default_rng(config.seed)
+    own = [own[n] for n in sorted(rng.permutation(len(own))[: self_training.limit])]
+    human = [
+        {"image": links[n], "score": opinion}
+        for n, opinion in enumerate(prepared.opinions)
+        if opinion is not None
+    ]
+    sources = []
+    for name, rows, weight in (("own", own, 1.0), ("human", human, self_training.labelled)):
+        path = out / "shown" / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+        sources.append(
+            DataConfig(
+                suite="folder",
+                path=path,
+                rubric=config.rubric,
+                scale=(1, 5),
+                weight=weight,
+                explain=False,
+                depths=("score",),
+            )
+        )
+    run_config = LoraRunConfig(
+        name=f"{config.name}-tuned",
+        seed=config.seed,
+        model=ModelConfig(base=config.teacher.model, adapter=_teacher_adapter(config, prepared.rubric)),
+        lora=AdapterConfig(),
+        data=sources,
+        losses=LossConfig(),
+        training=TrainingConfig(
+            steps=self_training.steps,
+            batch=self_training.batch,
+            learning_rate=self_training.learning_rate,
+        ),
+    )
+    train_adapter(run_config, folder)
+    return adapter
+
+
+def _link_images(samples: Sequence[SuiteSample], folder: Path) -> list[str]:
+    """Link all images into one folder, as the suite `folder` requires; return the names of the links."""
+    folder.mkdir(exist_ok=True)
+    names = [f"{n:06}{Path(sample.media_file).suffix}" for n, sample in enumerate(samples)]
+    for name, sample in zip(names, samples, strict=True):
+        link = folder / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(Path(sample.media_file).resolve())
+    return names
+
+
+def _teacher_adapter(config: Config, rubric: Rubric) -> str | None:
+    """Return the adapter that the teacher uses for the rubric."""
+    checkpoint = Checkpoint.resolve(config.teacher.model, config.teacher.adapter)
+    adapter = checkpoint.rubric_adapters.get(rubric.name, checkpoint.adapter)
+    return None if adapter is None else str(adapter.path)

@@ -1,0 +1,208 @@
+"""Encodes targets as rows of tokens, and rows as the tensors of a batch.
+
+`judge.pipeline.pipeline` builds the request of a row and the backend itself encodes it, the answer piece by
+piece as the backend feeds it. So a model is trained on exactly what it is served. At score depth each blank
+is read with the first label in all blanks before it, and is trained in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from finetune.lora.config import LossConfig
+from finetune.lora.evaluation import TrainingBackend
+from finetune.lora.losses import bell_distribution, opinion_distribution
+from finetune.lora.targets import Target
+from judge.backends.decoding.batch import VisionInputs, vision_arguments
+from judge.pipeline.model_info import ModelInfo
+from judge.pipeline.pipeline import Pipeline
+from judge.rubrics.form import Segment
+from judge.rubrics.form_nodes import BOX_CORNERS
+from judge.rubrics.rubric import Rubric
+from judge.rubrics.schema import SCORE_LABELS
+from judge.types import Depth
+
+DEFAULT_SPREAD = 0.6
+"""Standard deviation of opinions for pairs, if the dataset does not have it."""
+
+SoftTarget = tuple[int, list[int], list[float], float]
+"""Place in the answer, tokens, their shares (summing to 1), weight."""
+
+
+@dataclass
+class Row(VisionInputs):
+    """One chat with its answer."""
+
+    ids: list[int]
+    answer_length: int
+    """Number of the last tokens that belong to the answer, including the end of the turn."""
+    target: Target
+    token_targets: dict[int, tuple[int, float]] = field(default_factory=dict)
+    """Place in the answer -> right token, weight."""
+    soft_targets: list[SoftTarget] = field(default_factory=list)
+    score_place: int = -1
+    """Place of the blank for the main human score; -1: not labelled."""
+
+
+class RowEncoder:
+    """Encodes rows for a model, with the prompts that `Judge` would use.
+
+    Args:
+        backend: the model that is trained.
+        weights: weights of the losses.
+        max_pixels: larger images are reduced to this many pixels, unless the model has a fixed size.
+    """
+
+    def __init__(self, backend: TrainingBackend, weights: LossConfig, max_pixels: int) -> None:
+        self.backend, self.weights, self.max_pixels = backend, weights, max_pixels
+        self.tokenizer = backend.tokenizer
+        self.end_of_turn = self.tokenizer.hf_tokenizer.convert_tokens_to_ids("<|im_end|>")
+        self.score_tokens = [self.tokenizer.encode_text(label)[0] for label in SCORE_LABELS]
+
+    def encode(self, target: Target, rubric: Rubric, depth: Depth) -> Row:
+        """Encode one target at one depth. Its image or video is decoded here.
+
+        Raises:
+            MediaError: the image or video cannot be read.
+        """
+        pipeline = Pipeline(rubric, lambda: ModelInfo.from_backend(self.backend), max_pixels=self.max_pixels)
+        elements = list(target.elements) if rubric.elements else None
+        sample = target.sample.to_sample().model_copy(update={"elements": elements})
+        request = pipeline.prepare(
+            sample, depth, keep_for_overlay=False, field=f"{target.sample.id}: image"
+        ).request
+        encoded = self.backend.encode_request(request)
+        vision = {field.name: getattr(encoded, field.name) for field in fields(VisionInputs)}
+        row = Row(list(encoded.prompt), 0, target, **vision)
+        values = {name: target.values[name] for name, _ in request.form.root.members}
+        for segment in request.form.segments(values):
+            self._add_segment(row, segment, depth)
+        row.token_targets[row.answer_length] = self.end_of_turn, self.weights.literals
+        row.ids.append(self.end_of_turn)
+        row.answer_length += 1
+        return row
+
+    def _add_segment(self, row: Row, segment: Segment, depth: Depth) -> None:
+        tokens, inputs = self.tokenizer.encode_text(segment.text), self.tokenizer.encode_text(segment.text)
+        weight = self._segment_weight(segment, row.target)
+        if depth == "score" and segment.role == "choice":
+            inputs, tokens = self.tokenizer.encode_text(segment.labels[0]), tokens[:1]
+        soft = self._soft_labels(segment, row.target) if weight else None
+        if segment.blank == row.target.score_blank and segment.blank in row.target.opinions:
+            row.score_place = row.answer_length
+        if soft is not None:
+            row.soft_targets.append((row.answer_length, *soft, weight))
+        elif weight:
+            for ahead, token in enumerate(tokens):
+                row.token_targets[row.answer_length + ahead] = token, weight
+        row.ids += inputs
+        row.answer_length += len(inputs)
+
+    def _segment_weight(self, segment: Segment, target: Target) -> float:
+        weights, blank = self.weights, segment.blank
+        if segment.role == "literal":
+            return weights.literals
+        if not target.is_labelled(blank):
+            return 0.0
+        if segment.role == "text":
+            return weights.text
+        if segment.role == "branch":
+            return weights.branches
+        if blank.startswith("elements."):
+            return weights.elements * (target.agreement[blank] if weights.agreement else 1.0)
+        if blank.startswith("attributes."):
+            return weights.attributes
+        if blank == "score" or blank.startswith("dimensions."):
+            return weights.scores
+        return weights.boxes if blank.rpartition(".")[2] in BOX_CORNERS else weights.kinds
+
+    def _soft_labels(self, segment: Segment, target: Target) -> tuple[list[int], list[float]] | None:
+        """Return tokens and shares of a blank whose target is a distribution; None if it is one label."""
+        weights, blank = self.weights, segment.blank
+        if blank in target.opinions and weights.soft_scores:
+            opinion = target.opinions[blank]
+            return self.score_tokens, opinion_distribution(opinion.mean, opinion.spread)
+        if segment.role == "choice" and blank.rpartition(".")[2] in BOX_CORNERS and weights.box_spread:
+            labels = [self.tokenizer.encode_text(label) for label in segment.labels]
+            if all(len(label) == 1 for label in labels):  # the digits of a number have no neighbors
+                index = segment.labels.index(segment.text)
+                shares = bell_distribution(index, len(labels), weights.box_spread)
+                return [label[0] for label in labels], shares
+        return None
+
+    def collate(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """Build a batch of B rows, padded on the left so that all answers end together.
+
+        Returns:
+            The arguments of the model's forward, and `targets`. These hold, for the last K tokens: `tokens`
+            and `weights` (B, K); `soft`: `at` (n, 2) row and place, `ids` and `shares` (n, labels), `weights`
+            (n,); `pairs`: `at` (m, 2), `ids` (labels,), `mean`, `spread` and `group` (m,) of the rows that
+            may be compared.
+        """
+        count, length = len(rows), max(len(row.ids) for row in rows)
+        answer_length = max(row.answer_length for row in rows)
+        padding = self.tokenizer.hf_tokenizer.pad_token_id or 0
+        ids, attention = np.full((count, length), padding), np.zeros((count, length), np.int64)
+        tokens = np.zeros((count, answer_length), np.int64)
+        weights = np.zeros((count, answer_length), np.float32)
+        soft: list[tuple[tuple[int, int], list[int], list[float], float]] = []
+        for n, row in enumerate(rows):
+            start = length - len(row.ids)
+            ids[n, start:], attention[n, start:] = row.ids, 1
+            shift = answer_length - row.answer_length
+            for place, (token, weight) in row.token_targets.items():
+                tokens[n, shift + place], weights[n, shift + place] = token, weight
+            soft += [((n, shift + place), labels, shares, w) for place, labels, shares, w in row.soft_targets]
+        tensor = torch.from_numpy
+        token_types = (ids == self.tokenizer.image_token) + 2 * (ids == self.tokenizer.video_token)
+        frame_times = [seconds for row in rows for seconds in row.seconds_per_patch]
+        takes_times = bool(frame_times) and self.backend.takes_frame_times
+        return {
+            "input_ids": tensor(ids),
+            "attention_mask": tensor(attention),
+            "mm_token_type_ids": tensor(token_types * attention).int(),
+            **vision_arguments(rows),
+            **({"second_per_grid_ts": torch.tensor(frame_times)} if takes_times else {}),
+            "targets": {
+                "tokens": tensor(tokens),
+                "weights": tensor(weights),
+                "soft": _soft_tensors(soft),
+                "pairs": self._pair_tensors(rows, answer_length),
+            },
+        }
+
+    def _pair_tensors(self, rows: Sequence[Row], answer_length: int) -> dict[str, Tensor]:
+        usable = [(n, row) for n, row in enumerate(rows) if row.score_place >= 0 and row.target.group]
+        opinions = [row.target.opinions[row.target.score_blank] for _, row in usable]
+        groups = {row.target.group: n for n, row in usable}
+        places = [(n, answer_length - row.answer_length + row.score_place) for n, row in usable]
+        return {
+            "at": torch.tensor(places).view(-1, 2),
+            "ids": torch.tensor(self.score_tokens),
+            "mean": torch.tensor([o.mean for o in opinions]),
+            "spread": torch.tensor([DEFAULT_SPREAD if o.spread is None else o.spread for o in opinions]),
+            "group": torch.tensor([groups[row.target.group] for _, row in usable], dtype=torch.long),
+        }
+
+
+def _soft_tensors(
+    soft: Sequence[tuple[tuple[int, int], list[int], list[float], float]],
+) -> dict[str, Tensor]:
+    """Pad the soft targets of a batch to the same number of labels."""
+    width = max((len(labels) for _, labels, _, _ in soft), default=1)
+    ids, shares = torch.zeros(len(soft), width, dtype=torch.long), torch.zeros(len(soft), width)
+    for n, (_, own_labels, own_shares, _) in enumerate(soft):
+        ids[n, : len(own_labels)] = torch.tensor(own_labels)
+        shares[n, : len(own_shares)] = torch.tensor(own_shares)
+    return {
+        "at": torch.tensor([at for at, *_ in soft], dtype=torch.long).view(-1, 2),
+        "ids": ids,
+        "shares": shares,
+        "weights": torch.tensor([weight for *_, weight in soft]),
+    }

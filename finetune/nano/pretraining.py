@@ -1,0 +1,163 @@
+"""Pre-training: from random weights to a model that describes, locates, counts, checks and finds damage.
+
+python -m finetune.nano pretrain POOL... --init INIT --out RUN --minutes 60
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+import torch
+
+from finetune.nano import tasks
+from finetune.nano.batched_forward import BatchedForward
+from finetune.nano.data.batch import SceneBatch
+from finetune.nano.data.scene_batches import SceneBatches
+from finetune.nano.evaluation import build_held_out_batches, measure
+from finetune.nano.losses import (
+    AnswerLoss,
+    AuxiliaryHeads,
+    Hits,
+    attention_losses,
+    count_hits,
+    run_batch,
+)
+from finetune.nano.network import copy_processor_files
+from finetune.nano.trainer import TrainingSettings, train
+from finetune.nano.workers import SharedOptimizer, join_workers, training_dtype
+from judge.scenes import SceneFacts
+
+AUXILIARY_WEIGHTS = {
+    "kind": 0.5,
+    "color": 0.5,
+    "defect": 0.6,
+    "globals": 0.25,
+    "edges": 0.5,
+    "place": 0.25,
+    "centre": 0.3,
+    "kind word": 0.5,
+    "color word": 0.4,
+    "defect word": 0.5,
+    "noun place": 0.5,
+    "noun count": 0.3,
+    "gap": 0.5,
+    "named": 0.3,
+    "boxed": 0.3,
+    "linked": 0.2,
+}
+"""Weights of the auxiliary and attention losses, by their names in the log."""
+HELD_OUT_SCENES = 300
+WARMUP_STEPS = 100
+
+
+def choose_sight_tasks(r: Random, facts: SceneFacts, progress: float) -> list[tasks.Task]:
+    """Choose the tasks of one visit: at first mostly what is where, later mostly statements and damage."""
+    early = max(0.0, 1 - progress / 0.5)
+    chosen = [tasks.check(r, facts, plain=0.9 * early)]
+    if r.random() < 0.35 + 0.5 * early:
+        chosen.append(tasks.describe(r, facts))
+    if r.random() < 0.8:
+        chosen.append(tasks.find_damage(r, facts))
+    if r.random() < 0.75:
+        chosen.append(tasks.compare(r, facts))
+    if r.random() < 0.3:
+        chosen.append(tasks.count(r, facts))
+    if r.random() < 0.2:
+        chosen.append(tasks.locate(r, facts))
+    return chosen
+
+
+def choose_damage_tasks(r: Random, facts: SceneFacts, progress: float) -> list[tasks.Task]:
+    """Choose the tasks of one visit of the second leg: always damage, of the whole and of each object."""
+    chosen = [tasks.find_damage(r, facts), tasks.inspect_objects(r, facts), tasks.report(r, facts)]
+    if r.random() < 0.25:
+        chosen.append(tasks.describe(r, facts))
+    if r.random() < 0.35:
+        chosen.append(tasks.compare(r, facts))
+    return chosen
+
+
+TASK_PLANS = {"sight": choose_sight_tasks, "damage": choose_damage_tasks}
+"""Values of the option --course."""
+
+
+def pretrain(rank: int, workers: int, settings: TrainingSettings, course: str = "sight") -> None:
+    """Train until the end of the schedule. Writes `settings.out`/model, and the state to resume from.
+
+    Args:
+        rank: of this worker.
+        workers: number of workers.
+        settings: of the training.
+        course: a key of `TASK_PLANS`.
+    """
+    from transformers import AutoModelForImageTextToText, AutoTokenizer
+
+    join_workers(rank, workers, settings.port)
+    out, plan = settings.out, TASK_PLANS[course]
+    model = AutoModelForImageTextToText.from_pretrained(settings.init, dtype=training_dtype())
+    tokenizer = AutoTokenizer.from_pretrained(settings.init)
+    batches = SceneBatches(
+        settings.datasets,
+        tokenizer,
+        plan,
+        size=settings.batch_size // workers,
+        max_text_tokens=settings.max_text_tokens,
+        seed=settings.seed * 100 + rank,
+    )
+    forward = BatchedForward(model, batches.row_builder.prefix)
+    answer_loss = AnswerLoss(tokenizer, model.config.text_config.vocab_size)
+    heads = AuxiliaryHeads(
+        model.config.vision_config.hidden_size, model.config.text_config.hidden_size, tokenizer
+    )
+    optimizer = SharedOptimizer([model, heads], settings.lr, rank, workers)
+    held_out: list[SceneBatch] = []
+    if rank == 0:
+        held_out = build_held_out_batches(
+            settings.held_out, tokenizer, HELD_OUT_SCENES, plan, max_text_tokens=settings.max_text_tokens
+        )
+
+    def step(batch: SceneBatch, progress: float) -> tuple[dict[str, float], Hits]:
+        return compute_gradients(forward, answer_loss, heads, batch, scale=0.5 if progress > 0.5 else 1.0)
+
+    train(
+        optimizer,
+        batches,
+        settings,
+        step,
+        lambda: measure(forward, answer_loss, held_out),
+        warmup=WARMUP_STEPS,
+    )
+    if rank == 0:
+        optimizer.copy_masters_into([model, heads])
+        model.save_pretrained(out / "model")
+        copy_processor_files(settings.init, out / "model")
+
+
+def compute_gradients(
+    forward: BatchedForward, answer_loss: AnswerLoss, heads: AuxiliaryHeads, batch: SceneBatch, scale: float
+) -> tuple[dict[str, float], Hits]:
+    """Compute the gradients of one batch; they are left in the parameters.
+
+    Args:
+        forward: the model.
+        answer_loss: loss of the answers.
+        heads: heads of the auxiliary losses.
+        batch: the batch.
+        scale: the auxiliary losses are multiplied by it.
+
+    Returns:
+        The losses by name, and the hits by tag.
+    """
+    features = forward.encode_images(batch.images)
+    result = run_batch(forward, batch, features, answer_loss, read_attention=True)
+    if result.readout is None:
+        raise AssertionError("the attention was to be read")
+    with torch.autocast("cpu", torch.bfloat16, enabled=training_dtype() == torch.bfloat16):
+        auxiliary = heads(
+            batch, features, result.readout, forward.order, forward.language.embed_tokens.weight
+        )
+    auxiliary |= attention_losses(result.readout, batch)
+    total = result.loss + scale * sum(AUXILIARY_WEIGHTS[n] * v for n, v in auxiliary.items())
+    total.backward()
+    losses = {"loss": result.loss, **auxiliary}
+    return {n: float(v.detach()) for n, v in losses.items()}, count_hits(result.hits, result.tags)

@@ -1,0 +1,194 @@
+"""Chat completions of one model, and what is known of its server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Lock
+from typing import Any
+
+from judge.backends.base import AdapterInfo, Request
+from judge.backends.openai.transport import HttpTransport, RequestRejectedError, ServerRefusedError
+from judge.errors import BackendError, ReplyError
+
+MAX_LOGPROBS = 128
+"""Greatest number of tokens that vLLM reports log-probabilities of."""
+OPTIONAL_FIELDS = ("top_logprobs", "logprobs", "temperature", "seed", "max_tokens")
+"""Fields of a request that an answer can do without."""
+
+
+@dataclass(frozen=True)
+class ServerInfo:
+    """What a server says about itself and the model."""
+
+    version: str = ""
+    """Version of vLLM; empty for another server or when unknown."""
+    is_vllm: bool = False
+    is_adapter: bool = False
+    """Whether the model is a LoRA adapter."""
+    adapters: Mapping[str, AdapterInfo] = field(default_factory=dict)
+    """Rubric -> the adapter that the server has for it."""
+
+
+class ChatClient:
+    """A model on one server. Several threads may use it.
+
+    Args:
+        base_url: address of the server, up to and including `/v1`.
+        model: the name that the server has for the model.
+        api_key: sent as a bearer token; empty for none.
+        timeout: seconds to wait for one response.
+        retries: number of further tries after a temporary failure.
+        connections: greatest number of requests at the same time.
+        extra: fields to add to every request.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        *,
+        api_key: str,
+        timeout: float,
+        retries: int,
+        connections: int,
+        extra: Mapping[str, Any] | None,
+    ) -> None:
+        self.model, self.extra = model, dict(extra or {})
+        connect = partial(
+            HttpTransport, api_key=api_key, timeout=timeout, retries=retries, connections=connections
+        )
+        self._api = connect(base_url)
+        self._root = connect(re.sub(r"/v1/?$", "", base_url.rstrip("/")))
+        self.adapters: Mapping[str, AdapterInfo] = {}
+        """Rubric -> adapter whose name replaces the model's in its requests."""
+        self._unsupported: set[str] = set()
+        """Fields that the server rejected; they are not sent again."""
+        self._token_ids: dict[str, int] = {}
+        self._lock = Lock()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._api.close()
+        self._root.close()
+
+    def inspect_server(self, rubric_adapters: Mapping[str, AdapterInfo]) -> ServerInfo:
+        """Find out what the server is and which adapters it has.
+
+        Args:
+            rubric_adapters: adapters to look for. The one for RUBRIC must be served as `MODEL-RUBRIC`.
+
+        Returns:
+            Information about the server. It is empty unless the server is vLLM.
+
+        Raises:
+            BackendError: the server cannot be reached, or lists its models without this one.
+        """
+        try:
+            models = {str(entry["id"]): entry for entry in self._api.get("/models")["data"]}
+        except (RequestRejectedError, KeyError, TypeError):
+            return ServerInfo()
+        except ServerRefusedError as error:
+            if error.status != 404:
+                raise
+            return ServerInfo()  # the server has no list of models
+        except ReplyError as error:
+            raise BackendError(str(error)) from None
+        if models and self.model not in models:
+            names = ", ".join(list(models)[:8])
+            raise BackendError(f"{self._api.address}: does not serve {self.model!r}; it serves {names}")
+        entry = models.get(self.model, {})
+        if entry.get("owned_by") != "vllm":
+            return ServerInfo()
+        adapters = {
+            rubric: AdapterInfo(f"{self.model}-{rubric}", info.domain)
+            for rubric, info in rubric_adapters.items()
+            if models.get(f"{self.model}-{rubric}", {}).get("parent")
+        }
+        return ServerInfo(self._vllm_version(), True, bool(entry.get("parent")), adapters)
+
+    def _vllm_version(self) -> str:
+        try:
+            return str(self._root.get("/version")["version"])
+        except (BackendError, ReplyError, KeyError, TypeError):
+            return ""
+
+    def request_completion(
+        self, request: Request, messages: list[dict[str, Any]], **fields: Any
+    ) -> dict[str, Any]:
+        """Request one chat completion.
+
+        If the server rejects a field by name and the answer can do without it, the field is no longer sent.
+        `max_tokens` is sent under its newer name instead.
+
+        Args:
+            request: the form that the messages ask for; its rubric selects an adapter.
+            messages: the messages as JSON.
+            fields: further fields of the request.
+
+        Returns:
+            The JSON of the server.
+
+        Raises:
+            BackendError: the server cannot be reached or refuses every request.
+            ReplyError: there is no usable answer.
+        """
+        adapter = self.adapters.get(request.rubric)
+        name = adapter.adapter if adapter else self.model
+        wanted = {"model": name, "messages": messages, "temperature": 0, "seed": request.seed, **fields}
+        while True:
+            payload = {
+                key: value for key, value in wanted.items() if key not in self._unsupported
+            } | self.extra
+            if "max_tokens" in self._unsupported and "max_tokens" in wanted:
+                payload["max_completion_tokens"] = wanted["max_tokens"]
+            try:
+                answer = self._api.post("/chat/completions", payload)
+            except RequestRejectedError as error:
+                if not self._drop_field(str(error), payload):
+                    raise
+                continue
+            if not isinstance(answer, dict):
+                raise ReplyError(f"{self._api.address}: the answer is no chat completion")
+            return answer
+
+    def _drop_field(self, message: str, payload: Mapping[str, Any]) -> bool:
+        """Drop the optional field that an error message names; returns whether there is one."""
+        for name in OPTIONAL_FIELDS:
+            if name in payload and re.search(rf"\b{name}\b", message):
+                with self._lock:
+                    self._unsupported |= {"logprobs", "top_logprobs"} if "logprobs" in name else {name}
+                return True
+        return False
+
+    def first_token_ids(self, label_sets: Sequence[Sequence[str]]) -> list[int]:
+        """Return the first tokens of the labels, for a vLLM server.
+
+        Args:
+            label_sets: sets of labels, the most important first. A set that does not fit into `MAX_LOGPROBS`
+                tokens is skipped.
+
+        Returns:
+            Token ids, each once.
+
+        Raises:
+            ReplyError: the server does not tokenize a label.
+        """
+        ids: dict[int, None] = {}
+        for labels in label_sets:
+            more = dict.fromkeys(self._first_token_id(label) for label in labels)
+            if len(ids | more) <= MAX_LOGPROBS:
+                ids |= more
+        return list(ids)
+
+    def _first_token_id(self, label: str) -> int:
+        if label not in self._token_ids:
+            payload = {"model": self.model, "prompt": label, "add_special_tokens": False}
+            answer = self._root.post("/tokenize", payload)
+            try:
+                self._token_ids[label] = int(answer["tokens"][0])
+            except (KeyError, IndexError, TypeError, ValueError):
+                raise ReplyError(f"{self._root.address}/tokenize: no tokens in its answer") from None
+        return self._token_ids[label]

@@ -1,0 +1,68 @@
+"""The grammar of free text in a form, as a mask on logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from typing import Any
+
+from judge.backends.decoding.program import TextMask
+
+
+class TextGrammar:
+    """Restrict free text to characters that are valid in the form.
+
+    A text holds no quote, backslash or control character, has a limited length, and ends with the closing
+    quote.
+
+    Args:
+        model: the transformers model.
+        processor: the model's.
+    """
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        self._model, self._processor = model, processor
+        self._matcher = lru_cache(maxsize=64)(self._compile)
+
+    def text_mask(self, max_chars: int) -> TextMask:
+        """Return the mask of one text.
+
+        Args:
+            max_chars: greatest number of characters, without the closing quote.
+
+        Returns:
+            A function that takes the tokens of the text so far and the logits (V,) of the next token. It
+            returns the logits, with minus infinity for tokens that are not allowed if the best one is not.
+        """
+        import llguidance.numpy
+
+        matcher, consumed = self._matcher(max_chars).deep_copy(), 0
+        size = self._outlines.llg_tokenizer.vocab_size
+
+        def mask(written: Sequence[int], logits: Any) -> Any:
+            nonlocal consumed
+            matcher.consume_tokens(list(written[consumed:]))
+            consumed = len(written)
+            # Most tokens that a model wants to write are allowed, and checking one token is fast.
+            best = int(logits.argmax())
+            if best >= size or not matcher.validate_tokens([best]):
+                allowed = llguidance.numpy.allocate_token_bitmask(1, size)
+                llguidance.numpy.fill_next_token_bitmask(matcher, allowed)
+                llguidance.numpy.apply_token_bitmask_inplace(logits, allowed)
+            return logits
+
+        return mask
+
+    def _compile(self, max_chars: int) -> Any:
+        """Compile the grammar with outlines; returns a matcher that has read nothing."""
+        from llguidance import LLMatcher
+
+        compiled = self._outlines.get_regex_logits_processor(rf'[^"\\\x00-\x1f]{{0,{max_chars}}}"')
+        return LLMatcher(compiled.llg_tokenizer, compiled.grammar)
+
+    @cached_property
+    def _outlines(self) -> Any:
+        import outlines
+        from outlines.backends.llguidance import LLGuidanceBackend
+
+        return LLGuidanceBackend(outlines.from_transformers(self._model, self._processor))

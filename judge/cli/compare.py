@@ -1,0 +1,108 @@
+"""`judge compare` and `judge rank`: which of two images is better, and the order of many."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from judge.cli import judges
+from judge.cli.options import (
+    DEFAULT_MODEL,
+    DEFAULT_RUBRIC,
+    Adapter,
+    AsJson,
+    BackendName,
+    BaseUrl,
+    DepthName,
+    Elements,
+    How,
+    HowName,
+    Model,
+    Prompt,
+    Reference,
+    RubricName,
+    split_elements,
+)
+from judge.cli.output import one_line_errors, print_rich
+
+
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="One image.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another image of the same prompt.")],
+    prompt: Prompt = "",
+    elements: Elements = None,
+    rubric: RubricName = DEFAULT_RUBRIC,
+    model: Model = DEFAULT_MODEL,
+    adapter: Adapter = None,
+    backend: BackendName = "auto",
+    base_url: BaseUrl = None,
+    how: How = HowName.auto,
+    reference: Reference = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say which of two images is better."""
+    with one_line_errors():
+        judge = judges.open_judge(model, adapter, backend, rubric, base_url)
+        result = judge.compare(
+            a, b, prompt=prompt, elements=split_elements(elements), reference=reference, how=how.value
+        )
+    if as_json:
+        typer.echo(result.model_dump_json())
+    else:
+        from judge.explain.terminal import render_comparison
+
+        print_rich(render_comparison(result, a, b))
+    raise typer.Exit(int(result.preferred is None))
+
+
+def rank(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="A folder of images, a folder with one folder per generator, or a rows file.",
+        ),
+    ],
+    prompt: Prompt = "",
+    rubric: RubricName = DEFAULT_RUBRIC,
+    model: Model = DEFAULT_MODEL,
+    adapter: Adapter = None,
+    backend: BackendName = "auto",
+    base_url: BaseUrl = None,
+    how: How = HowName.auto,
+    depth: Annotated[DepthName, typer.Option(help="Depth of the verdicts.")] = DepthName.score,
+    budget: Annotated[
+        int | None,
+        typer.Option(help="Largest number of matches. Default: a fifth of all, at least 3 per competitor."),
+    ] = None,
+    confidence: Annotated[
+        float, typer.Option(help="Stop when the order of neighbours is this certain.")
+    ] = 0.95,
+    seed: Annotated[int, typer.Option(help="Seed of the order in which images are drawn.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Rank images or generators by the most informative comparisons, until the order is settled."""
+    with one_line_errors():
+        from judge.compare.competitors import load_competitors
+        from judge.compare.ranking import rank as rank_competitors
+
+        competitors = load_competitors(data, prompt)
+        judge = judges.open_judge(model, adapter, backend, rubric, base_url)
+        result = rank_competitors(
+            judge,
+            competitors,
+            how=how.value,
+            depth=depth.value,
+            budget=budget,
+            confidence=confidence,
+            seed=seed,
+        )
+    if as_json:
+        typer.echo(result.model_dump_json())
+    else:
+        from judge.compare.terminal import terminal_ranking
+
+        print_rich(terminal_ranking(result))
+    raise typer.Exit(int(not result.matches))

@@ -1,0 +1,40 @@
+"""Open the judge that a command's options select."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from judge.cli.options import DEFAULT_RUBRIC
+
+if TYPE_CHECKING:
+    from judge.judge import Judge
+
+VIDEO_RUBRIC = "video"
+
+
+def open_judge(model: str, adapter: str | None, backend: str, rubric: str, base_url: str | None) -> Judge:
+    """Return the judge for the given options. Its model is loaded at the first verdict.
+
+    Commands call this as `judges.open_judge`, so that tests can replace it with a scripted judge.
+
+    Raises:
+        InputError: an option is not usable.
+    """
+    from judge.judge import Judge
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    return Judge(model, adapter=adapter, backend=backend, rubric=rubric, base_url=base_url)
+
+
+def is_video(source: str) -> bool:
+    """Return whether a file name or `data:` URL is a video, by its suffix or media type."""
+    from judge.media.decoding import VIDEO_SUFFIXES
+
+    return source[:11].lower() == "data:video/" or Path(source).suffix.lower() in VIDEO_SUFFIXES
+
+
+def select_rubric(takes_video: bool, rubric: str) -> str:
+    """Return the rubric to use: `video` for videos unless `--rubric` names another one."""
+    return VIDEO_RUBRIC if takes_video and rubric == DEFAULT_RUBRIC else rubric

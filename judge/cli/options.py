@@ -1,0 +1,68 @@
+"""Options that several commands of `judge` share.
+
+Each name is the annotated type of a parameter, as typer reads it: `prompt: Prompt = ""`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+DEFAULT_MODEL = "embedded"
+DEFAULT_RUBRIC = "default"
+
+
+class DepthName(StrEnum):
+    """Values of `--depth`."""
+
+    score = "score"
+    verdict = "verdict"
+
+
+class HowName(StrEnum):
+    """Values of `--how`."""
+
+    auto = "auto"
+    pointwise = "pointwise"
+    pairwise = "pairwise"
+
+
+Prompt = Annotated[str, typer.Option("--prompt", "-p", help="Text the image was generated from.")]
+Elements = Annotated[
+    str | None, typer.Option(help="Statements to check, separated by commas. Default: taken from the prompt.")
+]
+RubricName = Annotated[
+    str, typer.Option("--rubric", help="Name of a rubric (see: judge rubric show), or a .toml file.")
+]
+Reference = Annotated[
+    str | None, typer.Option(help="Image to compare with, for rubrics that use one (edit, restoration).")
+]
+Model = Annotated[str, typer.Option(help="embedded, embedded-student, or a Qwen-VL checkpoint or student.")]
+Adapter = Annotated[str | None, typer.Option(help="Name or folder of a LoRA adapter.")]
+BackendName = Annotated[str, typer.Option("--backend", help="auto, transformers, vllm or openai.")]
+BaseUrl = Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server.")]
+Looks = Annotated[
+    int,
+    typer.Option(help="Zoom-ins (closer looks) per image, at most: 2 for what is in doubt, 200 for 4K."),
+]
+Deadline = Annotated[
+    float | None,
+    typer.Option(help="Seconds after which no further zoom-in starts; for score: seconds per batch."),
+]
+How = Annotated[HowName, typer.Option(help="pairwise shows the model both images at once, in both orders.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
+
+
+def split_elements(elements: str | None) -> list[str] | None:
+    """Split the value of `--elements` at its commas; None stays None."""
+    return None if elements is None else [part.strip() for part in elements.split(",")]
+
+
+def zoom_in_arguments(looks: int, deadline: float | None) -> dict[str, Any]:
+    """Return the arguments of `Judge` for `--looks` and `--deadline`, without those left at their defaults.
+
+    A judge at an address refuses a deadline, so a default must not be passed on.
+    """
+    return ({"looks": looks} if looks else {}) | ({"deadline": deadline} if deadline is not None else {})

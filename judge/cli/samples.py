@@ -1,0 +1,66 @@
+"""`judge elements` and `judge scenes`: split a prompt into statements, and draw labelled test images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from judge.cli import judges
+from judge.cli.options import DEFAULT_MODEL, DEFAULT_RUBRIC, Adapter, AsJson, BackendName, BaseUrl, Model
+from judge.cli.output import one_line_errors, progress_bar
+from judge.errors import InputError, JudgeError
+
+MAX_SHEET_SCENES = 36
+
+
+def elements(
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="Text to split.")],
+    by: Annotated[str, typer.Option(help="rules, words (finer), model, or auto.")] = "rules",
+    model: Model = DEFAULT_MODEL,
+    adapter: Adapter = None,
+    backend: BackendName = "auto",
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Split a prompt into statements to check: kind, statement, and the statements it depends on."""
+    with one_line_errors():
+        judge = judges.open_judge(model, adapter, backend, DEFAULT_RUBRIC, base_url)
+        statements = judge.elements(prompt, by=by)  # type: ignore[arg-type]
+    for statement in statements:
+        needs = f"  needs {', '.join(statement.needs)}" if statement.needs else ""
+        text = f"{statement.kind:<10} {statement.name}{needs}"
+        typer.echo(statement.model_dump_json() if as_json else text)
+
+
+def scenes(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
+    count: Annotated[int, typer.Option(help="Number of scenes.")] = 100,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same scenes.")] = 0,
+    sheet: Annotated[bool, typer.Option("--sheet", help="Also write sheet.png, a contact sheet.")] = False,
+    video: Annotated[bool, typer.Option("--video", help="Draw clips (MP4) instead of images.")] = False,
+) -> None:
+    """Draw labelled scenes: images, masks and rows.jsonl; or clips and rows.jsonl."""
+    with one_line_errors():
+        try:
+            from judge import scenes as drawing
+            from judge.scenes.dataset import drawing_seeds, write_clips
+        except ImportError as error:
+            raise JudgeError(f"scenes: a package needed to draw scenes is not installed ({error})") from None
+        scene_seeds = drawing_seeds(seed, count)
+        if sheet and count < 1:
+            raise InputError("count", count, "1 or more with --sheet", "draw some scenes")
+        if sheet and video:
+            raise InputError("sheet", sheet, "no --sheet with --video", "leave one of the two out")
+        try:
+            with progress_bar(count) as advance:
+                for _ in (write_clips if video else drawing.write_scenes)(out, count, seed):
+                    advance()
+            if sheet:
+                shown = map(drawing.draw_scene, scene_seeds[:MAX_SHEET_SCENES])
+                drawing.make_contact_sheet(shown).save(out / "sheet.png")
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise InputError("out", str(out), "a folder that can be written", reason) from None
+    typer.echo(f"{out}: {count} scenes", err=True)

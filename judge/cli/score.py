@@ -1,0 +1,173 @@
+"""`judge score`: judge every row of a file, here, as one shard of several, or on a Ray cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from judge.batch.ray_options import Cpus, Gpus, RayAddress, Workers
+from judge.cli import judges
+from judge.cli.options import (
+    DEFAULT_MODEL,
+    DEFAULT_RUBRIC,
+    Adapter,
+    BackendName,
+    BaseUrl,
+    Deadline,
+    DepthName,
+    Looks,
+    Model,
+    RubricName,
+    zoom_in_arguments,
+)
+from judge.cli.output import one_line_errors, progress_bar, replacing
+from judge.errors import InputError
+
+if TYPE_CHECKING:
+    from judge.judge import Judge
+    from judge.types import Depth, Verdict
+
+
+class FormatName(StrEnum):
+    """Values of `--format`."""
+
+    jsonl = "jsonl"
+    parquet = "parquet"
+
+
+def score(
+    rows: Annotated[
+        str,
+        typer.Argument(
+            metavar="ROWS",
+            help="JSONL or CSV with id, image or video, prompt, elements, reference. With --ray or --shard "
+            "also parquet, WebDataset tars, a folder of them or of images, a glob pattern, any fsspec URL.",
+        ),
+    ],
+    out: Annotated[
+        str,
+        typer.Option(
+            help="JSONL file to write: one verdict per row, in order. With --ray or --shard: a folder."
+        ),
+    ],
+    depth: Annotated[DepthName, typer.Option(help="score: numbers only, faster.")] = DepthName.verdict,
+    rubric: RubricName = DEFAULT_RUBRIC,
+    model: Model = DEFAULT_MODEL,
+    adapter: Adapter = None,
+    backend: BackendName = "auto",
+    base_url: BaseUrl = None,
+    batch: Annotated[int, typer.Option(help="Rows judged together.")] = 16,
+    batch_pixels: Annotated[
+        int | None, typer.Option(min=1, help="Largest number of pixels in a batch, as the model sees them.")
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="i/n: every n-th batch, starting with the i-th; `judge eval merge` joins them."),
+    ] = None,
+    ray: RayAddress = None,
+    workers: Workers = None,
+    cpus: Cpus = 1.0,
+    gpus: Gpus = 0.0,
+    layout: Annotated[
+        FormatName, typer.Option("--format", help="File format of the parts in the folder.")
+    ] = FormatName.jsonl,
+    looks: Looks = 0,
+    deadline: Deadline = None,
+) -> None:
+    """Judge every row of a file. A bad row gives an unscored verdict with the reason."""
+    with one_line_errors():
+        if ray is not None or shard is not None:
+            from judge.batch import command
+
+            if looks or deadline is not None:
+                mend = "judge these images without --shard and --ray"
+                raise InputError("looks", looks, "no zoom-ins with --shard and --ray", mend)
+            tally = command.run(
+                rows,
+                out,
+                partial(judges.open_judge, model, adapter, backend, rubric, base_url),
+                depth=depth.value,
+                batch=batch,
+                pixels=batch_pixels,
+                shard=shard,
+                ray=ray,
+                workers=workers,
+                cpus=cpus,
+                gpus=gpus,
+                layout=layout.value,
+            )
+            total, unscored = tally.done, tally.unscored
+        else:
+            total, unscored = _score_file(
+                Path(rows),
+                Path(out),
+                lambda name: judges.open_judge(model, adapter, backend, name, base_url),
+                rubric,
+                depth,
+                batch,
+                zoom_in_arguments(looks, deadline),
+            )
+    typer.echo(f"{out}: {total} rows, {total - unscored} scored, {unscored} unscored", err=True)
+
+
+def _score_file(
+    rows: Path,
+    out: Path,
+    judge_with: Callable[[str], Judge],
+    rubric: str,
+    depth: DepthName,
+    batch: int,
+    zoom_ins: dict[str, Any],
+) -> tuple[int, int]:
+    """Judge the rows of one file into another.
+
+    Args:
+        rows: file to read.
+        out: file to write, one verdict per line.
+        judge_with: returns a judge for the name of a rubric.
+        rubric: value of `--rubric`.
+        depth: depth of the verdicts.
+        batch: rows judged together.
+        zoom_ins: arguments of `Judge.many` for zoom-ins.
+
+    Returns:
+        The number of rows, and how many of them are unscored.
+    """
+    from judge.pipeline.rows import BadRow, read_rows
+
+    entries = read_rows(rows)
+    videos = [entry.video is not None for entry in entries if not isinstance(entry, BadRow)]
+    if any(videos) and not all(videos) and rubric == DEFAULT_RUBRIC:
+        mend = "choose a --rubric, or put them into separate files"
+        raise InputError("rows", str(rows), "only images or only videos", mend)
+    judge = judge_with(judges.select_rubric(any(videos), rubric))
+    if out.is_dir() or out.resolve() == rows.resolve():
+        raise InputError("out", str(out), "a file other than ROWS, and not a folder", "choose another file")
+    unscored = 0
+    with replacing(out) as file, progress_bar(len(entries)) as advance:
+        for result in _judge_rows(judge, entries, depth, batch, zoom_ins):
+            file.write(result.model_dump_json() + "\n")
+            unscored += result.status == "unscored"
+            advance()
+    return len(entries), unscored
+
+
+def _judge_rows(
+    judge: Judge, entries: list[Any], depth: DepthName, batch: int, zoom_ins: dict[str, Any]
+) -> Iterator[Verdict]:
+    """Yield one verdict per entry, in order; a `BadRow` gives an unscored one."""
+    from judge.pipeline.rows import BadRow
+
+    name: Depth = depth.value
+    samples = (entry for entry in entries if not isinstance(entry, BadRow))
+    results = judge.many(samples, depth=name, batch=batch, **zoom_ins)
+    for entry in entries:
+        if isinstance(entry, BadRow):
+            yield judge.unscored(entry.reason, id=entry.id, depth=name)
+        else:
+            yield next(results)

@@ -1,0 +1,58 @@
+"""What the pipeline knows about a model before it calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from judge.backends.base import AdapterInfo, Tracer
+
+if TYPE_CHECKING:
+    from judge.backends.base import Backend
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Properties of a model and its backend; the fields are those of `judge.backends.base.Backend`."""
+
+    name: str
+    version: str
+    model: str
+    revision: str
+    adapter: str | None
+    domain: str
+    brief: bool
+    size: int | None
+    adapters: Mapping[str, AdapterInfo] = field(default_factory=dict)
+    """Rubric name -> the adapter that the model has for it."""
+
+    takes_video: bool = False
+    """Whether the model takes videos. Other models are shown the frames as images."""
+    images_only: bool = False
+    """Whether the model reads no text: it gets no messages, and nothing is measured for it. Its answers cover
+    everything that its teacher knew, facts included."""
+    has_gradients: bool = False
+    """Whether numbers can be traced back to the images; see `judge.explain.heatmap`."""
+
+    def adapter_for(self, rubric: str) -> AdapterInfo:
+        """Return the adapter that answers a rubric (its name is empty if there is none) and its domain."""
+        return self.adapters.get(rubric) or AdapterInfo(self.adapter or "", self.domain)
+
+    @classmethod
+    def from_backend(cls, backend: Backend) -> ModelInfo:
+        """Read the properties of a loaded backend."""
+        return cls(
+            name=backend.name,
+            version=backend.version,
+            model=backend.model,
+            revision=backend.revision,
+            adapter=backend.adapter or None,
+            domain=backend.domain,
+            brief=backend.brief,
+            size=backend.size,
+            adapters=dict(getattr(backend, "adapters", {})),
+            takes_video=bool(getattr(backend, "takes_video", False)),
+            images_only=bool(getattr(backend, "images_only", False)),
+            has_gradients=isinstance(backend, Tracer),
+        )

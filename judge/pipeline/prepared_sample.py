@@ -1,0 +1,40 @@
+"""A checked and decoded sample together with the request for the backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from judge.backends.base import Request
+from judge.types import Depth
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+@dataclass(frozen=True)
+class PreparedSample:
+    """A sample that `judge.pipeline.pipeline.Pipeline.prepare` has checked."""
+
+    id: str
+    depth: Depth
+    request: Request
+    size: tuple[int, int]
+    """Width and height of the original in pixels."""
+    facts: dict[str, float]
+    """Measured facts, 0..1; see `judge.evidence.facts` and `judge.evidence.motion`."""
+    notes: list[str]
+    """Notes for the verdict's provenance."""
+    overlay_image: Image.Image | None
+    """The decoded original, if the verdict is to keep it for its overlay."""
+    abstain_reason: str = ""
+    """Why the verdict abstains: the image is outside the calibration's domain. Empty if it does not."""
+    prompt: str = ""
+    """The checked prompt, as the model sees it."""
+    model_image: Image.Image | None = None
+    """The image as the model sees it."""
+    model_reference: Image.Image | None = None
+    """The reference image as the model sees it, if it is shown one."""
+    original: Image.Image | None = None
+    """The decoded image in full size, if closer looks may need it."""
+    is_video: bool = False

@@ -1,0 +1,121 @@
+"""The tables of a rubric file as pydantic models. `judge.rubrics.rubric.Rubric` combines them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from judge.types import Depth, Family, StrictModel
+
+SCORE_LABELS = ("1", "2", "3", "4", "5")
+"""Labels of every dimension and of the score, worst first."""
+RESERVED_MEMBERS = ("elements", "defects", "score", "explanation")
+"""Members of the answer whose names attributes and dimensions may not have."""
+
+LANGUAGE_INSTRUCTIONS = {
+    "en": "",
+    "zh": 'Write every "explanation" in Simplified Chinese (简体中文). '
+    "Names of members, labels and numbers stay exactly as given here.",
+}
+"""Language of the explanations -> text after the template; English needs none."""
+
+Language = Literal["en", "zh"]
+Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _./-]*$", max_length=40)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+Chars = Annotated[int, Field(ge=0, le=2000)]
+
+
+class FrozenModel(StrictModel):
+    """Immutable model that rejects unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AttributeQuestion(FrozenModel):
+    """A categorical question about the image as a whole."""
+
+    name: Name
+    description: str = ""
+    labels: Annotated[tuple[Label, ...], Field(min_length=2)]
+
+
+class ScoredDimension(FrozenModel):
+    """A dimension that is scored from 1 (worst) to 5 (best)."""
+
+    name: Name
+    description: str = ""
+    part: Annotated[str, StringConstraints(max_length=200)] = ""
+    """The part of the image that the dimension is about; empty for the whole image. With closer looks, a
+    general model is asked where the part is and is then shown the part alone. Only for dimensions that the
+    rule of the score merges with others."""
+
+
+class DefectKinds(FrozenModel):
+    """The kinds of defects and the number of regions that are asked for."""
+
+    max: Annotated[int, Field(ge=0, le=64)] = 3
+    explanation: Chars = 120
+    """Maximum length of the explanation of one region in characters; 0: no explanation is asked for."""
+    kinds: dict[Family, tuple[Label, ...]]
+
+
+class ScoreRule(FrozenModel):
+    """How dimensions make the score.
+
+    The rule always applies at depth `score`, whose form has no written evidence.
+    """
+
+    rule: Literal["product", "mean", "slot"] = "slot"
+    """product: 1 + 4 f1 (floor + (1 - floor) f2), each factor (dimension - 1) / 4; mean: the weighted mean
+    of dimensions; slot: the score blank itself."""
+    factors: tuple[Name, ...] = ()
+    """The two dimensions of `product`, the gating one first."""
+    floor: Annotated[float, Field(ge=0, le=1)] = 0.45
+    weights: dict[Name, Annotated[float, Field(gt=0)]] = {}
+    depths: tuple[Depth, ...] = ()
+    """Further depths, in addition to `score`, at which the rule gives the score. At other depths the score
+    blank gives it, and the rule only checks it."""
+    measured: dict[Name, Annotated[float, Field(gt=0, lt=1)]] = {}
+    """Facts (0 worst, 1 best) and their shares in the score, which sum to less than 1; the rest is the
+    model's."""
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Names of the dimensions that the rule uses."""
+        return {"product": self.factors, "mean": tuple(self.weights), "slot": ()}[self.rule]
+
+
+class Templates(FrozenModel):
+    """Texts of the Jinja templates of the user turn.
+
+    A rubric file holds the names of template files, by default `general.jinja` and `brief.jinja`.
+    """
+
+    full: str
+    """For a general model: every instruction."""
+    brief: str
+    """For a model that was tuned on the rubric: the prompt and the elements only."""
+
+
+class Example(FrozenModel):
+    """A worked example: an image and the verdict it deserves, shown to general models as an earlier turn."""
+
+    image: str
+    """A `data:` URL. In a rubric file: the name of an image in the folder of the file."""
+    reference: str = ""
+    """The same for the reference image; empty for none."""
+    prompt: str = ""
+    elements: tuple[str, ...] = ()
+    answer: dict[str, Any]
+    """The filled form with every member of depth `verdict`."""
+
+
+class Sentences(FrozenModel):
+    """Jinja templates for explanations, for rubrics that do not ask the model for text."""
+
+    picture: str = ""
+    """The explanation of the score, from `attributes` (name -> label), `defects` (kind, severity, place),
+    `facts` (0..1000) and `score`."""
+    region: str = ""
+    """The explanation of a region, from its `kind`, `severity` and `place`."""

@@ -1,0 +1,145 @@
+"""Routes over real HTTP: verdicts, scores, comparisons, rubrics, the OpenAPI document, metrics, errors."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from serving import (
+    Gateway,
+    data_url,
+    png,
+)
+
+from judge.rubrics.files import list_rubric_names
+from judge.types import Comparison, Verdict
+
+PROMPT = {"prompt": "a red circle and two cats"}
+
+
+def test_a_file_and_a_data_url_give_the_same_kind_of_verdict(running: Gateway) -> None:
+    form = running.post("/v1/verdicts", files={"image": png()}, data={**PROMPT, "id": "7"})
+    body = running.post("/v1/verdicts", json={"image": data_url(), **PROMPT, "id": "7"})
+    for response in (form, body):
+        assert response.status_code == 200, response.text
+        verdict = Verdict.model_validate_json(response.content)
+        assert (verdict.id, verdict.status, verdict.size) == ("7", "scored", (40, 30))
+        assert [e.name for e in verdict.elements] == ["red circle", "two cats"]
+        assert verdict.provenance.backend == "random"
+        assert verdict.provenance.milliseconds > 0
+
+
+def test_elements_of_a_form_may_be_repeated_or_one_json_list(running: Gateway) -> None:
+    for elements in (["a cat, asleep", "a dog"], '["a cat, asleep", "a dog"]'):
+        response = running.post("/v1/verdicts", files={"image": png()}, data={**PROMPT, "elements": elements})
+        assert [e["name"] for e in response.json()["elements"]] == ["a cat, asleep", "a dog"]
+
+
+def test_depth_and_rubric_can_be_chosen(running: Gateway) -> None:
+    assert running.verdict().json()["provenance"]["depth"] == "verdict"
+    response = running.post(
+        "/v1/verdicts", files={"image": png()}, data={"rubric": "quality", "depth": "score"}
+    )
+    provenance = response.json()["provenance"]
+    assert (provenance["rubric"], provenance["depth"]) == ("quality", "score")
+
+
+def test_a_reply_that_cannot_be_read_gives_an_unscored_verdict_not_an_error(running: Gateway) -> None:
+    response = running.verdict("something unreadable")
+    assert response.status_code == 200
+    assert (response.json()["status"], response.json()["score"]) == ("unscored", None)
+    assert "JSON" in response.json()["reason"]
+
+
+def test_rows_are_scored_in_order_and_a_bad_row_fails_alone(running: Gateway) -> None:
+    """If the model fails on a batch, its rows are run again one by one."""
+    rows: list[Any] = [{"id": str(n), "image": data_url(), "prompt": "a cat"} for n in range(40)]
+    rows[3]["image"] = "image.png"
+    rows[5]["prompt"] = "a broken cat"
+    rows[7]["image"] = data_url(b"not an image")
+    rows[9] = 9
+    rows[11]["colour"] = "red"
+    rows[13]["prompt"] = ""
+    response = running.post("/v1/scores", json={"rows": rows})
+    assert response.status_code == 200, response.text
+    verdicts = [Verdict.model_validate(one) for one in response.json()["verdicts"]]
+    bad = [n for n, verdict in enumerate(verdicts) if verdict.status == "unscored"]
+    assert bad == [3, 5, 7, 9, 11, 13]
+    assert [v.id for v in verdicts] == ["" if n == 9 else str(n) for n in range(40)]
+    assert response.json()["scores"] == [v.score for v in verdicts]
+    reasons = {n: verdicts[n].reason for n in bad}
+    assert "paths are not read" in reasons[3]
+    assert "it broke over this row" in reasons[5]
+    assert "prompt" in reasons[13]
+
+
+def test_two_images_are_compared(running: Gateway) -> None:
+    files = {"a": png(), "b": png(color="red")}
+    for options in ({"files": files, "data": PROMPT}, {"json": {"a": data_url(), "b": data_url(), **PROMPT}}):
+        response = running.post("/v1/compare", **options)
+        assert response.status_code == 200, response.text
+        comparison = Comparison.model_validate_json(response.content)
+        assert (comparison.a.id, comparison.b.id) == ("a", "b")
+        assert comparison.preferred in ("a", "b", "tie")
+    response = running.post("/v1/compare", files={"a": png(), "b": b"none"}, data=PROMPT)
+    assert (response.status_code, response.json()["error"]["field"]) == (400, "b")
+
+
+def test_rubrics_are_listed_with_dimensions_and_hash(running: Gateway) -> None:
+    rubrics = {one["name"]: one for one in running.get("/v1/rubrics").json()["rubrics"]}
+    assert set(rubrics) == set(list_rubric_names())
+    assert [d["name"] for d in rubrics["default"]["dimensions"]] == ["alignment", "structure"]
+    assert running.verdict().json()["provenance"]["rubric_hash"] == rubrics["default"]["hash"]
+
+
+@pytest.mark.parametrize(
+    ("form", "field", "mend"),
+    [
+        ({"prompt": ""}, "prompt", "quality"),
+        ({"prompt": "a cat", "rubric": "defualt"}, "rubric", "did you mean 'default'"),
+        ({"prompt": "a cat", "rubric": "/etc/passwd"}, "rubric", "did you mean"),
+        ({"prompt": "a cat", "depth": "deep"}, "depth", "openapi"),
+        ({"prompt": "a cat", "colour": "red"}, "colour", "openapi"),
+        ({"prompt": "a cat", "elements": ["a", "a"]}, "elements", "once"),
+        ({"prompt": ["a cat", "a dog"]}, "prompt", "once"),
+        ({"prompt": "x" * 30_000}, "prompt", "shorten"),
+    ],
+)
+def test_an_error_names_the_field_and_what_to_do(running: Gateway, form: Any, field: str, mend: str) -> None:
+    response = running.post("/v1/verdicts", files={"image": png()}, data=form)
+    error = response.json()["error"]
+    assert (response.status_code, error["field"]) == (400, field)
+    assert mend in error["mend"]
+    assert error["request_id"] == response.headers["x-request-id"]
+    assert error["message"] and error["allowed"]
+
+
+def test_the_openapi_document_describes_every_route_and_its_examples_work(running: Gateway) -> None:
+    document = running.get("/openapi.json").json()
+    assert set(document["paths"]) >= {"/v1/verdicts", "/v1/scores", "/v1/compare", "/v1/rubrics", "/readyz"}
+    for path in ("/v1/verdicts", "/v1/scores", "/v1/compare"):
+        route = document["paths"][path]["post"]
+        for status in ("400", "401", "413", "429", "503", "504"):
+            schema = route["responses"][status]["content"]["application/json"]["schema"]
+            assert schema == {"$ref": "#/components/schemas/Error"}
+        for example in route["requestBody"]["content"]["application/json"]["examples"].values():
+            response = running.post(path, json=example["value"])
+            assert response.status_code == 200, response.text
+    assert set(document["components"]["schemas"]["Fault"]["required"]) >= {"field", "mend", "request_id"}
+
+
+def test_metrics_show_requests_verdicts_and_state(running: Gateway) -> None:
+    running.verdict()
+    text = running.get("/metrics").text
+    assert re.search(r'judge_requests_total\{route="/v1/verdicts",status="200"\} [1-9]', text)
+    assert re.search(r'judge_verdicts_total\{depth="verdict",rubric="default",status="scored"\} [1-9]', text)
+    assert 'judge_state{state="ready"} 1.0' in text
+    assert "judge_inside 0.0" in text
+    assert "judge_engine_restarts_total 0.0" in text
+
+
+def test_unknown_routes_and_methods_give_the_same_shape_of_error(running: Gateway) -> None:
+    for response, status in ((running.get("/nothing"), 404), (running.get("/v1/verdicts"), 405)):
+        assert response.status_code == status
+        assert response.json()["error"]["request_id"]
