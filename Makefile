@@ -45,7 +45,7 @@ test: $(VENV)/.full
 check: $(VENV)/.full
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
-	@$(RUN) -m mypy & types=$$!; $(RUN) -m pytest -q --quick; tests=$$?; wait $$types && exit $$tests
+	@$(RUN) -m mypy & types=$$!; $(RUN) -m pytest -q --quick -n 2 --dist loadfile; tests=$$?; wait $$types && exit $$tests
 
 lint: $(VENV)/.full
 	@$(RUN) -m ruff check .
@@ -54,7 +54,7 @@ lint: $(VENV)/.full
 	@$(VENV)/bin/lint-imports
 
 docs: $(VENV)/.full
-	@$(RUN) -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
 	@echo "build/site/index.html"
 
 bench: $(VENV)/.core

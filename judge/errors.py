@@ -18,12 +18,15 @@ message alone is enough to correct the call.
 from __future__ import annotations
 
 MAX_VALUE_CHARS = 80
-"""Longer values are shortened in messages."""
+"""Longer values are shortened in messages, in the middle: the end of a path is what names the file."""
 
 
 def _shorten(value: object) -> str:
     text = " ".join(repr(value).split())
-    return text if len(text) <= MAX_VALUE_CHARS else f"{text[: MAX_VALUE_CHARS - 1]}…"
+    if len(text) <= MAX_VALUE_CHARS:
+        return text
+    half = (MAX_VALUE_CHARS - 1) // 2
+    return f"{text[:-half][: MAX_VALUE_CHARS - 1 - half]}…{text[-half:]}"
 
 
 class JudgeError(Exception):

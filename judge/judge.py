@@ -349,7 +349,7 @@ class Judge:
                 server raises this at the comparison.
         """
         if self._remote is None:
-            return self.pipeline.comparison_way(how)
+            return self.pipeline.comparison_method(how)
         return "pairwise" if check_how(how) == "pairwise" else "pointwise"
 
     def elements(

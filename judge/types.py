@@ -21,6 +21,7 @@ Distribution = Annotated[list[Probability], Field(min_length=5, max_length=5)]
 Family = Literal["artifact", "misalignment"]
 """artifact: broken in itself; misalignment: contradicts the prompt."""
 Severity = Literal["negligible", "moderate", "critical"]
+"""How much a defect matters, from least to most."""
 Depth = Literal["score", "verdict"]
 """score: scores, elements and attributes, in one forward pass; verdict: defects and explanations as well."""
 ComparisonMethod = Literal["pointwise", "pairwise"]
@@ -72,12 +73,15 @@ class DefectLabel(StrictModel):
     """Ground truth of one defect."""
 
     family: Family = "artifact"
+    """artifact: broken in itself; misalignment: contradicts the prompt."""
     kind: str
     """Kind of defect, a word of the rubric or of the data set."""
     box: Box
     """x1, y1, x2, y2 in pixels of the original image, x2 and y2 exclusive."""
     severity: Severity = "moderate"
+    """negligible, moderate or critical."""
     explanation: str = ""
+    """What is wrong, in words."""
     mask: Path | None = None
     """Path, relative to the label file, of an 8-bit PNG of the size of the image that is 255 inside the
     defect."""
@@ -91,7 +95,9 @@ class Labels(StrictModel):
     dimensions: dict[str, Score] = {}
     """Dimension of the rubric -> score, 1 (worst) to 5 (best)."""
     elements: list[ElementLabel] = []
+    """Which elements are present."""
     defects: list[DefectLabel] = []
+    """Regions that are broken or contradict the prompt."""
     attributes: dict[str, str] = {}
     """Attribute of the rubric -> label."""
 
@@ -100,6 +106,7 @@ class LabelledSample(Sample):
     """A sample with its ground truth: one row of a file of scenes or of an evaluation suite."""
 
     labels: Labels = Labels()
+    """The ground truth."""
 
 
 class Dimension(StrictModel):
@@ -238,6 +245,7 @@ class Verdict(StrictModel):
     id: str = ""
     """The name of the sample."""
     status: Literal["scored", "unscored"]
+    """scored: there is a score; unscored: there is none, and `reason` says why."""
     reason: str = ""
     """Why there is no score; empty if scored."""
     score: Score | None = None
@@ -263,6 +271,7 @@ class Verdict(StrictModel):
     size: tuple[int, int] | None = None
     """Width and height, in pixels, of the image that every `box` refers to; for videos, of the frames."""
     provenance: Provenance
+    """Model, rubric and settings that the verdict comes from."""
     heat: Heat | None = None
     """Heat maps, if they were requested."""
     trace: list[Look] = []
@@ -316,4 +325,6 @@ class Comparison(StrictModel):
     reason: str = ""
     """Why there is no preference; empty if there is one."""
     a: Verdict
+    """Verdict about the first image."""
     b: Verdict
+    """Verdict about the second image."""

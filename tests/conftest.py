@@ -22,8 +22,45 @@ settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
+TESTS = Path(__file__).parent
+ENGINE_TESTS = (
+    "eval/bench", "eval/interop/test_ecosystem.py", "eval/runs/test_distributed_runs.py",
+    "eval/runs/test_local_runs.py", "eval/trust", "judge/agent/test_gateway_looks.py",
+    "judge/backends/decoding/test_form_filling.py", "judge/backends/test_openai_vllm_server.py",
+    "judge/backends/test_torchvision_compat.py", "judge/backends/test_transformers.py",
+    "judge/backends/test_vllm",
+    "judge/batch/test_ray_workers.py", "judge/cli/test_demo.py", "judge/explain/test_heatmap.py",
+    "judge/pipeline/test_calibration.py", "judge/remote", "judge/serve/engine", "judge/serve/http",
+    "judge/serve/page/test_page", "judge/serve/test_", "judge/test_embedded.py", "project/test_deploy.py",
+    "project/test_docs.py", "project/test_examples.py", "project/test_package.py", "project/test_readme.py",
+)  # fmt: skip
+"""Paths of tests that start an engine, a gateway, a cluster, a browser or a build, or run models for long."""
+TRAINING_TESTS = ("finetune", "judge/backends/test_student.py", "judge/reward")
+"""Paths of tests that train something, or load the libraries of trainers."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--quick`, which `make check` uses."""
+    parser.addoption(
+        "--quick", action="store_true", help="leave out tests that are slow, train, or need an engine"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let `--quick` deselect by markers, unless markers are given."""
+    if config.getoption("quick") and not config.option.markexpr:
+        config.option.markexpr = "not slow and not engine and not training"
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests with the marker `gpu` if there is no accelerator."""
+    """Mark tests by what they need, and skip those with the marker `gpu` if there is no accelerator."""
+    for item in items:
+        path = item.path.relative_to(TESTS).as_posix()
+        if path.startswith(ENGINE_TESTS):
+            item.add_marker("engine")
+        if path.startswith(TRAINING_TESTS):
+            item.add_marker("training")
     gpu_items = [item for item in items if item.get_closest_marker("gpu")]
     if not gpu_items:
         return

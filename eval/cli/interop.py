@@ -41,11 +41,11 @@ def submit(
         from eval import suites
         from eval.interop.submit import write_submission
 
-        found, run = suites.load_suite(suite), _load_one_run(runs, data)
-        if run.suite.name != found.name:
+        benchmark, run = suites.load_suite(suite), _load_one_run(runs, data)
+        if run.suite.name != benchmark.name:
             raise InputError("suite", suite, f"the suite of the run, {run.suite.name}", "name that one")
         rows = run.rows(media=False)
-        archive = write_submission(found, rows, out, incomplete=incomplete, options=parse_options(option))
+        archive = write_submission(benchmark, rows, out, incomplete=incomplete, options=parse_options(option))
     files = ", ".join(f"{name} ({size:,} bytes)" for name, size in archive.files.items())
     missing = f"; {archive.missing} are missing" if archive.missing else ""
     typer.echo(f"{out}: {files}, {archive.rows} rows{missing}", err=True)
@@ -100,7 +100,7 @@ def lmms_task(
         from eval.runs.plan import Plan
 
         plan = Plan(suites.load_suite(suite), data, split=split, limit=limit, options=parse_options(option))
-        count = write_task(plan.suite, plan.all_items(), out)
+        count = write_task(plan.suite, plan.all_samples(), out)
     typer.echo(f"{out}: {count} rows", err=True)
 
 

@@ -85,19 +85,19 @@ def run(
         from eval import suites
         from eval.runs.plan import Plan
 
-        found = suites.load_suite(suite)
+        benchmark = suites.load_suite(suite)
         plan = Plan(
-            found,
+            benchmark,
             data,
             split=split,
             limit=limit,
             shard=parse_shard(shard),
-            depth=depth.value if depth else found.depth,
+            depth=depth.value if depth else benchmark.depth,
             batch=batch,
             options=parse_options(option),
         )
         make_judge = partial(
-            judges.open_judge, model, adapter, backend, rubric or found.rubric, base_url, seed
+            judges.open_judge, model, adapter, backend, rubric or benchmark.rubric, base_url, seed
         )
         try:
             if ray is None:
@@ -113,9 +113,9 @@ def run(
 def _run_here(plan: Plan, out: Path, make_judge: Callable[[], Judge], keep_going: bool) -> RunProgress:
     from eval.runs.local import MAX_EQUAL_FAILURES, run_plan
 
-    most = None if keep_going else MAX_EQUAL_FAILURES
+    max_failures = None if keep_going else MAX_EQUAL_FAILURES
     with show_progress(out) as tick:
-        return run_plan(plan, out, make_judge(), max_equal_failures=most, tick=tick)
+        return run_plan(plan, out, make_judge(), max_equal_failures=max_failures, tick=tick)
 
 
 def _run_on_ray(

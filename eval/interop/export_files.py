@@ -60,11 +60,11 @@ def json_list(file: Any) -> Iterator[Callable[[Any], None]]:
     file.write("[]\n" if start == "[\n" else "\n]\n")
 
 
-def image_name(item: SuiteSample, root: Path) -> str:
-    """Return the path of an item's image below the data's folder, or the item's id if it has no file."""
-    if not isinstance(item.image, str | os.PathLike):
-        return item.id
-    path, folder = Path(item.image), root if root.is_dir() else root.parent
+def image_name(sample: SuiteSample, root: Path) -> str:
+    """Return the path of a sample's image below the data's folder, or the sample's id if it has no file."""
+    if not isinstance(sample.image, str | os.PathLike):
+        return sample.id
+    path, folder = Path(sample.image), root if root.is_dir() else root.parent
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 

@@ -92,15 +92,15 @@ def _make_config(kinds: list[str]) -> str:
 def _make_task(row: JudgedSample, run: RecordedRun, url: str | None) -> dict[str, Any]:
     """Return the task of a row with the verdict as its prediction."""
     verdict: Any = row.verdict
-    item, provenance = row.sample, verdict["provenance"]
+    sample, provenance = row.sample, verdict["provenance"]
     names = [element["name"] for element in verdict["elements"]]
     data = {
-        "image": _image_address(item, image_name(item, run.data), url),
-        "prompt": item.prompt,
+        "image": _image_address(sample, image_name(sample, run.data), url),
+        "prompt": sample.prompt,
         "elements": [{"value": value} for value in ([*names, NO_ELEMENTS] if names else [])],
-        "id": item.id,
-        "file": str(Path(item.image).resolve()) if isinstance(item.image, str) else "",
-        "generator": item.generator,
+        "id": sample.id,
+        "file": str(Path(sample.image).resolve()) if isinstance(sample.image, str) else "",
+        "generator": sample.generator,
     }
     results: list[dict[str, Any]] = []
     for number, defect in enumerate(verdict["defects"], 1):
@@ -120,11 +120,11 @@ def _make_task(row: JudgedSample, run: RecordedRun, url: str | None) -> dict[str
     return {"data": data, "predictions": [prediction]}
 
 
-def _image_address(item: SuiteSample, name: str, url: str | None) -> str:
+def _image_address(sample: SuiteSample, name: str, url: str | None) -> str:
     """Return the address at which Label Studio finds an image."""
     if url is not None:
         return url + quote(name)
-    return LOCAL_FILES + quote(str(Path(item.image).resolve())) if isinstance(item.image, str) else ""
+    return LOCAL_FILES + quote(str(Path(sample.image).resolve())) if isinstance(sample.image, str) else ""
 
 
 def _region_results(
@@ -134,7 +134,7 @@ def _region_results(
     width, height = size
     x, y, w, h = to_xywh(defect["box"])
     sides = zip("x y width height".split(), (x, y, w, h), (width, height, width, height), strict=True)
-    box = {side: 100 * value / whole for side, value, whole in sides} | {"rotation": 0}
+    box = {side: 100 * value / total for side, value, total in sides} | {"rotation": 0}
     region = {"id": region_id, "original_width": width, "original_height": height, "image_rotation": 0}
     answers = (
         ("region", "rectanglelabels", {"rectanglelabels": [defect["kind"]]}),

@@ -47,19 +47,19 @@ METRICS = {"srcc": True, "plcc": True, "element_accuracy": True, "unscored": Fal
 """Whether a higher value is better, by name of the metric."""
 
 
-def write_task(suite: Suite, items: Iterable[SuiteSample], out: Path) -> int:
+def write_task(suite: Suite, samples: Iterable[SuiteSample], out: Path) -> int:
     """Write a task: rows.jsonl and the YAML file that lmms-eval reads.
 
     Args:
         suite: the suite. The task is named judge_NAME after it and uses its rubric.
-        items: items whose image is a file.
+        samples: samples whose image is a file.
         out: folder to pass to lmms-eval as --include_path; created if it does not exist.
 
     Returns:
         The number of rows.
 
     Raises:
-        InputError: an item has no image file, there is no item, or `out` cannot be written.
+        InputError: a sample has no image file, there is no sample, or `out` cannot be written.
     """
     name = f"judge_{suite.name.replace('-', '_')}"
     rows = out / "rows.jsonl"
@@ -67,8 +67,8 @@ def write_task(suite: Suite, items: Iterable[SuiteSample], out: Path) -> int:
     try:
         out.mkdir(parents=True, exist_ok=True)
         with rows.open("w", encoding="utf-8") as file:
-            for item in items:
-                file.write(json.dumps(_row(item, suite), ensure_ascii=False) + "\n")
+            for sample in samples:
+                file.write(json.dumps(_make_row(sample, suite), ensure_ascii=False) + "\n")
                 count += 1
         metrics = "".join(METRIC.format(name=m, better=str(b).lower()) for m, b in METRICS.items())
         task = TASK.format(rows=json.dumps(str(rows.resolve())), name=name) + metrics
@@ -82,17 +82,17 @@ def write_task(suite: Suite, items: Iterable[SuiteSample], out: Path) -> int:
     return count
 
 
-def _row(item: SuiteSample, suite: Suite) -> dict[str, Any]:
-    if not isinstance(item.image, str | Path):
-        raise InputError("image", item.id, "rows whose image is a file", "write the images to disk first")
-    labels = item.labels
+def _make_row(sample: SuiteSample, suite: Suite) -> dict[str, Any]:
+    if not isinstance(sample.image, str | Path):
+        raise InputError("image", sample.id, "rows whose image is a file", "write the images to disk first")
+    labels = sample.labels
     score = labels.mos if labels.mos is not None else labels.score
     return {
-        "id": item.id,
-        "picture": str(Path(item.image).resolve()),
-        "prompt": item.prompt,
+        "id": sample.id,
+        "picture": str(Path(sample.image).resolve()),
+        "prompt": sample.prompt,
         "rubric": suite.rubric,
-        "elements": item.to_sample().elements or [],
+        "elements": sample.to_sample().elements or [],
         "present": [label.present for label in labels.elements],
         "score": score,
     }

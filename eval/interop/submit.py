@@ -42,7 +42,7 @@ def write_submission(
 
     Args:
         suite: the suite of the challenge.
-        rows: every item of the split in the order of the set, with its verdict if it has one.
+        rows: every sample of the split in the order of the set, with its verdict if it has one.
         out: a .zip file; replaced if it exists.
         incomplete: write the archive although rows are not judged or unscored.
         options: fields of readme.txt, see `Submission.options`.
@@ -83,14 +83,14 @@ def _split_rows(
     """Return the rows with a score, the ids of the rows without one, and the number of rows."""
     complete, missing, ids = [], [], set()
     for row in rows:
-        item = row.sample if isinstance(row, JudgedSample) else row
-        if item.id in ids:
-            raise InputError("run", item.id, "each name once", "the data names it twice")
-        ids.add(item.id)
+        sample = row.sample if isinstance(row, JudgedSample) else row
+        if sample.id in ids:
+            raise InputError("run", sample.id, "each name once", "the data names it twice")
+        ids.add(sample.id)
         if isinstance(row, JudgedSample) and get_predicted_score(row, suite.dimension) is not None:
             complete.append(row)
         else:
-            missing.append(item.id)
+            missing.append(sample.id)
     return complete, missing, len(ids)
 
 

@@ -25,9 +25,7 @@ Predicted regions against true regions:
     `masks`: F1 of connected regions, F1 and IoU of pixels.
 
 Comparisons of two or more images:
-    `pairwise`: accuracies over pairs and ranked lists.
-    `pair_statistics`: differences of all pairs, and intervals of statistics over pairs.
-    `ranking`: a Bradley-Terry ranking from pairs.
+    `pairwise`: accuracies over pairs and ranked lists, and a Bradley-Terry ranking.
 
 Imports from below: `judge.errors` and `judge.compare.bradley_terry`.
 """

@@ -16,7 +16,7 @@ from eval.metrics.bootstrap import (
 )
 from eval.metrics.logistic import fit_logistic
 from eval.metrics.metric_value import Interval, MetricValue
-from eval.metrics.pair_statistics import tau_interval
+from eval.metrics.pairwise.pair_statistics import tau_interval
 from eval.metrics.validation import check_pairs, is_constant
 
 Floats = NDArray[np.float64]

@@ -55,12 +55,12 @@ def make_gallery(data: ReportData, run: RunAnswers, count: int, add_heat: AddHea
         }
         for title, indices in zip(selection.titles, (selection.worst, selection.best), strict=True)
     ]
-    items = [row.sample for row in rows.values()]
+    samples = [row.sample for row in rows.values()]
     return {
         "title": "Images" if len(data.runs) == 1 else f"Images: {run.name}",
         "rule": selection.rule,
         "groups": [group for group in groups if group["images"]],
-        "has_true_regions": any(item.labels.defects for item in items),
+        "has_true_regions": any(sample.labels.defects for sample in samples),
         "has_true_scores": not isinstance(fitted, str),
         "has_elements": any(row.verdict["elements"] for row in rows.values()),  # type: ignore[index]
         "has_heat": any(heat.values()),
@@ -83,20 +83,20 @@ def _make_entry(
 ) -> dict[str, Any]:
     """Return the template variables of one image."""
     verdict: Any = row.verdict
-    item, truth = row.sample, data.truth[index]
+    sample, truth = row.sample, data.truth[index]
     fit = None if isinstance(fitted, str) or not np.isfinite(fitted[index]) else float(fitted[index])
     return {
         "score": f"{run.predicted[index]:.2f}" if np.isfinite(run.predicted[index]) else "",
         "fitted": "" if fit is None or data.suite.mos_range == (1.0, 5.0) else f"{fit:.3g}",
         "truth": f"{truth:.3g}" if np.isfinite(truth) else "",
         "scale": _scale_positions(data, fit, float(truth)) if fit is not None else None,
-        "prompt": to_plain_text(item.prompt),
-        "elements": list(_make_elements(item, verdict)),
+        "prompt": to_plain_text(sample.prompt),
+        "elements": list(_make_elements(sample, verdict)),
         "defects": [_describe_defect(defect) for defect in verdict["defects"]],
         "explanation": to_plain_text(verdict.get("explanation") or ""),
-        "id": to_plain_text(item.id),
-        "generator": to_plain_text(item.generator),
-        **_make_image(item, verdict, heat),
+        "id": to_plain_text(sample.id),
+        "generator": to_plain_text(sample.generator),
+        **_make_image(sample, verdict, heat),
     }
 
 
@@ -108,9 +108,9 @@ def _scale_positions(data: ReportData, fitted: float, truth: float) -> tuple[str
     return f"{a:.1f}", f"{b:.1f}"
 
 
-def _make_elements(item: SuiteSample, verdict: Any) -> Iterator[dict[str, str]]:
+def _make_elements(sample: SuiteSample, verdict: Any) -> Iterator[dict[str, str]]:
     """Yield the elements of the verdict, then the labelled elements that have no answer."""
-    truth = {" ".join(label.name.split()): label.present for label in item.labels.elements}
+    truth = {" ".join(label.name.split()): label.present for label in sample.labels.elements}
     for element in verdict["elements"]:
         present = truth.get(" ".join(element["name"].split()))
         state = "unlabelled" if present is None else "" if present == element["present"] else "wrong"
@@ -131,29 +131,30 @@ def _describe_defect(defect: Any) -> str:
     return f"{to_plain_text(defect['kind'])}, {defect['severity']}{explanation}"
 
 
-def _make_image(item: SuiteSample, verdict: Any, heat: Heat | None) -> dict[str, Any]:
+def _make_image(sample: SuiteSample, verdict: Any, heat: Heat | None) -> dict[str, Any]:
     """Return the image, or a frame of the video, as a data URL with its boxes in percent.
 
     Without an image, `missing` says why.
     """
     empty = {"url": "", "alt": "", "width": 0, "height": 0, "display_width": 0, "missing": "", "boxes": [],
              "heat_maps": []}  # fmt: skip
-    if item.image is None and item.video is None:
+    if sample.image is None and sample.video is None:
         return empty | {"missing": "the file is not in the data's folder"}
     try:
-        image = load_image(item.image).image if item.video is None else load_video(item.video).still
+        image = load_image(sample.image).image if sample.video is None else load_video(sample.video).still
     except InputError as error:
         return empty | {"missing": to_plain_text(str(error))}
     zoom = min(1.0, IMAGE_PIXELS / max(image.width, image.height))
     width, height = max(1, round(image.width * zoom)), max(1, round(image.height * zoom))
     small = image.resize((width, height))
-    boxes = [_make_box(d.box, image, 0, f"true: {d.kind}") for d in item.labels.defects]
+    boxes = [_make_box(d.box, image, 0, f"true: {d.kind}") for d in sample.labels.defects]
     for number, defect in enumerate(verdict["defects"], 1):
         boxes.append(_make_box(defect["box"], image, number, _describe_defect(defect)))
+    title = to_plain_text(sample.prompt)[:160] or to_plain_text(sample.id)
     kinds = ", ".join(defect["kind"] for defect in verdict["defects"]) or "no defect"
     return empty | {
         "url": _to_data_url(small),
-        "alt": f"{to_plain_text(item.prompt)[:160] or to_plain_text(item.id)}; the judge reports {to_plain_text(kinds)}",
+        "alt": f"{title}; the judge reports {to_plain_text(kinds)}",
         "width": width,
         "height": height,
         "display_width": round(DISPLAY_HEIGHT * width / height),

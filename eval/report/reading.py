@@ -72,11 +72,11 @@ def _read_run(name: str, run: RecordedRun, data: ReportData, truth: list[float])
     is_first, predicted, milliseconds = not data.ids, list[float](), list[float]()
 
     def add(row: JudgedSample | SuiteSample) -> None:
-        item = row.sample if isinstance(row, JudgedSample) else row
+        sample = row.sample if isinstance(row, JudgedSample) else row
         if is_first:
-            data.ids.append(item.id)
-            data.generators.append(item.generator)
-            truth.append(_true_score(item))
+            data.ids.append(sample.id)
+            data.generators.append(sample.generator)
+            truth.append(_true_score(sample))
         value = get_predicted_score(row, data.suite.dimension) if isinstance(row, JudgedSample) else None
         predicted.append(np.nan if value is None else value)
         if not isinstance(row, JudgedSample):
@@ -86,8 +86,8 @@ def _read_run(name: str, run: RecordedRun, data: ReportData, truth: list[float])
         answers.status.append(verdict["status"])
         milliseconds.append(verdict["provenance"]["milliseconds"])
         if verdict["status"] == "unscored":
-            _add_reason(answers, verdict["reason"], item.id)
-        _add_elements(answers.elements, item, verdict, len(predicted) - 1)
+            _add_reason(answers, verdict["reason"], sample.id)
+        _add_elements(answers.elements, sample, verdict, len(predicted) - 1)
 
     def judged_rows() -> Iterator[JudgedSample]:
         for row in iterate_rows(run):
@@ -131,12 +131,14 @@ def _remove_region_mask(
     """Return the row without the mask of its true regions; with `media`, also without its image or video."""
     if isinstance(row, SuiteSample):
         return row
-    item = row.sample.model_copy(update={"labels": row.sample.labels.model_copy(update={"load_mask": None})})
-    return row._replace(sample=item.model_copy(update={"image": None, "video": None}) if media else item)
+    sample = row.sample.model_copy(
+        update={"labels": row.sample.labels.model_copy(update={"load_mask": None})}
+    )
+    return row._replace(sample=sample.model_copy(update={"image": None, "video": None}) if media else sample)
 
 
-def _true_score(item: SuiteSample) -> float:
-    value = item.labels.mos if item.labels.mos is not None else item.labels.score
+def _true_score(sample: SuiteSample) -> float:
+    value = sample.labels.mos if sample.labels.mos is not None else sample.labels.score
     return np.nan if value is None else float(value)
 
 
@@ -153,11 +155,11 @@ def generalize_reason(reason: str) -> str:
     return re.sub(r"'[^']*'|\"[^\"]*\"|\d+", "…", reason)
 
 
-def _add_elements(elements: ElementAnswers, item: SuiteSample, verdict: Any, row: int) -> None:
-    if not item.labels.elements:
+def _add_elements(elements: ElementAnswers, sample: SuiteSample, verdict: Any, row: int) -> None:
+    if not sample.labels.elements:
         return
     answers = {" ".join(e["name"].split()): e["probability"] for e in verdict.get("elements") or ()}
-    for label in item.labels.elements:
+    for label in sample.labels.elements:
         elements.rows.append(row)
         elements.kinds.append(label.kind or "element")
         elements.probabilities.append(answers.get(" ".join(label.name.split())))
@@ -173,8 +175,12 @@ def _element_measures(elements: ElementAnswers, suite_measures: Metrics) -> Metr
     """
     error = expected_calibration_error(*elements.answered(), interval=True)
     share = element_accuracy(elements.probabilities, elements.truth, groups=elements.rows, interval=True)
-    known = suite_measures.get("accuracy")
-    is_known = known is not None and (known.value, known.count) == (share.value, share.count)
+    suite_accuracy = suite_measures.get("accuracy")
+    is_known = (
+        suite_accuracy is not None
+        and suite_accuracy.value == share.value
+        and suite_accuracy.count == share.count
+    )
     return {
         **({} if is_known else {"element_accuracy": share}),
         "element_constant": majority_class_accuracy(elements.truth),

@@ -51,8 +51,8 @@ def select_rows(data: ReportData, run: RunAnswers, count: int) -> Selection:
 def _select_by_distance(distance: Floats, truth: Floats, count: int) -> tuple[list[int], list[int]]:
     order = _order_rows(distance)
     worst = order[::-1][: min(count, (len(order) + 1) // 2)]
-    shown = set(worst)
-    others = [row for row in order if row not in shown]
+    worst_rows = set(worst)
+    others = [row for row in order if row not in worst_rows]
     # The closest rows of all have scores that many rows have: take one from each part of the human scale.
     low, high = np.nanmin(truth), np.nanmax(truth)
     parts = np.minimum(((truth - low) / max(high - low, 1e-12) * count), count - 1)

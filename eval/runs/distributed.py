@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from eval.runs.atomic_file import open_atomic
-from eval.runs.local import skip_judged_items
+from eval.runs.local import skip_judged_samples
 from eval.runs.manifest import loaded_model_of_verdict, prepare_manifest, utc_timestamp, write_manifest
 from eval.runs.plan import JudgeLike, Plan, RunProgress
 from eval.runs.records import Manifest
@@ -54,7 +54,7 @@ def run_plan_on_workers(
         manifest, existing, progress = prepare_manifest(plan, out, judge)
         parts = out / PARTS
         if existing is not None:
-            skip_judged_items(plan.items(), out, progress, plan.batch)
+            skip_judged_samples(plan.samples(), out, progress, plan.batch)
             if progress.done < progress.total:
                 mend = "it was begun without --ray: resume it without --ray"
                 raise InputError("out", str(out), "a run of a cluster", mend)
@@ -75,11 +75,11 @@ def run_plan_on_workers(
 
 @dataclass(frozen=True)
 class PlanSource:
-    """The items of a plan as a `judge.batch.sources.Source`: pieces of whole batches that workers read."""
+    """The samples of a plan as a `judge.batch.sources.Source`: pieces of whole batches that workers read."""
 
     plan: Plan
     total: int
-    """Number of items."""
+    """Number of samples."""
 
     @property
     def piece_size(self) -> int:
@@ -97,7 +97,7 @@ class PlanSource:
     def read(self, piece: int) -> Iterator[Sample]:
         """Yield the samples of a piece, counted from 0."""
         start = piece * self.piece_size
-        return (item.to_sample() for item in islice(self.plan.items(), start, start + self.piece_size))
+        return (sample.to_sample() for sample in islice(self.plan.samples(), start, start + self.piece_size))
 
     def fetch(self, row: Sample) -> Sample:
         """Return the row unchanged: it names its media by path."""

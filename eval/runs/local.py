@@ -71,8 +71,8 @@ def run_plan(
         if existing is None and (out / PARTS).is_dir():
             mend = "it was begun with --ray: resume it with --ray"
             raise InputError("out", str(out), "a run of one process", mend)
-        remaining = plan.items()
-        repeated = skip_judged_items(remaining, out, progress, plan.batch)
+        remaining = plan.samples()
+        repeated = skip_judged_samples(remaining, out, progress, plan.batch)
         tick(progress)
         if progress.done == progress.total:
             return progress
@@ -82,7 +82,7 @@ def run_plan(
             write_manifest(out, manifest | loaded | start)
         else:
             check_same_run(existing, loaded, out)
-        samples = (item.to_sample() for item in chain(repeated, remaining))
+        samples = (sample.to_sample() for sample in chain(repeated, remaining))
         verdicts = judge.many(samples, depth=plan.depth, batch=plan.batch)
         with _open_for_append(out / RESULTS) as append:
             for verdict in _stop_when_broken(islice(verdicts, len(repeated), None), max_equal_failures):
@@ -93,20 +93,22 @@ def run_plan(
     return progress
 
 
-def skip_judged_items(items: Iterator[SuiteSample], out: Path, progress: RunProgress, batch: int) -> list[SuiteSample]:
-    """Consume the items that are judged already, and repair the end of the results.
+def skip_judged_samples(
+    samples: Iterator[SuiteSample], out: Path, progress: RunProgress, batch: int
+) -> list[SuiteSample]:
+    """Consume the samples that are judged already, and repair the end of the results.
 
     A last line that only lacks its newline gets one. Any other incomplete last line is removed, and its row
     is judged again.
 
     Args:
-        items: items of the plan; advanced to the first one without a verdict.
+        samples: samples of the plan; advanced to the first one without a verdict.
         out: the RUN folder.
         progress: updated.
-        batch: number of items in a batch.
+        batch: number of samples in a batch.
 
     Returns:
-        The judged items that are in the same batch as the next item.
+        The judged samples that are in the same batch as the next sample.
 
     Raises:
         InputError: the results are damaged, do not belong to the data, or cannot be written.
@@ -121,12 +123,12 @@ def skip_judged_items(items: Iterator[SuiteSample], out: Path, progress: RunProg
         end = offset
 
     def skip(verdict: Mapping[str, Any]) -> None:
-        item = next(items, None)
-        if item is None:
+        sample = next(samples, None)
+        if sample is None:
             mend = "the results are longer than the data: judge again into another folder"
             raise InputError(str(path), verdict.get("id"), f"{progress.total} lines", mend)
-        check_same_id(item, verdict, out, progress.done + 1)
-        latest.append(item)
+        check_same_id(sample, verdict, out, progress.done + 1)
+        latest.append(sample)
         progress.done += 1
         progress.unscored += verdict["status"] == "unscored"
 

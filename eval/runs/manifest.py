@@ -55,22 +55,24 @@ def prepare_manifest(
 def _fingerprint_data(plan: Plan) -> tuple[str, RunProgress]:
     """Read all labels once; return their hash and the progress with the number of rows of this shard."""
     digest, progress = hashlib.blake2b(digest_size=16), RunProgress()
-    for number, item in enumerate(plan.all_items()):
-        digest.update(_serialize_item(item, plan.data) + b"\n")
+    for number, sample in enumerate(plan.all_samples()):
+        digest.update(_serialize_sample(sample, plan.data) + b"\n")
         progress.total += plan.is_in_shard(number)
     if not progress.total:
         raise InputError("data", str(plan.data), "at least one row a shard", "there is nothing to judge")
     return digest.hexdigest(), progress
 
 
-def _serialize_item(item: SuiteSample, root: Path) -> bytes:
-    """Return the content of an item: its text, its labels, and the names and sizes of its media.
+def _serialize_sample(sample: SuiteSample, root: Path) -> bytes:
+    """Return the content of a sample: its text, its labels, and the names and sizes of its media.
 
     The result does not depend on where the data is stored.
     """
     regions: Any = {"defects": {"__all__": {"mask"}}}
-    text = item.model_dump_json(exclude={"image": True, "video": True, "reference": True, "labels": regions})
-    media = [_describe_media(source, root) for source in (item.image, item.video, item.reference)]
+    text = sample.model_dump_json(
+        exclude={"image": True, "video": True, "reference": True, "labels": regions}
+    )
+    media = [_describe_media(source, root) for source in (sample.image, sample.video, sample.reference)]
     return "\0".join((text, *media)).encode("utf-8", "surrogateescape")
 
 

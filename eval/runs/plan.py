@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from eval.runs.records import read_items
+from eval.runs.records import read_samples
 from eval.suites.shared.samples import SuiteSample
 from eval.suites.shared.suite import Suite
 from judge.errors import InputError
@@ -48,7 +48,7 @@ class Plan:
     """The folder or label file of the benchmark."""
     split: str | None = None
     limit: int | None = None
-    """Judge only the first `limit` items of the data."""
+    """Judge only the first `limit` samples of the data."""
     shard: tuple[int, int] = (1, 1)
     """(i, n): judge the i-th of every n batches, counted from 1.
 
@@ -57,7 +57,7 @@ class Plan:
     """
     depth: Depth = "verdict"
     batch: int = 16
-    """Number of items that are judged together."""
+    """Number of samples that are judged together."""
     options: Mapping[str, str] = field(default_factory=dict)
     """Further keyword arguments of the suite's `read`."""
 
@@ -76,19 +76,19 @@ class Plan:
                 allowed = ", ".join(self.suite.options) or f"none: {self.suite.name} has no options"
                 raise InputError("option", name, allowed, "leave it out")
 
-    def all_items(self) -> Iterator[SuiteSample]:
-        """Yield the items of all shards."""
-        return read_items(self.suite, self.data, self.split, self.limit, self.options)
+    def all_samples(self) -> Iterator[SuiteSample]:
+        """Yield the samples of all shards."""
+        return read_samples(self.suite, self.data, self.split, self.limit, self.options)
 
-    def items(self) -> Iterator[SuiteSample]:
-        """Yield the items of this shard."""
-        return (item for number, item in enumerate(self.all_items()) if self.is_in_shard(number))
+    def samples(self) -> Iterator[SuiteSample]:
+        """Yield the samples of this shard."""
+        return (sample for number, sample in enumerate(self.all_samples()) if self.is_in_shard(number))
 
     def is_in_shard(self, number: int) -> bool:
-        """Return whether an item belongs to this shard.
+        """Return whether a sample belongs to this shard.
 
         Args:
-            number: position of the item among the items of all shards, counted from 0.
+            number: position of the sample among the samples of all shards, counted from 0.
         """
         i, n = self.shard
         return number // self.batch % n == i - 1

@@ -1,7 +1,7 @@
 """Recorded runs: read `manifest.json` and `results.jsonl` of RUN folders.
 
 `results.jsonl` has one `Verdict` a line, in the order in which the suite reads its data. Shard i of n holds
-the batches i, i + n, i + 2n, ... A verdict therefore belongs to the item at the same position, and the ids
+the batches i, i + n, i + 2n, ... A verdict therefore belongs to the sample at the same position, and the ids
 are compared to check it. Nothing is kept in memory, so a run may have any number of rows.
 """
 
@@ -56,10 +56,10 @@ class RecordedRun:
     def rows(self, *, media: bool = True) -> Iterator[JudgedSample | SuiteSample]:
         """Yield a `JudgedSample` for each judged sample and a `SuiteSample` for each that is not judged yet.
 
-        Items come in the order of the data.
+        Samples come in the order of the data.
 
         Args:
-            media: also find the image files; if False, items may have no image.
+            media: also find the image files; if False, samples may have no image.
 
         Raises:
             InputError: the data is missing, or its ids are not those of the results.
@@ -67,22 +67,22 @@ class RecordedRun:
         with ExitStack() as stack:
             shards = [stack.enter_context(_VerdictFile(folder)) for folder in self.folders]
             batch = self.manifest["batch"]
-            for number, item in enumerate(self.items(media=media)):
+            for number, sample in enumerate(self.samples(media=media)):
                 shard, line = number // batch % len(shards), number // batch // len(shards) * batch
                 verdict = next(shards[shard], None)
                 if verdict is None:
-                    yield item
+                    yield sample
                     continue
-                check_same_id(item, verdict, self.folders[shard], line + number % batch + 1)
-                yield JudgedSample(item, verdict)
+                check_same_id(sample, verdict, self.folders[shard], line + number % batch + 1)
+                yield JudgedSample(sample, verdict)
 
     def judged_rows(self, *, media: bool = False) -> Iterator[JudgedSample]:
         """Yield the rows that have a verdict."""
         return (row for row in self.rows(media=media) if isinstance(row, JudgedSample))
 
-    def items(self, *, media: bool = True) -> Iterator[SuiteSample]:
-        """Yield the items of the data, without verdicts."""
-        return read_items(
+    def samples(self, *, media: bool = True) -> Iterator[SuiteSample]:
+        """Yield the samples of the data, without verdicts."""
+        return read_samples(
             self.suite,
             self.data,
             self.manifest["split"],
@@ -92,7 +92,7 @@ class RecordedRun:
         )
 
 
-def read_items(
+def read_samples(
     suite: Suite,
     data: Path,
     split: str | None = None,
@@ -101,7 +101,7 @@ def read_items(
     *,
     media: bool = True,
 ) -> Iterator[SuiteSample]:
-    """Yield the first `limit` items of a suite, lazily.
+    """Yield the first `limit` samples of a suite, lazily.
 
     Raises:
         InputError: as `Suite.read`.
@@ -178,11 +178,11 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def check_same_id(item: SuiteSample, verdict: Mapping[str, Any], folder: Path, line: int) -> None:
-    """Check that a verdict of the results has the id of its item.
+def check_same_id(sample: SuiteSample, verdict: Mapping[str, Any], folder: Path, line: int) -> None:
+    """Check that a verdict of the results has the id of its sample.
 
     Args:
-        item: the item at this position of the data.
+        sample: the sample at this position of the data.
         verdict: the verdict at this position of the results.
         folder: RUN folder, for the error.
         line: line number in the results, from 1, for the error.
@@ -190,11 +190,11 @@ def check_same_id(item: SuiteSample, verdict: Mapping[str, Any], folder: Path, l
     Raises:
         InputError: the ids differ.
     """
-    if verdict.get("id") != replace_surrogates(item.id):
+    if verdict.get("id") != replace_surrogates(sample.id):
         raise InputError(
             f"{folder / RESULTS} line {line}",
             verdict.get("id"),
-            f"{replace_surrogates(item.id)!r}, as in the data",
+            f"{replace_surrogates(sample.id)!r}, as in the data",
             "the data or the results were changed: judge again into another folder",
         )
 

@@ -20,8 +20,8 @@ Two packages hold no benchmark:
 
 To add a benchmark:
 
-1. Write `PACKAGE/NAME.py`. The docstring names the benchmark, its source, the files it reads and their layout,
-   the official numbers and caveats.
+1. Write `PACKAGE/NAME.py`. Its docstring names the benchmark, its source, the files it reads and their
+   layout, the official numbers and caveats.
 2. Write `read_labels(path)`, which yields a `SuiteSample` per row of a label file.
 3. Define `SUITE`: with `build_mos_suite` when there is one human score per image or video (see
    `videos/thqa.py`), with `build_preference_suite` when people prefer one of several images (see

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from eval.suites.shared.samples import SuiteSample
-from finetune.distill.config import Config
+from finetune.distill.config import Config, SelfTrainingConfig
 from finetune.distill.preparation import PreparedDistillation
 from finetune.distill.teacher_labels import TeacherLabel, label_samples
+from finetune.lora.config import AdapterConfig, DataConfig, LossConfig, ModelConfig, TrainingConfig
+from finetune.lora.config import Config as LoraRunConfig
 from finetune.run_folders import RUN_FILE
 from judge.backends.checkpoints import Checkpoint
 from judge.judge import Judge
@@ -63,8 +65,6 @@ def tune_teacher(prepared: PreparedDistillation, labels: Sequence[TeacherLabel],
     Returns:
         Folder of the adapter.
     """
-    from finetune.lora.config import AdapterConfig, DataConfig, LossConfig, ModelConfig, TrainingConfig
-    from finetune.lora.config import Config as LoraRunConfig
     from finetune.lora.run import train_adapter
 
     config = prepared.config
@@ -74,7 +74,32 @@ def tune_teacher(prepared: PreparedDistillation, labels: Sequence[TeacherLabel],
     folder, adapter = out / "tuned", out / "tuned" / "adapter"
     if (folder / RUN_FILE).is_file():
         return adapter
-    links = _link_images(prepared.samples, out / "shown")
+    run_config = LoraRunConfig(
+        name=f"{config.name}-tuned",
+        seed=config.seed,
+        model=ModelConfig(base=config.teacher.model, adapter=_teacher_adapter(config, prepared.rubric)),
+        lora=AdapterConfig(),
+        data=_write_tuning_data(prepared, self_training, labels, out / "shown"),
+        losses=LossConfig(),
+        training=TrainingConfig(
+            steps=self_training.steps,
+            batch=self_training.batch,
+            learning_rate=self_training.learning_rate,
+        ),
+    )
+    train_adapter(run_config, folder)
+    return adapter
+
+
+def _write_tuning_data(
+    prepared: PreparedDistillation,
+    self_training: SelfTrainingConfig,
+    labels: Sequence[TeacherLabel],
+    folder: Path,
+) -> list[DataConfig]:
+    """Write the data of the second round in the format of the suite `folder`; return its sources."""
+    config = prepared.config
+    links = _link_images(prepared.samples, folder)
     own = [{"image": links[n], "score": label.score} for n, label in enumerate(labels) if label.probabilities]
     rng = np.random.default_rng(config.seed)
     own = [own[n] for n in sorted(rng.permutation(len(own))[: self_training.limit])]
@@ -85,7 +110,7 @@ def tune_teacher(prepared: PreparedDistillation, labels: Sequence[TeacherLabel],
     ]
     sources = []
     for name, rows, weight in (("own", own, 1.0), ("human", human, self_training.labelled)):
-        path = out / "shown" / f"{name}.jsonl"
+        path = folder / f"{name}.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
         sources.append(
             DataConfig(
@@ -98,21 +123,7 @@ def tune_teacher(prepared: PreparedDistillation, labels: Sequence[TeacherLabel],
                 depths=("score",),
             )
         )
-    run_config = LoraRunConfig(
-        name=f"{config.name}-tuned",
-        seed=config.seed,
-        model=ModelConfig(base=config.teacher.model, adapter=_teacher_adapter(config, prepared.rubric)),
-        lora=AdapterConfig(),
-        data=sources,
-        losses=LossConfig(),
-        training=TrainingConfig(
-            steps=self_training.steps,
-            batch=self_training.batch,
-            learning_rate=self_training.learning_rate,
-        ),
-    )
-    train_adapter(run_config, folder)
-    return adapter
+    return sources
 
 
 def _link_images(samples: Sequence[SuiteSample], folder: Path) -> list[str]:

@@ -65,12 +65,7 @@ def train_student(
     state_file, history = out / "state.pt", list[dict[str, float]]()
     clock = ScheduleClock(schedule.minutes, 0 if schedule.minutes else schedule.steps)
     if state_file.is_file():
-        saved = torch.load(state_file, weights_only=True)
-        network.load_state_dict(saved["network"])
-        average.load_state_dict(saved["average"])
-        optimizer.load_state_dict(saved["rate"])
-        clock.step, history = saved["step"], saved["course"]
-        clock.resume(saved["spent"])
+        history = _load_state(state_file, network, average, optimizer, clock)
     rng = np.random.default_rng([config.seed, clock.step])
     usable = targets.known.any(0).nonzero()[:, 0].numpy()
     frequencies = targets.weights[usable] / targets.weights[usable].sum()
@@ -85,10 +80,7 @@ def train_student(
         indices = rng.choice(usable, schedule.batch, p=frequencies)
         with torch.autocast("cpu", torch.bfloat16, enabled=training_dtype() == torch.bfloat16):
             parts = compute_losses(config, network, views, targets, indices, rng)
-        optimizer.zero_grad()
-        torch.stack(list(parts.values())).sum().backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
+        _optimize(network, optimizer, parts)
         clock.step += 1
         _update_average(average, network, min(AVERAGE_DECAY, clock.step / (clock.step + 10)))
         recent.append({name: float(value.detach()) for name, value in parts.items()})
@@ -223,6 +215,32 @@ def _update_average(average: nn.Module, network: nn.Module, decay: float) -> Non
             mean.lerp_(new, 1 - decay)
         else:
             mean.copy_(new)
+
+
+def _optimize(network: nn.Module, optimizer: torch.optim.Optimizer, losses: dict[str, Tensor]) -> None:
+    """Update the network by the gradients of the losses, clipped to norm 1."""
+    optimizer.zero_grad()
+    torch.stack(list(losses.values())).sum().backward()
+    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimizer.step()
+
+
+def _load_state(
+    path: Path,
+    network: nn.Module,
+    average: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    clock: ScheduleClock,
+) -> list[dict[str, float]]:
+    """Restore what `_save_state` wrote; return the lines of the log."""
+    saved = torch.load(path, weights_only=True)
+    network.load_state_dict(saved["network"])
+    average.load_state_dict(saved["average"])
+    optimizer.load_state_dict(saved["rate"])
+    clock.step = saved["step"]
+    clock.resume(saved["spent"])
+    history: list[dict[str, float]] = saved["course"]
+    return history
 
 
 def _save_state(

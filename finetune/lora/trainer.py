@@ -144,6 +144,6 @@ class JsonLogCallback(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         """Print a log."""
         if state.is_world_process_zero and logs:
-            shown = {n: round(v, 4) if isinstance(v, float) else v for n, v in logs.items()}
-            shown = {n: v for n, v in shown.items() if n not in ("epoch", "total_flos")}
-            print(json.dumps({"step": state.global_step, **shown}), flush=True)
+            line = {n: round(v, 4) if isinstance(v, float) else v for n, v in logs.items()}
+            line = {n: v for n, v in line.items() if n not in ("epoch", "total_flos")}
+            print(json.dumps({"step": state.global_step, **line}), flush=True)

@@ -16,5 +16,6 @@ Modules:
     data: the dataset of drawn scenes and its batches.
     video: the dataset of drawn clips and the adapter for the rubric `video`.
 
-The room imports `judge` (scenes, rubrics, backends, media, evidence) and no other room of `finetune`.
+The room imports `judge` (scenes, rubrics, backends, media, evidence), and of `finetune` the pattern of the
+language layers in `finetune.lora.config`.
 """

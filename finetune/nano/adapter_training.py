@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from finetune.lora.config import LANGUAGE_LAYERS
 from finetune.nano import tasks
 from finetune.nano.batched_forward import BatchedForward
 from finetune.nano.data.batch import SceneBatch
@@ -23,11 +24,8 @@ from finetune.nano.workers import SharedOptimizer, join_workers, training_dtype
 from judge.rubrics.rubric import Rubric
 from judge.scenes import SceneFacts
 
-LANGUAGE_LAYERS = r".*language_model\.layers\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
-"""Layers of the adapter. The vision tower has layers of the same names, for which vLLM serves no adapter by
-default."""
 ATTENTION_WEIGHTS = {"named": 0.1, "boxed": 0.2, "linked": 0.1}
-"""Weights of the attention losses. They keep the attention that the base has learnt."""
+"""Weights of the attention losses. They keep the attention that the base has learned."""
 HELD_OUT_SCENES = 300
 WARMUP_STEPS = 40
 

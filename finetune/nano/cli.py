@@ -107,7 +107,7 @@ def _write_initial_model(dataset: Path, out: Path, size: Any, seed: int) -> Any:
 def grow(
     init: Annotated[Path, typer.Argument(callback=_check_model)], out: Path, vision_depth: int = 8
 ) -> None:
-    """Add vision blocks to a trained model, for another leg of pre-training. At first they change nothing."""
+    """Add vision blocks to a trained model, for more pre-training. At first they change nothing."""
     import torch
 
     from finetune.nano import network  # before transformers: it patches what transformers imports
@@ -140,7 +140,7 @@ def pretrain(
         Course, typer.Option(help="Tasks: sight (from random weights), or damage (mostly damage).")
     ] = "sight",
 ) -> None:
-    """Train to describe, locate, count, check and find damage, from random weights or an earlier leg."""
+    """Train to describe, locate, count, check and find damage, from random weights or an earlier phase."""
     from finetune.nano.pretraining import pretrain as run
     from finetune.nano.trainer import TrainingSettings
 

@@ -68,7 +68,7 @@ def choose_sight_tasks(r: Random, facts: SceneFacts, progress: float) -> list[ta
 
 
 def choose_damage_tasks(r: Random, facts: SceneFacts, progress: float) -> list[tasks.Task]:
-    """Choose the tasks of one visit of the second leg: always damage, of the whole and of each object."""
+    """Choose the tasks of one visit of the second phase: always damage, of the whole and of each object."""
     chosen = [tasks.find_damage(r, facts), tasks.inspect_objects(r, facts), tasks.report(r, facts)]
     if r.random() < 0.25:
         chosen.append(tasks.describe(r, facts))

@@ -1,7 +1,7 @@
 """Training tasks about a drawn scene: the prompt, the answer as a filled `Form`, and the boxes of objects.
 
 In pre-training the model describes, locates, counts, checks and finds damage. Judging follows later, as an
-adapter. The texts are drawn anew each time a scene is visited. All functions take the random generator `r`
+adapter. New texts are drawn each time a scene is visited. All functions take the random generator `r`
 first, and change no scene.
 """
 

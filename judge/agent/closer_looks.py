@@ -5,32 +5,29 @@ was shown. The judging of one sample is a generator (`judge_with_looks`). It yie
 sent the replies, so that the caller can send the questions of many samples to the model together. The looks
 of a sample are spent in this order:
 
-1. Dimensions about a part of the image (`part` in the rubric) are judged by that part alone: a general model
-is asked
-   where the part is, and is then shown it. The first answer stays if the part is not there or is nearly all
-   of the image.
-2. Elements whose probability lies inside `UNCERTAIN_PROBABILITIES` are asked again in views of the image
+1. Dimensions about a part of the image (`part` in the rubric) are judged by that part alone. A general model
+   is asked where the part is, and then sees the part alone. The first answer stays if the image has no such
+   part, or if the part is nearly all of the image.
+2. Elements whose probability lies inside `UNCERTAIN_PROBABILITIES` are asked for again in views of the image
    (`ELEMENT_VIEWS`), all such elements in one question. The new probability is the mean of the log-odds of
    all looks.
 3. At depth `verdict`, a defect with a confidence below `SURE_CONFIDENCE` is looked at closely. Its confidence
-becomes
-   the mean of both looks; below 0.5 it is dropped.
+   becomes the mean of both looks; below 0.5 the defect is dropped.
 4. At depth `verdict`, overlapping tiles cover the parts in which the model's view of the image has lost
-detail, as small
-   as the budget allows. Defects in a tile that are not cut off by its edge, and the defects of the first
-   look, are looked for again at the same place in the `FOLLOW_UP_WINDOWS`, each of another size and position:
-   real damage stays where it is, while a defect that only an unusual crop suggests does not. The confidence
-   is the mean over all looks, a miss counting 0. A defect that was missed stays only if it reaches
-   `SURE_CONFIDENCE` all the same.
+   detail, as small as the budget allows. Defects in a tile that are not cut off by its edge, and the defects
+   of the first look, are looked for again at the same place in the `FOLLOW_UP_WINDOWS`, each of another size
+   and position. Real damage stays where it is; a defect that only an unusual crop suggests does not. The
+   confidence is the mean over all looks, a miss counting 0. A defect that was missed remains only if its mean
+   confidence still reaches `SURE_CONFIDENCE`.
 
 Two defects are the same if their boxes have an IoU of at least `SAME_IOU`, or if `SAME_CONTAINMENT` of the
-smaller box lies in the other; the surer one stays. The verdict holds as many defects as the rubric asks for,
-the surest first.
+smaller box lies in the other; the one with the higher confidence remains. The verdict holds as many defects
+as the rubric asks for, highest confidence first.
 
 If the rubric has a rule for the score, the score follows: elements make alignment, and no other dimension is
 better than in the worst part where a new defect was found. If the looks change the findings of the first
 answer, the explanation says so. The loop ends when nothing is in doubt, when the looks are spent, or when
-another question would pass the deadline at the speed of the questions before.
+another question would pass the deadline, judged by the time of the questions so far.
 """
 
 from __future__ import annotations
@@ -88,8 +85,8 @@ FOLLOW_UP_WINDOWS = (
     FollowUpWindow(0.7, 1.6, 0.0, 0.0),
     FollowUpWindow(0.8, 3.0, -0.15, 0.12),
 )
-"""Windows in which a defect is looked for again. The first shows its surroundings, in which a part of a large
-figure is seen to belong to the figure; the second shows it closely; the third lies between them."""
+"""Windows in which a defect is looked for again. The first shows its surroundings, so that a part of a large
+figure can be recognised as such; the second shows it closely; the third lies between them."""
 TILE_BUDGET_SHARE = 0.75
 """Share of the remaining looks that go into tiles; the others follow up the defects found in them."""
 WHOLE_IMAGE_SHARE = 0.9
@@ -103,8 +100,7 @@ TimedReply = tuple["Reply | ReplyError", float]
 VerdictSteps = Generator[list[Question], list[TimedReply], Verdict]
 """Yields rounds of questions, is sent the replies, returns the verdict."""
 AnswerSteps = Generator[list[Question], list[TimedReply], list["Answer | None"]]
-"""Yields rounds of questions, is sent the replies, returns the answers; None for questions without a usable
-one."""
+"""Yields rounds of questions, is sent the replies, returns the answers; None for an unusable reply."""
 
 
 def judge_with_looks(pipeline: Pipeline, prepared: PreparedSample, budget: Budget) -> VerdictSteps:
@@ -139,29 +135,29 @@ def judge_with_looks(pipeline: Pipeline, prepared: PreparedSample, budget: Budge
 
 
 def run_in_rounds(
-    samples: Sequence[VerdictSteps], answer: Callable[[list[Question]], list[TimedReply]]
+    sample_steps: Sequence[VerdictSteps], answer: Callable[[list[Question]], list[TimedReply]]
 ) -> list[Verdict]:
     """Judge samples together: the questions of all samples in a round are answered in one call.
 
     Args:
-        samples: one `judge_with_looks` generator for each sample.
+        sample_steps: one `judge_with_looks` generator for each sample.
         answer: returns the replies to questions, in order.
 
     Returns:
         One verdict for each sample, in order.
     """
     verdicts: dict[int, Verdict] = {}
-    pending = {index: next(steps) for index, steps in enumerate(samples)}
+    pending = {index: next(steps) for index, steps in enumerate(sample_steps)}
     while pending:
         replies = iter(answer([question for questions in pending.values() for question in questions]))
         for index, questions in list(pending.items()):
-            result = send_replies(samples[index], [next(replies) for _ in questions])
+            result = send_replies(sample_steps[index], [next(replies) for _ in questions])
             if isinstance(result, Verdict):
                 verdicts[index] = result
                 del pending[index]
             else:
                 pending[index] = result
-    return [verdicts[index] for index in range(len(samples))]
+    return [verdicts[index] for index in range(len(sample_steps))]
 
 
 def send_replies(steps: VerdictSteps, replies: list[TimedReply]) -> list[Question] | Verdict:
@@ -270,8 +266,7 @@ class _CloserLooks:
             if not is_cut_off(defect.box, tile, self.prepared.size)
         ]
         if tiles:
-            # Artifacts of the first look, which saw the image with lost detail, must be confirmed closely
-            # too.
+            # The first look saw the image with lost detail, so its artifacts must be confirmed too.
             first = [defect for defect in self.defects if defect.family == "artifact"]
             self.defects = [defect for defect in self.defects if defect.family != "artifact"]
             tracked = [TrackedDefect(defect) for defect in merge_defects([*first, *found])]

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from judge.pipeline.prepared_sample import PreparedSample
 
 LOOK_ADAPTER_NAME = "{}-look"
-"""Name, from that of a rubric, of the adapter for parts of images. It is separate from the rubric's own
-adapter, because parts have cut-off things at their edges and whole images have not."""
+"""Name of the adapter for parts of images, made from the name of the rubric. It is not the adapter for whole
+images, because things are cut off at the edges of a part."""
 
 
 def verb_for_depth(depth: Depth) -> Verb:

@@ -4,16 +4,14 @@ A calibration belongs to one rubric and one model and has a map for each calibra
 
 - a monotone map from the model's score to the human scale 1..5, which never changes a ranking;
 - the temperature of the score's distribution (Guo et al. 2017). The distribution is then tilted exponentially
-until
-  its mean is the mapped score: of all distributions with that mean, it is the nearest by the Kullback-Leibler
-  divergence;
+  until its mean is the mapped score: of all distributions with that mean, it is the nearest by the
+  Kullback-Leibler divergence;
 - the temperature of the elements' probabilities;
 - the quantiles of the mapped scores, for `Verdict.percentile`;
 - the statistics of the calibration's images (`judge.evidence.similarity`); a verdict on an image that is too
-far from
-  them abstains.
+  far from them abstains.
 
-`calibration.json` lies in the folder of the adapter it was made for and is found there.
+`calibration.json` is stored in the folder of the adapter that it was made for, and is searched there.
 """
 
 from __future__ import annotations
@@ -173,7 +171,7 @@ class Calibration(StrictModel):
         return f"{OUTSIDE_DOMAIN}: distance {distance:.1f}, {share} are within {self.likeness.limit:.1f}"
 
     def apply(self, verdict: Verdict) -> Verdict:
-        """Return the verdict on the human scale with a percentile; unchanged if its depth is not calibrated."""
+        """Return the verdict on the human scale with a percentile; unchanged for an uncalibrated depth."""
         scale = self.scales.get(verdict.provenance.depth)
         if scale is None or verdict.score is None or verdict.distribution is None:
             return verdict

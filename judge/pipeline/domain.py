@@ -1,18 +1,16 @@
 """Three tests of whether a sample is outside the domain that the embedded judge was trained on.
 
-The tests change no number; they add notes to the verdict's provenance. The only thing that is hidden from the
-embedded judge (by `visible_prompt`) are sentences of the prompt of which it knows less than half of the
-words. Such sentences, including instructions to the judge, could only change its numbers without a reason.
+The tests change no number; they add notes to the verdict's provenance. In addition, `visible_prompt` hides
+sentences of the prompt from the embedded judge if it knows less than half of their words. Such sentences,
+including instructions to the judge, could only change its numbers without a reason.
 
 1. Words: the prompt or an element contains words that are not among the words of its training
    (`judge/assets/nano/judge.json`, key `words`). Numbers, articles and relations are not counted.
 2. Image: it has the many colours and fine gradations of a photograph. The image is reduced to 224 x 224
-pixels and
-   denoised by a median filter. It is photographic if less than `FLAT_COLOR_SHARE` of it has one of its ten
-   most common colours (4 bits per channel) and less than `FLAT_STEP_SHARE` of the neighbouring 4 x 4 blocks
-   are nearly equal.
-   Measured: this holds for 2 % of drawn scenes, degraded ones included, and for 80 % of photographs and of
-   images of large generators.
+   pixels and denoised by a median filter. It is photographic if less than `FLAT_COLOR_SHARE` of it has one of
+   its ten most common colours (4 bits per channel) and less than `FLAT_STEP_SHARE` of the neighbouring 4 x 4
+   blocks are nearly equal. Measured: this holds for 2 % of drawn scenes, degraded ones included, and for 80 %
+   of photographs and of images of large generators.
 3. Rubric: it is not one of the rubrics of its training (`judge.json`, keys `rubrics` and `adapters`).
 """
 

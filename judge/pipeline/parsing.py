@@ -127,7 +127,7 @@ def parse_reply(reply: Reply, prepared: PreparedSample, rubric: Rubric, notes: l
         distributions = {name: support_to_distribution(support) for name, support in supports.items()}
     defects = parse_defects(answer, rubric, prepared.size)
     if not answer.is_exact:
-        notes.append("the backend estimated the probabilities from the likeliest tokens")
+        notes.append("the backend estimated the probabilities from the most likely tokens")
     if not answer.is_complete:
         notes.append("the backend gave no probabilities: numbers are those of the written labels")
     # Without measured facts the model's score covers everything: see `ModelInfo.images_only`.

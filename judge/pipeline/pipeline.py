@@ -127,8 +127,8 @@ class Pipeline:
             is_video=is_video,
         )
 
-    def comparison_way(self, how: ComparisonOption) -> ComparisonMethod:
-        """Return the way in which two images are compared.
+    def comparison_method(self, how: ComparisonOption) -> ComparisonMethod:
+        """Return how two images are compared.
 
         Args:
             how: "auto" is pairwise for general models and pointwise for models tuned on one image at a time.

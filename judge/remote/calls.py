@@ -67,8 +67,8 @@ def verdict_call(
 
     Raises:
         InputError: the image or another argument is unusable, or the server rejects it.
-        BackendError: the server cannot be reached, is full (`OverloadedError`), down (`EngineDownError`) or too slow (`DeadlineError`); the
-            three are in `judge.errors`.
+        BackendError: the server cannot be reached, is full (`OverloadedError`), down (`EngineDownError`) or
+            too slow (`DeadlineError`); the three are in `judge.errors`.
     """
     files, fields = split_media({"image": image, "video": video, "reference": reference})
     fields |= form_fields(prompt, elements, rubric, depth) | {"id": replace_surrogates(id)}
@@ -106,7 +106,8 @@ def compare_call(
 
     Raises:
         InputError: an image (field `a` or `b`) or another argument is unusable, or the server rejects it.
-        BackendError: the server cannot be reached, is full (`OverloadedError`), down (`EngineDownError`) or too slow (`DeadlineError`).
+        BackendError: the server cannot be reached, is full (`OverloadedError`), down (`EngineDownError`) or
+            too slow (`DeadlineError`).
     """
     files, fields = split_media({"a": a, "b": b, "reference": reference})
     fields |= form_fields(prompt, elements, rubric, depth) | ({"looks": looks} if looks else {})
@@ -131,7 +132,8 @@ def scores_call(
 
     Raises:
         InputError: `batch` is unusable, or the server rejects the request.
-        BackendError: the server cannot be reached, is full (`OverloadedError`), down (`EngineDownError`) or too slow (`DeadlineError`).
+        BackendError: the server cannot be reached, is full (`OverloadedError`), down (`EngineDownError`) or
+            too slow (`DeadlineError`).
     """
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         raise InputError("batch", batch, "1 or more", "64 is the usual value")
@@ -153,7 +155,8 @@ def rubrics_call() -> Call[list[dict[str, Any]]]:
 
     Raises:
         InputError: the server rejects the request, for example without a key.
-        BackendError: the server cannot be reached, is full (`OverloadedError`), down (`EngineDownError`) or too slow (`DeadlineError`).
+        BackendError: the server cannot be reached, is full (`OverloadedError`), down (`EngineDownError`) or
+            too slow (`DeadlineError`).
     """
     response = yield HttpRequest("GET", "/v1/rubrics")
     rubrics: list[dict[str, Any]] = parse_json(response)["rubrics"]

@@ -95,7 +95,9 @@ def unscored(reason: str, *, id: str = "", rubric: str, rubric_hash: str = "", d
         version=__version__,
         milliseconds=0.0,
     )
-    return Verdict(id=replace_surrogates(id), status="unscored", reason=replace_surrogates(reason), provenance=provenance)
+    return Verdict(
+        id=replace_surrogates(id), status="unscored", reason=replace_surrogates(reason), provenance=provenance
+    )
 
 
 def _read_bytes(source: Any, field: str) -> bytes:

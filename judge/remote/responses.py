@@ -22,7 +22,8 @@ def check_response(response: httpx.Response) -> httpx.Response:
 
     Raises:
         InputError: the server rejected the request.
-        BackendError: any other failure. `OverloadedError` (429), `EngineDownError` (503) and `DeadlineError` (504) are subclasses.
+        BackendError: any other failure. `OverloadedError` (429), `EngineDownError` (503) and
+            `DeadlineError` (504) are subclasses.
     """
     if response.is_success:
         return response

@@ -99,7 +99,7 @@ class Templates(FrozenModel):
 
 
 class Example(FrozenModel):
-    """A worked example: an image and the verdict it deserves, shown to general models as an earlier turn."""
+    """A worked example: an image and its correct answer, shown to general models as an earlier turn."""
 
     image: str
     """A `data:` URL. In a rubric file: the name of an image in the folder of the file."""

@@ -11,15 +11,15 @@ FIRST_SEED = 7_000_000_000
 """First drawing seed of the examples; training never draws seeds from here on."""
 EXAMPLE_KINDS: tuple[tuple[str, Callable[[Labels], bool]], ...] = (
     (
-        "all there and sound",
+        "everything present, no defect",
         lambda labels: _count_absent(labels) == 0 and not labels.defects and not _is_degraded(labels),
     ),
     (
-        "something is absent",
+        "one element absent",
         lambda labels: _count_absent(labels) == 1 and not labels.defects and not _is_degraded(labels),
     ),
     ("two defects", lambda labels: len(labels.defects) == 2 and not _is_degraded(labels)),
-    ("a degraded picture", lambda labels: len(labels.defects) == 1 and _is_degraded(labels)),
+    ("a degraded image", lambda labels: len(labels.defects) == 1 and _is_degraded(labels)),
 )
 """Title and condition of each kind of example."""
 

@@ -248,7 +248,7 @@ class AcceptedRequest:
     async def compare(self, a: Sample, b: Sample, options: JudgeOptions = VERDICT_OPTIONS) -> Comparison:
         """Compare two samples, see `Service.compare`."""
         pipeline = self._pipeline(options)
-        way = pipeline.comparison_way(options.how)
+        way = pipeline.comparison_method(options.how)
         samples = {name: sample.model_copy(update={"id": name}) for name, sample in (("a", a), ("b", b))}
         both = [self._judge(sample, pipeline, options, name) for name, sample in samples.items()]
         prepared, verdicts = zip(*await self._before_deadline(gather_or_cancel(both)), strict=True)

@@ -1,8 +1,8 @@
 """The documentation site builds without a warning, and what its pages show runs and prints what they say.
 
-Fences: `python` blocks run, in order, in one namespace a page; a `text` block right behind one is what it prints.
-Lines of `sh` blocks that begin with `judge` run. `py` and `bash` blocks need a GPU, a server or time, and are only
-compiled, or checked for the commands and options that they name.
+Fences: `python` blocks run, in order, in one namespace a page; a `text` block right behind one is what it
+prints. Lines of `sh` blocks that begin with `judge` run. `py` and `bash` blocks need a GPU, a server or time:
+they are only compiled, or checked for the commands and options that they name.
 """
 
 from __future__ import annotations
@@ -29,8 +29,16 @@ def name_of(page: Path) -> str:
 def blocks(page: Path, *languages: str) -> list[tuple[str, str]]:
     """(language, text) of the fenced blocks of a page, those of included files as well."""
     text = page.read_text("utf-8")
-    text = re.sub(r'^--8<-- "(.*)"$', lambda match: (ROOT / match[1]).read_text("utf-8"), text, flags=re.M)
+    text = re.sub(r'^--8<-- "(.*?)(?::(.*))?"$', lambda match: included(match[1], match[2]), text, flags=re.M)
     return [(language, body) for language, body in FENCE.findall(text) if language in languages]
+
+
+def included(file: str, section: str | None) -> str:
+    """A file, or the part of it between the marks of a section."""
+    text = (ROOT / file).read_text("utf-8")
+    if section is None:
+        return text
+    return text.split(f"<!-- --8<-- [start:{section}] -->")[1].split(f"<!-- --8<-- [end:{section}] -->")[0]
 
 
 def with_blocks(*languages: str) -> list[Path]:
@@ -47,7 +55,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def judge(command: str, place: Path) -> str:
     _, *arguments = shlex.split(command, comments=True)
-    done = subprocess.run([sys.executable, "-m", "judge", *arguments], cwd=place, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "judge", *arguments], cwd=place, capture_output=True, text=True
+    )
     assert done.returncode == 0, f"{command}\n{done.stderr}"
     return done.stdout
 
@@ -61,28 +71,23 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert "/v1/verdicts" in (site / "http-api" / "index.html").read_text("utf-8")
     assert "depth" in (site / "api" / "index.html").read_text("utf-8")
     for page in site.rglob("*.html"):
-        loaded = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(https?://[^"]+)"', page.read_text("utf-8"))
+        loaded = re.findall(
+            r'<(?:script|link|img)[^>]+(?:src|href)="(https?://[^"]+)"', page.read_text("utf-8")
+        )
         assert not [url for url in loaded if "canonical" not in url], f"{page.name} loads {loaded}"
 
 
 @pytest.mark.parametrize("page", with_blocks("python"), ids=name_of)
 def test_the_code_of_a_page_runs_and_prints_what_it_says(page: Path, folder: Path) -> None:
     shown = blocks(page, "python", "text")
-    code, output, at = [], [], 0
-    while at < len(shown):
-        language, body = shown[at]
-        if language == "python":
-            code.append(body)
-            if at + 1 < len(shown) and shown[at + 1][0] == "text":
-                code.append("print('--8<--')")
-                output.append(shown[at + 1][1])
-            else:
-                code.append("print('--8<--')")
-                output.append("")
-        at += 1
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(code)], cwd=folder, capture_output=True, text=True
-    )
+    following = [*shown[1:], ("", "")]
+    code = [f"{body}\nprint('--8<--')" for language, body in shown if language == "python"]
+    output = [
+        after if next_language == "text" else ""
+        for (language, _), (next_language, after) in zip(shown, following, strict=True)
+        if language == "python"
+    ]
+    done = subprocess.run([sys.executable, "-c", "\n".join(code)], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for printed, promised in zip(done.stdout.split("--8<--\n"), output, strict=False):
         if promised:

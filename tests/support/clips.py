@@ -34,7 +34,7 @@ def encode_clip(
     sound: bool = False,
     **options: str,
 ) -> bytes:
-    """Encode frames as a video file; `times` are hundredths of a second, by default `rate` frames a second."""
+    """Encode frames as a video file; `times` are hundredths of a second, default: `rate` a second."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container, container_options=options) as file:
         stream = file.add_stream("libx264", rate=rate, options={"crf": "12", "preset": "ultrafast"})

@@ -30,11 +30,11 @@ def draw_shifted_scenes(count: int, seed: int) -> list[LabelledScene]:
 
     scenes = []
     for number, scene_seed in enumerate(held_out_seeds(count, seed)):
-        drawn = draw_shifted_scene(scene_seed)
-        mask = np.zeros(drawn.image.shape[:2], dtype=bool)
-        for region in drawn.masks:
+        scene = draw_shifted_scene(scene_seed)
+        mask = np.zeros(scene.image.shape[:2], dtype=bool)
+        for region in scene.masks:
             mask |= np.asarray(region, dtype=bool)
-        sample = drawn.sample.model_copy(update={"image": drawn.image, "id": f"{seed}-{number}"})
+        sample = scene.sample.model_copy(update={"image": scene.image, "id": f"{seed}-{number}"})
         scenes.append(LabelledScene(sample, mask))
     return scenes
 
@@ -58,12 +58,12 @@ def train_adapter(folder: Path, count: int, seed: int) -> dict[str, Any]:
     start = time.monotonic()
     for _ in write_scenes(folder / "scenes", count, seed, draw=draw_shifted_scene):
         pass
-    drawn = time.monotonic()
+    training_start = time.monotonic()
     settings = [f"{part}.path={folder / 'scenes'}" for part in ("data.0", "held")]
     summary = train_lora_adapter(Config.load("nano-shifted", settings), folder / "run")
     return {
-        "minutes_drawing": (drawn - start) / 60,
-        "minutes_training": (time.monotonic() - drawn) / 60,
+        "minutes_drawing": (training_start - start) / 60,
+        "minutes_training": (time.monotonic() - training_start) / 60,
         "steps": summary["steps"],
         "rows": count,
     }

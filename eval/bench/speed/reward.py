@@ -108,10 +108,9 @@ def measure_images(
     judge = reward_judge = Judge(model, adapter=adapter)
     if dtype != "auto":
         reward_judge = Judge(model, adapter=adapter, backend="transformers", dtype=dtype)
-    found = [row for row in rows.read_rows(Path(folder) / "rows.jsonl") if not isinstance(row, rows.BadRow)][
-        :count
-    ]
-    prompts, images = [row.prompt for row in found], [row.image for row in found]
+    all_rows = rows.read_rows(Path(folder) / "rows.jsonl")
+    samples = [row for row in all_rows if not isinstance(row, rows.BadRow)][:count]
+    prompts, images = [sample.prompt for sample in samples], [sample.image for sample in samples]
     for loaded in (judge, reward_judge):
         loaded(images[0], prompt=prompts[0])  # load the model
     start = time.perf_counter()

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from eval.metrics.correlation import krcc, plcc, srcc
 from eval.metrics.metric_value import MetricValue
-from eval.metrics.pairwise import tie_optimised_accuracy
+from eval.metrics.pairwise.pair_accuracy import tie_optimised_accuracy
 from eval.suites.readers.text_files import parse_number, read_csv_table, read_json
 from eval.suites.shared.preference_benchmark import read_scores_by_name
 from eval.suites.shared.reading import read_samples

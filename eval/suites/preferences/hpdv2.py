@@ -8,8 +8,8 @@ Labels: `test.json`, a list of `{prompt, image_path: [...], rank: [1 is best, ..
 Predictions: a JSON object `{name: score}`, or lines `name,score`.
 
 Numbers: `accuracy` is the mean over lists of 1 - inversions / pairs; see
-`eval.metrics.pairwise.inversion_accuracy` for ties. The share of single pairs ordered rightly is reported as
-`pair_accuracy`.
+`eval.metrics.pairwise.pair_accuracy.inversion_accuracy` for ties. The share of single pairs ordered rightly
+is reported as `pair_accuracy`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ tie) and, where they exist, `model_0, model_1` and `has_label`.
 Predictions: `{uid: score}` or lines `uid,score`, against the folder of Parquet files (one file is enough).
 
 Numbers: accuracy is the mean over pairs of 1 where the preferred image scores higher, 1/2 where exactly one
-side ties, and else 0; see `eval.metrics.pairwise.preference_accuracy`.
+side ties, and else 0; see `eval.metrics.pairwise.pair_accuracy.preference_accuracy`.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import Any
 
 from eval.metrics.classification import accuracy
 from eval.metrics.metric_value import MetricValue
-from eval.metrics.pairwise import inversion_accuracy, preference_accuracy
+from eval.metrics.pairwise.pair_accuracy import inversion_accuracy, preference_accuracy
 from eval.suites.readers.prediction_files import read_score_lines
 from eval.suites.readers.text_files import parse_number, read_json
 from eval.suites.shared.reading import ReadLabels, read_samples, shorten_list

@@ -25,7 +25,7 @@ from eval.metrics.averages import mean
 from eval.metrics.classification import accuracy
 from eval.metrics.correlation import krcc, plcc, srcc
 from eval.metrics.metric_value import MetricValue
-from eval.metrics.ranking import bradley_terry
+from eval.metrics.pairwise.ranking import bradley_terry
 from eval.suites.readers.prediction_files import read_score_lines
 from eval.suites.readers.text_files import parse_number, read_csv_table
 from eval.suites.shared.reading import check_unique_ids, read_samples

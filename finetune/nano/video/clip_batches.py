@@ -27,17 +27,19 @@ SCORE_TASK_SHARE = 0.35
 """Share of the clips that get a second task, at score depth."""
 
 
-def judge_clip(r: Random, clip: EncodedClip, shown: EncodedClip, rubric: Rubric, *, score_only: bool) -> Task:
+def judge_clip(
+    r: Random, clip: EncodedClip, frame_source: EncodedClip, rubric: Rubric, *, score_only: bool
+) -> Task:
     """Fill the whole form of the rubric about a clip, or its score depth.
 
     Args:
         r: random generator.
         clip: the clip whose quality is judged.
-        shown: the clip whose frames are shown; newly drawn statements are about its scene.
+        frame_source: the clip whose frames are shown. Newly drawn statements are about its scene.
         rubric: the rubric.
         score_only: depth `score` instead of `verdict`.
     """
-    statements = make_clip_elements(r, shown.facts.scene, r.choice([0, 0, 0, 1, 2, 3, 4, 5]))
+    statements = make_clip_elements(r, frame_source.facts.scene, r.choice([0, 0, 0, 1, 2, 3, 4, 5]))
     sample = label_clip(r, clip.facts, statements)
     labels, names = sample.labels, [e.name for e in statements]
     if labels.score is None:
@@ -204,7 +206,7 @@ class ClipBatches:
 
         A clip gets a full verdict, and about every third also a score.
         """
-        shown = [
+        frame_sources = [
             draw_frames(r, clip) if clip.tokens is not None else draw_frames(r, r.choice(self.encoded), 1)
             for clip in clips
         ]
@@ -214,6 +216,6 @@ class ClipBatches:
                 make_task(clip, frames, score_only=score_only)
                 for score_only in (False, *[True] * (r.random() < SCORE_TASK_SHARE))
             ]
-            for clip, frames in zip(clips, shown, strict=True)
+            for clip, frames in zip(clips, frame_sources, strict=True)
         ]
-        return self.row_builder.collate(shown, tasks)
+        return self.row_builder.collate(frame_sources, tasks)

@@ -40,5 +40,5 @@ def draw_measured_clip(seed: int, *, frames: int | None = None, keep_frames: boo
     clip = draw_clip(seed, frames=frames)
     data = encode_video(clip.frames, clip.size, clip.facts.frame_rate, crf=Random(seed).randint(14, 28))
     video = load_video(data, side=FRAME_PIXELS, frame_count=FEW_FRAMES_SHOWN)
-    shown = VideoInput(video.frames, video.times, video.duration) if keep_frames else None
-    return MeasuredClip(clip.facts, measure_motion(video), shown)
+    model_input = VideoInput(video.frames, video.times, video.duration) if keep_frames else None
+    return MeasuredClip(clip.facts, measure_motion(video), model_input)

@@ -13,7 +13,7 @@ from metric_values import small_score_pairs
 from eval.metrics.bootstrap import bootstrap_interval
 from eval.metrics.classification import element_accuracy
 from eval.metrics.correlation import krcc, plcc, srcc
-from eval.metrics.pairwise import pairwise_accuracy, tie_optimised_accuracy
+from eval.metrics.pairwise.pair_accuracy import pairwise_accuracy, tie_optimised_accuracy
 from eval.metrics.prediction_error import mae, rmse
 
 TRUTH, NOISE = np.random.default_rng(1).normal(size=(2, 120))

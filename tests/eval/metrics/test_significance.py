@@ -19,6 +19,7 @@ def make_scores(seed: int, noise: float, count: int = 300) -> tuple[NDArray[np.f
     return truth, truth + noise * random.normal(size=count)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("difference", [srcc_difference, plcc_difference])
 def test_a_better_judge_differs_significantly_and_an_equal_one_does_not(
     difference: Callable[..., Difference],
@@ -34,6 +35,7 @@ def test_a_better_judge_differs_significantly_and_an_equal_one_does_not(
     assert difference(good, good, truth).p == 1.0
 
 
+@pytest.mark.slow
 def test_equal_judges_are_rarely_called_different() -> None:
     """The p-value holds its level: about one in twenty equally good judges is called different."""
     truth = make_scores(0, 1.0, 60)[0]

@@ -160,7 +160,7 @@ def test_no_pickle_runs_code(tmp_path: Path) -> None:
         {"type": np.ndarray},
         Path("x"),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_a_pickle_of_more_than_numbers_is_refused(tmp_path: Path, value) -> None:
     path = tmp_path / "x.pkl"

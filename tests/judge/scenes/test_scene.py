@@ -42,6 +42,7 @@ def test_masks_have_the_bounds_of_their_boxes_and_boxes_do_not_overlap(scenes: l
                 assert min(a[2], b[2]) <= max(a[0], b[0]) or min(a[3], b[3]) <= max(a[1], b[1])
 
 
+@pytest.mark.slow
 def test_a_missing_part_does_not_change_the_hatching_of_the_other_parts() -> None:
     """Otherwise the whole figure would count as changed, and the box would cover it."""
     covered_shares = []

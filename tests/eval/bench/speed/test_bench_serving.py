@@ -105,7 +105,7 @@ def test_the_images_of_each_run_differ_in_one_corner() -> None:
 @pytest.mark.slow
 def test_the_real_libraries_are_compared(tmp_path: Path) -> None:
     pytest.importorskip("outlines")
-    from tiny import nano
+    from tiny import write_judge_folder
 
     from eval.bench.speed.systems.local import NAMES, LocalGroup
 
@@ -114,7 +114,8 @@ def test_the_real_libraries_are_compared(tmp_path: Path) -> None:
         Sample(id=str(i), image=image, prompt="a red circle", elements=["circle"])
         for i, image in enumerate(images)
     ]
-    result = measure_serving({NAMES: LocalGroup(str(nano(tmp_path)), None, samples, 2)}, 3, rounds=1)
+    model = str(write_judge_folder(tmp_path))
+    result = measure_serving({NAMES: LocalGroup(model, None, samples, 2)}, 3, rounds=1)
     assert set(NAMES) == set(GROUPS["local"]) <= set(result)
     for name in NAMES:
         assert "cannot_run" not in result[name], result[name]

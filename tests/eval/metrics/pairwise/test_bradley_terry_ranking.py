@@ -1,4 +1,4 @@
-"""`eval.metrics.ranking`: Bradley-Terry strengths with intervals."""
+"""`eval.metrics.pairwise.ranking`: Bradley-Terry strengths with intervals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from metric_values import defined
 
-from eval.metrics.ranking import bradley_terry
+from eval.metrics.pairwise.ranking import bradley_terry
 from judge.errors import InputError
 
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from eval.metrics.bootstrap import ratio_interval
 from eval.metrics.metric_value import Interval, MetricValue
-from eval.metrics.pair_statistics import (
+from eval.metrics.pairwise.pair_statistics import (
     compute_row_means,
     iterate_pair_differences,
     pair_formula_interval,

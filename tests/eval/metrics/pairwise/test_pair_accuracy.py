@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from metric_values import defined, small_score_pairs
 
-from eval.metrics.pairwise import (
+from eval.metrics.pairwise.pair_accuracy import (
     inversion_accuracy,
     pairwise_accuracy,
     preference_accuracy,
