@@ -95,7 +95,7 @@ def sample_notes(prompt: str, elements: Sequence[str], image: Image.Image) -> li
         notes.append(f"outside the embedded judge's domain: it was not trained on the words {listed}")
     if is_photographic(image):
         notes.append(
-            "outside the embedded judge's domain: the image is not like the scenes it was trained on"
+            "outside the embedded judge's domain: the picture is not like the scenes it was trained on"
         )
     return notes
 
