@@ -39,7 +39,7 @@ SCORE_COLUMNS = ("mos", "score")
 
 
 def read_labels(path: Path) -> Iterator[SuiteSample]:
-    """Read a label file: a CSV file or the workbook. A name with several scores gives a sample without one."""
+    """Read a CSV file or the workbook. A name with several scores gives a sample without a score."""
     rows = list(_read_rows(path))
     scores: dict[str, set[float]] = {}
     for name, _, score in rows:

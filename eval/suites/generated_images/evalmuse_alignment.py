@@ -10,8 +10,8 @@ on Hugging Face), and true or false in place of 1 or 0 are read too.
 Predictions: `output.json` (or the archive), a list of `{prompt, img_path, total_score, element_score:
 {element: number}}`.
 
-Numbers: SRCC is raw, accuracy pools all elements of all images with both sides cut at >= 0.5, final = PLCC / 4
-+ SRCC / 4 + accuracy / 2. Precision, recall and F1 of "present" are reported as well.
+Numbers: SRCC is raw, accuracy pools all elements of all images with both sides cut at >= 0.5, final = PLCC /
+4 + SRCC / 4 + accuracy / 2. Precision, recall and F1 of "present" are reported as well.
 
 - `plcc`, the official one: the organisers' `evaluate.py` (https://github.com/DYEvaLab/EvalMuse, folder
   NTIRE2025/Track1_Alignment) passes labels and predictions to its metric in swapped order. The 4-parameter

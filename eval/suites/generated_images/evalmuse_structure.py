@@ -22,11 +22,11 @@ Caveats:
 - The size of an image is taken from its file where it exists; for `judge eval score` without images, from the
   prediction's mask.
 - Without any predicted region F1 is 0 here (their script prints NaN).
-- Their scorer takes masks of type uint8 and shape (height, width), and stops at booleans, at integers of 32 and
-  64 bits and at shape (1, height, width). `judge eval score` reads all of these, and counts them in
+- Their scorer takes masks of type uint8 and shape (height, width), and stops at booleans, at integers of 32
+  and 64 bits and at shape (1, height, width). `judge eval score` reads all of these, and counts them in
   `unusual_masks` with what their scorer does. Masks of 0 and 255 are resized before the cut, as there.
-- `judge eval submit` writes uint8 masks of 0 and 1, as arrays that every version of numpy reads: numpy 2 would
-  write names that numpy 1 does not have.
+- `judge eval submit` writes uint8 masks of 0 and 1, as arrays that every version of numpy reads: numpy 2
+  would write names that numpy 1 does not have.
 """
 
 from __future__ import annotations
@@ -258,7 +258,7 @@ def _count_unusual_masks(pred: Path) -> Metrics:
         return {}
     count = sum(map(len, kinds.values()))
     listing = "; ".join(f"{len(names)} are {kind}, such as {names[0]}" for kind, names in kinds.items())
-    note = f"the organisers' scorer takes uint8 of shape (height, width), and stops at bool, int32, int64 "
+    note = "the organisers' scorer takes uint8 of shape (height, width), and stops at bool, int32, int64 "
     note += f"or more than 2 axes: {listing}"
     return {"unusual_masks": MetricValue(float(count), note, len(rows))}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from eval.metrics.metric_value import MetricValue
@@ -47,8 +46,8 @@ class Suite:
 
     Unscored verdicts are counted, and no score is guessed for them."""
     score_files: Callable[..., Metrics] | None = None
-    """(predictions, truth, **options) -> official numbers of files in the organisers' own layout; None where the
-    benchmark has no such files."""
+    """(path of predictions, path of truth, **options) -> official numbers of files in the organisers' own
+    layout; None where the benchmark has no such files."""
     rubric: str = "default"
     """Name of the rubric that fits the labels."""
     kind: MediaKind = "image"
