@@ -11,7 +11,7 @@ import typer
 
 from eval.cli import judges
 from eval.cli.errors import one_line_errors
-from eval.cli.options import DataOfRun, Runs, SuiteName
+from eval.cli.options import DataOfRun, Runs, SuiteName, SuiteOptions, parse_options
 
 if TYPE_CHECKING:
     from eval.metrics.metric_value import MetricValue
@@ -84,6 +84,7 @@ def score(
     ],
     truth: Annotated[Path, typer.Option(help="Labels in the organisers' format; for some suites a folder.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print exactly one JSON object.")] = False,
+    option: SuiteOptions = None,
 ) -> None:
     """Print the official numbers of a benchmark from files of predictions, of this judge or any other."""
     with one_line_errors():
@@ -91,7 +92,7 @@ def score(
 
         from eval.runs.official_scores import measures_to_json, score_predictions
 
-        measures = score_predictions(suite, pred, truth)
+        measures = score_predictions(suite, pred, truth, parse_options(option))
         if as_json:
             text = json.dumps(measures_to_json(measures), indent=2, ensure_ascii=False, allow_nan=False)
             typer.echo(text)

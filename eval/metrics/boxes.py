@@ -82,6 +82,25 @@ def box_f1(
     return DetectionF1(*f1_from_counts(counts, "box", interval=interval), counts, matches)
 
 
+def assign_boxes(predicted: Sequence[Box], truth: Sequence[Box]) -> list[tuple[int, int, float]]:
+    """Match boxes one to one so that the sum of IoU is largest (Hungarian method).
+
+    Args:
+        predicted: predicted boxes of one image.
+        truth: its true boxes.
+
+    Returns:
+        Index of the prediction, index of the truth, IoU of each match, which may be 0.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    if not predicted or not truth:
+        return []
+    ious = np.array([[box_iou(a, b) for b in truth] for a in predicted])
+    rows, columns = linear_sum_assignment(ious, maximize=True)
+    return [(int(i), int(j), float(ious[i, j])) for i, j in zip(rows, columns, strict=True)]
+
+
 def boxes_to_mask(boxes: Sequence[Box], width: int, height: int) -> NDArray[np.bool_]:
     """Draw filled boxes into one mask of shape (height, width). Edges are rounded to whole pixels."""
     mask = np.zeros((height, width), dtype=bool)

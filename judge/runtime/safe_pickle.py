@@ -80,7 +80,7 @@ class _CollectedType:
 
 
 class _CollectedArray:
-    """Stands for `numpy.ndarray`. Only `_reconstruct` creates it; see `_UncallableName`."""
+    """Stands for an array that `_reconstruct` creates and that is filled afterwards."""
 
     def __init__(self) -> None:
         self.state: tuple[Any, ...] | None = None
@@ -95,13 +95,6 @@ class _CollectedArray:
             raise UnsafePickle("an array without content")
         _, shape, kind, is_fortran, data = self.state
         return _build_array(data, kind, shape, "F" if is_fortran else "C", kinds)
-
-
-class _UncallableName:
-    """A class that the pickle may name as an argument, but cannot call."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
 
 
 class _CollectedScalar:
@@ -125,8 +118,17 @@ class _CollectedBuffer:
         return _build_array(data, kind, shape, order, kinds)
 
 
+def _new_array(shape: object, kind: object = None, data: object = None, *rest: object) -> _CollectedBuffer:
+    """Stand for `numpy.ndarray`, called with a shape, a type's name and bytes."""
+    if rest:
+        raise UnsafePickle("an array with strides or an offset")
+    return _CollectedBuffer(
+        data, kind if isinstance(kind, _CollectedType) else _CollectedType(kind), shape, "C"
+    )
+
+
 def _reconstruct(name: object, *_: object) -> _CollectedArray:
-    if not isinstance(name, _UncallableName):
+    if name is not _new_array:
         raise UnsafePickle("a reconstruction of something else than an array")
     return _CollectedArray()
 
@@ -168,7 +170,7 @@ _BUILTINS = {
     "bytes": _copy_bytes,
 }
 _GLOBALS: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): _UncallableName("ndarray"),
+    ("numpy", "ndarray"): _new_array,
     ("numpy", "dtype"): _CollectedType,
     ("_codecs", "encode"): _encode_latin1,
     ("collections", "OrderedDict"): dict,
@@ -216,7 +218,7 @@ def _build_arrays(value: Any, done: dict[int, Any], kinds: str) -> Any:
     elif isinstance(value, _CollectedArray | _CollectedScalar | _CollectedBuffer):
         result = value.build(kinds)
         done[id(value)] = value, result
-    elif isinstance(value, _UncallableName | _CollectedType):
+    elif isinstance(value, _CollectedType) or value is _new_array:
         raise UnsafePickle("a type in place of a value")
     else:
         result = value

@@ -4,15 +4,21 @@ Source: https://huggingface.co/datasets/DY-Evalab/EvalMuse
 
 Labels: `train_list.json`, a list of `{prompt_id, prompt, type, img_path, total_score: [one per annotator],
 element_score: {"pig giants (animal)": [0/1 per annotator]}, ...}`. The means over annotators are the truth.
-Test lists have null in place of scores. Averaged numbers in place of lists, and `element_score` as JSON text
-(as on Hugging Face), are read too.
+Test lists have null in place of scores. Averaged numbers in place of lists, `element_score` as JSON text (as
+on Hugging Face), and true or false in place of 1 or 0 are read too.
 
 Predictions: `output.json` (or the archive), a list of `{prompt, img_path, total_score, element_score:
 {element: number}}`.
 
-Numbers: SRCC is raw, PLCC is after the 4-parameter logistic, accuracy pools all elements of all images with
-both sides cut at >= 0.5, final = PLCC / 4 + SRCC / 4 + accuracy / 2. Precision, recall and F1 of "present"
-are reported as well.
+Numbers: SRCC is raw, accuracy pools all elements of all images with both sides cut at >= 0.5, final = PLCC /
+4 + SRCC / 4 + accuracy / 2. Precision, recall and F1 of "present" are reported as well.
+
+- `plcc`, the official one: the organisers' `evaluate.py` (https://github.com/DYEvaLab/EvalMuse, folder
+  NTIRE2025/Track1_Alignment) passes labels and predictions to its metric in swapped order. The 4-parameter
+  logistic is fitted from the human scores to the predictions, and the fitted human scores are correlated with
+  the predictions. `final` uses this number. SRCC and accuracy do not depend on the order.
+- `plcc_fitted`: the fit in the usual direction, from predictions to human scores.
+- `plcc_raw`: without a fit.
 
 Caveat: the organisers' script sorts both lists by `img_path` and pairs them by index. Here they are matched
 by name; missing and duplicate names are errors, extra predictions are counted.
@@ -142,8 +148,15 @@ def _parse_row(row: Any, place: str) -> tuple[str, float | None, ElementScores]:
             raise InputError(f"{place}: element_score", elements, "a JSON object", "fix the row") from None
     if not isinstance(elements, dict):
         raise InputError(f"{place}: element_score", elements, "an object {element: score}", "fix the row")
-    scores = {str(key): _mean_score(value, f"{place}: {key}") for key, value in elements.items()}
+    scores = {str(key): _mean_share(value, f"{place}: {key}") for key, value in elements.items()}
     return row["img_path"], _mean_score(row.get("total_score"), f"{place}: total_score"), scores
+
+
+def _mean_share(value: Any, place: str) -> float | None:
+    """Return the mean of 0/1 answers, which may be booleans."""
+    answers = value if isinstance(value, list) else [value]
+    numbers = [int(answer) if isinstance(answer, bool) else answer for answer in answers]
+    return _mean_score(numbers if isinstance(value, list) else numbers[0], place)
 
 
 def _mean_score(value: Any, place: str) -> float | None:
@@ -266,14 +279,18 @@ def compute_metrics(totals: Sequence[tuple[float, float]], elements: Sequence[El
     images = [e.image_id for e in elements]
     probabilities, shares = [e.probability for e in elements], [e.share for e in elements]
     f1, precision, recall = element_f1(probabilities, shares, groups=images, interval=True)
+    raw = plcc(x, y, interval=True)
     metrics = {
         "srcc": srcc(x, y, interval=True),
-        "plcc": plcc(x, y, logistic_parameters=4, interval=True),
+        # From labels to predictions, as the organisers' script fits. Where a side is constant, the reason is
+        # that of `raw`, which calls the sides by their names.
+        "plcc": raw if raw.value is None else plcc(y, x, logistic_parameters=4, interval=True),
+        "plcc_fitted": plcc(x, y, logistic_parameters=4, interval=True),
         "accuracy": element_accuracy(probabilities, shares, groups=images, interval=True),
         "precision": precision,
         "recall": recall,
         "f1": f1,
-        "plcc_raw": plcc(x, y, interval=True),
+        "plcc_raw": raw,
     }
     metrics["final"] = weighted_sum(metrics, WEIGHTS)
     kinds = _merge_rare_kinds([parse_kind(e.name) for e in elements])

@@ -22,10 +22,16 @@ Caveats:
 - The size of an image is taken from its file where it exists; for `judge eval score` without images, from the
   prediction's mask.
 - Without any predicted region F1 is 0 here (their script prints NaN).
+- Their scorer takes masks of type uint8 and shape (height, width), and stops at booleans, at integers of 32
+  and 64 bits and at shape (1, height, width). `judge eval score` reads all of these, and counts them in
+  `unusual_masks` with what their scorer does. Masks of 0 and 255 are resized before the cut, as there.
+- `judge eval submit` writes uint8 masks of 0 and 1, as arrays that every version of numpy reads: numpy 2
+  would write names that numpy 1 does not have.
 """
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -37,6 +43,8 @@ from numpy.typing import NDArray
 
 from eval.metrics.averages import weighted_sum
 from eval.metrics.correlation import plcc, srcc
+from eval.metrics.masks import REGION_MASK_SIDE
+from eval.metrics.metric_value import MetricValue
 from eval.suites.readers.pickles import read_pickle
 from eval.suites.readers.text_files import parse_number, read_json
 from eval.suites.shared.accumulators import RegionAccumulator, draw_defects
@@ -201,8 +209,8 @@ def score_files(pred: Path, truth: Path) -> Metrics:
         predicted, mask = predictions[name]
         mos, load_mask = labels[name]
         pairs.append((predicted, mos))
-        regions.add(mask, load_mask())
-    return compute_metrics(pairs, regions) | extra
+        regions.add(_resize_as_scored(mask), load_mask())
+    return compute_metrics(pairs, regions) | extra | _count_unusual_masks(pred)
 
 
 def compute_metrics(pairs: Sequence[tuple[float, float]], regions: RegionAccumulator) -> Metrics:
@@ -230,6 +238,37 @@ def read_predictions(path: Path, field: str = "pred") -> dict[str, tuple[float, 
     return {str(name): _parse_prediction(row, f"{field}: {name}") for name, row in rows.items()}
 
 
+def _resize_as_scored(mask: Mask) -> Mask:
+    """Resize a mask of more than 0 and 1 as the organisers' scorer does: first resize, then cut at > 0."""
+    import cv2
+
+    side = REGION_MASK_SIDE
+    return cv2.resize(mask, (side, side)).astype(np.uint8) if mask.max(initial=0) > 1 else mask
+
+
+def _count_unusual_masks(pred: Path) -> Metrics:
+    """Return the metric `unusual_masks`: masks that the organisers' scorer does not take; empty if none."""
+    rows = read_pickle(pred, "output.pkl", ".pkl")
+    kinds: dict[str, list[str]] = {}
+    for name, row in rows.items():
+        area = next((mask for mask in _list_masks(row)), None)
+        if area is not None and (area.dtype != np.uint8 or area.ndim != 2):
+            kinds.setdefault(f"{area.dtype} of {area.ndim} axes", []).append(str(name))
+    if not kinds:
+        return {}
+    count = sum(map(len, kinds.values()))
+    listing = "; ".join(f"{len(names)} are {kind}, such as {names[0]}" for kind, names in kinds.items())
+    note = "the organisers' scorer takes uint8 of shape (height, width), and stops at bool, int32, int64 "
+    note += f"or more than 2 axes: {listing}"
+    return {"unusual_masks": MetricValue(float(count), note, len(rows))}
+
+
+def _list_masks(row: Mapping[Any, Any]) -> list[NDArray[Any]]:
+    """Return the arrays of one prediction, `pred_area` before others."""
+    items = sorted(row.items(), key=lambda item: item[0] != "pred_area")
+    return [value for _, value in items if isinstance(value, np.ndarray) and value.size > 1]
+
+
 def _parse_prediction(row: Any, place: str) -> tuple[float, Mask]:
     expected, mend = "an object {score, pred_area: H x W of 0/1}", "write the file in this layout"
     if not isinstance(row, Mapping):
@@ -237,11 +276,18 @@ def _parse_prediction(row: Any, place: str) -> tuple[float, Mask]:
     score = next((row[key] for key in SCORE_KEYS if key in row), None)
     if isinstance(score, np.ndarray) and score.size == 1:
         score = score.item()
-    items = sorted(row.items(), key=lambda item: item[0] != "pred_area")  # `pred_area` before other arrays.
-    masks = [np.squeeze(value) for _, value in items if isinstance(value, np.ndarray) and value.size > 1]
+    masks = [_drop_leading_axes(value) for value in _list_masks(row)]
     if score is None or not masks or masks[0].ndim != 2:
         raise InputError(place, sorted(map(str, row)), expected, mend)
-    return parse_number(score, place), (masks[0] > 0).astype(np.uint8)
+    mask = masks[0] if masks[0].dtype == np.uint8 else (masks[0] > 0).astype(np.uint8)
+    return parse_number(score, place), mask
+
+
+def _drop_leading_axes(mask: NDArray[Any]) -> NDArray[Any]:
+    """Return (1, height, width) as (height, width); other axes of length 1 are an image's own side."""
+    while mask.ndim > 2 and mask.shape[0] == 1:
+        mask = mask[0]
+    return np.squeeze(mask, -1) if mask.ndim == 3 and mask.shape[-1] == 1 else mask
 
 
 def _read_truth(
@@ -309,11 +355,27 @@ def build_files(judged_samples: Sequence[JudgedSample], **options: str) -> dict[
             "score": require_score(judged, "structure"),
             "pred_area": draw_defects(verdict, (height, width)),
         }
-    # The challenge asks for a pickle; protocol 4 is what every Python 3 since 3.4 reads.
     return {
-        "output.pkl": pickle.dumps(predictions, protocol=4),
+        "output.pkl": _dump_predictions(predictions),
         "readme.txt": build_readme(judged_samples, options, llm=False),
     }
+
+
+class _AnyNumpyPickler(pickle.Pickler):
+    """Writes arrays as calls of `numpy.ndarray(shape, type, bytes)`, the one name that all versions share."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if not isinstance(value, np.ndarray):
+            return NotImplemented
+        # A bytearray, because an array over bytes could not be written to.
+        return np.ndarray, (value.shape, value.dtype.name, bytearray(value.tobytes()))
+
+
+def _dump_predictions(predictions: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """Return the pickle that the challenge asks for; every Python 3 since 3.4 reads protocol 4."""
+    buffer = io.BytesIO()
+    _AnyNumpyPickler(buffer, protocol=4).dump(predictions)
+    return buffer.getvalue()
 
 
 SUITE = Suite(

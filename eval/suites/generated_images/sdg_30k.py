@@ -1,129 +1,154 @@
 """SDG-30K: where, what, why and how much. Boxes of artifacts and misalignment with descriptions.
 
-Source: the authors of SDG-30K (the page of the set could not be verified).
+Source: https://huggingface.co/datasets/P1n3/SDG-30K (paper: arXiv 2606.06113; code:
+https://github.com/nianbai006/SDG)
 
-Labels and predictions have the same layout: JSONL of `{"filepath", "caption", "ann_translated_bboxes":
-[{"box_2d": [x1, y1, x2, y2], "label": "artifact" | "misalignment" | "both", "description", "importance"}]}`.
-Predictions may call the list `boxes`. `importance`, where it exists, is negligible, moderate or critical.
-Boxes are in pixels, or with the option `unit=1000` in thousandths of the image's sides.
+Labels: JSONL of `{"filepath", "caption", "ann_translated_bboxes": [{"box_2d": [x1, y1, x2, y2], "label":
+"artifact" | "misalignment" | "both", "description", "importance"}]}`. Where this list is absent, the boxes
+are those of `artifact_bboxes` and `misalignment_bboxes` (or the same with `_ann`), which are lists of boxes
+or of their four numbers. A line with none of these is an error, not a clean image.
+
+Predictions: JSONL of `{"filepath", "response": "<think>...</think><answer>[{box_2d, label, description,
+importance}]</answer>"}`, as the authors' inference writes them; a fenced block or a bare list is read too. A
+reply without a readable list counts as no box, as there, and is counted in `unparsed`; boxes without four
+numbers or a label are left out and counted in `skipped_boxes`. Files in the layout of the labels are read as
+well, and may call the list `boxes`.
+
+Boxes are in thousandths of the image's sides in the authors' files. `--option unit=1000` or `unit=pixels`
+states the unit; by default it is found from the sizes of the images: boxes within all of their images and
+images smaller than 1000 pixels are in pixels, others in thousandths. IoU is the same in both units.
+
+The authors' sources disagree on the order of the coordinates: `ann_translated_bboxes` and replies are xyxy,
+Gemini's boxes yxyx. `--option order=yxyx` reads labels in the other order. `box_order` says which fits: the
+mean over true boxes of the best IoU with a predicted box, in the order that was read, with the other in its
+note.
 
 Numbers:
 
-- F1 of each label at image level (`type_f1/...`).
-- Clean images called clean (`clean_accuracy`).
-- F1 of boxes at IoU >= 0.1 and >= 0.5 for each label and for both together (greedy by IoU; labels must agree,
-  "both" agrees with either). `f1`, `precision` and `recall` are those at 0.5.
-- Accuracy of importance on matched boxes.
+- `type_f1/TYPE`, DetTypeF1: F1 at image level; a box labelled "both" counts for each type.
+- `clean_accuracy/TYPE`, ClnAcc: of the images without a true box of the type, the share without a predicted
+  one. `clean_accuracy` (`all` in JSON): the same for images without any true box.
+- `box_f1@0.1`, `box_f1@0.5`: as in the authors' `eval/code/evaluate.py`, boxes are matched greedily by IoU,
+  labels must agree, and "both" agrees with each. `box_f1@0.5/TYPE`: of these matches, hits and misses count
+  for the label of the true box, false boxes for their own label; so a box "both" may be a hit of either type.
+  `f1`, `precision` and `recall` are those of all boxes at 0.5.
+- `matched_box_f1@0.5/TYPE`, BoxF1 of the paper's appendix C: the best assignment by IoU (Hungarian method)
+  within each type, with a box "both" in each.
+- `importance_agreement/TYPE`, ImpAcc of the appendix: the mean of 1 - |difference| / 100 of importance over
+  these matches at IoU >= 0.1, where both sides are numbers 1..100. `importance_accuracy`: the share of
+  matches at 0.5 with the same of three words; 1-39 is negligible, 40-69 moderate, 70-100 critical.
 
-Caveats: the paper assigns boxes by the Hungarian method on 1 - DIoU. Its similarity of descriptions needs a
-sentence encoder, which is not shipped, and is left out.
+What differs: the paper's similarity of descriptions needs a sentence encoder, which is not shipped, and is
+left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from eval.metrics.boxes import box_f1, box_iou
+from eval.metrics.averages import mean
+from eval.metrics.boxes import assign_boxes, box_iou
 from eval.metrics.classification import accuracy, f1_from_counts
 from eval.metrics.metric_value import MetricValue
-from eval.suites.readers.text_files import parse_number, read_json_lines
+from eval.suites.readers.defect_boxes import ORDERS, BoxRow, LabelledBox, read_box_rows
 from eval.suites.shared.media_files import read_image_shape
-from eval.suites.shared.reading import check_split, check_unique_ids, find_label_file, resolve_media
+from eval.suites.shared.reading import (
+    check_split,
+    check_unique_ids,
+    find_label_file,
+    resolve_media,
+    shorten_list,
+)
 from eval.suites.shared.samples import GroundTruth, JudgedSample, SuiteSample, parse_verdict
 from eval.suites.shared.scoring import build_unscored_metric, match_names
 from eval.suites.shared.suite import Metrics, Suite
 from judge.errors import InputError
 from judge.types import DefectLabel
 
-SOURCE = "the authors of SDG-30K (the set's page could not be verified)"
+SOURCE = "https://huggingface.co/datasets/P1n3/SDG-30K"
 LABEL_FILES = {split: (f"{split}.jsonl", f"sdg_{split}.jsonl") for split in ("test", "train", "val")}
-LABELS = ("artifact", "misalignment", "both")
-IMPORTANCE = ("negligible", "moderate", "critical")
-UNITS = ("pixels", "1000")
+TYPES = ("artifact", "misalignment")
+UNITS = ("auto", "pixels", "1000")
 IOU_THRESHOLDS = (0.1, 0.5)
-
-
-@dataclass(frozen=True)
-class LabelledBox:
-    """One box, predicted or true."""
-
-    box: tuple[float, float, float, float]
-    """x1, y1, x2, y2."""
-    label: str
-    """One of `LABELS`."""
-    importance: str = ""
-    """One of `IMPORTANCE`, or empty."""
+MAX_CHECKED = 500
+"""Number of images whose sizes are read to find the unit of the boxes."""
+Counts = list[tuple[int, int, int, int]]
+"""A row per image, as `f1_from_counts` takes them."""
 
 
 # ---------------------------------------------------------------------------------------------- reading
 
 
-def read_lines(path: Path, field_name: str) -> Iterator[tuple[str, str, list[LabelledBox], list[str]]]:
-    """Yield (filepath, caption, boxes, descriptions) of each line.
-
-    Args:
-        path: a JSONL file of labels or predictions.
-        field_name: what the caller calls this input, for errors.
-
-    Raises:
-        InputError: a line has another layout.
-    """
-    for number, row in read_json_lines(path, field_name):
-        place = f"{path.name} line {number}"
-        if not isinstance(row, dict) or not isinstance(row.get("filepath"), str):
-            raise InputError(place, row, "an object with filepath, caption and boxes", "fix the line")
-        entries = row.get("ann_translated_bboxes", row.get("boxes", []))
-        if not isinstance(entries, list):
-            raise InputError(f"{place}: boxes", entries, "a list", "fix the line")
-        boxes = [_parse_box(entry, place) for entry in entries]
-        descriptions = [str(entry.get("description") or "") for entry in entries]
-        yield row["filepath"], str(row.get("caption") or ""), boxes, descriptions
-
-
-def _parse_box(entry: Any, place: str) -> LabelledBox:
-    if not isinstance(entry, dict) or entry.get("label") not in LABELS:
-        raise InputError(place, entry, f"a box with a label of {', '.join(LABELS)}", "fix the line")
-    corners = entry.get("box_2d")
-    if not isinstance(corners, list) or len(corners) != 4:
-        raise InputError(f"{place}: box_2d", corners, "[x1, y1, x2, y2]", "fix the line")
-    x1, y1, x2, y2 = (parse_number(corner, place, "box_2d") for corner in corners)
-    importance = str(entry.get("importance") or "").lower()
-    if importance and importance not in IMPORTANCE:
-        raise InputError(f"{place}: importance", importance, ", ".join(IMPORTANCE), "fix the line")
-    return LabelledBox((x1, y1, x2, y2), entry["label"], importance)
-
-
 def read(
-    data: Path, split: str | None = None, *, media: bool = True, unit: str = "pixels"
+    data: Path, split: str | None = None, *, media: bool = True, unit: str = "auto", order: str = "xyxy"
 ) -> Iterator[SuiteSample]:
     """Read samples with their defects; a box labelled "both" becomes a defect of each family.
 
     Args:
-        data: the set's folder, or a label file in it.
-        split: `test` (default), `train` or `val`.
-        media: False does not look for the images.
-        unit: unit of `box_2d`: `pixels`, or `1000` for thousandths of the image's sides, which become pixels
-            where the images are read.
+        data: the set's folder, or a label file in it. split: `test` (default), `train` or `val`. media: False
+        does not look for the images; boxes stay as they are. unit: unit of the boxes, which become pixels:
+        `pixels`, `1000` for thousandths of the image's sides, or `auto` to find it. order: order of the
+        coordinates, `xyxy` or `yxyx`.
+
+    Raises:
+        InputError: an option has another value, a file is missing, or a box exceeds its image.
     """
-    if unit not in UNITS:
-        raise InputError("unit", unit, ", ".join(UNITS), "choose one of these")
+    for name, value, allowed in (("unit", unit, UNITS), ("order", order, ORDERS)):
+        if value not in allowed:
+            raise InputError(name, value, ", ".join(allowed), "choose one of these")
     path = find_label_file(data, LABEL_FILES[check_split(split, tuple(LABEL_FILES), "test")], SOURCE)
 
     def samples() -> Iterator[SuiteSample]:
-        for name, caption, boxes, descriptions in read_lines(path, "truth"):
-            labels = GroundTruth(
-                defects=_defect_labels(boxes, descriptions), annotations=[[vars(box) for box in boxes]]
-            )
-            yield SuiteSample(id=name, image=name, prompt=caption, labels=labels)
+        return check_unique_ids((_make_sample(row) for row in read_box_rows(path, "truth", order)), path)
 
     root = data if data.is_dir() else data.parent
-    for sample in resolve_media(lambda: check_unique_ids(samples(), path), root, SOURCE, media=media):
-        yield _scale_to_pixels(sample) if unit == "1000" and media else sample
+
+    def resolved() -> Iterator[SuiteSample]:
+        return resolve_media(samples, root, SOURCE, media=media)
+
+    if not media:
+        yield from resolved()
+        return
+    unit = _find_unit(resolved()) if unit == "auto" else unit
+    for sample in resolved():
+        yield _scale_to_pixels(sample) if unit == "1000" else sample
+
+
+def _make_sample(row: BoxRow) -> SuiteSample:
+    labels = GroundTruth(
+        defects=_defect_labels(row.boxes, row.descriptions),
+        annotations=[[box.as_annotation() for box in row.boxes]],
+    )
+    return SuiteSample(id=row.filepath, image=row.filepath, prompt=row.caption, labels=labels)
+
+
+def _find_unit(samples: Iterable[SuiteSample]) -> str:
+    """Return the unit that fits the boxes: pixels, or 1000 for thousandths of the sides.
+
+    An image whose sides are 1000 or more fits both; such images alone say thousandths, the authors' unit,
+    unless a box exceeds 1000.
+
+    Raises:
+        InputError: boxes exceed 1000 in one place, and their image in another.
+    """
+    beyond_image, beyond_1000, has_small = "", "", False
+    labelled = (sample for sample in samples if sample.labels.defects)
+    for sample, _ in zip(labelled, range(MAX_CHECKED), strict=False):
+        height, width = read_image_shape(Path(str(sample.image)))
+        for defect in sample.labels.defects:
+            right, bottom = defect.box[2], defect.box[3]
+            has_small |= max(width, height) < 1000
+            beyond_image = beyond_image or (sample.id if right > width or bottom > height else "")
+            beyond_1000 = beyond_1000 or (sample.id if max(right, bottom) > 1000 else "")
+    if beyond_image and beyond_1000:
+        found = f"a box beyond its image in {beyond_image}, and one beyond 1000 in {beyond_1000}"
+        mend = "try order=yxyx, or state the unit by unit=pixels or unit=1000"
+        raise InputError("unit", found, "boxes in pixels, or in thousandths of the sides", mend)
+    return "pixels" if beyond_1000 or (has_small and not beyond_image) else "1000"
 
 
 def _defect_labels(boxes: Sequence[LabelledBox], descriptions: Sequence[str]) -> list[DefectLabel]:
@@ -163,94 +188,129 @@ def _scale_to_pixels(sample: SuiteSample) -> SuiteSample:
 class LabelledBoxAccumulator:
     """Counts over images."""
 
-    types: dict[str, list[tuple[int, int, int, int]]] = field(
-        default_factory=lambda: {"artifact": [], "misalignment": []}
-    )
-    """Label -> counts at image level, as `f1_from_counts` takes them."""
-    boxes: dict[tuple[str, float], list[tuple[int, int, int, int]]] = field(default_factory=dict)
-    """(label or `all`, IoU threshold) -> counts of boxes of each image."""
-    called_clean: list[bool] = field(default_factory=list)
-    """For each clean image, whether the judge found nothing in it."""
+    types: dict[str, Counts] = field(default_factory=lambda: {name: [] for name in TYPES})
+    """Type -> counts at image level."""
+    boxes: dict[tuple[str, float], Counts] = field(default_factory=dict)
+    """(label or `all`, IoU threshold) -> counts of boxes."""
+    assigned: dict[tuple[str, float], Counts] = field(default_factory=dict)
+    """(type, IoU threshold) -> counts of boxes, matched by the best assignment within the type."""
+    called_clean: dict[str, list[bool]] = field(default_factory=lambda: {n: [] for n in (*TYPES, "all")})
+    """Type or `all` -> for each image without a true box of it, whether the judge found none."""
     importance: list[tuple[str, str]] = field(default_factory=list)
-    """(predicted, true) importance of matched boxes."""
+    """(predicted, true) importance of matched boxes, as words."""
+    agreement: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in TYPES})
+    """Type -> 1 - |difference of importance| / 100 of its matched boxes."""
 
-    def add(self, predicted: Sequence[LabelledBox], truth: Sequence[LabelledBox]) -> None:
-        """Add the boxes of one image."""
-        for label, counts in self.types.items():
-            p, t = (any(b.label in (label, "both") for b in side) for side in (predicted, truth))
+    def add(
+        self, predicted: Sequence[LabelledBox], truth: Sequence[LabelledBox], *, is_scored: bool = True
+    ) -> None:
+        """Add the boxes of one image. Where the judge gave no answer, it does not call the image clean."""
+        for name, counts in self.types.items():
+            own, true = _select(predicted, name), _select(truth, name)
+            p, t = bool(own), bool(true)
             counts.append((p and t, p, p and t, t))
+            if not true:
+                self.called_clean[name].append(is_scored and not own)
+            self._assign(name, own, true)
         if not truth:
-            self.called_clean.append(not predicted)
-        for label in ("artifact", "misalignment", "all"):
-            own, true = (_select(side, label) for side in (predicted, truth))
-            for threshold in IOU_THRESHOLDS:
-                box_counts, importance = _match_boxes(own, true, threshold)
-                self.boxes.setdefault((label, threshold), []).append(box_counts)
-                if label == "all" and threshold == 0.5:
-                    self.importance += importance
+            self.called_clean["all"].append(is_scored and not predicted)
+        for threshold in IOU_THRESHOLDS:
+            pairs = _match_boxes(predicted, truth, threshold)
+            self._count(pairs, predicted, truth, threshold)
+            if threshold == 0.5:
+                self.importance += [(predicted[i].importance, truth[j].importance) for i, j in pairs]
+
+    def _count(
+        self,
+        pairs: Sequence[tuple[int, int]],
+        predicted: Sequence[LabelledBox],
+        truth: Sequence[LabelledBox],
+        threshold: float,
+    ) -> None:
+        """Count matches: hits and misses by the label of the true box, false boxes by their own."""
+        matched = {i for i, _ in pairs}
+        for name in (*TYPES, "both", "all"):
+            hits = sum(name in (truth[j].label, "all") for _, j in pairs)
+            false = sum(name in (b.label, "all") for i, b in enumerate(predicted) if i not in matched)
+            true = sum(name in (box.label, "all") for box in truth)
+            self.boxes.setdefault((name, threshold), []).append((hits, hits + false, hits, true))
+
+    def _assign(self, name: str, own: Sequence[LabelledBox], true: Sequence[LabelledBox]) -> None:
+        """Match the boxes of one type by the best assignment."""
+        pairs = assign_boxes([b.box for b in own], [b.box for b in true])
+        for threshold in IOU_THRESHOLDS:
+            hits = sum(iou >= threshold for _, _, iou in pairs)
+            self.assigned.setdefault((name, threshold), []).append((hits, len(own), hits, len(true)))
+        for i, j, iou in pairs:
+            a, b = own[i].importance_score, true[j].importance_score
+            if iou >= IOU_THRESHOLDS[0] and a is not None and b is not None:
+                self.agreement[name].append(1 - abs(a - b) / 100)
 
     def metrics(self) -> Metrics:
         """Compute all numbers."""
         metrics: Metrics = {}
-        for (label, threshold), rows in sorted(self.boxes.items()):
-            f1, precision, recall = f1_from_counts(np.array(rows, dtype=np.int64), "box", interval=True)
-            suffix = f"@{threshold}" + ("" if label == "all" else f"/{label}")
+        for (name, threshold), rows in sorted(self.boxes.items()):
+            if name == "both" and not np.any(rows):
+                continue
+            f1, precision, recall = _count_f1(rows, "box" if name == "all" else f"box of {name}")
+            suffix = f"@{threshold}" + ("" if name == "all" else f"/{name}")
             metrics[f"box_f1{suffix}"] = f1
             if suffix == "@0.5":
                 metrics |= {"f1": f1, "precision": precision, "recall": recall}
-        for label, rows in self.types.items():
-            counts = np.array(rows, dtype=np.int64)
-            metrics[f"type_f1/{label}"] = f1_from_counts(counts, label, interval=True)[0]
-        clean = accuracy(self.called_clean, [True] * len(self.called_clean), interval=True)
-        no_clean = MetricValue(None, "no image of the truth is clean")
-        metrics["clean_accuracy"] = clean if self.called_clean else no_clean
+        for (name, threshold), rows in sorted(self.assigned.items()):
+            metrics[f"matched_box_f1@{threshold}/{name}"] = _count_f1(rows, f"box of {name}")[0]
+        for name, rows in self.types.items():
+            metrics[f"type_f1/{name}"] = _count_f1(rows, name)[0]
+        for name, clean in self.called_clean.items():
+            what = "is clean" if name == "all" else f"is without {name}"
+            none = MetricValue(None, f"no image of the truth {what}")
+            value = accuracy(clean, [True] * len(clean), interval=True) if clean else none
+            metrics["clean_accuracy" + ("" if name == "all" else f"/{name}")] = value
+        return metrics | self._importance_metrics()
+
+    def _importance_metrics(self) -> Metrics:
         pairs = [(predicted, true) for predicted, true in self.importance if true]
-        importance = accuracy([p for p, _ in pairs], [t for _, t in pairs], interval=True)
-        no_importance = MetricValue(None, "no matched box has an importance")
-        metrics["importance_accuracy"] = importance if pairs else no_importance
+        words = accuracy([p for p, _ in pairs], [t for _, t in pairs], interval=True)
+        none = MetricValue(None, "no matched box has an importance")
+        metrics = {"importance_accuracy": words if pairs else none}
+        for name, values in self.agreement.items():
+            reason = f"no matched box of {name} has an importance 1..100 on both sides"
+            value = mean(values, interval=True) if values else MetricValue(None, reason)
+            metrics[f"importance_agreement/{name}"] = value
         return metrics
 
 
-def _select(boxes: Sequence[LabelledBox], label: str) -> list[LabelledBox]:
-    """Return the boxes of a label. `all` selects all boxes; boxes labelled "both" belong to each label."""
-    return [box for box in boxes if label == "all" or box.label in (label, "both")]
+def _count_f1(rows: Counts, noun: str) -> tuple[MetricValue, MetricValue, MetricValue]:
+    return f1_from_counts(np.array(rows, dtype=np.int64), noun, interval=True)
+
+
+def _select(boxes: Sequence[LabelledBox], name: str) -> list[LabelledBox]:
+    """Return the boxes of a type; boxes labelled "both" belong to each."""
+    return [box for box in boxes if box.label in (name, "both")]
 
 
 def _match_boxes(
     predicted: Sequence[LabelledBox], truth: Sequence[LabelledBox], threshold: float
-) -> tuple[tuple[int, int, int, int], list[tuple[str, str]]]:
-    """Match the boxes of one image; labels must agree.
-
-    Returns:
-        Counts as `f1_from_counts` takes them, and (predicted, true) importance of each match.
-    """
-    result = box_f1([[b.box for b in predicted]], [[b.box for b in truth]], threshold=threshold)
-    pairs = [(i, j) for _, i, j, _ in result.matches if _labels_agree(predicted[i], truth[j])]
-    if len(pairs) < len(result.matches):  # A box of another label may have taken the place of the right one.
-        pairs = _match_with_labels(predicted, truth, threshold)
-    importance = [(predicted[i].importance, truth[j].importance) for i, j in pairs]
-    return (len(pairs), len(predicted), len(pairs), len(truth)), importance
-
-
-def _match_with_labels(
-    predicted: Sequence[LabelledBox], truth: Sequence[LabelledBox], threshold: float
 ) -> list[tuple[int, int]]:
-    """Match boxes whose labels agree, greedily by IoU."""
+    """Match the boxes of one image whose labels agree, greedily by IoU; of equal IoU the last go first."""
     candidates = sorted(
-        (-box_iou(a.box, b.box), i, j)
-        for i, a in enumerate(predicted)
-        for j, b in enumerate(truth)
-        if _labels_agree(a, b)
+        (
+            (box_iou(a.box, b.box), i, j)
+            for i, a in enumerate(predicted)
+            for j, b in enumerate(truth)
+            if _labels_agree(a, b)
+        ),
+        reverse=True,
     )
-    pairs: list[tuple[int, int]] = []
-    for negative_iou, i, j in candidates:
-        if -negative_iou >= threshold and all(i != a and j != b for a, b in pairs):
-            pairs.append((i, j))
-    return pairs
+    pairs: dict[int, int] = {}
+    for iou, i, j in candidates:
+        if iou >= threshold and i not in pairs and j not in pairs.values():
+            pairs[i] = j
+    return list(pairs.items())
 
 
 def _labels_agree(a: LabelledBox, b: LabelledBox) -> bool:
-    return a.label == b.label or "both" in (a.label, b.label)
+    return a.label == b.label or ("both" in (a.label, b.label) and {a.label, b.label} <= {"both", *TYPES})
 
 
 def evaluate(judged_samples: Iterable[JudgedSample]) -> Metrics:
@@ -267,33 +327,70 @@ def evaluate(judged_samples: Iterable[JudgedSample]) -> Metrics:
         predicted = [LabelledBox(d.box, d.family, d.severity) for d in verdict.defects]
         annotations = judged.sample.labels.annotations
         truth = [LabelledBox(**entry) for entry in (annotations[0] if annotations else [])]
-        accumulator.add(predicted, truth)
-        if is_unscored and not truth:
-            accumulator.called_clean[-1] = False
+        accumulator.add(predicted, truth, is_scored=not is_unscored)
     return accumulator.metrics() | build_unscored_metric(unscored, total)
 
 
-def score_files(pred: Path, truth: Path) -> Metrics:
+def score_files(pred: Path, truth: Path, *, order: str = "xyxy") -> Metrics:
     """Compute all numbers of a prediction file.
+
+    Args:
+        pred: replies of a model, or boxes in the layout of the labels.
+        truth: labels.
+        order: order of the coordinates in the labels.
 
     Raises:
         InputError: a file cannot be read, or predictions are missing.
     """
-    predictions, labels = _read_by_name(pred, "pred"), _read_by_name(truth, "truth")
+    predictions, labels = _read_by_name(pred, "pred"), _read_by_name(truth, "truth", order)
     names, extra = match_names(predictions, labels, pred)
     accumulator = LabelledBoxAccumulator()
     for name in names:
-        accumulator.add(predictions[name], labels[name])
-    return accumulator.metrics() | extra
+        accumulator.add(predictions[name].boxes, labels[name].boxes)
+    rows = [predictions[name] for name in names]
+    pairs = [(predictions[name].boxes, labels[name].boxes) for name in names]
+    return accumulator.metrics() | _check_order(pairs, order) | _count_lost(rows) | extra
 
 
-def _read_by_name(path: Path, field_name: str) -> dict[str, list[LabelledBox]]:
-    boxes_by_name: dict[str, list[LabelledBox]] = {}
-    for name, _, boxes, _ in read_lines(path, field_name):
-        if name in boxes_by_name:
-            raise InputError(field_name, name, "each filepath once", "remove the duplicate line")
-        boxes_by_name[name] = boxes
-    return boxes_by_name
+def _check_order(pairs: Iterable[tuple[Sequence[LabelledBox], Sequence[LabelledBox]]], order: str) -> Metrics:
+    """Return the metric `box_order`: how well labels fit predictions as read, and in the other order."""
+    fits: dict[bool, list[float]] = {False: [], True: []}
+    for predicted, truth in pairs:
+        for box in truth:
+            for is_swapped, values in fits.items():
+                x1, y1, x2, y2 = box.box
+                corners = (y1, x1, y2, x2) if is_swapped else box.box
+                values.append(max((box_iou(p.box, corners) for p in predicted), default=0.0))
+    as_read, swapped = mean(fits[False]), mean(fits[True])
+    if as_read.value is None or swapped.value is None:
+        return {}
+    other = next(name for name in ORDERS if name != order)
+    better = f"give --option order={other}" if swapped.value > as_read.value else f"{order} fits"
+    note = f"mean best IoU of the labels read as {order}; as {other} it is {swapped.value:.4f}: {better}"
+    return {"box_order": replace(as_read, note=note)}
+
+
+def _count_lost(rows: Sequence[BoxRow]) -> Metrics:
+    """Return how many replies and boxes could not be used; empty when all could."""
+    metrics: Metrics = {}
+    unparsed = [row.filepath for row in rows if not row.is_parsed]
+    skipped = sum(row.skipped for row in rows)
+    if unparsed:
+        note = f"replies without a readable list of boxes, taken as none: {shorten_list(unparsed)}"
+        metrics["unparsed"] = MetricValue(float(len(unparsed)), note, len(rows))
+    if skipped:
+        note = "boxes of replies without four numbers or a label; left out"
+        metrics["skipped_boxes"] = MetricValue(float(skipped), note, len(rows))
+    return metrics
+
+
+def _read_by_name(path: Path, field_name: str, order: str = "xyxy") -> dict[str, BoxRow]:
+    rows: dict[str, BoxRow] = {}
+    for row in read_box_rows(path, field_name, order):
+        if row.filepath in rows:
+            raise InputError(field_name, row.filepath, "each filepath once", "remove the duplicate line")
+        rows[row.filepath] = row
+    return rows
 
 
 SUITE = Suite(
@@ -304,5 +401,9 @@ SUITE = Suite(
     evaluate=evaluate,
     score_files=score_files,
     splits=tuple(LABEL_FILES),
-    options={"unit": "unit of box_2d: pixels (default), or 1000 for thousandths of the sides"},
+    options={
+        "unit": "unit of the boxes: pixels, 1000 for thousandths of the sides, or auto (default) to find it",
+        "order": "order of the coordinates: xyxy (default) or yxyx",
+    },
+    score_options={"order": "order of the coordinates in the labels: xyxy (default) or yxyx"},
 )

@@ -16,8 +16,9 @@ import numpy as np
 
 from eval.metrics.averages import weighted_sum
 from eval.metrics.correlation import krcc, plcc, srcc
+from eval.metrics.metric_value import MetricValue
 from eval.metrics.prediction_error import mae, rmse
-from eval.suites.shared.reading import ReadLabels, check_unique_ids, read_samples
+from eval.suites.shared.reading import ReadLabels, check_unique_ids, read_samples, shorten_list
 from eval.suites.shared.samples import JudgedSample, get_predicted_score
 from eval.suites.shared.scoring import add_note, build_unscored_metric, match_names
 from eval.suites.shared.suite import MediaKind, Metrics, Submission, Suite
@@ -189,5 +190,11 @@ def score_mos_files(
             "truth", str(truth), "labels with scores", "this file has none: take another split's"
         )
     predicted = read_predictions(pred)
-    names, extra = match_names(predicted, mos, pred)
+    unlabelled = [name for name in labels if name not in mos]
+    names, extra = match_names(
+        {n: s for n, s in predicted.items() if labels.get(n, 0) is not None}, mos, pred
+    )
+    if unlabelled:
+        note = f"names without a score in the labels, left out: {shorten_list(unlabelled)}"
+        extra["unlabelled"] = MetricValue(float(len(unlabelled)), note, len(labels))
     return compute_mos_metrics((predicted[n] for n in names), (mos[n] for n in names), protocol) | extra

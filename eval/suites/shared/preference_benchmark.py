@@ -16,7 +16,7 @@ from typing import Any
 
 from eval.metrics.classification import accuracy
 from eval.metrics.metric_value import MetricValue
-from eval.metrics.pairwise.pair_accuracy import inversion_accuracy, preference_accuracy
+from eval.metrics.pairwise.pair_accuracy import inversion_accuracy
 from eval.suites.readers.prediction_files import read_score_lines
 from eval.suites.readers.text_files import parse_number, read_json
 from eval.suites.shared.reading import ReadLabels, read_samples, shorten_list
@@ -159,14 +159,6 @@ def list_accuracy(comparisons: Comparisons) -> Metrics:
     return {"accuracy": add_note(value, note), "pair_accuracy": pair_accuracy(comparisons)["accuracy"]}
 
 
-def preference_points(comparisons: Comparisons) -> Metrics:
-    """Compute the mean over pairs of 1, 1/2 or 0 points; see `preference_accuracy`."""
-    pairs = [images for images in comparisons.values() if len(images) == 2]
-    label = [0.5 if a[1] == b[1] else float(a[1] < b[1]) for a, b in pairs]
-    first, second = [a[0] for a, _ in pairs], [b[0] for _, b in pairs]
-    return {"accuracy": preference_accuracy(first, second, label, interval=True)}
-
-
 # ------------------------------------------------------------------------------------- verdicts and files
 
 
@@ -191,7 +183,7 @@ def build_preference_suite(
         read_labels: reads a label file.
         label_files: split -> names that its label file may have.
         default_split: split that is read when none is requested.
-        rule: computes the official numbers: `pair_accuracy`, `list_accuracy` or `preference_points`.
+        rule: computes the official numbers: `pair_accuracy`, `list_accuracy`, or one of its own.
         read: replaces the usual reader.
         score_files: replaces the usual scorer of prediction files.
     """
@@ -242,22 +234,30 @@ def score_preference_files(
     Raises:
         InputError: a file cannot be read, or scores are missing.
     """
-    scores = read_scores_by_name(pred)
+    samples = list(read_labels(truth))
+    comparisons, absent = collect_comparisons(read_scores_by_name(pred), samples)
+    if absent:
+        total = len({str(sample.image) for sample in samples})
+        raise InputError(
+            "pred",
+            str(pred),
+            f"a score for each of the {total} images; {len(absent)} are missing: {shorten_list(absent)}",
+            "add them, or score against the labels of the same split",
+        )
+    return rule(comparisons)
+
+
+def collect_comparisons(
+    scores: Mapping[str, float], samples: Iterable[SuiteSample]
+) -> tuple[Comparisons, list[str]]:
+    """Return the comparisons of samples with predicted scores, and the ids that have none."""
     comparisons: Comparisons = {}
-    absent, names = [], set()
-    for sample in read_labels(truth):
+    absent = []
+    for sample in samples:
         name = sample.id if sample.id in scores else str(sample.image)
-        names.add(name)
         if name not in scores:
             absent.append(sample.id)
             continue
         for comparison, rank in sample.labels.ranks.items():
             comparisons.setdefault(comparison, []).append((scores[name], rank))
-    if absent:
-        raise InputError(
-            "pred",
-            str(pred),
-            f"a score for each of the {len(names)} images; {len(absent)} are missing: {shorten_list(absent)}",
-            "add them, or score against the labels of the same split",
-        )
-    return rule(comparisons)
+    return comparisons, absent

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from eval.metrics.metric_value import MetricValue
@@ -46,9 +45,9 @@ class Suite:
     """Compare verdicts with the ground truth by the official rule.
 
     Unscored verdicts are counted, and no score is guessed for them."""
-    score_files: Callable[[Path, Path], Metrics] | None = None
-    """(predictions, truth) -> official numbers of files in the organisers' own layout; None where the
-    benchmark has no such files."""
+    score_files: Callable[..., Metrics] | None = None
+    """(path of predictions, path of truth, **options) -> official numbers of files in the organisers' own
+    layout; None where the benchmark has no such files."""
     rubric: str = "default"
     """Name of the rubric that fits the labels."""
     kind: MediaKind = "image"
@@ -64,3 +63,5 @@ class Suite:
     """What the benchmark's challenge expects; None where it takes no files."""
     options: Mapping[str, str] = field(default_factory=dict)
     """Further keyword arguments of `read` with their help; all of them take text."""
+    score_options: Mapping[str, str] = field(default_factory=dict)
+    """Keyword arguments of `score_files` with their help; all of them take text."""

@@ -74,11 +74,14 @@ def test_numbers_are_those_of_sorting_both_lists_and_pairing_by_index(tmp_path: 
     predicted, present = (
         [v >= 0.5 for r in rows for v in r["element_score"].values()] for rows in (predicted_rows, true_rows)
     )
-    srcc, plcc = spearmanr(x, y).statistic, fitted_plcc(x, y)
+    # Their script calls metric(labels, predictions), though the metric is defined as (predictions, labels).
+    srcc, plcc = spearmanr(x, y).statistic, fitted_plcc(y, x)
     accuracy = float(np.mean(np.array(predicted) == np.array(present)))
     values = score_values("evalmuse-alignment", pred, truth)
     assert values["srcc"] == pytest.approx(srcc, abs=1e-9)
     assert values["plcc"] == pytest.approx(plcc, abs=1e-6)
+    assert values["plcc_fitted"] == pytest.approx(fitted_plcc(x, y), abs=1e-6)
+    assert abs(values["plcc"] - values["plcc_fitted"]) > 1e-3
     assert values["accuracy"] == pytest.approx(accuracy)
     assert values["final"] == pytest.approx(plcc / 4 + srcc / 4 + accuracy / 2, abs=1e-6)
     both = sum(p and t for p, t in zip(predicted, present, strict=True))
