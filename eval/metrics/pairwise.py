@@ -25,7 +25,7 @@ from judge.errors import InputError
 
 Floats = NDArray[np.float64]
 
-MAX_PAIRS = 10_000_000
+MAX_PAIRS = 50_000_000
 """Most pairs that `tie_optimised_accuracy` compares; of larger sets, so many pairs are drawn at random."""
 
 
@@ -171,7 +171,7 @@ def _best_tie(dx: Floats, dy: Floats) -> tuple[int, float]:
 
 def _tie_accuracy_interval(x: Floats, y: Floats, value: float, tie: float) -> Interval:
     agreement = compute_row_means(x, y, lambda dx, dy: _agreements(dx, dy, tie))
-    return pair_formula_interval([agreement], lambda a: a, value)
+    return pair_formula_interval([agreement], lambda a: a, value, (0, 1))
 
 
 # ---------------------------------------------------------------------------- listed pairs, ranked lists

@@ -142,8 +142,15 @@ def _parse_row(row: Any, place: str) -> tuple[str, float | None, ElementScores]:
             raise InputError(f"{place}: element_score", elements, "a JSON object", "fix the row") from None
     if not isinstance(elements, dict):
         raise InputError(f"{place}: element_score", elements, "an object {element: score}", "fix the row")
-    scores = {str(key): _mean_score(value, f"{place}: {key}") for key, value in elements.items()}
+    scores = {str(key): _mean_score(_to_numbers(value), f"{place}: {key}") for key, value in elements.items()}
     return row["img_path"], _mean_score(row.get("total_score"), f"{place}: total_score"), scores
+
+
+def _to_numbers(value: Any) -> Any:
+    """Return element scores with true as 1 and false as 0, also within a list."""
+    if isinstance(value, list):
+        return [_to_numbers(item) for item in value]
+    return float(value) if isinstance(value, bool) else value
 
 
 def _mean_score(value: Any, place: str) -> float | None:
