@@ -22,7 +22,7 @@ def doctor(
     split: Split = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show what a benchmark's folder holds: labels, images or videos, what is missing, and ten rows.
+    """Show what a benchmark's folder holds: labels, media, what is missing, and ten rows.
 
     The exit status is 1 when something is missing.
     """

@@ -68,8 +68,8 @@ def pair_formula_interval(
         statistics: results of `compute_row_means`, shape (rows,) each.
         formula: takes the means of the statistics, in the same order.
         value: the value of the whole set; the interval is shifted so that it belongs to this value.
-        bounds: least and greatest value that the metric can have. The linear form may go past them, the interval
-            does not.
+        bounds: least and greatest value that the metric can have. The linear form may
+            go past them, the interval does not.
     """
     table = np.stack(statistics, axis=1)
     centre = table.mean(axis=0)

@@ -25,7 +25,7 @@ from judge.errors import InputError
 
 Floats = NDArray[np.float64]
 
-MAX_PAIRS = 50_000_000
+MAX_PAIRS = 10_000_000
 """Most pairs that `tie_optimised_accuracy` compares; of larger sets, so many pairs are drawn at random."""
 
 

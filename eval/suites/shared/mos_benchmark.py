@@ -34,8 +34,8 @@ class MosProtocol:
     logistic_parameters: int = 0
     """Parameters of the logistic mapping before Pearson's correlation: 4, 5, or 0 for none."""
     has_errors: bool = False
-    """Whether RMSE and MAE are official numbers. `rmse` and `mae` are taken after the logistic mapping, with 4
-    parameters where `logistic_parameters` is 0; `rmse_raw` and `mae_raw` without a mapping."""
+    """Whether RMSE and MAE are official numbers. `rmse` and `mae` are taken after the logistic mapping,
+    with 4 parameters where `logistic_parameters` is 0; `rmse_raw` and `mae_raw` without a mapping."""
     weights: Mapping[str, float] = field(default_factory=lambda: {"srcc": 0.5, "plcc": 0.5})
     """Weights of the numbers in `final`; empty where the benchmark has no single number."""
     note: str = ""
