@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from eval.cli import interop, results, run
+from eval.cli import doctor, interop, results, run
 from judge.batch.ray_options import RayCommand
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 
 app.command("list")(results.list_suites)
+app.command("doctor")(doctor.doctor)
 app.command("run", cls=RayCommand)(run.run)
 app.command("merge")(run.merge)
 app.command("report")(results.report)

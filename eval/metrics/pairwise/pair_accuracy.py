@@ -71,7 +71,7 @@ def _ungrouped_accuracy(x: Floats, y: Floats, interval: bool) -> MetricValue:
         return MetricValue(right / pairs, "", pairs)
     ordered = compute_row_means(x, y, lambda dx, dy: dy != 0)
     agreeing = compute_row_means(x, y, lambda dx, dy: (dx * np.sign(dy)) > 0)
-    confidence = pair_formula_interval([agreeing, ordered], lambda a, o: a / o)
+    confidence = pair_formula_interval([agreeing, ordered], lambda a, o: a / o, right / pairs, (0, 1))
     return MetricValue(right / pairs, "", pairs, confidence)
 
 
@@ -171,7 +171,7 @@ def _best_tie(dx: Floats, dy: Floats) -> tuple[int, float]:
 
 def _tie_accuracy_interval(x: Floats, y: Floats, value: float, tie: float) -> Interval:
     agreement = compute_row_means(x, y, lambda dx, dy: _agreements(dx, dy, tie))
-    return pair_formula_interval([agreement], lambda a: a, value)
+    return pair_formula_interval([agreement], lambda a: a, value, (0, 1))
 
 
 # ---------------------------------------------------------------------------- listed pairs, ranked lists

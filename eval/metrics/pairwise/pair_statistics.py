@@ -58,7 +58,7 @@ def compute_row_means(x: Floats, y: Floats, kernel: PairKernel) -> Floats:
 
 
 def pair_formula_interval(
-    statistics: Sequence[Floats], formula: Callable[..., Any], value: float | None = None
+    statistics: Sequence[Floats], formula: Callable[..., Any], value: float, bounds: tuple[float, float]
 ) -> Interval:
     """Compute the bootstrap interval of a formula of pair statistics.
 
@@ -67,17 +67,19 @@ def pair_formula_interval(
     Args:
         statistics: results of `compute_row_means`, shape (rows,) each.
         formula: takes the means of the statistics, in the same order.
-        value: the value of the whole set; the interval is shifted so that it belongs to this value. None: no
-            shift.
+        value: the value of the whole set; the interval is shifted so that it belongs to this value.
+        bounds: least and greatest value that the metric can have. The linear form may go past them, the
+            interval does not.
     """
     table = np.stack(statistics, axis=1)
     centre = table.mean(axis=0)
     at_centre = formula(*centre)
-    shift = 0.0 if value is None else value - float(at_centre)
+    shift = value - float(at_centre)
 
     def resampled_formula(sums: Floats) -> Floats:
         means = centre + 2 * (sums / len(table) - centre)
-        return np.asarray(formula(*means.T) + shift)
+        values: Floats = np.clip(formula(*means.T) + shift, *bounds)
+        return values
 
     return interval_from_sums(table, resampled_formula)
 
@@ -87,4 +89,6 @@ def tau_interval(x: Floats, y: Floats, value: float) -> Interval:
     concordance = compute_row_means(x, y, lambda dx, dy: np.sign(dx) * np.sign(dy))
     untied_x = compute_row_means(x, y, lambda dx, dy: dx != 0)
     untied_y = compute_row_means(x, y, lambda dx, dy: dy != 0)
-    return pair_formula_interval([concordance, untied_x, untied_y], lambda s, a, b: s / np.sqrt(a * b), value)
+    return pair_formula_interval(
+        [concordance, untied_x, untied_y], lambda s, a, b: s / np.sqrt(a * b), value, (-1, 1)
+    )

@@ -4,8 +4,10 @@ Source: https://github.com/wangjiarui153/AIGCIQA2023
 
 Labels: the MATLAB files `mosz1.mat` (quality), `mosz2.mat` (authenticity) and `mosz3.mat` (correspondence),
 each with the variable `MOSz` (about 0 to 100). The n-th value belongs to the n-th image `0.png`, `1.png`, ...
-in numeric order, as in the public loaders. A CSV `prompts.csv` with the columns `name,prompt` is read where
-it exists.
+in numeric order, as in the public loaders. Prompts come from `AIGCIQA2023_Prompts.xlsx` (scene,
+category, prompt; no header), the generators from `pic-index.xlsx` (model and `PROMPT-VARIANT.png`; its n-th
+row is the n-th image), where these exist in the folder of the labels or up to three folders above. A CSV
+`prompts.csv` with the columns `name,prompt` goes before them.
 
 Predictions: lines `name,score`, compared with quality.
 
@@ -21,6 +23,7 @@ from pathlib import Path
 from eval.suites.readers.matlab import read_matlab_array
 from eval.suites.readers.prediction_files import read_score_lines
 from eval.suites.readers.text_files import read_csv_table
+from eval.suites.readers.xlsx import read_workbook
 from eval.suites.shared.mos_benchmark import MosProtocol, build_mos_suite
 from eval.suites.shared.reading import build_missing_files_error
 from eval.suites.shared.samples import GroundTruth, SuiteSample
@@ -28,6 +31,7 @@ from judge.errors import InputError
 
 SOURCE = "https://github.com/wangjiarui153/AIGCIQA2023"
 SCORE_FILES = {"quality": "mosz1.mat", "authenticity": "mosz2.mat", "correspondence": "mosz3.mat"}
+WORKBOOKS = ("AIGCIQA2023_Prompts.xlsx", "pic-index.xlsx")
 
 
 def read_labels(path: Path) -> Iterator[SuiteSample]:
@@ -44,13 +48,16 @@ def read_labels(path: Path) -> Iterator[SuiteSample]:
     if len(lengths) > 1:
         raise InputError("truth", sorted(lengths), "as many values in each file", "take the released files")
     prompts = _read_prompts(path.with_name("prompts.csv"))
+    official = _read_index(path, max(lengths))
     for number in range(lengths.pop()):
         by_dimension = {dimension: values[number] for dimension, values in scores.items()}
         name = f"{number}.png"
+        generator, prompt = official[number] if official else ("", "")
         yield SuiteSample(
             id=name,
             image=name,
-            prompt=prompts.get(name, ""),
+            prompt=prompts.get(name, prompt),
+            generator=generator,
             labels=GroundTruth(mos=by_dimension["quality"], mos_by_dimension=by_dimension),
         )
 
@@ -59,6 +66,33 @@ def _read_prompts(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     return {row["name"]: row["prompt"] for _, row in read_csv_table(path, ["name", "prompt"], "truth")}
+
+
+def _read_index(path: Path, count: int) -> list[tuple[str, str]]:
+    """Return (generator, prompt) of each image from the two workbooks; empty where one is not there.
+
+    Raises:
+        InputError: the index has another number of images, or names a prompt that is not there.
+    """
+    folders = [path.parent, *list(path.resolve().parents)[1:4]]
+    found = [next((f / n for f in folders if (f / n).is_file()), None) for n in WORKBOOKS]
+    prompt_file, index_file = found
+    if prompt_file is None or index_file is None:
+        return []
+    prompts = [row[2] for rows in read_workbook(prompt_file).values() for row in rows if len(row) > 2]
+    rows = [row for rows in read_workbook(index_file).values() for row in rows]
+    if len(rows) != count:
+        raise InputError(
+            str(index_file), len(rows), f"{count} rows, one per score", "take the released files"
+        )
+    images = []
+    for number, (generator, name, *_) in enumerate((row + [""] for row in rows), 1):
+        prompt = name.partition("-")[0]
+        if not prompt.isdigit() or int(prompt) >= len(prompts):
+            place = f"{index_file.name} row {number}"
+            raise InputError(place, name, f"PROMPT-VARIANT.png, PROMPT < {len(prompts)}", "fix the row")
+        images.append((generator, prompts[int(prompt)]))
+    return images
 
 
 SUITE = build_mos_suite(

@@ -3,8 +3,9 @@
 Source: https://corp.dxomark.com/data-base-piq23/
 
 Labels: `Scores_Overall.csv` (split `overall`; also `Scores_Exposure.csv`, `Scores_Details.csv`) with the
-header `IMAGE PATH,JOD,JOD STD,...,SCENE,...`; paths use backslashes. The files of `Device Split` and `Scene
-Split` have the same columns and may be given by their path.
+header `IMAGE PATH,JOD,JOD STD,...,SCENE,...`; paths use backslashes. The files of the folders
+`Device Split` and `Scene Split` have the same columns and are splits by name: `device-test-overall` is
+`DeviceSplit_Test_Scores_Overall.csv`.
 
 Predictions: lines `IMAGE PATH,score`.
 
@@ -32,6 +33,11 @@ from eval.suites.shared.suite import Metrics, Suite
 SOURCE = "https://corp.dxomark.com/data-base-piq23/"
 LABEL_FILES: Mapping[str, tuple[str, ...]] = {
     attribute.lower(): (f"Scores_{attribute}.csv",) for attribute in ("Overall", "Exposure", "Details")
+} | {
+    f"{kind}-{part}-{attribute}".lower(): (f"{kind}Split_{part}_Scores_{attribute}.csv",)
+    for kind in ("Device", "Scene")
+    for part in ("Train", "Test")
+    for attribute in ("Overall", "Exposure", "Details")
 }
 
 

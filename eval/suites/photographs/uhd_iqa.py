@@ -8,8 +8,10 @@ test.
 
 Predictions: lines `image_name,score`.
 
-Numbers: official are PLCC, SRCC and KRCC, and RMSE and MAE after a fit (the 4-parameter logistic here). PLCC
-is raw, and `plcc_fitted` is reported as well. Best published: SRCC .846, PLCC .798.
+Numbers: official are PLCC, SRCC and KRCC, and RMSE and MAE. The published RMSE and MAE are raw, from
+predictions on the labels' scale, 0 to 1: `rmse_raw` and `mae_raw`. `rmse` and `mae` are taken after the
+4-parameter logistic, for predictions on any scale. PLCC is raw, and `plcc_fitted` is reported as well. Best
+published: SRCC .846, PLCC .798.
 """
 
 from __future__ import annotations

@@ -33,6 +33,9 @@ def read_tfrecord_examples(path: Path, field: str = "data") -> Iterator[dict[str
             number = 0
             while header := file.read(12):
                 number += 1
+                if number == 1 and header == b"version http":
+                    what = "a Git LFS pointer, the clone holds no data"
+                    raise InputError(field, str(path), f"a TFRecord file; it is {what}", "run `git lfs pull`")
                 place = f"{path.name} record {number}"
                 length = struct.unpack("<Q", header[:8])[0] if len(header) == 12 else MAX_RECORD_BYTES + 1
                 if length > MAX_RECORD_BYTES:

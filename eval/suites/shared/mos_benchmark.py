@@ -35,8 +35,8 @@ class MosProtocol:
     logistic_parameters: int = 0
     """Parameters of the logistic mapping before Pearson's correlation: 4, 5, or 0 for none."""
     has_errors: bool = False
-    """Whether RMSE and MAE are official numbers. They are taken after the logistic mapping, with 4 parameters
-    where `logistic_parameters` is 0."""
+    """Whether RMSE and MAE are official numbers. `rmse` and `mae` are taken after the logistic mapping,
+    with 4 parameters where `logistic_parameters` is 0; `rmse_raw` and `mae_raw` without a mapping."""
     weights: Mapping[str, float] = field(default_factory=lambda: {"srcc": 0.5, "plcc": 0.5})
     """Weights of the numbers in `final`; empty where the benchmark has no single number."""
     note: str = ""
@@ -111,7 +111,7 @@ def compute_mos_metrics(predicted: Iterable[float], mos: Iterable[float], protoc
 
     Returns:
         `srcc`, `plcc` (the official one), `plcc_raw`, `plcc_fitted`, `krcc`, and where the protocol has them
-        `rmse`, `mae` and `final`.
+        `rmse`, `mae`, `rmse_raw`, `mae_raw` and `final`.
     """
     x, y = np.array(list(predicted), dtype=np.float64), np.array(list(mos), dtype=np.float64)
     parameters = protocol.logistic_parameters or 4
@@ -126,6 +126,8 @@ def compute_mos_metrics(predicted: Iterable[float], mos: Iterable[float], protoc
     if protocol.has_errors:
         metrics["rmse"] = rmse(x, y, logistic_parameters=parameters, interval=True)
         metrics["mae"] = mae(x, y, logistic_parameters=parameters, interval=True)
+        metrics["rmse_raw"] = rmse(x, y, interval=True)
+        metrics["mae_raw"] = mae(x, y, interval=True)
     if protocol.weights:
         metrics["final"] = add_note(weighted_sum(metrics, protocol.weights), protocol.note)
     return metrics

@@ -1,0 +1,79 @@
+"""The command `doctor`: look at the data of a benchmark before anything is judged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from eval.cli.errors import one_line_errors
+from eval.cli.options import Split, SuiteName
+
+SAMPLE_ROWS = 10
+"""Number of rows that are shown."""
+
+
+def doctor(
+    suite: SuiteName,
+    data: Annotated[Path, typer.Option("--data", help="The benchmark's folder or label file.")],
+    split: Split = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show what a benchmark's folder holds: labels, media, what is missing, and ten rows.
+
+    The exit status is 1 when something is missing.
+    """
+    with one_line_errors():
+        found = examine(suite, data, split)
+    typer.echo(json.dumps(found, ensure_ascii=False, indent=1) if as_json else "\n".join(_lines(found)))
+    raise typer.Exit(0 if found["ok"] else 1)
+
+
+def examine(suite_name: str, data: Path, split: str | None = None) -> dict[str, Any]:
+    """Read the labels of a benchmark, then look for its media.
+
+    Returns:
+        The keys `ok`, `suite`, `data`, `split` (None: that of the suite), `splits`, `source`, `labels` (the
+        number of samples), `with_mos`, `with_prompt`, `missing` (what is not there, as one text each) and
+        `rows` (the first ten).
+    """
+    from eval.suites import load_suite
+    from judge.errors import InputError
+
+    suite = load_suite(suite_name)
+    found: dict[str, Any] = {"ok": False, "suite": suite.name, "data": str(data), "split": split}
+    found |= {"splits": list(suite.splits), "source": suite.source, "labels": 0, "with_mos": 0}
+    found |= {"with_prompt": 0, "missing": [], "rows": []}
+    try:
+        for sample in suite.read(data, split, media=False):
+            found["labels"] += 1
+            found["with_mos"] += sample.labels.mos is not None
+            found["with_prompt"] += bool(sample.prompt)
+            if found["labels"] <= SAMPLE_ROWS:
+                row = {"id": sample.id, "file": sample.media_file, "mos": sample.labels.mos}
+                found["rows"].append(row | {"prompt": sample.prompt or ""})
+        if not found["labels"]:
+            found["missing"].append("labels: the label file holds no sample of this split")
+        # Media are looked for before the first sample is returned.
+        next(iter(suite.read(data, split)), None)
+    except InputError as error:
+        found["missing"].append(str(error))
+    found["ok"] = not found["missing"]
+    return found
+
+
+def _lines(found: dict[str, Any]) -> Iterator[str]:
+    yield f"suite: {found['suite']} ({found['source']})"
+    yield f"data: {found['data']}"
+    yield f"split: {found['split'] or 'that of the suite'} of {', '.join(found['splits']) or 'one'}"
+    yield f"labels: {found['labels']} samples, {found['with_mos']} with a human score, " + (
+        f"{found['with_prompt']} with a prompt"
+    )
+    for text in found["missing"]:
+        yield f"missing: {text}"
+    for row in found["rows"]:
+        yield f"  {row['id']} | {row['file']} | {row['mos']} | {row['prompt']}"
+    yield "ready" if found["ok"] else "not ready"
