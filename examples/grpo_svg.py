@@ -3,13 +3,12 @@
     python examples/grpo_svg.py --out runs/grpo
 
 1. A Llama of 0.5 million parameters is trained from scratch on SVG drawings with captions that are often
-wrong,
-   as captions from the web are. After that it writes valid SVG that shows a quarter of what the prompt asks
-   for.
+   wrong, as captions from the web are. After that it writes valid SVG that shows a quarter of what the prompt
+   asks for.
 2. `trl.GRPOTrainer` continues the training. Each completion is rendered by resvg and scored by the embedded
-judge. 3. On prompts with combinations that were in neither training, the judge's reward and the exact truth
-are written to
-   `curves.json` and `curves.png`. The truth is read from the SVG's own elements, without a model.
+   judge.
+3. On prompts with combinations that were in neither training, the judge's reward and the exact truth are
+   written to `curves.json` and `curves.png`. The truth is read from the SVG's own elements, without a model.
 
 With `--weights structure=1` the reward does not depend on the prompt. This invites reward hacking: drawings
 that are sound but do not show what was asked for. `judge.reward.hacking.Divergence` reports when reward and

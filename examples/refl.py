@@ -2,19 +2,17 @@
 
     python examples/refl.py --out runs/refl
 
-1. A small diffusers UNet is trained on drawn scenes to redraw a damaged image at any strength of its
-damage: at
-   strength 1000 it returns the image as it is, at 0 without damage. It is then used as a generator at 1000.
+1. A small diffusers UNet is trained on drawn scenes to redraw a damaged image at any strength of its damage:
+   at strength 1000 it returns the image as it is, at 0 without damage. It is then used as a generator at
+   1000.
 2. ReFL trains the generator, still at strength 1000, by how sound the judge expects the image to be
-(`structure` of the
-   rubric `default`). The gradient reaches the pixels. The rubric `quality` would also tell the model what
-   was measured, which no gradient passes. By default only the UNet's embedding of the strength is trained,
-   so that the generator can do no more than what it has learned. With `--train all` every weight is
-   trained. Such a generator may find pixels that please the judge without being better;
+   (`structure` of the rubric `default`). The gradient reaches the pixels. The rubric `quality` would also
+   tell the model what was measured, which no gradient passes. By default only the UNet's embedding of the
+   strength is trained, so that the generator can do no more than what it has learned. With `--train all`
+   every weight is trained. Such a generator may find pixels that please the judge without being better;
    `judge.reward.hacking.Divergence` reports that.
-3. On images from neither training, reward and truth are written to `curves.json` and `curves.png`. The
-truth is exact:
-   the damage that is left, |drawn - clean| / |damaged - clean|, which is 1 at first.
+3. On images from neither training, reward and truth are written to `curves.json` and `curves.png`. The truth
+   is exact: the damage that is left, |drawn - clean| / |damaged - clean|, which is 1 at first.
 """
 
 from __future__ import annotations

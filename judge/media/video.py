@@ -5,15 +5,13 @@ How frames are sampled (the same file gives the same frames everywhere):
 1. The packets are listed without decoding. This gives the number of frames and the display time of each, also
    for variable frame rates.
 2. A video of up to `MAX_FULLY_DECODED_FRAMES` frames is decoded completely. Of a longer one, only
-`FRAMES_SHOWN`
-   bursts of `BURST_FRAMES` consecutive frames are decoded: the time is divided into `FRAMES_SHOWN` equal
-   spans, and in each span the burst starts at the last key frame before the middle of the span, or at the
-   middle if there is no such key frame in the span.
+   `FRAMES_SHOWN` bursts of `BURST_FRAMES` consecutive frames are decoded: the time is divided into
+   `FRAMES_SHOWN` equal spans, and in each span the burst starts at the last key frame before the middle of
+   the span, or at the middle if there is no such key frame in the span.
 3. The model is shown `FRAMES_SHOWN` frames at uniform distances (`FEW_FRAMES_SHOWN` for a model with one
-small
-   input size): the frames on the screen at the middles of as many equal spans. Of a longer video, these are
-   the first frames of as many bursts at uniform distances. Where the scene changes, the first frame of the
-   new shot is shown as well: up to half as many frames, those with the clearest changes. A change is a
+   small input size): the frames on the screen at the middles of as many equal spans. Of a longer video, these
+   are the first frames of as many bursts at uniform distances. Where the scene changes, the first frame of
+   the new shot is shown as well: up to half as many frames, those with the clearest changes. A change is a
    decoded frame whose thumbnail has a correlation below `SAME_SHOT_CORRELATION` with the previous one.
 4. The luminance of every decoded frame is kept as well; `judge.evidence.motion` measures it.
 
