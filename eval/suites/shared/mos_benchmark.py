@@ -19,7 +19,7 @@ from eval.metrics.correlation import krcc, plcc, srcc
 from eval.metrics.metric_value import MetricValue
 from eval.metrics.prediction_error import mae, rmse
 from eval.suites.shared.reading import ReadLabels, check_unique_ids, read_samples, shorten_list
-from eval.suites.shared.samples import JudgedSample, get_predicted_score
+from eval.suites.shared.samples import JudgedSample, get_dimension_score, get_predicted_score
 from eval.suites.shared.scoring import add_note, build_unscored_metric, match_names
 from eval.suites.shared.suite import MediaKind, Metrics, Submission, Suite
 from judge.errors import InputError
@@ -148,7 +148,8 @@ def evaluate_mos(
         judged_samples: samples with their verdicts.
         protocol: how the official numbers are computed.
         dimension: dimension of the verdict that predicts `GroundTruth.mos`.
-        extra_dimensions: human dimension -> dimension of the verdict; each gives `srcc_NAME` and `plcc_NAME`.
+        extra_dimensions: human dimension -> dimension of the verdict (empty: the overall score); each gives
+            `srcc_NAME` and `plcc_NAME`, undefined where no verdict has the dimension.
     """
     dimensions = {"": dimension, **(extra_dimensions or {})}
     pairs: dict[str, list[tuple[float, float]]] = {name: [] for name in dimensions}
@@ -157,7 +158,11 @@ def evaluate_mos(
         labels, total = judged.sample.labels, total + 1
         human_scores = {"": labels.mos, **labels.mos_by_dimension}
         for human_name, own_name in dimensions.items():
-            predicted, mos = get_predicted_score(judged, own_name), human_scores.get(human_name)
+            is_main = human_name == "" or own_name == ""
+            predicted = (
+                get_predicted_score(judged, own_name) if is_main else get_dimension_score(judged, own_name)
+            )
+            mos = human_scores.get(human_name)
             if human_name == "":
                 unscored += predicted is None
             if predicted is not None and mos is not None:
@@ -166,6 +171,10 @@ def evaluate_mos(
     metrics = compute_mos_metrics([p for p, _ in main_pairs], [t for _, t in main_pairs], protocol)
     extra_parameters = 4 if protocol.logistic_parameters else 0
     for name, scores in pairs.items():
+        if not scores and main_pairs:
+            note = f"no verdict has the dimension {dimensions[name]!r}: use a rubric that has it"
+            metrics[f"srcc_{name}"] = metrics[f"plcc_{name}"] = MetricValue(None, note, 0)
+            continue
         x, y = [p for p, _ in scores], [t for _, t in scores]
         metrics[f"srcc_{name}"] = srcc(x, y, interval=True)
         metrics[f"plcc_{name}"] = plcc(x, y, logistic_parameters=extra_parameters, interval=True)

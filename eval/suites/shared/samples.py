@@ -101,3 +101,13 @@ def get_predicted_score(judged: JudgedSample, dimension: str = "") -> float | No
     dimensions = verdict.get("dimensions") or {}
     value = dimensions[dimension]["score"] if dimension in dimensions else verdict.get("score")
     return None if value is None else float(value)
+
+
+def get_dimension_score(judged: JudgedSample, dimension: str) -> float | None:
+    """Return the score of a dimension, 1..5, or None where the verdict has no such dimension."""
+    verdict = judged.verdict
+    if isinstance(verdict, Verdict):
+        own = verdict.dimensions.get(dimension)
+        return None if own is None else own.score
+    found = (verdict.get("dimensions") or {}).get(dimension)
+    return None if found is None else float(found["score"])

@@ -56,6 +56,25 @@ def test_a_dimension_replaces_the_overall_score_where_the_verdict_has_it(tmp_pat
     assert math.isfinite(float(np.float64(get_predicted_score(JudgedSample(sample, verdict)))))
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_human_dimension_is_compared_only_with_the_dimension_that_answers_it(as_json: bool) -> None:
+    """Correlating the overall score with correspondence would give a number that no dimension stands for."""
+    judged = []
+    for number in range(6):
+        by_dimension = {"authenticity": 6.0 - number, "correspondence": float(number)}
+        labels = GroundTruth(mos=float(number), mos_by_dimension=by_dimension)
+        sample = SuiteSample(id=f"{number}.png", image=f"{number}.png", labels=labels)
+        structure = Dimension(score=5 - number / 2, distribution=[0.2] * 5)
+        verdict = make_verdict(sample, 1 + number / 2, dimensions={"structure": structure})
+        judged.append(JudgedSample(sample, verdict.model_dump() if as_json else verdict))
+    metrics = load_suite("aigciqa2023").evaluate(judged)
+    assert metrics["srcc"].value == pytest.approx(1) and metrics["srcc_authenticity"].value == pytest.approx(
+        1
+    )
+    assert metrics["srcc_correspondence"].value is None
+    assert "alignment" in metrics["srcc_correspondence"].note
+
+
 def test_the_json_of_a_sample_keeps_the_keys_that_run_fingerprints_are_made_of() -> None:
     """A run folder stores a hash of this JSON; with other keys, runs begun before could not be resumed."""
     labels = GroundTruth(mos=2.5, mos_std=0.5, ranks={"0": 1.0}, load_mask=lambda: None)
