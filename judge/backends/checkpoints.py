@@ -1,6 +1,6 @@
 """Locate the parts of a model: a checkpoint by name, or a folder with the layout of the embedded judge.
 
-FOLDER/judge.json      {"domain", "brief", "size", "phrases", "adapters"}
+FOLDER/judge.json      {"domain", "brief", "size", "phrases", "adapters", "tokens"}
 FOLDER/base/           the checkpoint
 FOLDER/adapter/        LoRA adapter for every rubric without its own; optional
 FOLDER/NAME/           LoRA adapter of one rubric: "adapters" maps the name of the rubric to NAME
@@ -56,6 +56,9 @@ class Checkpoint:
     """Side in pixels of the square image that the model sees; None for any shape."""
     phrases: Sequence[str] = ()
     """Texts that the model often writes."""
+    tokens: str = "natural"
+    """`pieces` if the model was trained on forms of which each literal and label is tokenized by itself, as the
+    embedded judge was; `natural` if it gets text as its tokenizer writes it, as every other model."""
 
     @classmethod
     def resolve(cls, model: str | Path, adapter: str | Path | None = None) -> Self:
@@ -96,6 +99,7 @@ class Checkpoint:
             brief=info.get("brief", False),
             size=info.get("size"),
             phrases=info.get("phrases", ()),
+            tokens=info.get("tokens", "pieces"),
         )
 
     @property

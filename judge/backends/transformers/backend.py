@@ -14,6 +14,10 @@ from judge.backends.decoding.batch import Row, log_probabilities, run_rows
 from judge.backends.decoding.chat_tokenizer import ChatTokenizer
 from judge.backends.decoding.choice_reading import ChoiceReader, read_choices
 from judge.backends.decoding.form_filling import fill_form
+from judge.backends.decoding.natural import filling
+from judge.backends.decoding.natural.filling import check_choices_only, resolve_tokens
+from judge.backends.decoding.natural.steps import run_form
+from judge.backends.decoding.natural.vocabulary import Vocabulary
 from judge.backends.decoding.phrase_cache import PhraseCache
 from judge.backends.decoding.program import RowProgram
 from judge.backends.image_inputs import find_input_error, resize_images
@@ -43,6 +47,10 @@ class Transformers:
         dtype: `auto` (float32 on a CPU, else the checkpoint's own), or the name of a torch dtype.
         bits: 4 or 8 to quantize the language model with bitsandbytes; needs a GPU.
         brief: whether the model was fine-tuned on the rubrics. None: as `judge.json` says, else False.
+        tokens: `pieces` or `natural`, see `judge.backends.checkpoints.Checkpoint.tokens`. `auto`: as `judge.json`
+            says, else `natural`.
+        layout: white space of the JSON that a model with natural tokens writes: `compact`, `spaced` or `pretty`;
+            `auto`: for each request, the one that the model finds likeliest at the beginning of its answer.
         batch: greatest number of rows in one forward pass.
         fast_layers: replace some layers of the model by faster code with the same results
             (`judge.backends.transformers.fast_layers`).
@@ -65,6 +73,8 @@ class Transformers:
         dtype: str = "auto",
         bits: int | None = None,
         brief: bool | None = None,
+        tokens: str = "auto",
+        layout: str = "auto",
         batch: int = 16,
         fast_layers: bool = True,
     ) -> None:
@@ -76,6 +86,7 @@ class Transformers:
         checkpoint = Checkpoint.resolve(model, adapter)
         self.domain, self.size, self.adapters = checkpoint.domain, checkpoint.size, checkpoint.adapters
         self.brief = checkpoint.brief if brief is None else brief
+        self.tokens, self.layouts = resolve_tokens(tokens, layout, checkpoint.tokens, self.brief)
         self.adapter = checkpoint.adapter.name if checkpoint.adapter else None
 
         def load(adapter: Adapter | None) -> tuple[Any, Any]:
@@ -103,6 +114,7 @@ class Transformers:
         """
         self._model, self._processor = model, processor
         self.tokenizer = ChatTokenizer(processor)
+        self._vocabulary = Vocabulary(self.tokenizer) if self.tokens == "natural" else None
         self._phrases = PhraseCache(map(self.tokenizer.encode_text, phrases))
         self._text_grammar = TextGrammar(model, processor)
 
@@ -117,16 +129,19 @@ class Transformers:
 
     def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
         """Read the label probabilities of all blanks in one pass; see `Backend.choose`."""
+        if self._vocabulary is not None and not self.brief:
+            return self.complete([check_choices_only(request) for request in requests])
         return self._run(requests, lambda request: read_choices(request.form, self.tokenizer))
 
     def complete(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
         """Fill whole forms; see `Backend.complete`."""
-        return self._run(
-            requests,
-            lambda request: fill_form(
-                request.form, self.tokenizer, self._text_grammar.text_mask, self._phrases
-            ),
-        )
+        return self._run(requests, self._fill)
+
+    def _fill(self, request: Request) -> RowProgram:
+        if self._vocabulary is None:
+            return fill_form(request.form, self.tokenizer, self._text_grammar.text_mask, self._phrases)
+        program = filling.fill_form(request.form, self._vocabulary, self.layouts)
+        return run_form(program, self._vocabulary, self._text_grammar.text_mask, self._phrases)
 
     def trace(self, requests: Sequence[TraceRequest]) -> list[RelevanceMaps | ReplyError]:
         """Compute the relevance of each image patch for each target; see `Tracer.trace`.

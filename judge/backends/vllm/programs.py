@@ -76,12 +76,12 @@ def fill_form(
     return partial.reply()
 
 
-def grammar_sampling(rules: str, num_logprobs: int, max_tokens: int) -> dict[str, Any]:
+def grammar_sampling(rules: str, num_logprobs: int | None, max_tokens: int) -> dict[str, Any]:
     """Return the sampling arguments for an answer under a grammar.
 
     Args:
         rules: the grammar in EBNF.
-        num_logprobs: number of alternatives to report at each token.
+        num_logprobs: number of alternatives to report at each token; None: report nothing.
         max_tokens: greatest number of tokens of the answer.
 
     Returns:
