@@ -81,7 +81,7 @@ class Checkpoint:
         if not (folder / "judge.json").is_file():
             if model == "embedded":
                 raise BackendError("embedded: this installation holds no weights; name a model instead")
-            return cls(str(model), general)
+            return cls(str(model), general, tokens=_base_tokens(folder))
         info = _read_info(folder)
         if general is None and (folder / "adapter").is_dir():
             general = _read_adapter(folder / "adapter")
@@ -166,6 +166,12 @@ def _read_adapter(path: Path) -> Adapter:
 
 def _read_info(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "judge.json").read_text("utf-8")))
+
+
+def _base_tokens(folder: Path) -> str:
+    """Return the member `tokens` of a checkpoint that is the base of a folder with a `judge.json`."""
+    is_base = folder.name == "base" and (folder.parent / "judge.json").is_file()
+    return str(_read_info(folder.parent).get("tokens", "pieces")) if is_base else "natural"
 
 
 def _adapter_name(adapter: str | Path, folder: Path) -> str:

@@ -11,12 +11,15 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
+from functools import partial
 from typing import Any
 
 from judge.backends.base import Reply, Request, Verb
 from judge.backends.checkpoints import Checkpoint
-from judge.backends.openai import any_server, vllm_server
+from judge.backends.decoding.natural.filling import resolve_tokens
+from judge.backends.openai import any_server, natural_form, vllm_server
 from judge.backends.openai.chat_client import ChatClient
+from judge.backends.openai.server_vocabulary import ServerVocabulary
 from judge.errors import InputError, ReplyError
 
 STEP_SECONDS = 0.1
@@ -33,6 +36,8 @@ class OpenAI:
             has a model of that name.
         api_key: default: the environment variable OPENAI_API_KEY, if set.
         brief: whether the model was fine-tuned on the rubrics and takes the brief prompt template.
+        tokens: as in `judge.backends.transformers.backend.Transformers`; only for a vLLM server.
+        layout: as in `Transformers`; only for a vLLM server.
         size: side in pixels of the square image that the model sees; None for any shape.
         concurrency: greatest number of requests at the same time.
         timeout: seconds to wait for one response.
@@ -54,6 +59,8 @@ class OpenAI:
         *,
         api_key: str | None = None,
         brief: bool | None = None,
+        tokens: str = "auto",
+        layout: str = "auto",
         size: int | None = None,
         concurrency: int = 16,
         timeout: float = 120.0,
@@ -65,6 +72,7 @@ class OpenAI:
         self.model, self.domain = model, checkpoint.domain
         self.brief = checkpoint.brief if brief is None else brief
         self.size = checkpoint.size if size is None else size
+        self.tokens, self.layouts = resolve_tokens(tokens, layout, checkpoint.tokens, self.brief)
         self._client = ChatClient(
             base_url,
             model,
@@ -81,6 +89,7 @@ class OpenAI:
         if server.is_adapter:
             self.adapter = model
         self.version, self.revision, self._is_vllm = server.version, "", server.is_vllm
+        self._vocabulary = ServerVocabulary(self._client)
 
     def close(self) -> None:
         """Close all connections; everything pending is lost."""
@@ -107,9 +116,13 @@ class OpenAI:
             raise
 
     def _start(self, verb: Verb, request: Request) -> Future[Reply]:
-        server: Any = vllm_server if self._is_vllm else any_server
         answer: Callable[[ChatClient, Request], Reply]
-        answer = server.complete_form if verb == "complete" else server.choose_labels
+        if self._is_vllm and self.tokens == "natural" and (verb == "complete" or not self.brief):
+            fill = natural_form.complete_form if verb == "complete" else natural_form.choose_labels
+            answer = partial(fill, vocabulary=self._vocabulary, layouts=self.layouts)
+        else:
+            server: Any = vllm_server if self._is_vllm else any_server
+            answer = server.complete_form if verb == "complete" else server.choose_labels
         return self._pool.submit(answer, self._client, request)
 
     # -- Stream -------------------------------------------------------------------------------------------

@@ -131,7 +131,9 @@ class Transformers:
         """Read the label probabilities of all blanks in one pass; see `Backend.choose`."""
         if self._vocabulary is not None and not self.brief:
             return self.complete([check_choices_only(request) for request in requests])
-        return self._run(requests, lambda request: read_choices(request.form, self.tokenizer))
+        return self._run(
+            requests, lambda request: read_choices(request.form, self.tokenizer, self._vocabulary)
+        )
 
     def complete(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
         """Fill whole forms; see `Backend.complete`."""

@@ -211,7 +211,7 @@ class VLLM:
             form_program = filling.fill_form(request.form, self._vocabulary, self.layouts)
             return natural_programs.run_form(form_program, prompt, self._vocabulary, self._max_length)
         if verb == "choose":
-            return programs.read_choices(request.form, prompt, self.tokenizer)
+            return programs.read_choices(request.form, prompt, self.tokenizer, self._vocabulary)
         return programs.fill_form(
             request.form, prompt, self.tokenizer, self._token_bytes, self._speller, self._max_length
         )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from judge.backends.decoding.natural.vocabulary import CONTEXT_TOKENS, Agreement, Vocabulary
+from judge.backends.decoding.natural.vocabulary import CONTEXT_TOKENS, Agreement, TokenTable
 from judge.backends.decoding.program import check_not_nan
 
 MIN_SHARE = 1e-5
@@ -20,6 +20,13 @@ alternatives hold together."""
 MAX_FIRST_NODES = 8
 """Greatest number of tokens that are followed at once, before their probability is known."""
 Path = tuple[int, ...]
+
+
+def common_prefix(paths: Sequence[Path]) -> Path:
+    """Return the tokens that all paths begin with."""
+    first, last = min(paths), max(paths)
+    length = next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    return first[: min(length, len(last))]
 
 
 @dataclass
@@ -55,7 +62,7 @@ class Shares:
 class Boundary:
     """The end of what was fed, and the text that is decided but not fed."""
 
-    vocabulary: Vocabulary
+    vocabulary: TokenTable
     context: Path = ()
     """The last tokens that were fed, at most `CONTEXT_TOKENS`. Tokens before the answer do not count."""
     pending: bytes = b""
@@ -97,8 +104,8 @@ class Boundary:
         """
         chosen = [self.pending + label for label in labels]
         texts = [text + after for text, after in zip(chosen, following, strict=True)]
-        paths = [self.encode(text) for text in texts]
-        common = list(_common_prefix(paths))
+        paths = self.vocabulary.encode_labels(self.context, self.pending, labels, following)
+        common = list(common_prefix(paths))
         start = len(self.vocabulary.text(common))
         self.advance(common, b"")
         rests, paths = [text[start:] for text in texts], [path[len(common) :] for path in paths]
@@ -106,12 +113,6 @@ class Boundary:
         shares = yield from reader.read(common)
         self.pending = chosen[int(shares.probabilities.argmax())][start:]
         return shares
-
-
-def _common_prefix(paths: Sequence[Path]) -> Path:
-    first, last = min(paths), max(paths)
-    length = next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
-    return first[: min(length, len(last))]
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class _Node:
 class _AlternativeReader:
     """Distributes the probability after a boundary over alternatives."""
 
-    vocabulary: Vocabulary
+    vocabulary: TokenTable
     texts: Sequence[bytes]
     """What remains of each alternative after the boundary."""
     paths: Sequence[Path]

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 
 from judge.errors import ReplyError
 from judge.rubrics.form import Form
-from judge.rubrics.form_nodes import Literal, Piece, Text
+from judge.rubrics.form_nodes import Branch, Choice, Literal, Piece, Text
 
 MAX_CONTINUATION = 24
 """Greatest number of bytes of a text that is known after an answer."""
 MAX_CONTINUATIONS = 64
 """Greatest number of such texts. If a blank has more labels, the texts end before it."""
+
+MAX_FOLLOWING = 48
+"""Greatest number of bytes of the literal after a label that the label is encoded with."""
 
 
 def continuations(form: Form, answers: Sequence[str], limit: int = MAX_CONTINUATION) -> tuple[bytes, ...]:
@@ -35,6 +38,24 @@ def continuations(form: Form, answers: Sequence[str], limit: int = MAX_CONTINUAT
 def following_literal(form: Form, answers: Sequence[str]) -> bytes:
     """Return the literal text between the last of the answers and the next blank, or the end."""
     return _next_blank(form, answers)[0]
+
+
+def literals_after(form: Form, answers: Sequence[str], blank: Choice | Branch) -> list[bytes]:
+    """Return the literal text after each label of a blank, cut to `MAX_FOLLOWING` bytes.
+
+    Args:
+        form: the form.
+        answers: answers to the blanks before.
+        blank: the blank, as the walk yields it.
+    """
+    if isinstance(blank, Choice):
+        return [_cut(blank.next_literal.encode())] * len(blank.labels)
+    return [_cut(following_literal(form, [*answers, label])) for label in blank.labels]
+
+
+def _cut(text: bytes) -> bytes:
+    """Cut a text to `MAX_FOLLOWING` bytes, at a whole character."""
+    return text if len(text) <= MAX_FOLLOWING else text[:MAX_FOLLOWING].decode("utf-8", "ignore").encode()
 
 
 def _extend(form: Form, answers: list[str], text: bytes, limit: int, found: list[bytes]) -> None:

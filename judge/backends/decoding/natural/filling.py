@@ -9,16 +9,19 @@ from typing import Any
 
 from judge.backends.base import Reply, Request
 from judge.backends.decoding.natural.alternatives import Boundary, Read, ReadResult
-from judge.backends.decoding.natural.continuations import MAX_CONTINUATION, continuations, following_literal
-from judge.backends.decoding.natural.vocabulary import Vocabulary
+from judge.backends.decoding.natural.continuations import (
+    MAX_CONTINUATION,
+    continuations,
+    following_literal,
+    literals_after,
+)
+from judge.backends.decoding.natural.vocabulary import TokenTable
 from judge.backends.decoding.program import report_probabilities
 from judge.errors import InputError, ReplyError
 from judge.rubrics.form import Form
 from judge.rubrics.form_nodes import Branch, Choice, Literal, Text
 from judge.rubrics.layouts import LAYOUTS, Layout
 
-MAX_FOLLOWING = 48
-"""Greatest number of bytes of the literal after a label that the label is encoded with."""
 QUOTE = b'"'
 
 
@@ -46,7 +49,7 @@ tokens that were written, from `Write.beginning` on to the one that holds the cl
 last count as fed."""
 
 
-def fill_form(form: Form, vocabulary: Vocabulary, layouts: Sequence[Layout]) -> FormProgram:
+def fill_form(form: Form, vocabulary: TokenTable, layouts: Sequence[Layout]) -> FormProgram:
     """Fill a form, with the most likely label at each choice and argmax in free text.
 
     Args:
@@ -115,10 +118,10 @@ class _FormFiller:
             self.append(labels[0])
             chosen = labels[0]
         else:
-            following = self._following(blank)
+            following = literals_after(self.form, self.answers, blank)
             shares = yield from self.boundary.choose(
                 [label.encode() for label in labels],
-                [_cut(text) for text in following],
+                following,
                 partial(self._may_follow, labels, following),
                 blank.name,
             )
@@ -130,15 +133,9 @@ class _FormFiller:
         self.answers.append(chosen)
         return chosen
 
-    def _following(self, blank: Choice | Branch) -> list[bytes]:
-        """Return the literal text after each label."""
-        if isinstance(blank, Choice):
-            return [blank.next_literal.encode()] * len(blank.labels)
-        return [following_literal(self.form, [*self.answers, label]) for label in blank.labels]
-
     def _may_follow(self, labels: Sequence[str], following: Sequence[bytes], index: int) -> tuple[bytes, ...]:
-        """Return what may follow after a label and the part of its literal that the label is read with."""
-        start = len(_cut(following[index]))
+        """Return what may follow after a label and its literal."""
+        start = len(following[index])
         found = continuations(self.form, [*self.answers, labels[index]], start + MAX_CONTINUATION)
         return tuple(text[start:] for text in found)
 
@@ -199,18 +196,3 @@ def resolve_tokens(tokens: str, layout: str, trained: str, is_brief: bool) -> tu
         layout = "compact"
     known = LAYOUTS.values() if layout == "auto" else [LAYOUTS[layout]]
     return tokens, tuple(one for layouts in known for one in layouts)
-
-
-def _cut(text: bytes) -> bytes:
-    """Cut a literal to `MAX_FOLLOWING` bytes, at a whole character."""
-    while len(text) > MAX_FOLLOWING or (text and not _is_utf8(text)):
-        text = text[: min(len(text) - 1, MAX_FOLLOWING)]
-    return text
-
-
-def _is_utf8(text: bytes) -> bool:
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

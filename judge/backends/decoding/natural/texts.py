@@ -7,7 +7,7 @@ from typing import Any
 
 from judge.backends.decoding.grammar import spell_in_characters
 from judge.backends.decoding.natural.filling import QUOTE, Write
-from judge.backends.decoding.natural.vocabulary import Vocabulary
+from judge.backends.decoding.natural.vocabulary import TokenTable
 from judge.errors import ReplyError
 
 
@@ -19,7 +19,7 @@ class TextBuilder:
         vocabulary: the model's.
     """
 
-    def __init__(self, operation: Write, vocabulary: Vocabulary) -> None:
+    def __init__(self, operation: Write, vocabulary: TokenTable) -> None:
         self.operation, self.vocabulary = operation, vocabulary
         self.prefix = vocabulary.token_bytes(operation.beginning)
         self.tokens: list[int] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -39,65 +40,60 @@ class Agreement:
         self.shared = [n for n, owners in enumerate(self.owners) if len(owners) > 1]
 
 
-class Vocabulary:
-    """The tokens of a model as bytes. Control tokens and other added tokens are no part of any text.
+class TokenTable(ABC):
+    """The tokens of a model as bytes."""
 
-    Args:
-        tokenizer: the model's.
-    """
-
-    def __init__(self, tokenizer: ChatTokenizer) -> None:
-        self.tokenizer = tokenizer
-        self.token_bytes: Callable[[int], bytes] = byte_decoder(tokenizer.hf_tokenizer)
-        added = set(tokenizer.hf_tokenizer.added_tokens_decoder) | tokenizer.control_tokens
-        numbers = (n for n in tokenizer.hf_tokenizer.get_vocab().values() if n not in added)
-        pairs = sorted((text, n) for n in numbers if (text := self.token_bytes(n)))
-        self._texts = [text for text, _ in pairs]
-        self._numbers = [number for _, number in pairs]
-        self._longest = max(map(len, self._texts))
+    def __init__(self) -> None:
         self.agreement = lru_cache(maxsize=16384)(self._agreement)
         self.closing_endings = lru_cache(maxsize=4096)(self._closing_endings)
         self.encode_after = lru_cache(maxsize=65536)(self._encode_after)
+
+    @abstractmethod
+    def token_bytes(self, token: int) -> bytes:
+        """Return the bytes of a token."""
+
+    @abstractmethod
+    def prefixes(self, text: bytes) -> list[int]:
+        """Return the tokens that a text begins with, the shortest first."""
+
+    @abstractmethod
+    def extensions(self, text: bytes) -> list[int]:
+        """Return the tokens that begin with a text and are longer."""
+
+    @abstractmethod
+    def has_extension(self, text: bytes) -> bool:
+        """Return whether some token begins with a text and is longer."""
+
+    @abstractmethod
+    def encode_bytes(self, text: bytes) -> tuple[int, ...]:
+        """Encode a text by itself."""
+
+    @abstractmethod
+    def _closing_endings(self, endings: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """Return the beginnings of some texts that a token may hold after its first quote."""
 
     def text(self, tokens: Sequence[int]) -> bytes:
         """Return the bytes of some tokens."""
         return b"".join(map(self.token_bytes, tokens))
 
-    def prefixes(self, text: bytes) -> list[int]:
-        """Return the tokens that a text begins with, the shortest first."""
-        found = []
-        for length in range(1, min(len(text), self._longest) + 1):
-            index = bisect_left(self._texts, text[:length])
-            if index < len(self._texts) and self._texts[index] == text[:length]:
-                found.append(self._numbers[index])
-            elif index == len(self._texts) or not self._texts[index].startswith(text[:length]):
-                break  # no token begins so
-        return found
+    def encode_labels(
+        self, before: tuple[int, ...], pending: bytes, labels: Sequence[bytes], following: Sequence[bytes]
+    ) -> list[tuple[int, ...]]:
+        """Encode alternatives after some tokens.
 
-    def extensions(self, text: bytes) -> list[int]:
-        """Return the tokens that begin with a text and are longer."""
-        start = bisect_left(self._texts, text)
-        found = []
-        for index in range(start, len(self._texts)):
-            if not self._texts[index].startswith(text):
-                break
-            if len(self._texts[index]) > len(text):
-                found.append(self._numbers[index])
-        return found
+        Args:
+            before: the last tokens before the text, at most `CONTEXT_TOKENS`.
+            pending: what all alternatives begin with.
+            labels: the labels after it.
+            following: for each label, the text after it.
 
-    def has_extension(self, text: bytes) -> bool:
-        """Return whether some token begins with a text and is longer."""
-        index = bisect_right(self._texts, text)
-        return bool(text) and index < len(self._texts) and self._texts[index].startswith(text)
-
-    @cached_property
-    def closing_rests(self) -> frozenset[bytes]:
-        """What tokens hold after their first quote."""
-        return frozenset(text.partition(b'"')[2] for text in self._texts if b'"' in text)
-
-    def _closing_endings(self, endings: tuple[bytes, ...]) -> tuple[bytes, ...]:
-        """Return the beginnings of some texts that a token may hold after its first quote."""
-        return tuple(sorted(rest for rest in self.closing_rests if rest and is_beginning(rest, endings)))
+        Returns:
+            The tokens of each alternative.
+        """
+        return [
+            self.encode_after(before, pending + label + after)
+            for label, after in zip(labels, following, strict=True)
+        ]
 
     def _agreement(self, texts: tuple[bytes, ...], may_follow: tuple[tuple[bytes, ...], ...]) -> Agreement:
         """Find the tokens that agree with some alternatives.
@@ -136,18 +132,75 @@ class Vocabulary:
             The tokens of the text.
         """
         whole = self.text(before) + text
-        try:
-            encoded = self.tokenizer.encode_text(whole.decode())
-        except UnicodeDecodeError:
-            encoded = ()
+        encoded = self.encode_bytes(whole)
         if before and encoded[: len(before)] == before:
-            return tuple(encoded[len(before) :])
-        return self._encode_bytes(text)
+            return encoded[len(before) :]
+        return self.encode_bytes(text)
 
-    def _encode_bytes(self, text: bytes) -> tuple[int, ...]:
+
+class Vocabulary(TokenTable):
+    """The vocabulary of a tokenizer. Control tokens and other added tokens are no part of any text.
+
+    Args:
+        tokenizer: the model's.
+    """
+
+    def __init__(self, tokenizer: ChatTokenizer) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+        self._bytes: Callable[[int], bytes] = byte_decoder(tokenizer.hf_tokenizer)
+        added = set(tokenizer.hf_tokenizer.added_tokens_decoder) | tokenizer.control_tokens
+        numbers = (n for n in tokenizer.hf_tokenizer.get_vocab().values() if n not in added)
+        pairs = sorted((text, n) for n in numbers if (text := self._bytes(n)))
+        self._texts = [text for text, _ in pairs]
+        self._numbers = [number for _, number in pairs]
+        self._longest = max(map(len, self._texts))
+
+    def token_bytes(self, token: int) -> bytes:
+        """Return the bytes of a token; those of the text of an added token."""
+        return self._bytes(token)
+
+    def prefixes(self, text: bytes) -> list[int]:
+        """Return the tokens that a text begins with, the shortest first."""
+        found = []
+        for length in range(1, min(len(text), self._longest) + 1):
+            index = bisect_left(self._texts, text[:length])
+            if index < len(self._texts) and self._texts[index] == text[:length]:
+                found.append(self._numbers[index])
+            elif index == len(self._texts) or not self._texts[index].startswith(text[:length]):
+                break  # no token begins so
+        return found
+
+    def extensions(self, text: bytes) -> list[int]:
+        """Return the tokens that begin with a text and are longer."""
+        start = bisect_left(self._texts, text)
+        found = []
+        for index in range(start, len(self._texts)):
+            if not self._texts[index].startswith(text):
+                break
+            if len(self._texts[index]) > len(text):
+                found.append(self._numbers[index])
+        return found
+
+    def has_extension(self, text: bytes) -> bool:
+        """Return whether some token begins with a text and is longer."""
+        index = bisect_right(self._texts, text)
+        return bool(text) and index < len(self._texts) and self._texts[index].startswith(text)
+
+    @cached_property
+    def closing_rests(self) -> frozenset[bytes]:
+        """What tokens hold after their first quote."""
+        return frozenset(text.partition(b'"')[2] for text in self._texts if b'"' in text)
+
+    def _closing_endings(self, endings: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """Return the beginnings of some texts that a token may hold after its first quote."""
+        return tuple(sorted(rest for rest in self.closing_rests if rest and is_beginning(rest, endings)))
+
+    def encode_bytes(self, text: bytes) -> tuple[int, ...]:
+        """Encode a text by itself; it may end within a character."""
         try:
             return self.tokenizer.encode_text(text.decode())
-        except UnicodeDecodeError:  # within a character: the longest tokens, one after the other
+        except UnicodeDecodeError:  # the longest tokens, one after the other
             tokens: list[int] = []
             while text:
                 tokens.append(self.prefixes(text)[-1])
