@@ -44,6 +44,8 @@ class BaseInfo:
     domain: str
     config: Any
     """The checkpoint's own configuration."""
+    tokens: str = "natural"
+    """How the answer is tokenized, see `judge.backends.checkpoints.Checkpoint.tokens`."""
 
     @property
     def family(self) -> str:
@@ -68,6 +70,7 @@ def check_base(config: ModelConfig) -> BaseInfo:
         phrases=tuple(checkpoint.phrases),
         domain=checkpoint.domain,
         config=_read_config(config, checkpoint.source),
+        tokens=checkpoint.tokens,
     )
     if base.adapter is not None:
         _check_adapter(base.adapter, base.config)

@@ -12,10 +12,10 @@ from finetune.lora.config import HeldOutConfig
 from finetune.lora.targets import read_samples
 from judge.backends.base import Request
 from judge.backends.decoding.batch import Row as DecodingRow
-from judge.backends.decoding.choice_reading import read_choices
 from judge.backends.transformers.backend import Transformers
 from judge.errors import InputError, ReplyError
 from judge.judge import Judge
+from judge.rubrics.layouts import LAYOUTS
 from judge.rubrics.rubric import Rubric
 from judge.types import Depth
 
@@ -34,6 +34,7 @@ class TrainingBackend(Transformers):
         self.version, self.batch, self.model = version("transformers"), batch, base.source
         self.domain, self.size, self.brief, self.adapters = base.domain, base.size, base.brief, {}
         self.adapter, self.revision = "in training", ""
+        self.tokens, self.layouts = base.tokens, LAYOUTS["compact"]
         base_model = model.get_base_model() if hasattr(model, "get_base_model") else model
         self._set_model(base_model, processor, base.phrases)
 
@@ -48,7 +49,7 @@ class TrainingBackend(Transformers):
         Raises:
             InputError: the model cannot take the images or videos.
         """
-        (row,) = self._build_rows([request], lambda request: read_choices(request.form, self.tokenizer))
+        (row,) = self._build_rows([request], lambda request: None)
         if isinstance(row, ReplyError):
             raise InputError("image", "this one", "images that the model can take", str(row))
         return row

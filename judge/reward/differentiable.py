@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from judge.backends.base import Request
 from judge.backends.decoding.batch import Row, log_probabilities
 from judge.backends.decoding.choice_reading import ChoiceReader
 from judge.backends.transformers.backend import Transformers
 from judge.elements.splitting import split_prompt
-from judge.errors import InputError
+from judge.errors import InputError, ReplyError
 from judge.evidence.facts import measure_image
 from judge.evidence.reference import REFERENCE_FACTS
 from judge.judge import Judge
@@ -33,6 +34,7 @@ from judge.reward.core import check_weights
 from judge.reward.resize import extract_patches, resize_bicubic
 from judge.reward.result import NO_ISSUE, part_names
 from judge.rubrics.schema import SCORE_LABELS
+from judge.types import Sample
 
 _PreparedRow = tuple[list[dict[str, Any]], ChoiceReader]
 """Chat messages and the blanks of the form."""
@@ -123,7 +125,7 @@ class Differentiable:
             facts = self._measure_facts(images[batch])
             rows = [
                 self._prepare_row(*row)
-                for row in zip(prompts[batch], element_lists[batch], facts, strict=True)
+                for row in zip(images[batch], prompts[batch], element_lists[batch], facts, strict=True)
             ]
             logs: Any = checkpoint(self._forward, images[batch], rows, use_reentrant=False)
             parts += [self._read_parts(reader, log) for (_, reader), log in zip(rows, logs, strict=True)]
@@ -138,9 +140,12 @@ class Differentiable:
         return [measure_image(load_image_or_tensor(image).image, names) for image in images]
 
     def _prepare_row(
-        self, prompt: str, elements: Sequence[str] | None, facts: Mapping[str, float]
+        self, image: Tensor, prompt: str, elements: Sequence[str] | None, facts: Mapping[str, float]
     ) -> _PreparedRow:
-        """Return the messages and the blanks for one image, as `judge.pipeline.pipeline` makes them."""
+        """Return the messages and the blanks for one image, as `judge.pipeline.pipeline` makes them.
+
+        A general model is read behind the labels that it chooses itself, which have no gradient.
+        """
         rubric = self.judge.rubric
         prompt = check_prompt(prompt, rubric.needs_prompt, [])
         names = check_elements(None if elements is None else list(elements))
@@ -158,7 +163,18 @@ class Differentiable:
             images=self.judge.pipeline.images_per_sample,
             facts=facts,
         )
-        return messages, ChoiceReader.for_form(form, self.backend.tokenizer)
+        values = None
+        if self.backend.vocabulary is not None and not self.backend.brief:
+            sample = Sample(image=load_image_or_tensor(image.detach()).image, prompt=prompt, elements=names)
+            shown = self.judge.pipeline.prepare(sample, "score", keep_for_overlay=False).request.images
+            context = self.backend.fill_context(Request(shown, messages, form), None)
+            if isinstance(context, ReplyError):
+                raise context
+            form, values = context
+        reader = ChoiceReader.for_form(
+            form, self.backend.tokenizer, values, vocabulary=self.backend.vocabulary
+        )
+        return messages, reader
 
     def _forward(self, images: Tensor, prepared: list[_PreparedRow]) -> list[Tensor]:
         """Return the log-probabilities of the labels' tokens, (edges,) for each image."""

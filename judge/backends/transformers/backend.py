@@ -27,6 +27,7 @@ from judge.backends.transformers.text_grammar import TextGrammar
 from judge.backends.transformers.tracing import patch_relevance, target_value
 from judge.backends.video_inputs import encode_videos, prepare_video, seconds_per_patch, video_placeholder
 from judge.errors import BackendError, InputError, ReplyError
+from judge.rubrics.form import Form
 
 MAX_ATTENTION_CELLS = 1 << 26
 """Greatest number of attention cells (rows x longest prompt squared) of one prefill: 256 MiB of mask in
@@ -114,7 +115,8 @@ class Transformers:
         """
         self._model, self._processor = model, processor
         self.tokenizer = ChatTokenizer(processor)
-        self._vocabulary = Vocabulary(self.tokenizer) if self.tokens == "natural" else None
+        self.vocabulary = Vocabulary(self.tokenizer) if self.tokens == "natural" else None
+        """The tokens of a model that gets text as its tokenizer writes it; None for one trained on pieces."""
         self._phrases = PhraseCache(map(self.tokenizer.encode_text, phrases))
         self._text_grammar = TextGrammar(model, processor)
 
@@ -129,10 +131,10 @@ class Transformers:
 
     def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
         """Read the label probabilities of all blanks in one pass; see `Backend.choose`."""
-        if self._vocabulary is not None and not self.brief:
+        if self.vocabulary is not None and not self.brief:
             return self.complete([check_choices_only(request) for request in requests])
         return self._run(
-            requests, lambda request: read_choices(request.form, self.tokenizer, self._vocabulary)
+            requests, lambda request: read_choices(request.form, self.tokenizer, self.vocabulary)
         )
 
     def complete(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
@@ -140,10 +142,10 @@ class Transformers:
         return self._run(requests, self._fill)
 
     def _fill(self, request: Request) -> RowProgram:
-        if self._vocabulary is None:
+        if self.vocabulary is None:
             return fill_form(request.form, self.tokenizer, self._text_grammar.text_mask, self._phrases)
-        program = filling.fill_form(request.form, self._vocabulary, self.layouts)
-        return run_form(program, self._vocabulary, self._text_grammar.text_mask, self._phrases)
+        program = filling.fill_form(request.form, self.vocabulary, self.layouts)
+        return run_form(program, self.vocabulary, self._text_grammar.text_mask, self._phrases)
 
     def trace(self, requests: Sequence[TraceRequest]) -> list[RelevanceMaps | ReplyError]:
         """Compute the relevance of each image patch for each target; see `Tracer.trace`.
@@ -162,7 +164,10 @@ class Transformers:
             return ReplyError("images: none, and videos are not traced")
         blanks = {blank for target in traced.targets for blank in target}
         tokenizer = self.tokenizer
-        reader = ChoiceReader.for_form(traced.request.form, tokenizer, traced.values, blanks)
+        filled = self.fill_context(traced.request, traced.values)
+        if isinstance(filled, ReplyError):
+            return filled
+        reader = ChoiceReader.for_form(filled[0], tokenizer, filled[1], blanks, self.vocabulary)
         row.step, model = reader.step, self.network(traced.request.rubric).requires_grad_(False)
         row.pixels = pixels = row.pixels.detach().requires_grad_(True)
         try:
@@ -172,6 +177,37 @@ class Transformers:
         except RuntimeError as error:  # also raised when memory runs out
             raise BackendError(f"{self.model}: {' '.join(str(error).split())[:300]}") from error
         return [patch_relevance(g, pixels.detach(), row.grid, tokenizer.merge_size) for g in gradients]
+
+    def fill_context(
+        self, request: Request, values: dict[str, Any] | None
+    ) -> tuple[Form, dict[str, Any] | None] | ReplyError:
+        """Return a form and values to read it behind in one pass, as this backend reads it otherwise.
+
+        Args:
+            request: the request.
+            values: values of the form; None: those that `choose` reads each blank behind.
+
+        Returns:
+            The form in the layout of the model, and the values; None for the first label in each blank.
+        """
+        if self.vocabulary is None or self.brief:
+            return request.form, values
+        if values is None:
+            (reply,) = self.choose([request])
+            if isinstance(reply, ReplyError):
+                return reply
+            values = request.form.parse(reply.text)
+        if len(self.layouts) == 1:
+            return request.form.in_layout(self.layouts[0]), values
+        (chosen,) = self._run([request], self._read_layout)
+        if isinstance(chosen, ReplyError):
+            return chosen
+        return request.form.in_layout(self.layouts[int(chosen.text)]), values
+
+    def _read_layout(self, request: Request) -> RowProgram:
+        assert self.vocabulary is not None
+        program = filling.read_layout(request.form, self.vocabulary, self.layouts)
+        return run_form(program, self.vocabulary, self._text_grammar.text_mask, self._phrases)
 
     def _run(
         self, requests: Sequence[Request], program: Callable[[Request], RowProgram]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from judge.backends.base import Reply, Request
 from judge.backends.decoding.natural.alternatives import Boundary, Read, ReadResult
 from judge.backends.decoding.natural.continuations import (
-    MAX_CONTINUATION,
     continuations,
     following_literal,
     literals_after,
+    texts_after,
 )
 from judge.backends.decoding.natural.vocabulary import TokenTable
 from judge.backends.decoding.program import report_probabilities
@@ -86,6 +85,24 @@ def fill_form(form: Form, vocabulary: TokenTable, layouts: Sequence[Layout]) -> 
         return filler.reply
 
 
+def read_layout(form: Form, vocabulary: TokenTable, layouts: Sequence[Layout]) -> FormProgram:
+    """Read which layout a model finds likeliest at the beginning of a form.
+
+    Args:
+        form: the form.
+        vocabulary: the model's.
+        layouts: the layouts to compare.
+
+    Yields:
+        Operations.
+
+    Returns:
+        A reply whose text is the index of the layout.
+    """
+    layout = yield from _FormFiller(form, Boundary(vocabulary)).choose_layout(layouts)
+    return Reply(str(layouts.index(layout)))
+
+
 @dataclass
 class _FormFiller:
     """The state of a form that is being filled."""
@@ -122,7 +139,7 @@ class _FormFiller:
             shares = yield from self.boundary.choose(
                 [label.encode() for label in labels],
                 following,
-                partial(self._may_follow, labels, following),
+                lambda index: texts_after(self.form, self.answers, labels[index], following[index]),
                 blank.name,
             )
             self.reply.probabilities[blank.name] = report_probabilities(blank, shares.probabilities)
@@ -132,12 +149,6 @@ class _FormFiller:
             self.append(chosen, is_pending=True)
         self.answers.append(chosen)
         return chosen
-
-    def _may_follow(self, labels: Sequence[str], following: Sequence[bytes], index: int) -> tuple[bytes, ...]:
-        """Return what may follow after a label and its literal."""
-        start = len(following[index])
-        found = continuations(self.form, [*self.answers, labels[index]], start + MAX_CONTINUATION)
-        return tuple(text[start:] for text in found)
 
     def write_text(self, blank: Text) -> Generator[Write, Sequence[int], str]:
         """Write a text; its closing quote, and nothing after it, is then pending."""
