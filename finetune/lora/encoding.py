@@ -1,9 +1,9 @@
 """Encodes targets as rows of tokens, and rows as the tensors of a batch.
 
-`judge.pipeline.pipeline` builds the request of a row and the backend itself encodes it, the answer as the backend
-feeds it: piece by piece for the embedded judge, as the tokenizer writes the whole text for other models. So a
-model is trained on exactly what it is served. At score depth a brief model is read with the first label in all
-blanks before a blank, and is trained in the same way.
+`judge.pipeline.pipeline` builds the request of a row and the backend itself encodes it, the answer as the
+backend feeds it: piece by piece for the embedded judge, as the tokenizer writes the whole text for other
+models. So a model is trained on exactly what it is served. At score depth a brief model is read with the
+first label in all blanks before a blank, and is trained in the same way.
 """
 
 from __future__ import annotations

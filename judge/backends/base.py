@@ -61,8 +61,8 @@ class Reply:
     """True if the probabilities are the model's own; False if they are estimates, for example from the top
     log-probabilities of a server."""
     label_mass: dict[str, float] | None = None
-    """Path of a choice or branch blank -> probability that the model gives to all of its labels together, before
-    they are scaled to sum to 1. None if the backend cannot measure it."""
+    """Path of a choice or branch blank -> probability that the model gives to all of its labels together,
+    before they are scaled to sum to 1. None if the backend cannot measure it."""
 
 
 Target = Mapping[str, Mapping[str, float]]

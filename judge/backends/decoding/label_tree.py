@@ -95,8 +95,8 @@ class LabelTree:
     unfed_tokens: list[tuple[int, ...]]
     """For each label, the tokens that still have to be fed once it is chosen."""
     owners: np.ndarray[Any, Any] | None = None
-    """(paths,) index of the label of each path, if labels have several; the probability of such a label is the
-    sum over its paths. None: path and label are the same."""
+    """(paths,) index of the label of each path, if labels have several; the probability of such a label is
+    the sum over its paths. None: path and label are the same."""
 
     @classmethod
     def from_paths(cls, paths: Sequence[tuple[int, ...]], end_length: int = 0) -> LabelTree:

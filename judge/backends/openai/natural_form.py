@@ -1,8 +1,8 @@
 """Fill a form on a vLLM server in the model's own tokens (`judge.backends.decoding.natural`).
 
-The server continues an answer from a given text. Its tokenizer is known only by its answers to `/tokenize`, so at
-each boundary the tokens that are read are those that the tokenizer would write for one of the alternatives,
-instead of all tokens of the vocabulary that agree with one.
+The server continues an answer from a given text. Its tokenizer is known only by its answers to `/tokenize`,
+so at each boundary the tokens that are read are those that the tokenizer would write for one of the
+alternatives, instead of all tokens of the vocabulary that agree with one.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ class _Runner:
     def _read_alternatives(self, before: Sequence[int], tokens: list[int]) -> Mapping[bytes, float]:
         """Return the log-probabilities of some tokens after others.
 
-        The server encodes the text before anew. At its end a tokenizer joins white space that it splits before
-        a word or a number: such white space is not sent, but asked for by a grammar.
+        The server encodes the text before anew. At its end a tokenizer joins white space that it splits
+        before a word or a number: such white space is not sent, but asked for by a grammar.
         """
         space = self._unstable_space(before)
         fields: dict[str, Any] = {"max_tokens": 1, "logprobs": True, "logprob_token_ids": tokens}

@@ -48,10 +48,11 @@ class Transformers:
         dtype: `auto` (float32 on a CPU, else the checkpoint's own), or the name of a torch dtype.
         bits: 4 or 8 to quantize the language model with bitsandbytes; needs a GPU.
         brief: whether the model was fine-tuned on the rubrics. None: as `judge.json` says, else False.
-        tokens: `pieces` or `natural`, see `judge.backends.checkpoints.Checkpoint.tokens`. `auto`: as `judge.json`
-            says, else `natural`.
-        layout: white space of the JSON that a model with natural tokens writes: `compact`, `spaced` or `pretty`;
-            `auto`: for each request, the one that the model finds likeliest at the beginning of its answer.
+        tokens: `pieces` or `natural`, see `judge.backends.checkpoints.Checkpoint.tokens`. `auto`: as
+            `judge.json` says, else `natural`.
+        layout: white space of the JSON that a model with natural tokens writes: `compact`, `spaced` or
+            `pretty`; `auto`: for each request, the one that the model finds likeliest at the beginning of its
+            answer.
         batch: greatest number of rows in one forward pass.
         fast_layers: replace some layers of the model by faster code with the same results
             (`judge.backends.transformers.fast_layers`).

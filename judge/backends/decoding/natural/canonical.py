@@ -1,7 +1,7 @@
 """A form as the tokens that the tokenizer would write, with the labels of its blanks as trees.
 
-For models that were tuned on the form, of which all blanks are read in one pass, and for gradients. The tokens
-that are read are those of `alternatives`, without knowing which of them matter.
+For models that were tuned on the form, of which all blanks are read in one pass, and for gradients. The
+tokens that are read are those of `alternatives`, without knowing which of them matter.
 """
 
 from __future__ import annotations

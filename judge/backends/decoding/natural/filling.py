@@ -1,4 +1,4 @@
-"""Fill a form from left to right in the model's own tokens: the program of a row, independent of the engine."""
+"""Fill a form from left to right in the model's own tokens, whatever engine runs the model."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Write:
     commit: list[int]
     """Tokens that are fed for good."""
     beginning: int
-    """The token that the tokenizer would write next, with the end of the literal before the text. The model may
-    write a longer one, which begins with the same bytes."""
+    """The token that the tokenizer would write next, with the end of the literal before the text. The model
+    may write a longer one, which begins with the same bytes."""
     max_chars: int
     """Greatest number of characters of the text."""
     endings: tuple[bytes, ...]
@@ -43,9 +43,9 @@ class Write:
 
 Operation = Read | Write
 FormProgram = Generator[Operation, Any, Reply]
-"""A form that is being filled: yields operations and is sent, for a `Read`, a `ReadResult`; for a `Write`, the
-tokens that were written, from `Write.beginning` on to the one that holds the closing quote. All of these but the
-last count as fed."""
+"""A form that is being filled: yields operations and is sent, for a `Read`, a `ReadResult`; for a `Write`,
+the tokens that were written, from `Write.beginning` on to the one that holds the closing quote. All of these
+but the last count as fed."""
 
 
 def fill_form(form: Form, vocabulary: TokenTable, layouts: Sequence[Layout]) -> FormProgram:
