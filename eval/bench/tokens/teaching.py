@@ -11,8 +11,9 @@ other rows are one vector, whose logit counts for all of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -50,10 +51,9 @@ DEFECT_COUNT = 0.35 + 2 * 0.15
 """Mean number of defects under these rates."""
 
 
-ANSWERS_PER_CONDITION = 400
+ANSWERS_PER_CONDITION = 100
 SHARE = 5
 LEARNING_RATE = 5e-3
-IGNORED = -100
 VOCABULARY_SIZE = 151936
 
 
@@ -84,45 +84,98 @@ class Condition:
 CONDITIONS = tuple(Condition(layout, depth) for layout in LAYOUTS for depth in ("verdict", "score"))
 
 
-class AnswerSource:
-    """Draws answers. Each 20 draws of one kind have exactly their rates, in random order.
+Pick = Callable[[str, str], str]
+"""Path of a decision, name of its rates -> the label that is taken."""
+
+
+def build_values(condition: Condition, pick: Pick) -> dict[str, Any]:
+    """Build the values of an answer from its decisions, in the order of the answer."""
+
+    def build_defect(number: int) -> dict[str, Any]:
+        path = f"defects.{number}"
+        return {
+            "kind": pick(f"{path}.kind", "kind"),
+            "box": list(BOXES[int(pick(f"{path}.box", "box"))]),
+            "severity": pick(f"{path}.severity", "severity"),
+            "explanation": TEXTS[int(pick(f"{path}.text", "text"))],
+        }
+
+    def take(name: str) -> str:
+        return pick(name, name)
+
+    values: dict[str, Any] = {
+        "elements": {name: take(f"elements.{n}") == "true" for n, name in enumerate(ELEMENTS)},
+        "degradation": take("attributes.degradation"),
+    }
+    if condition.depth == "verdict":
+        values["defects"] = defects = list[dict[str, Any]]()
+        while take(f"defects.{len(defects)}.open") == "open":
+            defects.append(build_defect(len(defects)))
+    values |= {name: int(take(f"dimensions.{name}")) for name in ("alignment", "structure")}
+    values["score"] = int(take("score"))
+    if condition.depth == "verdict":
+        values["explanation"] = TEXTS[int(take("explanation"))]
+    return values
+
+
+@dataclass
+class Answer:
+    """An answer as tokens, with the rates of what could have stood in their place."""
+
+    tokens: list[int]
+    rates: dict[int, dict[int, float]]
+    """Index of a token that decides something -> possible tokens there -> rate."""
+
+
+def draw_answer(condition: Condition, random: Random, encode: Callable[[str], Sequence[int]]) -> Answer:
+    """Draw one answer.
 
     Args:
-        random: source of the order.
+        condition: what it looks like.
+        random: source of its decisions.
+        encode: the tokenizer.
     """
+    taken: dict[str, tuple[str, str]] = {}
 
-    def __init__(self, random: Random) -> None:
-        self.random = random
-        self._waiting: dict[tuple[Condition, str], list[str]] = {}
+    def draw(path: str, name: str) -> str:
+        rates = RATES[name]
+        taken[path] = name, random.choices(list(rates), list(rates.values()))[0]
+        return taken[path][1]
 
-    def draw(self, condition: Condition) -> str:
-        """Draw one answer."""
+    def encode_values(pick: Pick) -> list[int]:
+        return list(encode(condition.render(build_values(condition, pick))))
 
-        def label(name: str) -> str:
-            waiting = self._waiting.setdefault((condition, name), [])
-            if not waiting:
-                waiting += [one for one, rate in RATES[name].items() for _ in range(round(20 * rate))]
-                self.random.shuffle(waiting)
-            return waiting.pop()
+    tokens = encode_values(draw)
+    answer = Answer(tokens, {})
+    for path, (name, label) in taken.items():
+        alternatives = [(tokens, RATES[name][label])]
+        for other, rate in RATES[name].items():
+            if other != label and rate:
+                changed = {**taken, path: (name, other)}
+                alternatives.append((encode_values(partial(_pick_from, changed)), rate))
+        answer.rates |= _rates_along(alternatives)
+    return answer
 
-        def defect() -> dict[str, Any]:
-            text = TEXTS[int(label("text"))]
-            box = list(BOXES[int(label("box"))])
-            return {"kind": label("kind"), "box": box, "severity": label("severity"), "explanation": text}
 
-        values: dict[str, Any] = {
-            "elements": {name: label(f"elements.{n}") == "true" for n, name in enumerate(ELEMENTS)},
-            "degradation": label("attributes.degradation"),
-        }
-        if condition.depth == "verdict":
-            values["defects"] = defects = list[dict[str, Any]]()
-            while label(f"defects.{len(defects)}.open") == "open":
-                defects.append(defect())
-        values |= {name: int(label(f"dimensions.{name}")) for name in ("alignment", "structure")}
-        values["score"] = int(label("score"))
-        if condition.depth == "verdict":
-            values["explanation"] = TEXTS[int(label("explanation"))]
-        return condition.render(values)
+def _pick_from(taken: Mapping[str, tuple[str, str]], path: str, name: str) -> str:
+    """Return the label that was taken at a decision; the likeliest, if it was not reached."""
+    return taken[path][1] if path in taken else max(RATES[name], key=lambda one: RATES[name][one])
+
+
+def _rates_along(alternatives: Sequence[tuple[Sequence[int], float]]) -> dict[int, dict[int, float]]:
+    """Return the rates of the next tokens along the first of some alternatives, where they part."""
+    found, (own, _) = {}, alternatives[0]
+    left = list(alternatives)
+    for index, token in enumerate(own):
+        rates: dict[int, float] = {}
+        for tokens, rate in left:
+            rates[tokens[index]] = rates.get(tokens[index], 0.0) + rate
+        if len(rates) > 1:
+            found[index] = {one: rate / sum(rates.values()) for one, rate in rates.items()}
+        left = [pair for pair in left if pair[0][index] == token]
+        if len(left) == 1:
+            break
+    return found
 
 
 def teach(
@@ -152,9 +205,8 @@ def teach(
     tiny_checkpoint(folder, "qwen3_vl", hidden=hidden, seed=seed, side=64, scale=1.0)
     tokenizer = ChatTokenizer(AutoProcessor.from_pretrained(folder))
     random = Random(seed)
-    source = AnswerSource(random)
-    rows = {condition: _encode_rows(condition, tokenizer, source) for condition in conditions}
-    used = sorted({token for row in rows.values() for ids in (row.prompt, *row.answers) for token in ids})
+    rows = {condition: _encode_rows(condition, tokenizer, random) for condition in conditions}
+    used = sorted({token for row in rows.values() for token in row.all_tokens()})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _compact_model(folder, used)
@@ -168,18 +220,28 @@ class _Rows:
     """The answers to one prompt."""
 
     prompt: list[int]
-    answers: list[list[int]]
+    answers: list[Answer]
     pixels: Any
     grid: Any
 
+    def all_tokens(self) -> Iterator[int]:
+        """Yield every token that occurs."""
+        yield from self.prompt
+        for answer in self.answers:
+            yield from answer.tokens
+            for rates in answer.rates.values():
+                yield from rates
 
-def _encode_rows(condition: Condition, tokenizer: ChatTokenizer, source: AnswerSource) -> _Rows:
+
+def _encode_rows(condition: Condition, tokenizer: ChatTokenizer, random: Random) -> _Rows:
     request = condition.request()
     encoded = tokenizer.processor.image_processor(images=request.images, return_tensors="pt")
     grid = encoded["image_grid_thw"]
     prompt = tokenizer.encode_chat(request.messages, [int(grid.prod()) // tokenizer.merge_size**2])
     end = tokenizer.encode_template("<|im_end|>")
-    answers = [[*tokenizer.encode_text(source.draw(condition)), *end] for _ in range(ANSWERS_PER_CONDITION)]
+    answers = [draw_answer(condition, random, tokenizer.encode_text) for _ in range(ANSWERS_PER_CONDITION)]
+    for answer in answers:
+        answer.tokens += end
     return _Rows(prompt, answers, encoded["pixel_values"], grid)
 
 
@@ -211,7 +273,7 @@ def _train(model: Any, rows: Sequence[_Rows], used: Sequence[int], steps: int) -
     others[-1] = math.log(vocabulary_size)
     for step in range(steps):
         start = step * SHARE % ANSWERS_PER_CONDITION
-        ids, targets = _batch_tensors(rows, numbers, start)
+        ids, targets = _batch_tensors(rows, numbers, start, len(used) + 1)
         output = model(
             input_ids=ids,
             mm_token_type_ids=(ids == model.config.image_token_id).int(),
@@ -219,10 +281,8 @@ def _train(model: Any, rows: Sequence[_Rows], used: Sequence[int], steps: int) -
             image_grid_thw=torch.cat([row.grid for row in rows for _ in range(SHARE)]),
             attention_mask=torch.ones_like(ids),
         )
-        logits = output.logits[:, :-1] + others
-        loss = torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1), targets[:, 1:].flatten(), ignore_index=IGNORED
-        )
+        log = (output.logits[:, :-1] + others).log_softmax(-1)
+        loss = -(log * targets[:, 1:]).sum() / targets.sum()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -230,18 +290,23 @@ def _train(model: Any, rows: Sequence[_Rows], used: Sequence[int], steps: int) -
         schedule.step()
 
 
-def _batch_tensors(rows: Sequence[_Rows], numbers: Mapping[int, int], start: int) -> tuple[Any, Any]:
-    """Return the tokens (B, n) of prompts with answers, padded on the right, and the targets."""
+def _batch_tensors(
+    rows: Sequence[_Rows], numbers: Mapping[int, int], start: int, size: int
+) -> tuple[Any, Any]:
+    """Return the tokens (B, n) of prompts with answers, padded on the right, and the targets (B, n, size)."""
     import torch
 
     pairs = [(row.prompt, answer) for row in rows for answer in row.answers[start : start + SHARE]]
-    width = max(len(prompt) + len(answer) for prompt, answer in pairs)
+    width = max(len(prompt) + len(answer.tokens) for prompt, answer in pairs)
     ids = torch.full((len(pairs), width), len(numbers))
-    targets = torch.full((len(pairs), width), IGNORED)
+    targets = torch.zeros(len(pairs), width, size)
     for index, (prompt, answer) in enumerate(pairs):
-        tokens = torch.tensor([numbers[token] for token in (*prompt, *answer)])
-        ids[index, : len(tokens)] = tokens
-        targets[index, len(prompt) : len(tokens)] = tokens[len(prompt) :]
+        tokens = [numbers[token] for token in (*prompt, *answer.tokens)]
+        ids[index, : len(tokens)] = torch.tensor(tokens)
+        for place in range(len(answer.tokens)):
+            rates = answer.rates.get(place, {answer.tokens[place]: 1.0})
+            for token, rate in rates.items():
+                targets[index, len(prompt) + place, numbers[token]] = rate
     return ids, targets
 
 

@@ -115,7 +115,7 @@ class Boundary:
         The tokens that all alternatives begin with are fed.
 
         Args:
-            labels: the labels.
+            labels: the labels. A label may stand several times, with other texts after it.
             following: for each label, the literal text after it.
             may_follow: returns what may follow after a label and its literal; called only if some token
                 reaches beyond them.
@@ -136,7 +136,10 @@ class Boundary:
         rests, paths = [text[start:] for text in texts], [path[len(common) :] for path in paths]
         reader = _AlternativeReader(self.vocabulary, rests, paths, may_follow, blank)
         shares = yield from reader.read(common)
-        self.pending = chosen[int(shares.probabilities.argmax())][start:]
+        sums: dict[bytes, float] = {}
+        for text, share in zip(chosen, shares.probabilities.tolist(), strict=True):
+            sums[text] = sums.get(text, 0.0) + share
+        self.pending = max(sums, key=lambda text: sums[text])[start:]
         return shares
 
 
