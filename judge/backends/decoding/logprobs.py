@@ -146,10 +146,10 @@ def _strip_whitespace(text: bytes, state: int) -> bytes:
 
 
 def _without_whitespace(token: bytes, state: int, blank: Choice | Branch) -> bytes:
-    """Remove whitespace outside strings from a token, but keep what it says about a list that goes on or ends.
+    """Remove whitespace outside strings, but keep what it says about a list that goes on or ends.
 
-    Indented JSON has a new line between `[` and the first item, but none in an empty list. It has one
-    between the last item and `]`, and a comma before any other item.
+    Indented JSON has a new line between `[` and the first item, but none in an empty list; it has one between
+    the last item and `]`, but a comma before any other item.
     """
     text = _strip_whitespace(token, state)
     if not isinstance(blank, Branch) or not text or token[-1:] not in (b"\n", b"\r"):
