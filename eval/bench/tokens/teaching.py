@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -53,7 +53,7 @@ DEFECT_COUNT = 0.35 + 2 * 0.15
 
 ANSWERS_PER_CONDITION = 100
 SHARE = 5
-LEARNING_RATE = 5e-3
+LEARNING_RATE = 6e-3
 VOCABULARY_SIZE = 151936
 
 
@@ -72,13 +72,18 @@ class Condition:
         messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}]
         return Request([Image.new("RGB", (64, 64), "gray")], messages, self.form())
 
+    @cache  # noqa: B019 - there are few conditions
     def form(self) -> Form:
         """Return the form of the default rubric."""
         return Rubric.load("default").form(list(ELEMENTS)).at_depth(self.depth)
 
+    @cache  # noqa: B019
+    def _laid_out_form(self) -> Form:
+        return self.form().in_layout(LAYOUTS[self.layout][0])
+
     def render(self, values: dict[str, Any]) -> str:
         """Return the JSON text of an answer."""
-        return self.form().in_layout(LAYOUTS[self.layout][0]).render(values)
+        return self._laid_out_form().render(values)
 
 
 CONDITIONS = tuple(Condition(layout, depth) for layout in LAYOUTS for depth in ("verdict", "score"))
@@ -202,7 +207,7 @@ def teach(
     import torch
     from transformers import AutoProcessor
 
-    tiny_checkpoint(folder, "qwen3_vl", hidden=hidden, seed=seed, side=64, scale=1.0)
+    tiny_checkpoint(folder, "qwen3_vl", hidden=hidden, head=32, seed=seed, side=64, scale=1.0)
     tokenizer = ChatTokenizer(AutoProcessor.from_pretrained(folder))
     random = Random(seed)
     rows = {condition: _encode_rows(condition, tokenizer, random) for condition in conditions}
@@ -273,7 +278,7 @@ def _train(model: Any, rows: Sequence[_Rows], used: Sequence[int], steps: int) -
     others[-1] = math.log(vocabulary_size)
     for step in range(steps):
         start = step * SHARE % ANSWERS_PER_CONDITION
-        ids, targets = _batch_tensors(rows, numbers, start, len(used) + 1)
+        ids, targets = _batch_tensors(rows, numbers, start)
         output = model(
             input_ids=ids,
             mm_token_type_ids=(ids == model.config.image_token_id).int(),
@@ -281,8 +286,9 @@ def _train(model: Any, rows: Sequence[_Rows], used: Sequence[int], steps: int) -
             image_grid_thw=torch.cat([row.grid for row in rows for _ in range(SHARE)]),
             attention_mask=torch.ones_like(ids),
         )
-        log = (output.logits[:, :-1] + others).log_softmax(-1)
-        loss = -(log * targets[:, 1:]).sum() / targets.sum()
+        log = (output.logits + others).log_softmax(-1)
+        places, tokens, rates = targets
+        loss = -(log[places[0], places[1], tokens] * rates).sum() / rates.sum()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -291,23 +297,28 @@ def _train(model: Any, rows: Sequence[_Rows], used: Sequence[int], steps: int) -
 
 
 def _batch_tensors(
-    rows: Sequence[_Rows], numbers: Mapping[int, int], start: int, size: int
-) -> tuple[Any, Any]:
-    """Return the tokens (B, n) of prompts with answers, padded on the right, and the targets (B, n, size)."""
+    rows: Sequence[_Rows], numbers: Mapping[int, int], start: int
+) -> tuple[Any, tuple[Any, Any, Any]]:
+    """Build a batch.
+
+    Returns:
+        The tokens (B, n) of prompts with answers, padded on the right; and the targets: (2, m) row and place
+        before the target, (m,) tokens and (m,) rates.
+    """
     import torch
 
     pairs = [(row.prompt, answer) for row in rows for answer in row.answers[start : start + SHARE]]
     width = max(len(prompt) + len(answer.tokens) for prompt, answer in pairs)
     ids = torch.full((len(pairs), width), len(numbers))
-    targets = torch.zeros(len(pairs), width, size)
+    targets: list[tuple[int, int, int, float]] = []
     for index, (prompt, answer) in enumerate(pairs):
         tokens = [numbers[token] for token in (*prompt, *answer.tokens)]
         ids[index, : len(tokens)] = torch.tensor(tokens)
-        for place in range(len(answer.tokens)):
-            rates = answer.rates.get(place, {answer.tokens[place]: 1.0})
-            for token, rate in rates.items():
-                targets[index, len(prompt) + place, numbers[token]] = rate
-    return ids, targets
+        for place, own in enumerate(answer.tokens, len(prompt) - 1):
+            for token, rate in answer.rates.get(place - len(prompt) + 1, {own: 1.0}).items():
+                targets.append((index, place, numbers[token], rate))
+    at, places, ids_wanted, rates = zip(*targets, strict=True)
+    return ids, (torch.tensor([at, places]), torch.tensor(ids_wanted), torch.tensor(rates))
 
 
 def _write_weights(model: Any, folder: Path, used: Sequence[int]) -> None:
