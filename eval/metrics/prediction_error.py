@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from eval.metrics.bootstrap import interval_from_sums
 from eval.metrics.logistic import fit_logistic
 from eval.metrics.metric_value import MetricValue
-from eval.metrics.validation import check_pairs
+from eval.metrics.validation import check_pairs, is_constant
 
 Floats = NDArray[np.float64]
 
@@ -45,6 +45,27 @@ def mae(
 ) -> MetricValue:
     """Compute the mean absolute error, on the scale of the truth. Arguments are those of `rmse`."""
     return _mean_error(predicted, truth, np.abs, lambda mean: mean, logistic_parameters, interval)
+
+
+def rescaled_rmse(predicted: ArrayLike, truth: ArrayLike, *, interval: bool = False) -> MetricValue:
+    """Compute RMSE of predictions rescaled to the mean and the standard deviation of the truth.
+
+    It is the RMSE of `test.py` of T2VQA, and a function of PLCC: std(truth) * sqrt(2 - 2 PLCC).
+
+    Args:
+        predicted: predicted scores, shape (rows,).
+        truth: true scores, shape (rows,).
+        interval: add a bootstrap interval over rows; mean and deviation are held fixed in it.
+
+    Raises:
+        InputError: the arrays differ in length or hold values that are not finite.
+    """
+    x, y = check_pairs(predicted, truth)
+    if not len(x):
+        return MetricValue(None, "there is nothing to compare", 0)
+    if is_constant(x):
+        return MetricValue(None, "all predictions are equal, so they cannot be rescaled", len(x))
+    return rmse((x - x.mean()) / x.std() * y.std() + y.mean(), y, interval=interval)
 
 
 def _mean_error(

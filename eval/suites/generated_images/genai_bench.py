@@ -147,4 +147,5 @@ SUITE = Suite(
     dimension="alignment",
     mos_range=(1.0, 5.0),
     splits=tuple(LABEL_FILES),
+    default_split="all",
 )

@@ -245,4 +245,5 @@ SUITE = Suite(
     ),
     mos_range=(0.0, 1.0),
     splits=tuple(LABEL_FILES),
+    default_split="test",
 )

@@ -56,12 +56,12 @@ from eval.metrics.classification import accuracy, f1_from_counts
 from eval.metrics.metric_value import MetricValue
 from eval.suites.readers.defect_boxes import ORDERS, BoxRow, LabelledBox, read_box_rows
 from eval.suites.shared.media_files import read_image_shape
+from eval.suites.shared.name_matching import shorten_list
 from eval.suites.shared.reading import (
     check_split,
     check_unique_ids,
     find_label_file,
     resolve_media,
-    shorten_list,
 )
 from eval.suites.shared.samples import GroundTruth, JudgedSample, SuiteSample, parse_verdict
 from eval.suites.shared.scoring import build_unscored_metric, match_names
@@ -401,6 +401,7 @@ SUITE = Suite(
     evaluate=evaluate,
     score_files=score_files,
     splits=tuple(LABEL_FILES),
+    default_split="test",
     options={
         "unit": "unit of the boxes: pixels, 1000 for thousandths of the sides, or auto (default) to find it",
         "order": "order of the coordinates: xyxy (default) or yxyx",

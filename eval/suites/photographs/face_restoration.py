@@ -361,5 +361,6 @@ SUITE = Suite(
     rubric="quality",
     depth="score",
     splits=("all",),
+    default_split="all",
     score_options={"fid": "FID of the whole set, for a file with a row per image"},
 )

@@ -65,10 +65,16 @@ def read_text(path: Path, *names: str, field: str = "file") -> str:
     Raises:
         InputError: as `read_bytes`, or the text is not UTF-8.
     """
+    data = read_bytes(path, *names, field=field)
+    if data.startswith(b"version https://git-lfs"):
+        kind = "a Git LFS pointer, the clone holds no data"
+        raise InputError(field, str(path), f"a file with its content; it is {kind}", "run `git lfs pull`")
     try:
-        return read_bytes(path, *names, field=field).decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise InputError(field, str(path), "UTF-8 text", "write the file again") from None
+        is_workbook = data[:2] == b"PK" or data[:4] == b"\xd0\xcf\x11\xe0"
+        mend = "it is a workbook or an archive: save it as CSV" if is_workbook else "write the file again"
+        raise InputError(field, str(path), "UTF-8 text", mend) from None
 
 
 def read_json(path: Path, *names: str, field: str = "file") -> Any:
@@ -135,7 +141,7 @@ def read_csv_rows(
 
     Args:
         path: the file.
-        columns: allowed number, or numbers, of values in a line.
+        columns: allowed number, or numbers, of values in a line; empty allows any.
         separator: separator of the values.
         field: what the caller calls this input.
 
@@ -144,7 +150,7 @@ def read_csv_rows(
     """
     allowed = (columns,) if isinstance(columns, int) else columns
     for number, row in _read_csv(path, field, separator):
-        if len(row) not in allowed:
+        if allowed and len(row) not in allowed:
             expected = f"{' or '.join(map(str, allowed))} values"
             raise InputError(f"{path.name} line {number}", separator.join(row), expected, "fix the line")
         yield number, [value.strip() for value in row]

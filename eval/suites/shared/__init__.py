@@ -7,6 +7,7 @@ Types:
 Reading data:
     `reading`: find label files, resolve the paths of images and videos, check ids and splits.
     `media_files`: search a folder for images and videos by the names in a label file.
+    `name_matching`: why names do not match, and which change would make them.
 
 Computing official numbers:
     `mos_benchmark`: build a suite with one human score (MOS) per image or video.

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from eval.suites.shared.media_files import MediaIndex
+from eval.suites.shared.name_matching import MAX_LISTED, shorten_list, suggest_change
 from eval.suites.shared.samples import SuiteSample
 from eval.suites.shared.suite import MediaKind
 from judge.errors import InputError
 
-MAX_LISTED = 5
-"""Number of missing names that an error lists."""
 ReadLabels = Callable[[Path], Iterable[SuiteSample]]
 """Reads a label file. The samples have the benchmark's own name of the file in `image` (or `video`)."""
 
@@ -122,7 +121,8 @@ def resolve_media(
     paths = {name: index.find(name) for name in dict.fromkeys(names)}
     absent = [name for name, path in paths.items() if path is None]
     if absent:
-        raise build_missing_files_error(f"{kind}s", absent, len(paths), data, source)
+        found = index.list_media(kind)
+        raise build_missing_files_error(f"{kind}s", absent, len(paths), data, source, found)
     for sample in read():
         path = paths[str(getattr(sample, kind))]
         yield sample.model_copy(update={kind: str(path) if kind == "image" else path})
@@ -143,18 +143,24 @@ def check_unique_ids(samples: Iterable[SuiteSample], path: Path) -> Iterator[Sui
 
 
 def build_missing_files_error(
-    what: str, absent: Sequence[object], total: int, data: Path, source: str
+    what: str, absent: Sequence[object], total: int, data: Path, source: str, found: Sequence[str] = ()
 ) -> InputError:
-    """Return the error for missing files: which, how many of how many, and where to get them."""
-    return InputError(
-        "data",
-        str(data),
-        f"a folder with all {what} of the set; {len(absent)} of {total} are missing: {shorten_list(absent)}",
-        f"get the set at {source}",
-    )
+    """Return the error for missing files: which, how many of how many, and where to get them.
 
-
-def shorten_list(names: Sequence[object], separator: str = ", ") -> str:
-    """Return the first few names as text, and how many more there are."""
-    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
-    return separator.join(str(name) for name in names[:MAX_LISTED]) + more
+    Args:
+        what: what the files are.
+        absent: names of the missing files.
+        total: number of files that the set has.
+        data: the folder.
+        source: where the data set is officially obtained.
+        found: files that are in the folder; some are listed, with what they are called for in the labels.
+    """
+    expected = f"a folder with all {what} of the set; {len(absent)} of {total} are missing: "
+    expected += shorten_list(absent)
+    if found:
+        expected += f"; the folder has {shorten_list(found)}"
+    names = [str(name) for name in absent]
+    mend = suggest_change(names, found, found)
+    if mend:
+        expected += f"; change the labels, or the files the other way round: {mend}"
+    return InputError("data", str(data), expected, f"get the set at {source}")
