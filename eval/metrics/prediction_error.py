@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -88,5 +89,11 @@ def _mean_error(
     losses = loss(x - y)
     confidence = None
     if interval:
-        confidence = interval_from_sums(losses[:, None], lambda sums: inverse(sums[:, 0] / len(losses)))
+        bounds = float(inverse(losses.min())), float(inverse(losses.max()))
+        formula = partial(_invert_mean, inverse=inverse, count=len(losses))
+        confidence = interval_from_sums(losses[:, None], formula, bounds=bounds)
     return MetricValue(float(inverse(losses.mean())), "", len(x), confidence)
+
+
+def _invert_mean(sums: Floats, inverse: Callable[[Floats], Floats], count: int) -> Floats:
+    return inverse(sums[:, 0] / count)

@@ -25,6 +25,7 @@ from eval.suites.readers.prediction_files import read_score_lines
 from eval.suites.readers.text_files import read_csv_table
 from eval.suites.readers.xlsx import read_workbook
 from eval.suites.shared.mos_benchmark import MosProtocol, build_mos_suite
+from eval.suites.shared.name_matching import check_names
 from eval.suites.shared.reading import build_missing_files_error
 from eval.suites.shared.samples import GroundTruth, SuiteSample
 from judge.errors import InputError
@@ -48,6 +49,10 @@ def read_labels(path: Path) -> Iterator[SuiteSample]:
     if len(lengths) > 1:
         raise InputError("truth", sorted(lengths), "as many values in each file", "take the released files")
     prompts = _read_prompts(path.with_name("prompts.csv"))
+    images = [f"{number}.png" for number in range(max(lengths))]
+    if prompts and not any(name in prompts for name in images):
+        file = path.with_name("prompts.csv")
+        check_names(prompts, images, file, field="truth", what="a prompt", unit="images")
     official = _read_index(path, max(lengths))
     for number in range(lengths.pop()):
         by_dimension = {dimension: values[number] for dimension, values in scores.items()}

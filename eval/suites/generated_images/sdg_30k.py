@@ -28,12 +28,14 @@ Numbers:
 - `type_f1/TYPE`, DetTypeF1: F1 at image level; a box labelled "both" counts for each type.
 - `clean_accuracy/TYPE`, ClnAcc: of the images without a true box of the type, the share without a predicted
   one. `clean_accuracy` (`all` in JSON): the same for images without any true box.
-- `box_f1@0.1`, `box_f1@0.5`: as in the authors' `eval/code/evaluate.py`, boxes are matched greedily by IoU,
-  labels must agree, and "both" agrees with each. `box_f1@0.5/TYPE`: of these matches, hits and misses count
-  for the label of the true box, false boxes for their own label; so a box "both" may be a hit of either type.
-  `f1`, `precision` and `recall` are those of all boxes at 0.5.
-- `matched_box_f1@0.5/TYPE`, BoxF1 of the paper's appendix C: the best assignment by IoU (Hungarian method)
-  within each type, with a box "both" in each.
+- `box_f1@0.1/TYPE`, `box_f1@0.5/TYPE`, BoxF1 of the paper: within each type, with a box "both" in each, boxes
+  are assigned by the Hungarian method on 1 - DIoU (`eval/README.md` of the code), and a pair counts from that
+  IoU on.
+- `box_f1@0.1`, `box_f1@0.5` (`all` in JSON): as in the authors' `eval/code/evaluate.py`, boxes of both types
+  together are matched greedily by IoU, labels must agree, and "both" agrees with each. `f1`, `precision` and
+  `recall` are those at 0.5.
+- `script_box_f1@0.5/TYPE`: what `evaluate.py` prints per label. Hits and misses of the matches above count for
+  the label of the true box, false boxes for their own label; boxes "both" are a label of their own there.
 - `importance_agreement/TYPE`, ImpAcc of the appendix: the mean of 1 - |difference| / 100 of importance over
   these matches at IoU >= 0.1, where both sides are numbers 1..100. `importance_accuracy`: the share of
   matches at 0.5 with the same of three words; 1-39 is negligible, 40-69 moderate, 70-100 critical.
@@ -71,6 +73,7 @@ from judge.types import DefectLabel
 
 SOURCE = "https://huggingface.co/datasets/P1n3/SDG-30K"
 LABEL_FILES = {split: (f"{split}.jsonl", f"sdg_{split}.jsonl") for split in ("test", "train", "val")}
+LABEL_FILES["test"] += ("annotations.jsonl",)  # The authors' sample of 200 images.
 TYPES = ("artifact", "misalignment")
 UNITS = ("auto", "pixels", "1000")
 IOU_THRESHOLDS = (0.1, 0.5)
@@ -199,7 +202,7 @@ class LabelledBoxAccumulator:
     importance: list[tuple[str, str]] = field(default_factory=list)
     """(predicted, true) importance of matched boxes, as words."""
     agreement: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in TYPES})
-    """Type -> 1 - |difference of importance| / 100 of its matched boxes."""
+    """Type -> 1 - |difference of importance| / 100 of its assigned boxes."""
 
     def add(
         self, predicted: Sequence[LabelledBox], truth: Sequence[LabelledBox], *, is_scored: bool = True
@@ -253,12 +256,12 @@ class LabelledBoxAccumulator:
             if name == "both" and not np.any(rows):
                 continue
             f1, precision, recall = _count_f1(rows, "box" if name == "all" else f"box of {name}")
-            suffix = f"@{threshold}" + ("" if name == "all" else f"/{name}")
-            metrics[f"box_f1{suffix}"] = f1
-            if suffix == "@0.5":
+            plain = f"box_f1@{threshold}"
+            metrics[plain if name == "all" else f"script_{plain}/{name}"] = f1
+            if (name, threshold) == ("all", 0.5):
                 metrics |= {"f1": f1, "precision": precision, "recall": recall}
         for (name, threshold), rows in sorted(self.assigned.items()):
-            metrics[f"matched_box_f1@{threshold}/{name}"] = _count_f1(rows, f"box of {name}")[0]
+            metrics[f"box_f1@{threshold}/{name}"] = _count_f1(rows, f"box of {name}")[0]
         for name, rows in self.types.items():
             metrics[f"type_f1/{name}"] = _count_f1(rows, name)[0]
         for name, clean in self.called_clean.items():

@@ -245,8 +245,9 @@ def _weighted_mean(pairs: Sequence[tuple[float, float]]) -> MetricValue:
     if len({weight for _, weight in pairs}) == 1:
         return mean([value for value, _ in pairs], interval=len(pairs) > 1)
     table = np.array([[value * weight, weight] for value, weight in pairs])
-    sums = table.sum(axis=0)
-    return MetricValue(float(sums[0] / sums[1]), "", len(pairs), ratio_interval(table))
+    sums, values = table.sum(axis=0), [value for value, _ in pairs]
+    interval = ratio_interval(table, (min(values), max(values)))
+    return MetricValue(float(sums[0] / sums[1]), "", len(pairs), interval)
 
 
 # ------------------------------------------------------------------------------------------------- identity

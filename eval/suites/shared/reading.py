@@ -42,7 +42,7 @@ def read_samples(
         InputError: the split is unknown, the label file or media are missing, or an id occurs twice.
     """
     chosen = check_split(split, tuple(label_files), default_split)
-    file = find_label_file(data, label_files[chosen], source)
+    file = find_label_file(data, label_files[chosen], source, label_files)
 
     def samples() -> Iterator[SuiteSample]:
         # A label file that names the split of each row may hold several splits.
@@ -65,13 +65,16 @@ def check_split(split: str | None, names: tuple[str, ...], default: str) -> str:
     return split
 
 
-def find_label_file(data: Path, names: Sequence[str], source: str) -> Path:
+def find_label_file(
+    data: Path, names: Sequence[str], source: str, splits: Mapping[str, Sequence[str]] | None = None
+) -> Path:
     """Return the label file: `data` itself when it is a file, else the first of `names` below the folder.
 
     Args:
         data: a label file, or a folder that is searched two levels deep.
         names: file names, in order of preference.
         source: where the data set is officially obtained.
+        splits: split -> names that its label file may have, to say which splits are there.
 
     Raises:
         InputError: none of the files exists.
@@ -80,16 +83,26 @@ def find_label_file(data: Path, names: Sequence[str], source: str) -> Path:
         return data
     if not data.exists():
         raise InputError("data", str(data), "a folder or label file that exists", f"get the set at {source}")
-    for name in names:
-        for path in (data / name, *sorted(data.glob(f"*/{name}")), *sorted(data.glob(f"*/*/{name}"))):
-            if path.is_file():
-                return path
+    found = _search_file(data, names)
+    if found is not None:
+        return found
+    others = [name for name, files in (splits or {}).items() if _search_file(data, files) is not None]
+    mend = f"give --split {others[0]}, whose labels are there ({shorten_list(others)})" if others else ""
     raise InputError(
         "data",
         str(data),
         f"a folder with the set's labels; 1 file is missing: {' or '.join(names)}",
-        f"get the set at {source}",
+        f"{mend}, or get the set at {source}" if mend else f"get the set at {source}",
     )
+
+
+def _search_file(data: Path, names: Sequence[str]) -> Path | None:
+    """Return the first file of these names in a folder, or one or two levels below it."""
+    for name in names:
+        for path in (data / name, *sorted(data.glob(f"*/{name}")), *sorted(data.glob(f"*/*/{name}"))):
+            if path.is_file():
+                return path
+    return None
 
 
 def resolve_media(

@@ -58,9 +58,9 @@ def test_sdg_replies_and_lists_by_type_are_read_and_printed_as_json(tmp_path: Pa
     json.dumps(report, allow_nan=False)
     # Hits: both-artifact in a, artifact-both in b. False: a small artifact in a, misalignment in d.
     assert report["box_f1@0.5"]["all"] == pytest.approx(2 * 2 / (4 + 3))
-    assert report["box_f1@0.5"]["artifact"] == pytest.approx(2 * 1 / (2 + 1))
+    assert report["script_box_f1@0.5"]["artifact"] == pytest.approx(2 * 1 / (2 + 1))
     # The paper's rule: boxes of both types are in each.
-    assert report["matched_box_f1@0.5"]["artifact"] == pytest.approx(2 * 2 / (3 + 2))
+    assert report["box_f1@0.5"]["artifact"] == pytest.approx(2 * 2 / (3 + 2))
     assert report["clean_accuracy"] == pytest.approx({"artifact": 1.0, "misalignment": 0.5, "all": 0.5})
     agreement = np.mean([1 - abs(60 - 80) / 100, 1 - abs(40 - 45) / 100])
     assert report["importance_agreement"]["artifact"] == pytest.approx(agreement)
