@@ -267,6 +267,9 @@ def _check_elements(
     if absent:
         total = sum(len(labels[name][1]) for name in names)
         listing = "; ".join(absent[:MAX_LISTED])
+        name = absent[0].partition(": ")[0]
+        given = [key for key in predictions[name][1] if key not in labels[name][1]]
+        listing += f"; {name} has {shorten_list(given)}" if given else ""
         raise InputError(
             "pred",
             str(path),

@@ -108,10 +108,8 @@ def read(
     def samples() -> Iterator[SuiteSample]:
         return check_unique_ids((_make_sample(row) for row in read_box_rows(path, "truth", order)), path)
 
-    root = data if data.is_dir() else data.parent
-
     def resolved() -> Iterator[SuiteSample]:
-        return resolve_media(samples, root, SOURCE, media=media)
+        return resolve_media(samples, data, SOURCE, media=media)
 
     if not media:
         yield from resolved()

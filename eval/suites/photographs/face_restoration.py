@@ -46,6 +46,7 @@ from eval.metrics.bootstrap import ratio_interval
 from eval.metrics.metric_value import MetricValue
 from eval.suites.readers.text_files import parse_number, read_csv_table
 from eval.suites.shared.media_files import list_images
+from eval.suites.shared.name_matching import check_names
 from eval.suites.shared.reading import build_missing_files_error, check_split
 from eval.suites.shared.samples import JudgedSample, SuiteSample, get_predicted_score
 from eval.suites.shared.scoring import add_note, build_unscored_metric, prefix_names
@@ -144,6 +145,9 @@ def _score_method(
     total = _find_total(rows)
     if total is not None:
         return _score_total(rows, total, pred)
+    named = [_drop_suffix(row["image"]) for row in rows if row.get("image")]
+    if named and images and not any(_find_image(name, images) for name in named):
+        check_names(named, images, pred, what="a row", unit="images")
     subsets = [_subset_of(row, images) for row in rows]
     weights, note = _weigh_rows(subsets)
     metrics: Metrics = {}

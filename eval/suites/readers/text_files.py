@@ -152,7 +152,9 @@ def read_csv_rows(
     for number, row in _read_csv(path, field, separator):
         if allowed and len(row) not in allowed:
             expected = f"{' or '.join(map(str, allowed))} values"
-            raise InputError(f"{path.name} line {number}", separator.join(row), expected, "fix the line")
+            has_index = len(row) - 1 in allowed and row[0].strip().isdigit()
+            mend = "drop the first column, an index" if has_index else "fix the line"
+            raise InputError(f"{path.name} line {number}", separator.join(row), expected, mend)
         yield number, [value.strip() for value in row]
 
 

@@ -24,9 +24,9 @@ class MediaIndex:
     name is taken. A name without suffix (`.png`) is also found with one. Nothing is found when two files
     agree equally well.
 
-    Where a label file is given, and nothing is found below its folder, the folders beside it that are called
-    `images`, `videos` and the like are searched, and the set's folder, where the label file is in one of the
-    `LABEL_FOLDERS` of published sets. A name with a folder in it is also tried below the three folders above.
+    Where nothing is found there, and the folder is one of the `LABEL_FOLDERS` of published sets, the set's own
+    folder is searched. Where a label file is given, so are the folders beside its own that are called
+    `images`, `videos` and the like, and a name with a folder in it is tried below the three folders above.
 
     Args:
         root: the folder, or a label file in it.
@@ -34,7 +34,7 @@ class MediaIndex:
 
     def __init__(self, root: Path) -> None:
         self.root = root if root.is_dir() else root.parent
-        self._roots = [self.root] if root.is_dir() else [self.root, *_list_roots(self.root)]
+        self._roots = [self.root, *_list_roots(self.root, is_file=not root.is_dir())]
         self._above = [] if root.is_dir() else list(self.root.resolve().parents)[:3]
         self._indices: dict[Path, dict[str, list[str]]] = {}
 
@@ -84,10 +84,11 @@ class MediaIndex:
         return self._indices[root]
 
 
-def _list_roots(folder: Path) -> list[Path]:
-    """Return further folders in which the media of a label file in `folder` may be."""
+def _list_roots(folder: Path, *, is_file: bool) -> list[Path]:
+    """Return further folders in which the media of a folder of labels, or a label file in it, may be."""
     folder = folder.resolve()
-    roots = [folder.parent / name for name in MEDIA_FOLDERS if name and (folder.parent / name).is_dir()]
+    beside = [folder.parent / name for name in MEDIA_FOLDERS if name] if is_file else []
+    roots = [path for path in beside if path.is_dir()]
     for names in LABEL_FOLDERS:
         parts = tuple(names.split("/"))
         if folder.parts[-len(parts) :] == parts:

@@ -48,8 +48,7 @@ def read_samples(
         # A label file that names the split of each row may hold several splits.
         return (s for s in check_unique_ids(read_labels(file), file) if s.split in ("", chosen))
 
-    root = data if data.is_dir() else data.parent
-    yield from resolve_media(samples, root, source, kind=kind, media=media)
+    yield from resolve_media(samples, data, source, kind=kind, media=media)
 
 
 def check_split(split: str | None, names: tuple[str, ...], default: str) -> str:
