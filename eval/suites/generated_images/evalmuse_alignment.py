@@ -5,8 +5,8 @@ Source: https://huggingface.co/datasets/DY-Evalab/EvalMuse
 Labels: `train_list.json`, a list of `{prompt_id, prompt, type, img_path, total_score: [one per annotator],
 element_score: {"pig giants (animal)": [0/1 per annotator]}, ...}`. The means over annotators are the truth.
 Test lists have null in place of scores. Averaged numbers in place of lists, `element_score` as JSON text (as
-on Hugging Face), and true or false in place of 1 or 0 are read too; total scores of true or false are counted in
-`boolean_totals`.
+on Hugging Face), and true or false in place of 1 or 0 are read too; total scores of true or false are counted
+in `boolean_totals`.
 
 Predictions: `output.json` (or the archive), a list of `{prompt, img_path, total_score, element_score:
 {element: number}}`.

@@ -3,8 +3,9 @@
 Source: https://huggingface.co/datasets/BaiqiL/GenAI-Bench-1600
 
 Labels: `genai_image.json`, `{id: {prompt, models: {name: [ratings]}}}`; the images are `MODEL/ID.jpeg`. The
-means of ratings are the truth. GenAI-Bench-Video has `genai_video.json` in the same layout and `MODEL/ID.mp4`:
-it is the split `video`, and is read too where a folder has only this file. Judge it with `--rubric video`.
+means of ratings are the truth. GenAI-Bench-Video has `genai_video.json` in the same layout and videos
+`MODEL/ID.mp4`: it is the split `video`, and is read too where a folder has only this file. Judge it with
+`--rubric video`.
 
 Predictions: a CSV `model_name,video_id,prompt,METRIC...` with one or more columns of scores (the layout in
 which the authors publish T2VScore), or `{"MODEL/ID": score}`.

@@ -34,8 +34,8 @@ Numbers:
 - `box_f1@0.1`, `box_f1@0.5` (`all` in JSON): as in the authors' `eval/code/evaluate.py`, boxes of both types
   together are matched greedily by IoU, labels must agree, and "both" agrees with each. `f1`, `precision` and
   `recall` are those at 0.5.
-- `script_box_f1@0.5/TYPE`: what `evaluate.py` prints per label. Hits and misses of the matches above count for
-  the label of the true box, false boxes for their own label; boxes "both" are a label of their own there.
+- `script_box_f1@0.5/TYPE`: what `evaluate.py` prints per label. Hits and misses of the matches above count
+  for the label of the true box, false boxes for their own; "both" is a label of its own there.
 - `importance_agreement/TYPE`, ImpAcc of the appendix: the mean of 1 - |difference| / 100 of importance over
   these matches at IoU >= 0.1, where both sides are numbers 1..100. `importance_accuracy`: the share of
   matches at 0.5 with the same of three words; 1-39 is negligible, 40-69 moderate, 70-100 critical.

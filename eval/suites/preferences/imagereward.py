@@ -74,7 +74,11 @@ SUITE = build_preference_suite(
     title="ImageReward (ranked lists of generated images)",
     source="https://huggingface.co/datasets/THUDM/ImageRewardDB",
     read_labels=read_labels,
-    label_files={"test": ("test.json", "eval.json"), "validation": ("validation.json",), "train": ("train.json",)},
+    label_files={
+        "test": ("test.json", "eval.json"),
+        "validation": ("validation.json",),
+        "train": ("train.json",),
+    },
     default_split="test",
     rule=pair_accuracy,
     score_files=score_files,

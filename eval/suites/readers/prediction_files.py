@@ -11,7 +11,6 @@ from typing import Any
 from eval.suites.readers.text_files import parse_number, read_json, read_text
 from judge.errors import InputError
 
-
 NAME_COLUMNS = (
     "filename", "imagename", "imgname", "videoname", "image", "video", "img", "file", "name",
     "imagepath", "imgpath", "videopath", "filepath", "path", "imageid", "videoid", "uid", "id",

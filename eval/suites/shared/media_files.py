@@ -13,7 +13,7 @@ VIDEO_SUFFIXES = tuple(".mp4 .avi .mov .mkv .webm .m4v .yuv".split())
 MEDIA_FOLDERS = ("", "images", "Images", "image", "videos", "img")
 """Folders below the root in which a path is tried before the whole tree is searched."""
 LABEL_FOLDERS = ("Scores", "Test split/Device Split", "Test split/Scene Split", "DATA/MOS", "annotations")
-"""Folders of published sets that hold label files, below the set's own folder: PIQ23, AIGCIQA2023, SDG-30K."""
+"""Folders of published sets that hold label files, below the set's own: PIQ23, AIGCIQA2023, SDG-30K."""
 
 
 class MediaIndex:
@@ -24,8 +24,8 @@ class MediaIndex:
     name is taken. A name without suffix (`.png`) is also found with one. Nothing is found when two files
     agree equally well.
 
-    Where nothing is found there, and the folder is one of the `LABEL_FOLDERS` of published sets, the set's own
-    folder is searched. Where a label file is given, so are the folders beside its own that are called
+    Where nothing is found there, and the folder is one of the `LABEL_FOLDERS` of published sets, the set's
+    own folder is searched. Where a label file is given, so are the folders beside its own that are called
     `images`, `videos` and the like, and a name with a folder in it is tried below the three folders above.
 
     Args:

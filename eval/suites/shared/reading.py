@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from eval.suites.shared.media_files import MediaIndex
-from eval.suites.shared.name_matching import MAX_LISTED, shorten_list, suggest_change
+from eval.suites.shared.name_matching import shorten_list, suggest_change
 from eval.suites.shared.samples import SuiteSample
 from eval.suites.shared.suite import MediaKind
 from judge.errors import InputError

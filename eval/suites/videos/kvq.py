@@ -162,7 +162,9 @@ def _add_pair_metrics(metrics: Metrics, scores: Mapping[str, float], pairs: Rank
         absent = len(listed) - len(complete)
         if absent:
             unknown = sorted({name for pair in listed for name in pair[:2] if name not in scores})
-            note = f"{absent} of {len(listed)} pairs have a video without a prediction: {shorten_list(unknown)}"
+            note = (
+                f"{absent} of {len(listed)} pairs have a video without a prediction: {shorten_list(unknown)}"
+            )
             mend = suggest_change(unknown, list(scores), scores)
             metrics[name] = MetricValue(None, f"{note}; {mend}" if mend else note)
         elif not complete:

@@ -68,7 +68,9 @@ def test_predictions_of_every_layout_show_both_sides(tmp_path: Path) -> None:
         tmp_path / "l.json", [{"id": "1-1", "prompt": "p", "generations": ["a", "b"], "ranking": [1, 2]}]
     )
     with pytest.raises(InputError, match=r"1-1; the file has 1"):
-        score_predictions("imagereward", write_json(tmp_path / "r.json", [{"id": 1, "rewards": [1, 2]}]), lists)
+        score_predictions(
+            "imagereward", write_json(tmp_path / "r.json", [{"id": 1, "rewards": [1, 2]}]), lists
+        )
     bench = write_json(tmp_path / "g.json", {"0": {"prompt": "p", "models": {"SDXL": [3]}}})
     with pytest.raises(InputError, match="SDXL/0; the file has 0"):
         score_predictions("genai-bench", write_json(tmp_path / "n.json", {"0": 1.0}), bench)
@@ -76,7 +78,9 @@ def test_predictions_of_every_layout_show_both_sides(tmp_path: Path) -> None:
     given = [{**labels[0], "element_score": {"fox": 1}}]
     with pytest.raises(InputError, match=r"fox \(animal\); M/1\.png has fox"):
         score_predictions(
-            "evalmuse-alignment", write_json(tmp_path / "e.json", given), write_json(tmp_path / "f.json", labels)
+            "evalmuse-alignment",
+            write_json(tmp_path / "e.json", given),
+            write_json(tmp_path / "f.json", labels),
         )
 
 
