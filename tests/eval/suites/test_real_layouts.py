@@ -192,6 +192,16 @@ def aigciqa2023(folder: Path) -> Case:
     samples = list(load_suite("aigciqa2023").read(folder, media=False))
     assert {(s.prompt, s.generator) for s in samples} == {("a corgi", "Controlnet")}
     assert samples[1].labels.mos_by_dimension["correspondence"] == pytest.approx(20 * y[1] / 3)
+    header = ",name,prompt,style,class,quality_mos,authenticity_mos,correspondence_mos,quality_std"
+    rows = (
+        f'{i},{n},"a, corgi",Basic,Animals,{20 * s},{10 * s},{s},1.1'
+        for i, (n, s) in enumerate(truth.items())
+    )
+    table = write_csv(folder / "AIGCIQA2023.csv", header, *rows)
+    pred = write_scores(folder / "p.txt", predicted)
+    assert score_predictions("aigciqa2023", pred, table)["srcc"].value == pytest.approx(
+        spearmanr(x, y).statistic
+    )
     return (
         write_scores(folder / "p.txt", predicted),
         folder / "DATA" / "MOS" / "mosz1.mat",
@@ -222,7 +232,8 @@ def sdg_30k(folder: Path) -> Case:
         sizes = RANDOM.integers(100, 400, (count, 2))
         return [
             {"box_2d": [int(v) for v in (*c, *(c + s))], "label": labels[RANDOM.integers(3)],
-             "description": "d", "importance": int(RANDOM.integers(1, 101))} for c, s in zip(corners, sizes, strict=True)
+             "description": "d", "importance": int(RANDOM.integers(1, 101))}
+            for c, s in zip(corners, sizes, strict=True)
         ]  # fmt: skip
 
     truth = {f"images/{i}.png": draw(int(RANDOM.integers(0, 4))) for i in range(60)}
