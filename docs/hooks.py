@@ -154,19 +154,19 @@ def suite(name: str) -> str:
     from eval.suites import MODULES, load_suite
 
     own = load_suite(name)
-    said = inspect.cleandoc(importlib.import_module(f"eval.suites.{MODULES[name]}").__doc__ or "")
+    text = inspect.cleandoc(importlib.import_module(f"eval.suites.{MODULES[name]}").__doc__ or "")
     rows = {
         "splits": ", ".join(f"`{split}`" for split in own.splits),
         "default split": f"`{own.default_split}`" if own.default_split else "",
         "rubric and depth of a run": f"`{own.rubric}`, `{own.depth}`",
-        "options of `run`": "; ".join(f"`{key}`: {_text(help)}" for key, help in own.options.items()),
-        "options of `score`": "; ".join(f"`{key}`: {_text(help)}" for key, help in own.score_options.items()),
+        "options of `run`": "; ".join(f"`{key}`: {_text(said)}" for key, said in own.options.items()),
+        "options of `score`": "; ".join(f"`{key}`: {_text(said)}" for key, said in own.score_options.items()),
         "options of `submit`": ", ".join(
             f"`{key}`" for key in (own.submission.options if own.submission else ())
         ),
     }
     table = [f"| {key} | {value} |" for key, value in rows.items() if value]
-    return "\n".join([said, "", "| setting | value |", "|---|---|", *table])
+    return "\n".join([text, "", "| setting | value |", "|---|---|", *table])
 
 
 GENERATORS = {"cli": cli, "http": http, "suite": suite, "suites": suites}

@@ -6,11 +6,13 @@ https://github.com/nianbai006/SDG)
 Labels: JSONL of `{"filepath", "caption", "ann_translated_bboxes": [{"box_2d": [x1, y1, x2, y2], "label":
 "artifact" | "misalignment" | "both", "description", "importance"}]}`. Where this list is absent, the boxes
 are those of `artifact_bboxes` and `misalignment_bboxes` (or the same with `_ann`), which are lists of boxes
-or of their four numbers. A line with none of these is an error, not a clean image.
+or of their four numbers, or of `gemini_artifact_bboxes` and `gemini_misalignment_bboxes`, which are yxyx in
+the authors' `eval_qwen.py`. The image may be called `filename`. A line with none of these is an error, not a clean image.
 
 Predictions: JSONL of `{"filepath", "response": "<think>...</think><answer>[{box_2d, label, description,
 importance}]</answer>"}`, as the authors' inference writes them; a fenced block or a bare list is read too. A
-reply without a readable list counts as no box, as there, and is counted in `unparsed`; boxes without four
+reply is read before any other key of its line, because the authors' files repeat the labels there. A reply
+without a readable list counts as no box, as there, and is counted in `unparsed`; boxes without four
 numbers or a label are left out and counted in `skipped_boxes`. Files in the layout of the labels are read as
 well, and may call the list `boxes`.
 
@@ -72,7 +74,9 @@ from judge.errors import InputError
 from judge.types import DefectLabel
 
 SOURCE = "https://huggingface.co/datasets/P1n3/SDG-30K"
-LABEL_FILES = {split: (f"{split}.jsonl", f"sdg_{split}.jsonl") for split in ("test", "train", "val")}
+LABEL_FILES: dict[str, tuple[str, ...]] = {
+    split: (f"{split}.jsonl", f"sdg_{split}.jsonl") for split in ("test", "train", "val")
+}
 LABEL_FILES["test"] += ("annotations.jsonl",)  # The authors' sample of 200 images.
 TYPES = ("artifact", "misalignment")
 UNITS = ("auto", "pixels", "1000")

@@ -91,6 +91,20 @@ def test_sdg_lines_without_boxes_are_an_error_and_thousandths_are_found(tmp_path
         list(load_suite("sdg-30k").read(tmp_path))
 
 
+def test_sdg_replies_go_before_labels_that_their_file_repeats(tmp_path: Path) -> None:
+    """`eval_qwen.py` writes replies with Gemini's boxes, y before x, of the truth beside them."""
+    truth = {
+        "filename": "a.png",
+        "gemini_artifact_bboxes": [[500, 100, 900, 200]],
+        "gemini_misalignment_bboxes": [],
+    }
+    labels = write_lines(tmp_path / "t.jsonl", json.dumps(truth))
+    for box, f1 in (([100, 500, 200, 900], 1.0), ([500, 100, 900, 200], 0.0)):
+        reply = {**truth, "response": f'<answer>[{{"box_2d": {box}, "label": "artifact"}}]</answer>'}
+        pred = write_lines(tmp_path / "p.jsonl", json.dumps(reply))
+        assert score_values("sdg-30k", pred, labels)["f1"] == f1
+
+
 # ------------------------------------------------------------------------------------- EvalMuse-Structure
 
 
