@@ -41,7 +41,9 @@ ID_COLUMNS = ("video_id", "image_id", "id", "item_id")
 
 def read(data: Path, split: str | None = None, *, media: bool = True) -> Iterator[SuiteSample]:
     """Read samples of images, or of videos where the label file is of these; see `read_samples`."""
-    file = find_label_file(data, LABEL_FILES[check_split(split, tuple(LABEL_FILES), "all")], SOURCE)
+    file = find_label_file(
+        data, LABEL_FILES[check_split(split, tuple(LABEL_FILES), "all")], SOURCE, LABEL_FILES
+    )
     return read_samples(
         data,
         split,

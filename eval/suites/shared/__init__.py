@@ -13,6 +13,7 @@ Computing official numbers:
     `mos_benchmark`: build a suite with one human score (MOS) per image or video.
     `preference_benchmark`: build a suite of preferences between images of one prompt.
     `accumulators`: sums over images for elements, regions and boxes.
+    `labelled_boxes`: numbers of boxes with a type and an importance.
     `scoring`: match predictions with labels by name; metrics that all suites report.
 
 Writing submissions:

@@ -19,6 +19,7 @@ from eval.metrics.averages import weighted_sum
 from eval.metrics.correlation import krcc, plcc, srcc
 from eval.metrics.metric_value import MetricValue
 from eval.metrics.prediction_error import mae, rescaled_rmse, rmse
+from eval.suites.readers.xlsx import read_workbook
 from eval.suites.shared.name_matching import shorten_list
 from eval.suites.shared.reading import ReadLabels, check_unique_ids, read_samples
 from eval.suites.shared.samples import JudgedSample, get_dimension_score, get_predicted_score
@@ -216,4 +217,8 @@ def score_mos_files(
     if unlabelled:
         note = f"names without a score in the labels, left out: {shorten_list(unlabelled)}"
         extra["unlabelled"] = MetricValue(float(len(unlabelled)), note, len(labels))
-    return compute_mos_metrics((predicted[n] for n in names), (mos[n] for n in names), protocol) | extra
+    metrics = compute_mos_metrics((predicted[n] for n in names), (mos[n] for n in names), protocol) | extra
+    if truth.suffix.lower() == ".xlsx":
+        notes = "; ".join(read_workbook(truth).notes)
+        metrics = {key: add_note(metric, notes) for key, metric in metrics.items()}
+    return metrics

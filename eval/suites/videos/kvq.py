@@ -30,6 +30,7 @@ from eval.suites.shared.mos_benchmark import MosProtocol, evaluate_mos, score_mo
 from eval.suites.shared.name_matching import shorten_list, suggest_change
 from eval.suites.shared.reading import read_samples
 from eval.suites.shared.samples import GroundTruth, JudgedSample, SuiteSample, get_predicted_score
+from eval.suites.shared.scoring import add_note
 from eval.suites.shared.submission_files import build_lines_submission
 from eval.suites.shared.suite import Metrics, Suite
 from judge.errors import InputError
@@ -145,7 +146,10 @@ def score_files(pred: Path, truth: Path) -> Metrics:
     metrics = score_mos_files(
         pred, truth, read_labels=read_labels, read_predictions=read_predictions, protocol=PROTOCOL
     )
-    return _add_pair_metrics(metrics, read_predictions(pred), read_ranked_pairs(truth.parent))
+    metrics = _add_pair_metrics(metrics, read_predictions(pred), read_ranked_pairs(truth.parent))
+    books = sorted(truth.parent.glob("rank-pair*.xlsx"))
+    notes = "; ".join(f"{book.name}: {note}" for book in books for note in read_workbook(book).notes)
+    return {key: add_note(m, notes) if key.startswith("accuracy_") else m for key, m in metrics.items()}
 
 
 def read_predictions(path: Path) -> dict[str, float]:

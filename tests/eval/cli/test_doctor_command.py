@@ -34,6 +34,16 @@ def test_a_complete_folder_is_ready_and_shows_at_most_ten_rows(tmp_path: Path) -
     assert {row["prompt"] for row in found["rows"]} == {"a fox"}
 
 
+def test_the_split_that_is_read_is_named(tmp_path: Path) -> None:
+    write_fake_video(tmp_path / "a.mp4")
+    write_lines(tmp_path / "thqa_ntire_val.csv", "Video,Score", "a.mp4,3")
+    found = json.loads(run("doctor", "thqa", "--data", tmp_path, "--json").stdout)
+    assert (found["split"], found["is_default_split"]) == ("val", True)
+    assert "split: val (the default) of train, val, test" in run("doctor", "thqa", "--data", tmp_path).stdout
+    given = run("doctor", "thqa", "--data", tmp_path, "--split", "test")
+    assert given.exit_code == 1 and "give --split val, whose labels are there" in given.stdout
+
+
 def test_missing_images_and_labels_are_named(tmp_path: Path) -> None:
     write_image(tmp_path / "Overall" / "a.png")
     write_lines(

@@ -11,6 +11,7 @@ from file_formats import write_fake_video, write_image, write_lines, write_score
 from official_numbers import score_values
 
 from eval.cli.doctor import examine
+from eval.runs.official_scores import score_predictions
 from eval.suites import load_suite
 from eval.suites.readers.xlsx import read_workbook
 from judge.errors import InputError
@@ -71,6 +72,9 @@ def test_hidden_rows_columns_and_sheets_are_read_and_named(tmp_path: Path) -> No
     book.active.column_dimensions["D"].hidden = True
     book.create_sheet("old").sheet_state = "hidden"
     book.save(tmp_path / "rank-pair-val.xlsx")
+    pred = write_scores(tmp_path / "p.csv", {f"{i}.mp4": i / 2 for i in range(4)}, "filename,score")
+    note = score_predictions("kvq", pred, tmp_path / "truth.csv")["accuracy_nonsource"].note
+    assert "hidden rows of sheet nonsource are read: 3" in note
     found = examine("kvq", tmp_path)
     assert found["ok"] and found["notes"] == [
         "rank-pair-val.xlsx: hidden rows of sheet nonsource are read: 3",
