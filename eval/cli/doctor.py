@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from eval.cli.errors import one_line_errors
-from eval.cli.options import Split, SuiteName
+from eval.cli.options import Split, SuiteName, SuiteOptions, parse_options
 
 SAMPLE_ROWS = 10
 """Number of rows that are shown."""
@@ -20,6 +20,7 @@ def doctor(
     suite: SuiteName,
     data: Annotated[Path, typer.Option("--data", help="The benchmark's folder or label file.")],
     split: Split = None,
+    option: SuiteOptions = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show what a benchmark's folder holds: labels, media, what is missing, and ten rows.
@@ -27,13 +28,21 @@ def doctor(
     The exit status is 1 when something is missing.
     """
     with one_line_errors():
-        found = examine(suite, data, split)
+        found = examine(suite, data, split, parse_options(option))
     typer.echo(json.dumps(found, ensure_ascii=False, indent=1) if as_json else "\n".join(_lines(found)))
     raise typer.Exit(0 if found["ok"] else 1)
 
 
-def examine(suite_name: str, data: Path, split: str | None = None) -> dict[str, Any]:
+def examine(
+    suite_name: str, data: Path, split: str | None = None, options: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Read the labels of a benchmark, then look for its media.
+
+    Args:
+        suite_name: name of the benchmark.
+        data: its folder or label file.
+        split: the split to read; None: the default one.
+        options: values of `Suite.options`.
 
     Returns:
         The keys `ok`, `suite`, `data`, `split` (the one that was read), `is_default_split`, `splits`,
@@ -43,13 +52,17 @@ def examine(suite_name: str, data: Path, split: str | None = None) -> dict[str, 
     from eval.suites import load_suite
     from judge.errors import InputError
 
-    suite = load_suite(suite_name)
+    suite, own = load_suite(suite_name), dict(options or {})
+    for name in own:
+        if name not in suite.options:
+            known = ", ".join(suite.options) or f"no option: {suite.name} has none"
+            raise InputError("option", f"{name}={own[name]}", known, "leave it out")
     found: dict[str, Any] = {"ok": False, "suite": suite.name, "data": str(data)}
     found |= {"split": split or suite.default_split or None, "is_default_split": split is None}
     found |= {"splits": list(suite.splits), "source": suite.source, "labels": 0, "with_mos": 0}
     found |= {"with_prompt": 0, "missing": [], "notes": [], "rows": []}
     try:
-        for sample in suite.read(data, split, media=False):
+        for sample in suite.read(data, split, media=False, **own):
             found["labels"] += 1
             found["with_mos"] += sample.labels.mos is not None
             found["with_prompt"] += bool(sample.prompt)
@@ -59,7 +72,7 @@ def examine(suite_name: str, data: Path, split: str | None = None) -> dict[str, 
         if not found["labels"]:
             found["missing"].append("labels: the label file holds no sample of this split")
         # Media are looked for before the first sample is returned.
-        next(iter(suite.read(data, split)), None)
+        next(iter(suite.read(data, split, **own)), None)
         found["notes"] = _describe_workbooks(data)
     except InputError as error:
         found["missing"].append(str(error))

@@ -102,7 +102,7 @@ def _describe(pairs: Sequence[tuple[str, str]]) -> str:
         if text:
             steps.append(text)
     name, other = pairs[0]
-    return f"{' and '.join(steps) or 'write the names as in the labels'}: {name} is {other} there"
+    return f"{' and '.join(steps) or 'write the names as in the labels'}, so that {name} becomes {other}"
 
 
 def _describe_column(name: str, other: str) -> str:
