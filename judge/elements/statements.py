@@ -51,6 +51,8 @@ class Statement(StrictModel):
     kind: Kind
     needs: list[str] = []
     """Names of the statements in the same list that must hold before this one can."""
+    expected: bool = True
+    """False: the image must not show it."""
     word: str = ""
     """The word or words of the prompt that the statement stands for; empty if equal to `name`."""
 
