@@ -99,6 +99,8 @@ _SUBJECT_EDGE = re.compile(
     r"^(?:(?:and|but|while|where|because|since|so|please)\s+)+(?=\S)|\s+(?:that|who|which)$", re.I
 )
 _KEEPS = re.compile(r"^(?:change|alter|touch|modify|move|edit|affect)\b", re.I)
+MAX_PHRASE_CHARS = 240
+"""A negated phrase without punctuation ends here."""
 _PERSON = {"nobody": "people", "no one": "people", "no-one": "people"}
 
 
@@ -224,8 +226,9 @@ class _Splitter:
 
     def _phrase_end(self, text: str, start: int) -> int:
         """Return where a negated phrase ends."""
-        mark = _PUNCTUATION.search(text, start)
-        end = mark.start() if mark else len(text)
+        limit = min(len(text), start + MAX_PHRASE_CHARS)
+        mark = _PUNCTUATION.search(text, start, limit)
+        end = mark.start() if mark else limit
         stop = _STOP.search(text, max(0, start - 1), end)
         while stop and stop.start() <= start:
             stop = _STOP.search(text, stop.end(), end)

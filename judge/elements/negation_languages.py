@@ -43,6 +43,7 @@ _EUROPEAN: tuple[tuple[str, str, str], ...] = (
     (r"ללא|בלי", "ו|עם|על|תחת|אבל|ליד", ""),
     (r"ilman|ingenting", "ja|kanssa", r"ja|on"),
 )  # fmt: skip
+_ANY_EUROPEAN = re.compile(rf"(?<![\w'’-])(?:{'|'.join(words for words, _, _ in _EUROPEAN)})(?!\w)", re.I)
 _TR = re.compile(r"(?<!\w)((?:[^\W\d_]+\s){0,1}[^\W\d_]+)\s+(?:olmadan|olmayan|içermeyen|yok)(?!\w)", re.I)
 _HI = re.compile(r"(?:बिना\s+([^\s,।]+)(?:\s+के)?)|([^\s,।]+)\s+के\s+(?:बिना|बगैर)")
 _END = re.compile(r"[,;:.!?()\n،؛。]")
@@ -60,7 +61,7 @@ def split_other_languages(text: str) -> tuple[str, list[str]]:
         text = _TR.sub(lambda match: phrases.append(match.group(1)) or " ", text)  # type: ignore[func-returns-value]
     if re.search(r"बिना|बगैर", text):
         text = _HI.sub(lambda match: phrases.append(match.group(1) or match.group(2)) or " ", text)  # type: ignore[func-returns-value]
-    for words, stops, evidence in _EUROPEAN:
+    for words, stops, evidence in _EUROPEAN if _ANY_EUROPEAN.search(text) else ():
         text = _split_european(text, words, stops, evidence, phrases)
     return text, phrases
 
