@@ -54,8 +54,8 @@ class Sample(StrictModel):
     negative_prompt: Annotated[str, Field(exclude_if=lambda text: not text)] = ""
     """What the image must not show, as given to the generator. Left out of JSON if empty."""
     elements: list[str] | None = None
-    """Statements to check, in order and without duplicates. None: they are taken from the prompt. Those of the
-    negative prompt are added."""
+    """Statements to check, in order and without duplicates. None: they are taken from the prompt. Those of
+    the negative prompt are added."""
     reference: Any = None
     """The image to compare with (the source of an edit, the original of a restoration), in any form that
     `image` takes. Only rubrics with `reference` use it."""
@@ -130,8 +130,8 @@ class Element(StrictModel):
     """True: the image must show the element. False: the image must not show it, as a negative prompt or
     "without" in the prompt says."""
     present: bool
-    """Whether the image is as asked: whether `probability` is at least 0.5. For an element that must be absent,
-    True means that the image does not show it; `shown` is what the image shows."""
+    """Whether the image is as asked: whether `probability` is at least 0.5. For an element that must be
+    absent, True means that the image does not show it; `shown` is what the image shows."""
     probability: Probability
     """Probability, 0 to 1, that the image is as asked. If `expected`, the probability of the model that the
     image shows the element, reduced to that of an element in `needs` if that is lower; else 1 minus the

@@ -126,7 +126,9 @@ def judge_with_looks(pipeline: Pipeline, prepared: PreparedSample, budget: Budge
         questions.append(Question("choose", prepared.absent_request, whole, ""))
     replies = yield questions
     milliseconds = sum(time for _, time in replies)
-    verdict = pipeline.build_verdict(prepared, replies[0][0], milliseconds, *(reply for reply, _ in replies[1:]))
+    verdict = pipeline.build_verdict(
+        prepared, replies[0][0], milliseconds, *(reply for reply, _ in replies[1:])
+    )
     if verdict.status == "unscored" or prepared.original is None or not budget.looks:
         return pipeline.apply_calibration(verdict)
     budget.record_time(milliseconds)

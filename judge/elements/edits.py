@@ -66,7 +66,9 @@ _VERBS = [
 _COMPILED = [(kind, re.compile(rf"{_START}{pattern}$", re.I | re.S)) for kind, pattern in _VERBS]
 _STRONG_KINDS = frozenset({"recolour", "replace", "change", "remove"})
 """Verbs that no description begins with."""
-_REST = re.compile(r"^(?:everything\s+else|all\s+else|the\s+rest(?:\s+of\s+.+)?|the\s+other\s+\w+|all\s+other\s+\w+)\b", re.I)
+_REST = re.compile(
+    r"^(?:everything\s+else|all\s+else|the\s+rest(?:\s+of\s+.+)?|the\s+other\s+\w+|all\s+other\s+\w+)\b", re.I
+)
 EVERYTHING_ELSE = "everything else"
 """What an instruction keeps that names nothing."""
 _AND = re.compile(r"\s+(?:and|or)\s+|\s*、\s*|和")
@@ -105,7 +107,12 @@ def read_edit(text: str) -> Edit | None:
     if not found or not found[0]:
         return None
     is_keep = any(item and item[0] == "keep" and item[1]["same"] for item in found)
-    if not (set(kinds) & _STRONG_KINDS or is_keep or (len(kinds) > 1 and set(kinds) & {"keep", "fix"}) or kinds == ["add"] * len(found)):
+    if not (
+        set(kinds) & _STRONG_KINDS
+        or is_keep
+        or (len(kinds) > 1 and set(kinds) & {"keep", "fix"})
+        or kinds == ["add"] * len(found)
+    ):
         return None
     builder = _EditBuilder()
     for clause, item in zip(clauses, found, strict=True):

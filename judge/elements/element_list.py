@@ -112,20 +112,27 @@ def _name_choices(statements: list[Statement], plain: PlainPrompt) -> list[State
     names = {statement.name: truncate(plain.name_choices(statement.name)) for statement in statements}
     return [
         statement.model_copy(
-            update={"name": names[statement.name], "needs": [names.get(name, name) for name in statement.needs]}
+            update={
+                "name": names[statement.name],
+                "needs": [names.get(name, name) for name in statement.needs],
+            }
         )
         for statement in statements
     ]
 
 
-def _add_unchanged(wanted: list[Statement], edit: Edit, has_reference: bool, notes: list[str]) -> list[Statement]:
+def _add_unchanged(
+    wanted: list[Statement], edit: Edit, has_reference: bool, notes: list[str]
+) -> list[Statement]:
     """Add what an edit keeps: as it is in the reference, or without one its presence."""
     if has_reference:
         kept = [Statement(name=truncate(f"{name} unchanged"), kind="unchanged") for name in edit.unchanged]
         return [*wanted, *kept]
     if edit.unchanged:
         listed = ", ".join(edit.unchanged)
-        notes.append(f"without a reference image only the presence of what the edit keeps is checked: {listed}")
+        notes.append(
+            f"without a reference image only the presence of what the edit keeps is checked: {listed}"
+        )
     names = [name for name in edit.unchanged if name != EVERYTHING_ELSE]
     return annotate_elements(list(dict.fromkeys([*(s.name for s in wanted), *map(truncate, names)])))
 
@@ -157,9 +164,13 @@ def _to_statements(phrases: Iterable[str], wanted: Sequence[Statement], notes: l
         if not re.search(r"\w", name):
             continue
         if _singular_key(name) in positive:
-            notes.append(f"the prompt both asks for and excludes {name!r}: it counts as an element that must be there")
+            notes.append(
+                f"the prompt both asks for and excludes {name!r}: it counts as an element that must be there"
+            )
             continue
-        found.setdefault(_singular_key(name), Statement(name=name, kind=classify_element(name), expected=False))
+        found.setdefault(
+            _singular_key(name), Statement(name=name, kind=classify_element(name), expected=False)
+        )
     return list(found.values())
 
 

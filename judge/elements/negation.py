@@ -20,7 +20,8 @@ _MAY_NEGATE = re.compile(
     re.I,
 )
 _ANY = re.compile(
-    r"^\s*(?:(?:any|a\s+single|even\s+(?:a|one)|visible|apparent|signs?\s+of|traces?\s+of|hints?\s+of)\s+)*", re.I
+    r"^\s*(?:(?:any|a\s+single|even\s+(?:a|one)|visible|apparent|signs?\s+of|traces?\s+of|hints?\s+of)\s+)*",
+    re.I,
 )
 _LIST_SEPARATOR = re.compile(
     r"\s*,\s*(?:(?:or|nor|and)\s+)?|\s+(?:or|nor|and)\s+(?:no\s+|any\s+|without\s+)?|\s*/\s*", re.I
@@ -42,10 +43,11 @@ _NOT_NEGATION = re.compile(
 )
 """Phrases with a word of negation that negate nothing in the image."""
 _SAYS = re.compile(
-    r"\b(?:says?|saying|reads?|reading|written|labell?ed|titled|words?|text|caption(?:ed)?|sign|letters|inscription)\s+$", re.I
+    r"\b(?:says?|saying|reads?|reading|written|labell?ed|titled|words?|text|caption(?:ed)?|sign|letters|inscription)\s+$",
+    re.I,
 )
 _TRIGGER = re.compile(
-    rf"""
+    r"""
     (?P<neither>\b(?:with\s+)?neither\b\s+)
     |(?P<instead>,?\s*\b(?:instead\s+of|rather\s+than|in\s+lieu\s+of|in\s+place\s+of)\s+)
     |(?P<be>\b(?:is|are|was|were|am)(?:\s+not\b|n['’]t\b)\s*)
@@ -238,13 +240,28 @@ class _Splitter:
             is_and = conjunction.group(0).split()[0].lower() == "and"
             word = (conjunction.group(1) or "").lower()
             # "without cars and people" negates both, "without windows and a tree" only the windows.
-            if not is_and or word in ARTICLES | {"with", "no", "not", "without", "two", "three", "four", "one", "some", "is", "are"}:
+            if not is_and or word in ARTICLES | {
+                "with",
+                "no",
+                "not",
+                "without",
+                "two",
+                "three",
+                "four",
+                "one",
+                "some",
+                "is",
+                "are",
+            }:
                 return start + conjunction.start()
         return end
 
     def _list_end(self, text: str, end: int) -> int:
         """Return where a list `A, B, or C` that began with the phrase before `end` ends; `end` if there is none."""
-        mark = re.compile(r"(?:\s*,\s*(?!or\b|nor\b|and\b|but\b|no\b|not\b|with)[\w' -]{1,30}?){0,8}\s*,?\s*\b(?:or|nor)\s+", re.I).match(text, end)
+        mark = re.compile(
+            r"(?:\s*,\s*(?!or\b|nor\b|and\b|but\b|no\b|not\b|with)[\w' -]{1,30}?){0,8}\s*,?\s*\b(?:or|nor)\s+",
+            re.I,
+        ).match(text, end)
         if not mark:
             return end
         return self._phrase_end(text, mark.end())

@@ -106,8 +106,14 @@ def read_prompt(text: str) -> PlainPrompt:
     plain, choices = _choose(reading, join_lines(reading.text))
     negative, aside = _read_negatives(reading, reading.negative)
     notes = reading.notes() + _quality_notes(aside)
-    notes += [f"{len(c)} alternatives: any of them counts; {MAX_CHOICES} are named" for c in choices if len(c) > MAX_CHOICES]
-    return PlainPrompt(_tidy(reading.restore(plain)), negative, reading.style, reading.settings, notes, choices)
+    notes += [
+        f"{len(c)} alternatives: any of them counts; {MAX_CHOICES} are named"
+        for c in choices
+        if len(c) > MAX_CHOICES
+    ]
+    return PlainPrompt(
+        _tidy(reading.restore(plain)), negative, reading.style, reading.settings, notes, choices
+    )
 
 
 def read_negative_prompt(text: str) -> PlainPrompt:

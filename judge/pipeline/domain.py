@@ -143,7 +143,9 @@ def names_known_object(name: str) -> bool:
     from judge.scenes.vocabulary import OBJECT_KINDS
 
     words = _WORD.findall(name.lower())
-    has_object = any(word in (*OBJECT_KINDS, "background") or word.rstrip("s") in OBJECT_KINDS for word in words)
+    has_object = any(
+        word in (*OBJECT_KINDS, "background") or word.rstrip("s") in OBJECT_KINDS for word in words
+    )
     return has_object and not find_unknown_words("", [name], training_words())
 
 

@@ -26,7 +26,18 @@ NOUN_KEYS = frozenset(
     "object subject shape name type item thing entity kind character animal noun title element class label".split()
 )
 COUNT_KEYS = frozenset("count number quantity amount howmany num".split())
-ADJECTIVE_KEYS = ("size", "age", "condition", "state", "color", "colour", "colors", "pattern", "texture", "material")
+ADJECTIVE_KEYS = (
+    "size",
+    "age",
+    "condition",
+    "state",
+    "color",
+    "colour",
+    "colors",
+    "pattern",
+    "texture",
+    "material",
+)
 """Keys whose values describe the thing of the same object, in the order of English adjectives."""
 HEAD_KEYS = frozenset(
     "background lighting mood atmosphere hair eyes sky expression pose weather palette colorpalette foreground "

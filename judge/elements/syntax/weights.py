@@ -19,7 +19,8 @@ MAX_DEPTH = 16
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 _OPENING = {close: opening for opening, close in _PAIRS.items()}
 _NETWORK = re.compile(
-    r"<\s*(?:lora|lyco|locon|loha|hypernet|hypernetwork|hn|embed|embedding|ti|lbw|wildcard)\s*:[^<>\n]{0,200}>", re.I
+    r"<\s*(?:lora|lyco|locon|loha|hypernet|hypernetwork|hn|embed|embedding|ti|lbw|wildcard)\s*:[^<>\n]{0,200}>",
+    re.I,
 )
 _EMBEDDING = re.compile(r"\(?\bembedding:[\w./\\-]+(?::\d*\.?\d+)?\)?", re.I)
 _WILDCARD_NAME = r"(?<![\w_])__[A-Za-z][\w/*-]{0,60}?__(?![\w_]|\.\w)"
