@@ -25,6 +25,9 @@ MAX_GIVEN_ELEMENTS = 64
 MAX_SPLIT = 200
 """Largest number of elements that a splitter is asked for; those above the limit are counted in a note."""
 
+_ONLY = re.compile(r"(^|[,.;:]\s+)(?:only|just|simply)\s+(?=(?:an?|the|one|two|three|some)\b)", re.I)
+"""Words before a thing that do not describe it."""
+
 Splitter = Callable[[str, int], list[Statement]]
 """Returns the statements of a plain text without negation; the number is the largest number of statements."""
 
@@ -76,7 +79,7 @@ def list_elements(
     plain, excluded = read_prompt(prompt), read_negative_prompt(negative_prompt)
     notes = [*plain.notes, *excluded.notes]
     edit = read_edit(plain.text)
-    text, negated = split_negation(edit.text if edit else plain.text)
+    text, negated = split_negation(_ONLY.sub(r"\1", edit.text if edit else plain.text))
     wanted = _name_choices(split(text, MAX_SPLIT), plain) if text else []
     if edit:
         wanted = _add_unchanged(wanted, edit, has_reference, notes)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from judge.elements.lexicon import ARTICLES, COLOURS
+from judge.elements.lexicon import ARTICLES, COLOURS, MEDIUM_NOUNS
 from judge.elements.negation_languages import split_other_languages
 from judge.elements.splitting import QUOTED_TEXT
 
@@ -38,7 +38,7 @@ _NOT_NEGATION = re.compile(
     r"|\b(?:duty|hands|royalty|gluten|sugar|fat|dairy|care|toll|scot|stress|tax|barrier|lactose|cruelty|caffeine|alcohol|nut"
     r"|wrinkle|rent|interest|guilt|worry|pain|meat|lead|acid)-free\b"
     r"|\bfree\s+(?:hand|fall|range|running|style|standing|time|wifi|kick|of\s+charge)\b|\bno-\w+"
-    r"|\bnothing\s+(?:but|else)\b|\bno\s+background\b|\bdoctor\s+no\b|\bcan(?:not|['’]?t)\s+(?:wait|help)\b|\bbut\s+not\s+limited\s+to\b",
+    r"|\bnothing\s+but\b|\bno\s+background\b|\bdoctor\s+no\b|\bcan(?:not|['’]?t)\s+(?:wait|help)\b|\bbut\s+not\s+limited\s+to\b",
     re.I,
 )
 """Phrases with a word of negation that negate nothing in the image."""
@@ -103,7 +103,21 @@ _SUBJECT_EDGE = re.compile(
 _KEEPS = re.compile(r"^(?:change|alter|touch|modify|move|edit|affect)\b", re.I)
 MAX_PHRASE_CHARS = 240
 """A negated phrase without punctuation ends here."""
+_NOTHING_ELSE = re.compile(
+    r"\b(?:and\s+|but\s+|with\s+)?nothing\s+else\b(?:\s+(?:in|at|on)\b[^,.;!?]{0,30})?", re.I
+)
+_NOT_ONLY = re.compile(r"\bnot\s+only\s+([^.;!?]{1,120}?),?\s+but(?:\s+also)?\s+", re.I)
+_MEDIUM_SUBJECT = re.compile(rf"^(?:[\w-]+\s+){{0,3}}?(?:{'|'.join(MEDIUM_NOUNS)})\s+of\s+", re.I)
 _PERSON = {"nobody": "people", "no one": "people", "no-one": "people"}
+
+
+_NEW_PART = ARTICLES | frozenset(
+    "with no not without two three four one some is are does do has have did can will should".split()
+)
+"""Words after "and" with which something else begins."""
+_ACTIVITY = re.compile(
+    r"\s+(?!\w*(?:thing|painting|drawing|building|ceiling|clothing|wing|ring|king)s?\b)\w{2,}ing\s+(?=\w)", re.I
+)
 
 
 def split_negation(text: str) -> tuple[str, list[str]]:
@@ -116,12 +130,14 @@ def split_negation(text: str) -> tuple[str, list[str]]:
         The text without its negated parts, and the negated phrases without the words that negate them. A
         text without negation is returned unchanged.
     """
-    remaining, phrases = split_other_languages(text)
+    remaining, phrases = split_other_languages(_NOT_ONLY.sub(r"\1 and ", text))
+    remaining, count = _NOTHING_ELSE.subn(" ", remaining)
+    phrases += ["other objects"] if count else []
     if _MAY_NEGATE.search(remaining):
         splitter = _Splitter(remaining)
         remaining = splitter.split()
         phrases = splitter.phrases + phrases
-    if not phrases:
+    if remaining == text:
         return text, []
     bare = (strip_articles(phrase) for phrase in phrases)
     return tidy_clauses(remaining), list(dict.fromkeys(phrase for phrase in bare if re.search(r"\w", phrase)))
@@ -155,6 +171,8 @@ class _Splitter:
 
     text: str
     phrases: list[str] = field(default_factory=list)
+    has_subject: bool = False
+    """Whether the clause says something else before the negation."""
 
     def split(self) -> str:
         """Return the text without its negated parts, which go to `phrases`."""
@@ -177,6 +195,7 @@ class _Splitter:
                 kept.append(text[at : match.end()])
                 at = match.end()
                 continue
+            self.has_subject = bool(_PUNCTUATION.split("".join([*kept, text[at : match.start()]])[-200:])[-1].strip())
             before, end = self._read(match, text, text[at : match.start()])
             kept.append(before)
             at = max(end, match.end())
@@ -222,6 +241,9 @@ class _Splitter:
     def _read_phrases(self, text: str, start: int) -> int:
         """Read the negated phrases from `start` on: one, or a list that ends with "or" or "nor"."""
         end = self._list_end(text, self._phrase_end(text, start))
+        activity = _ACTIVITY.search(text, start + 1, end) if self.has_subject else None
+        if activity:  # "a man with no hat riding a horse": the man rides
+            end = activity.start()
         self._add(text[start:end])
         where = _WHERE.match(text, end)
         return where.end() if where else end
@@ -240,19 +262,7 @@ class _Splitter:
             is_and = conjunction.group(0).split()[0].lower() == "and"
             word = (conjunction.group(1) or "").lower()
             # "without cars and people" negates both, "without windows and a tree" only the windows.
-            if not is_and or word in ARTICLES | {
-                "with",
-                "no",
-                "not",
-                "without",
-                "two",
-                "three",
-                "four",
-                "one",
-                "some",
-                "is",
-                "are",
-            }:
+            if not is_and or word in _NEW_PART:
                 return start + conjunction.start()
         return end
 
@@ -299,5 +309,6 @@ class _Splitter:
         else:
             is_state = kind == "be" and not re.match(r"\w+ing\b", predicate)
             statement = strip_articles(predicate) if is_state else predicate
-            self.phrases.append(f"{strip_articles(subject)} {'is ' if is_state else ''}{statement}")
+            thing = _MEDIUM_SUBJECT.sub("", subject)
+            self.phrases.append(f"{strip_articles(thing)} {'is ' if is_state else ''}{statement}")
         return f"{before[:cut]} {subject} ", end

@@ -23,7 +23,7 @@ from judge.elements.syntax.metadata import (
 from judge.elements.syntax.reading import Reader, Reading, remove_marks
 from judge.elements.syntax.structured import read_json, read_key_lines
 from judge.elements.syntax.tags import read_board_tags, read_score_tags
-from judge.elements.syntax.weights import read_brackets, read_networks, read_wildcards
+from judge.elements.syntax.weights import read_bare_weights, read_brackets, read_networks, read_wildcards
 from judge.elements.text import CONTROL_CHARACTERS, clean_text
 
 DOCUMENT_READERS: tuple[Reader, ...] = (read_json, read_image_addresses, read_networks, read_html)
@@ -37,6 +37,7 @@ READERS: tuple[Reader, ...] = (
     read_brackets,
     read_multi_prompt,
     read_composition,
+    read_bare_weights,
     read_score_tags,
     read_board_tags,
     read_boilerplate,
@@ -44,7 +45,7 @@ READERS: tuple[Reader, ...] = (
 """Readers that leave quoted texts alone."""
 NEGATIVE_READERS: tuple[Reader, ...] = (
     read_networks, read_markdown, read_wildcards, read_brackets, read_multi_prompt, read_composition,
-    read_score_tags, read_board_tags,
+    read_bare_weights,    read_score_tags, read_board_tags,
 )  # fmt: skip
 """Readers of a negative prompt."""
 _PHRASE_END = re.compile(r"\s*[,，、;；|\n。]\s*|[.!?]\s+|[.!?]$")

@@ -77,6 +77,8 @@ def read_markdown(reading: Reading) -> None:
     if not re.search(r"[#*+•‣◦▪●○·–—>|~`_\[\n①-⑳-]|\b[1a][.)] ", reading.text):
         return
     reading.replace(_FENCE, "Markdown", "")
+    if len(re.findall(r"(?:^|\s)[•‣◦▪●]\s", reading.text)) > 1:
+        reading.text = re.sub(r"\s+(?=[•‣◦▪●]\s)", "\n", reading.text)
     reading.text = _split_numbers(reading.text)
     lines = reading.text.split("\n")
     reading.text = "\n".join(filter(None, (_read_line(reading, line, len(lines) > 1) for line in lines)))

@@ -22,7 +22,7 @@ _NEGATIVE_LABEL = re.compile(
     re.I,
 )
 _POSITIVE_LABEL = re.compile(
-    r"(?:^|(?<=\n))\s*(?:positive[ _-]?prompt|prompt|正向提示词|提示词|プロンプト)\s*[:：=]\s*", re.I
+    r"^\s*parameters[ \t]*\n|(?:^|(?<=\n))\s*(?:positive[ _-]?prompt|prompt|正向提示词|提示词|プロンプト)\s*[:：=]\s*", re.I
 )
 _COMMAND = re.compile(r"^\s*/imagine\b\s*(?:prompt\b\s*:?)?\s*", re.I)
 _IMAGE_ADDRESS = re.compile(r"^\s*<?https?://[^\s<>]+>?(?:\s+|$)")

@@ -35,6 +35,8 @@ _WEIGHT_OF_NUMBER = re.compile(r"^(.*[A-Za-z].*\d)\s?:(-?\d?\.\d+)\s*$", re.S)
 _RATIO = re.compile(r"\b(?:ratio|scale|score|aspect|time|at)\b", re.I)
 _SCHEDULE = re.compile(r"^(.*?):(?:(.*?):)?\s*(\d*\.\d+|\d{1,3})\s*$", re.S)
 _AFTER_BRACKET = re.compile(r"\)(?:[+-]{1,5}|\d\.\d+)(?=[\s,.]|$)")
+_AFTER_WORD = re.compile(r"(?<=[a-z]{3})(?<!notepad)(?:\+{2,5}|-{2,5})(?=[\s,.]|$)")
+_BARE_WEIGHT = re.compile(r"(?:^|(?<=[,;|\n]))([^,;|\n:()]*[^\W\d][^,;|\n:()]*?)\s?:(-?\d*\.\d+|-\d+)[^\S\n]*(?=[,;|\n]|$)")
 _SIGN = re.compile(
     r"\(\(|\[\[|\{\{|[^\s\d:.]\s?:-?\d*\.\d+\s*\)|<lora:|\bscore_\d|\[[^\[\]|]{1,80}\|[^\[\]]{1,80}\]|\bmasterpiece\b"
     r"|\\[()]"
@@ -71,6 +73,22 @@ def read_brackets(reading: Reading) -> None:
         return
     text = _AFTER_BRACKET.sub(")", text)
     reading.text = _BracketReader(reading, text, bool(_SIGN.search(text))).read()
+
+
+def read_bare_weights(reading: Reading) -> None:
+    """Read weights without brackets: `a cat:1.2, a dog:-1`, `cat++`."""
+
+    def read(match: re.Match[str]) -> str:
+        text, weight = match.groups()
+        reading.note(DIALECT, match.group(0))
+        if float(weight) < 0:
+            reading.negative.append(text)
+            return " "
+        return text
+
+    if ":" in reading.text:
+        reading.text = _BARE_WEIGHT.sub(read, reading.text)
+    reading.replace(_AFTER_WORD, DIALECT, "")
 
 
 @dataclass
