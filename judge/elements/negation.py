@@ -70,7 +70,7 @@ _FREE = re.compile(r"\b([a-z]+)-free\b", re.I)
 _LIST_END = re.compile(r"\s*(?:,\s*)?(?:\bor\b|\bnor\b|/)\s*", re.I)
 _STOP = re.compile(
     r"\s+(?:at|during|while|whereas|with|but|against|beneath|under|below|above|behind|beside|beyond|near|next\s+to|in\s+front\s+of|over|across|along|through|inside|outside|by|from"
-    r"|surrounded|set|standing|sitting|lying|walking|running|playing|floating|flying|resting|placed|seen|shot|photographed|rendered"
+    r"|surrounded|set|placed|seen|shot|photographed|rendered"
     r"|is|are|has|have|was|were|that\s+is|just|only|instead|anywhere|visible|in\s+sight|around|there|here|where|because|since|so|please"
     r"|allowed|at\s+all|in\s+(?!his\b|her\b|its\b|their\b|it\b|them\b|the\s+(?:image|picture|scene|photo|frame|background|foreground|"
     r"sky|water|corner|window|field|room|air|middle|center|distance|shot|view)\b)|on\s+(?:an?|white|black|gr[ae]y|plain)\b)(?=\s|$)",
@@ -101,6 +101,8 @@ _SUBJECT_EDGE = re.compile(
     r"^(?:(?:and|but|while|where|because|since|so|please)\s+)+(?=\S)|\s+(?:that|who|which)$", re.I
 )
 _KEEPS = re.compile(r"^(?:change|alter|touch|modify|move|edit|affect)\b", re.I)
+MAX_ACTIVITY_CHARS = 40
+"""What follows the verb of a negated activity belongs to it up to this length."""
 MAX_PHRASE_CHARS = 240
 """A negated phrase without punctuation ends here."""
 _NOTHING_ELSE = re.compile(
@@ -116,8 +118,17 @@ _NEW_PART = ARTICLES | frozenset(
 )
 """Words after "and" with which something else begins."""
 _ACTIVITY = re.compile(
-    r"\s+(?!\w*(?:thing|painting|drawing|building|ceiling|clothing|wing|ring|king)s?\b)\w{2,}ing\s+(?=\w)", re.I
+    r"(?P<noun>[\w'-]+)\s+(?!\w*(?:thing|painting|drawing|building|ceiling|clothing|wing|ring|king|lighting)s?\b)"
+    r"(?P<verb>\w{2,}ing)\b",
+    re.I,
 )
+_MOVING = re.compile(
+    r"(?:people|persons?|humans?|m[ae]n|wom[ae]n|child(?:ren)?|kids?|boys?|girls?|dogs?|cats?|birds?|animals?|cows?|horses?"
+    r"|sheep|fish|cars?|vehicles?|trucks?|boats?|ships?|planes?|bikes?|bicycles?|insects?|crowds?|pedestrians?|tourists?)$",
+    re.I,
+)
+"""Things that act themselves: "without dogs running around" is about running dogs, "with no hat riding a horse" about
+the man who has none."""
 
 
 def split_negation(text: str) -> tuple[str, list[str]]:
@@ -224,7 +235,7 @@ class _Splitter:
         if person:
             self.phrases.append(person)
             where = _WHERE.match(text, start - 1)
-            does = re.compile(r"(?:is|are|was|were)\s+").match(text, start)
+            does = re.compile(r"(?:is|are|was|were)\s+|(?=\w+ing\b)").match(text, start)
             if does and not where:  # "no one is on the street"
                 end = self._phrase_end(text, does.end())
                 self.phrases[-1] += f" {text[does.end() : end].strip()}"
@@ -241,9 +252,6 @@ class _Splitter:
     def _read_phrases(self, text: str, start: int) -> int:
         """Read the negated phrases from `start` on: one, or a list that ends with "or" or "nor"."""
         end = self._list_end(text, self._phrase_end(text, start))
-        activity = _ACTIVITY.search(text, start + 1, end) if self.has_subject else None
-        if activity:  # "a man with no hat riding a horse": the man rides
-            end = activity.start()
         self._add(text[start:end])
         where = _WHERE.match(text, end)
         return where.end() if where else end
@@ -253,7 +261,15 @@ class _Splitter:
         limit = min(len(text), start + MAX_PHRASE_CHARS)
         mark = _PUNCTUATION.search(text, start, limit)
         end = mark.start() if mark else limit
-        stop = _STOP.search(text, max(0, start - 1), end)
+        first = start
+        activity = _ACTIVITY.search(text, start, end)
+        if activity and self.has_subject and not _MOVING.match(activity["noun"]):
+            end = activity.start("verb") - 1
+        elif activity:
+            first = activity.end()
+            if end - first < MAX_ACTIVITY_CHARS:
+                first = end
+        stop = _STOP.search(text, max(0, first - 1), end)
         while stop and stop.start() <= start:
             stop = _STOP.search(text, stop.end(), end)
         if stop:
