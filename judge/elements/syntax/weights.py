@@ -38,7 +38,7 @@ _AFTER_BRACKET = re.compile(r"\)(?:[+-]{1,5}|\d\.\d+)(?=[\s,.]|$)")
 _AFTER_WORD = re.compile(r"(?<=[a-z]{3})(?<!notepad)(?:\+{2,5}|-{2,5})(?=[\s,.]|$)")
 _BARE_WEIGHT = re.compile(r"(?:^|(?<=[,;|\n]))([^,;|\n:()]*[^\W\d][^,;|\n:()]*?)\s?:(-?\d*\.\d+|-\d+)[^\S\n]*(?=[,;|\n]|$)")
 _SIGN = re.compile(
-    r"\(\(|\[\[|\{\{|[^\s\d:.]\s?:-?\d*\.\d+\s*\)|<lora:|\bscore_\d|\[[^\[\]|]{1,80}\|[^\[\]]{1,80}\]|\bmasterpiece\b"
+    r"\(\(|\[\[|\{\{|[^\s\d:.]\s?:\s?-?\d*\.\d+\s*\)|<lora:|\bscore_\d|\[[^\[\]|]{1,80}\|[^\[\]]{1,80}\]|\bmasterpiece\b"
     r"|\\[()]"
 )
 _LOOSE_BEFORE = frozenset(",;|.\n([{、，。；")
@@ -207,6 +207,8 @@ class _BracketReader:
         is_clause = (start < 40 and not before) or before[-1:] in _LOOSE_BEFORE
         ends_clause = not after or after[0] in _LOOSE_AFTER
         is_whole = not before and not after
+        if not re.search(r"[^\W\d_]", text[start:end]):
+            return False
         return is_clause and ends_clause and (is_whole or end - start < 80)
 
 

@@ -7,7 +7,7 @@ import pytest
 from judge.elements.element_list import list_elements
 from judge.elements.statements import singularise
 from judge.elements.text import normalise_element
-from tests.support.syntax_corpus import GROUPS, Case
+from syntax_corpus import GROUPS, Case
 
 
 def find_problems(case: Case) -> list[str]:
