@@ -1,8 +1,8 @@
 """Take the negated parts out of a text: "a beach without people" becomes "a beach" and "people".
 
-Rules for English, and the words of other languages where they are unmistakable. Texts in quotes, and names such
-as "no entry sign", are left alone. A negated phrase ends at a punctuation mark, a conjunction, or a preposition
-that begins something about the whole image ("without people at sunset").
+Rules for English, and the words of other languages where they are unmistakable. Texts in quotes, and names
+such as "no entry sign", are left alone. A negated phrase ends at a punctuation mark, a conjunction, or a
+preposition that begins something about the whole image ("without people at sunset").
 """
 
 from __future__ import annotations
@@ -27,23 +27,31 @@ _LIST_SEPARATOR = re.compile(
     r"\s*,\s*(?:(?:or|nor|and)\s+)?|\s+(?:or|nor|and)\s+(?:no\s+|any\s+|without\s+)?|\s*/\s*", re.I
 )
 _SIGN_NAMES = (
-    r"(?:entry|smoking|parking|trespassing|exit|vacancy|fishing|swimming|dogs?|turn|u-turn|littering|pets|entrance"
+    r"(?:entry|smoking|parking|trespassing|exit|vacancy|fishing|swimming|dogs?|turn|u-turn|littering|pets"
+    r"|entrance"
     r"|hunting|diving|phones?|photography|passing|signal)"
 )
 _NOT_NEGATION = re.compile(
-    rf"\bno[\s-]+{_SIGN_NAMES}\s+(?:signs?|symbols?|zones?|lights?|area|icon|sticker)\b|\bno\.\s?\d+|\bno\s+\d+\b"
-    r"|\bno\s+(?:more|fewer|less|later|sooner|\w+er)\s+than\b|\bno\s+(?:doubt|matter|wonder|man['’]?s|problem)\b"
-    r"|\bnot\s+(?:only|just|merely|to\s+scale|least|far|long|unlike|yet|necessarily|more\s+than|less\s+than)\b"
-    r"|\bwhy\s+not\b|\bor\s+not\b|\bnever(?:-|\s+)(?:ending|before|mind)\b|\b(?:comic|open|noto|gill)\s+sans\b|\bsans[\s-]serif\b"
-    r"|\b(?:duty|hands|royalty|gluten|sugar|fat|dairy|care|toll|scot|stress|tax|barrier|lactose|cruelty|caffeine|alcohol|nut"
+    rf"\bno[\s-]+{_SIGN_NAMES}\s+(?:signs?|symbols?|zones?|lights?|area|icon|sticker)\b|\bno\.\s?\d+"
+    rf"|\bno\s+\d+\b"
+    r"|\bno\s+(?:more|fewer|less|later|sooner|\w+er)\s+than\b|\bno\s+(?:doubt|matter|wonder|man['’]?s"
+    r"|problem)\b"
+    r"|\bnot\s+(?:only|just|merely|to\s+scale|least|far|long|unlike|yet|necessarily|more\s+than"
+    r"|less\s+than)\b"
+    r"|\bwhy\s+not\b|\bor\s+not\b|\bnever(?:-|\s+)(?:ending|before|mind)\b|\b(?:comic|open|noto"
+    r"|gill)\s+sans\b|\bsans[\s-]serif\b"
+    r"|\b(?:duty|hands|royalty|gluten|sugar|fat|dairy|care|toll|scot|stress|tax|barrier|lactose|cruelty"
+    r"|caffeine|alcohol|nut"
     r"|wrinkle|rent|interest|guilt|worry|pain|meat|lead|acid)-free\b"
     r"|\bfree\s+(?:hand|fall|range|running|style|standing|time|wifi|kick|of\s+charge)\b|\bno-\w+"
-    r"|\bnothing\s+but\b|\bno\s+background\b|\bdoctor\s+no\b|\bcan(?:not|['’]?t)\s+(?:wait|help)\b|\bbut\s+not\s+limited\s+to\b",
+    r"|\bnothing\s+but\b|\bno\s+background\b|\bdoctor\s+no\b|\bcan(?:not|['’]?t)\s+(?:wait|help)\b"
+    r"|\bbut\s+not\s+limited\s+to\b",
     re.I,
 )
 """Phrases with a word of negation that negate nothing in the image."""
 _SAYS = re.compile(
-    r"\b(?:says?|saying|reads?|reading|written|labell?ed|titled|words?|text|caption(?:ed)?|sign|letters|inscription)\s+$",
+    r"\b(?:says?|saying|reads?|reading|written|labell?ed|titled|words?|text|caption(?:ed)?|sign|letters"
+    r"|inscription)\s+$",
     re.I,
 )
 _TRIGGER = re.compile(
@@ -69,30 +77,38 @@ _TRIGGER = re.compile(
 _FREE = re.compile(r"\b([a-z]+)-free\b", re.I)
 _LIST_END = re.compile(r"\s*(?:,\s*)?(?:\bor\b|\bnor\b|/)\s*", re.I)
 _STOP = re.compile(
-    r"\s+(?:at|during|while|whereas|with|but|against|beneath|under|below|above|behind|beside|beyond|near|next\s+to|in\s+front\s+of|over|across|along|through|inside|outside|by|from"
+    r"\s+(?:at|during|while|whereas|with|but|against|beneath|under|below|above|behind|beside|beyond|near"
+    r"|next\s+to|in\s+front\s+of|over|across|along|through|inside|outside|by|from"
     r"|surrounded|set|placed|seen|shot|photographed|rendered"
-    r"|is|are|has|have|was|were|that\s+is|just|only|instead|anywhere|visible|in\s+sight|around|there|here|where|because|since|so|please"
-    r"|allowed|at\s+all|in\s+(?!his\b|her\b|its\b|their\b|it\b|them\b|the\s+(?:image|picture|scene|photo|frame|background|foreground|"
-    r"sky|water|corner|window|field|room|air|middle|center|distance|shot|view)\b)|on\s+(?:an?|white|black|gr[ae]y|plain)\b)(?=\s|$)",
+    r"|is|are|has|have|was|were|that\s+is|just|only|instead|anywhere|visible|in\s+sight|around|there|here"
+    r"|where|because|since|so|please"
+    r"|allowed|at\s+all|in\s+(?!his\b|her\b|its\b|their\b|it\b|them\b|the\s+(?:image|picture|scene|photo"
+    r"|frame|background|foreground|"
+    r"sky|water|corner|window|field|room|air|middle|center|distance|shot|view)\b)|on\s+(?:an?|white|black"
+    r"|gr[ae]y|plain)\b)(?=\s|$)",
     re.I,
 )
 _WHERE = re.compile(
-    r"\s+(?:visible|in\s+sight|around|anywhere|allowed|at\s+all|please|to\s+be\s+seen|whatsoever|present|in\s+(?:the\s+)?"
+    r"\s+(?:visible|in\s+sight|around|anywhere|allowed|at\s+all|please|to\s+be\s+seen|whatsoever|present"
+    r"|in\s+(?:the\s+)?"
     r"(?:image|picture|scene|photo|frame|shot|view))\b\s*",
     re.I,
 )
 _PLACE = re.compile(
-    r"\s+(?:in|on|around|behind|inside|to)\s+(?:it|them|(?:the|this)\s+(?:image|picture|scene|photo|frame|shot|view))\s*$",
+    r"\s+(?:in|on|around|behind|inside|to)\s+(?:it|them|(?:the|this)\s+(?:image|picture|scene|photo|frame"
+    r"|shot|view))\s*$",
     re.I,
 )
 """The end of a phrase that says only that it is in the image."""
 _PUNCTUATION = re.compile(r"[,;:.!?()\[\]|\n，。；！？、—–](?!\d)|\s-\s")
 _EMPTY_SUBJECT = re.compile(
-    r"^(?:please|do|(?:the|an?|this)?\s*(?:image|picture|scene|photo|there|it|this|that|he|she|they|you|we|i|who|which))$",
+    r"^(?:please|do|(?:the|an?|this)?\s*(?:image|picture|scene|photo|there|it|this|that|he|she|they|you|we|i"
+    r"|who|which))$",
     re.I,
 )
 _POSSESSION = re.compile(
-    r"^(?:ever\s+)?(?:include|show|add|draw|use|contain|have|want|put|depict|render|generate|make|paint|display"
+    r"^(?:ever\s+)?(?:include|show|add|draw|use|contain|have|want|put|depict|render|generate|make|paint"
+    r"|display"
     r"|feature|need|be|get|see|there\s+be|has)\s+",
     re.I,
 )
@@ -118,17 +134,20 @@ _NEW_PART = ARTICLES | frozenset(
 )
 """Words after "and" with which something else begins."""
 _ACTIVITY = re.compile(
-    r"(?P<noun>[\w'-]+)\s+(?!\w*(?:thing|painting|drawing|building|ceiling|clothing|wing|ring|king|lighting)s?\b)"
+    r"(?P<noun>[\w'-]+)\s+(?!\w*(?:thing|painting|drawing|building|ceiling|clothing|wing|ring|king"
+    r"|lighting)s?\b)"
     r"(?P<verb>\w{2,}ing)\b",
     re.I,
 )
 _MOVING = re.compile(
-    r"(?:people|persons?|humans?|m[ae]n|wom[ae]n|child(?:ren)?|kids?|boys?|girls?|dogs?|cats?|birds?|animals?|cows?|horses?"
-    r"|sheep|fish|cars?|vehicles?|trucks?|boats?|ships?|planes?|bikes?|bicycles?|insects?|crowds?|pedestrians?|tourists?)$",
+    r"(?:people|persons?|humans?|m[ae]n|wom[ae]n|child(?:ren)?|kids?|boys?|girls?|dogs?|cats?|birds?|animals?"
+    r"|cows?|horses?"
+    r"|sheep|fish|cars?|vehicles?|trucks?|boats?|ships?|planes?|bikes?|bicycles?|insects?|crowds?"
+    r"|pedestrians?|tourists?)$",
     re.I,
 )
-"""Things that act themselves: "without dogs running around" is about running dogs, "with no hat riding a horse" about
-the man who has none."""
+"""Things that act themselves: "without dogs running around" is about running dogs, "with no hat riding a
+horse" about the man who has none."""
 
 
 def split_negation(text: str) -> tuple[str, list[str]]:
@@ -206,7 +225,9 @@ class _Splitter:
                 kept.append(text[at : match.end()])
                 at = match.end()
                 continue
-            self.has_subject = bool(_PUNCTUATION.split("".join([*kept, text[at : match.start()]])[-200:])[-1].strip())
+            self.has_subject = bool(
+                _PUNCTUATION.split("".join([*kept, text[at : match.start()]])[-200:])[-1].strip()
+            )
             before, end = self._read(match, text, text[at : match.start()])
             kept.append(before)
             at = max(end, match.end())
@@ -220,7 +241,7 @@ class _Splitter:
         return " "
 
     def _is_quoted_capitals(self, text: str, match: re.Match[str]) -> bool:
-        """Return whether a trigger is part of a written text without quotation marks: "a sign saying NO DOGS"."""
+        """Return whether a trigger is part of a written text without quotes: "a sign saying NO DOGS"."""
         return match.group(0).strip().isupper() and bool(_SAYS.search(text[: match.start()][-40:]))
 
     def _read(self, match: re.Match[str], text: str, before: str) -> tuple[str, int]:
@@ -283,9 +304,10 @@ class _Splitter:
         return end
 
     def _list_end(self, text: str, end: int) -> int:
-        """Return where a list `A, B, or C` that began with the phrase before `end` ends; `end` if there is none."""
+        """Return where a list `A, B, or C` ends that began before `end`; `end` if there is none."""
         mark = re.compile(
-            r"(?:\s*,\s*(?!or\b|nor\b|and\b|but\b|no\b|not\b|with)[\w' -]{1,30}?){0,8}\s*,?\s*\b(?:or|nor)\s+",
+            r"(?:\s*,\s*(?!or\b|nor\b|and\b|but\b|no\b|not\b|with)[\w' -]{1,30}?){0,8}\s*,?\s*"
+            r"\b(?:or|nor)\s+",
             re.I,
         ).match(text, end)
         if not mark:

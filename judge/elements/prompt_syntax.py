@@ -1,7 +1,7 @@
 """Read the syntax of image generators in a prompt: what remains is plain text.
 
-`read_prompt` is the entry; `READERS` is the table of the dialects, in the order in which they are read. Texts in
-quotes, addresses and file names are never changed. Its result goes to
+`read_prompt` is the entry; `READERS` is the table of the dialects, in the order in which they are read. Texts
+in quotes, addresses and file names are never changed. Its result goes to
 `judge.elements.element_list.list_elements`.
 """
 

@@ -26,10 +26,12 @@ SIBLINGS = {
     "metadata": (
         f"{PLAIN}\nNegative prompt: yellow cross, lowres, bad hands\nSteps: 30, Sampler: Euler a, Seed: 1",
         f"{PLAIN} Negative prompt: text, watermark, purple star Steps: 20, Sampler: DDIM, CFG scale: 7",
-        f"Prompt: {PLAIN}\nNegative prompt: blue boat", f"{PLAIN}\nSteps: 20, Sampler: DDIM, CFG scale: 7, Seed: 4",
+        f"Prompt: {PLAIN}\nNegative prompt: blue boat",
+        f"{PLAIN}\nSteps: 20, Sampler: DDIM, CFG scale: 7, Seed: 4",
     ),
     "lists": (
-        "1. a red circle\n2. a green square", "1) a red circle 2) a green square", "- a red circle\n- a green square",
+        "1. a red circle\n2. a green square", "1) a red circle 2) a green square",
+        "- a red circle\n- a green square",
         "a red circle\na green square", "<ul><li>a red circle</li><li>a green square</li></ul>",
     ),
     "JSON": (
@@ -39,7 +41,8 @@ SIBLINGS = {
         f"Subject: {PLAIN}\nAvoid: yellow cross\nAspect ratio: 1:1",
     ),
     "negation": (
-        f"{PLAIN} without a yellow cross", f"{PLAIN}, no people", "a red circle and no yellow cross, a green square",
+        f"{PLAIN} without a yellow cross", f"{PLAIN}, no people",
+        "a red circle and no yellow cross, a green square",
         f"{PLAIN}. There is neither a cat nor a dog.", f"{PLAIN} instead of a blue star",
     ),
 }  # fmt: skip
@@ -64,7 +67,9 @@ def test_the_syntax_of_a_prompt_does_not_change_the_score(
     judge: Judge, picture: Image.Image, depth: Depth
 ) -> None:
     prompts = [PLAIN, *(prompt for group in SIBLINGS.values() for prompt in group)]
-    prompts = prompts if depth == "score" else [PLAIN, *(group[n] for group in SIBLINGS.values() for n in (0, 2))]
+    prompts = (
+        prompts if depth == "score" else [PLAIN, *(group[n] for group in SIBLINGS.values() for n in (0, 2))]
+    )
     verdicts = judge.many([{"image": picture, "prompt": prompt} for prompt in prompts], depth=depth)
     scores = {prompt: verdict.score for prompt, verdict in zip(prompts, verdicts, strict=True)}
     plain = scores[PLAIN]
@@ -82,6 +87,10 @@ def test_a_picture_that_shows_what_is_excluded_loses_score(judge: Judge, picture
     assert plain.score is not None and shown.score is not None
     assert absent.score == pytest.approx(plain.score, abs=0.1) and shown.score < plain.score - 1
     circle = shown.elements[-1]
-    assert (circle.expected, circle.present, circle.shown) == (False, False, True) and circle.probability < 0.2
+    assert (circle.expected, circle.present, circle.shown) == (
+        False,
+        False,
+        True,
+    ) and circle.probability < 0.2
     assert unknown.score == plain.score
     assert "left out text, wristwatch" in " ".join(unknown.provenance.notes)

@@ -36,7 +36,8 @@ _QUOTE = re.compile(r"^\s*>\s+(?=\S)")
 _LINK = re.compile(r"(!?)\[([^\[\]\n]{0,200})\]\((?:https?://|\.{0,2}/|#|\ue000)[^()\s]*(?:\s[^()]*)?\)")
 _STRIKE = re.compile(r"~~(?=\S)([^~\n]{1,200}?)(?<=\S)~~")
 _STRONG = re.compile(
-    r"(\*\*\*|\*\*)(?=[^\s*])([^*\n]{1,300}?)(?<=[^\s*])\1|(?<!\w)__(?=\S)([^_\n]{1,300} [^_\n]{1,300}?)(?<=\S)__(?!\w)"
+    r"(\*\*\*|\*\*)(?=[^\s*])([^*\n]{1,300}?)(?<=[^\s*])\1"
+    r"|(?<!\w)__(?=\S)([^_\n]{1,300} [^_\n]{1,300}?)(?<=\S)__(?!\w)"
 )
 _EMPHASIS = re.compile(r"(?<![\w*])\*(?=[^\s*])([^*\n]{1,300}?)(?<=[^\s*])\*(?![\w*])")
 _CODE = re.compile(r"`([^`\n]{1,200})`")
@@ -46,7 +47,8 @@ _CELL_RULE = re.compile(r"^[\s|:-]+$")
 WRAP_WIDTH = 60
 """A line of at least this many characters continues on the next one if that starts in lower case."""
 _OPEN_END = re.compile(
-    r"(?:[,，、&(/-]|\b(?:a|an|the|of|and|or|with|in|on|at|to|by|for|from|is|are|under|over|near|behind|next to|"
+    r"(?:[,，、&(/-]|\b(?:a|an|the|of|and|or|with|in|on|at|to|by|for|from|is|are|under|over|near"
+    r"|behind|next to|"
     r"left of|right of|one|two|three|four|five|its|his|her|their))$",
     re.I,
 )

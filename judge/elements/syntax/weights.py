@@ -1,8 +1,8 @@
 """Brackets of AUTOMATIC1111, ComfyUI and NovelAI: weights, emphasis, alternatives, schedules and networks.
 
-Sources: "Attention/emphasis" and "Prompt editing" in the wiki of AUTOMATIC1111's web UI, its extension Dynamic
-Prompts (`{a|b}`, `__name__`), ComfyUI's `embedding:NAME`, and "Strengthening and Weakening" in NovelAI's
-documentation.
+Sources: "Attention/emphasis" and "Prompt editing" in the wiki of AUTOMATIC1111's web UI, its extension
+Dynamic Prompts (`{a|b}`, `__name__`), ComfyUI's `embedding:NAME`, and "Strengthening and Weakening" in
+NovelAI's documentation.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ MAX_DEPTH = 16
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 _OPENING = {close: opening for opening, close in _PAIRS.items()}
 _NETWORK = re.compile(
-    r"<\s*(?:lora|lyco|locon|loha|hypernet|hypernetwork|hn|embed|embedding|ti|lbw|wildcard)\s*:[^<>\n]{0,200}>",
+    r"<\s*(?:lora|lyco|locon|loha|hypernet|hypernetwork|hn|embed|embedding|ti|lbw"
+    r"|wildcard)\s*:[^<>\n]{0,200}>",
     re.I,
 )
 _EMBEDDING = re.compile(r"\(?\bembedding:[\w./\\-]+(?::\d*\.?\d+)?\)?", re.I)
@@ -36,9 +37,13 @@ _RATIO = re.compile(r"\b(?:ratio|scale|score|aspect|time|at)\b", re.I)
 _SCHEDULE = re.compile(r"^(.*?):(?:(.*?):)?\s*(\d*\.\d+|\d{1,3})\s*$", re.S)
 _AFTER_BRACKET = re.compile(r"\)(?:[+-]{1,5}|\d\.\d+)(?=[\s,.]|$)")
 _AFTER_WORD = re.compile(r"(?<=[a-z]{3})(?<!notepad)(?:\+{2,5}|-{2,5})(?=[\s,.]|$)")
-_BARE_WEIGHT = re.compile(r"(?:^|(?<=[,;|\n]))([^,;|\n:()]*[^\W\d][^,;|\n:()]*?)\s?:(-?\d*\.\d+|-\d+)[^\S\n]*(?=[,;|\n]|$)")
+_BARE_WEIGHT = re.compile(
+    r"(?:^|(?<=[,;|\n]))([^,;|\n:()]*[^\W\d][^,;|\n:()]*?)\s?:(-?\d*\.\d+"
+    r"|-\d+)[^\S\n]*(?=[,;|\n]|$)"
+)
 _SIGN = re.compile(
-    r"\(\(|\[\[|\{\{|[^\s\d:.]\s?:\s?-?\d*\.\d+\s*\)|<lora:|\bscore_\d|\[[^\[\]|]{1,80}\|[^\[\]]{1,80}\]|\bmasterpiece\b"
+    r"\(\(|\[\[|\{\{|[^\s\d:.]\s?:\s?-?\d*\.\d+\s*\)|<lora:|\bscore_\d|\[[^\[\]|]{1,80}\|[^\[\]]{1,80}\]"
+    r"|\bmasterpiece\b"
     r"|\\[()]"
 )
 _LOOSE_BEFORE = frozenset(",;|.\n([{、，。；")

@@ -22,7 +22,8 @@ from judge.elements.element_list import list_elements
         ("change the man's hair color to blonde", "man with blonde hair", [], []),
         ("change the number of apples from three to five", "five apples", [], []),
         ("Make the sky purple and add two moons", "purple sky. two moons", [], []),
-        ("put a hat on the dog and leave everything else as it is", "a hat on the dog", [], ["everything else"]),
+        ("put a hat on the dog and leave everything else as it is", "a hat on the dog", [],
+         ["everything else"]),
         ("replace the sky by a starry sky without changing the house", "a starry sky", [], ["house"]),
         ("replace 'OPEN' with 'CLOSED' on the sign", "'CLOSED' on the sign", ["'OPEN'"], []),
         ("把红色的车换成自行车，保持房子不变", "自行车", ["红色的车"], ["房子"]),
@@ -34,7 +35,8 @@ def test_instructions_are_read(text: str, there: str, gone: list[str], unchanged
 
 @pytest.mark.parametrize(
     "text",
-    ["a man removing his hat", "turn of the century street", "make a picture of a cat", "keep calm and carry on poster",
+    ["a man removing his hat", "turn of the century street", "make a picture of a cat",
+     "keep calm and carry on poster",
      "Turning leaves into gold, autumn art", "add to cart button", "a cat", ""],
 )  # fmt: skip
 def test_descriptions_are_no_instructions(text: str) -> None:

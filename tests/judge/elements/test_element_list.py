@@ -87,5 +87,16 @@ def test_ten_thousand_characters_take_less_than_fifty_milliseconds(unit: str) ->
 
 
 def test_no_name_is_empty_or_only_marks() -> None:
-    for prompt in ("--no", "::", "()", "(:1.2)", "{|}", "[::0.5]", "Negative prompt:", "no", "without", "--no ,,"):
+    for prompt in (
+        "--no",
+        "::",
+        "()",
+        "(:1.2)",
+        "{|}",
+        "[::0.5]",
+        "Negative prompt:",
+        "no",
+        "without",
+        "--no ,,",
+    ):
         assert all(normalise_element(s.name) for s in list_elements(prompt).statements), prompt

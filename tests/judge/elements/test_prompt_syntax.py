@@ -1,4 +1,4 @@
-"""Syntax of generators in prompts: each dialect is read, ordinary text stays as it is, and notes say what was read."""
+"""Syntax of generators: each dialect is read and noted, and ordinary text stays as it is."""
 
 from __future__ import annotations
 
@@ -37,9 +37,11 @@ PLAIN = "a red circle and a green square"
         ("oil painting of a ship, shot on Nikon D850, f/1.8, by Greg Rutkowski", "oil painting of a ship"),
         ("a red circle and a green square 8k", PLAIN),
         ("Prompt: a red circle and a green square\nSteps: 30, Sampler: Euler a, Seed: 1", PLAIN),
-        ('{"prompt": "a red circle", "other": {"more": ["a green square"]}, "seed": 1}', "a red circle. a green square"),
+        ('{"prompt": "a red circle", "other": {"more": ["a green square"]}, "seed": 1}',
+         "a red circle. a green square"),
         ('[{"shape": "circle", "color": "red", "count": 2}]', "two red circles"),
-        ("Subject: a red circle\nBackground: white\nLighting: soft", "a red circle. white background. soft lighting"),
+        ("Subject: a red circle\nBackground: white\nLighting: soft",
+         "a red circle. white background. soft lighting"),
         ("Subject: a cat. Style: oil painting. Aspect ratio: 1:1.", "a cat. oil painting"),
         ("1. a red circle\n2. a green square", "a red circle. a green square"),
         ("1) a red circle 2) a green square", "a red circle. a green square"),
@@ -61,11 +63,14 @@ def test_each_dialect_becomes_plain_text_with_a_note(prompt: str, text: str) -> 
 @pytest.mark.parametrize(
     "prompt",
     [
-        "a cat (orange) on a mat", "a clock that shows 10:30, a screen in 16:9", "John (left) and Mary (right)",
-        "a smiling man :) and a sad one :(", "I <3 NY on a t-shirt, 2 < 3", "a movie poster: two cats in space",
+        "a cat (orange) on a mat", "a clock that shows 10:30, a screen in 16:9",
+        "John (left) and Mary (right)",
+        "a smiling man :) and a sad one :(", "I <3 NY on a t-shirt, 2 < 3",
+        "a movie poster: two cats in space",
         "a sign that says 'NO ENTRY (24:7) --no dogs'", 'a card with "{red|blue} __name__ <lora:x:1>"',
         "a browser at https://example.com/a_b?c=1:2", "write to a_b@example.com", "the file my_cat_photo.png",
-        "a 4k monitor on a desk", "a map of the sea -- with ships", "a castle, by the sea", "C++ code on a screen",
+        "a 4k monitor on a desk", "a map of the sea -- with ships", "a castle, by the sea",
+        "C++ code on a screen",
         "the Mona Lisa [1503]", "a man AND HIS DOG IN CAPITALS", "a 3.5 inch disk, size 10 shoes",
         "a masterpiece of a cake on a table", "a beautiful woman in a detailed dress", "John 3:16 on a wall",
         "(10:30)", "a sale, 50% off", "AT&T building", "a cat; a dog: friends", "std::vector on a whiteboard",
@@ -120,7 +125,9 @@ def test_any_of_several_alternatives_counts(prompt: str, choice: tuple[str, ...]
 
 
 def test_phrases_about_quality_in_a_negative_prompt_are_no_elements() -> None:
-    plain = read_negative_prompt("no people, (lowres:1.2), bad anatomy, <lora:x:1> extra fingers, {cat|dog}, jpeg")
+    plain = read_negative_prompt(
+        "no people, (lowres:1.2), bad anatomy, <lora:x:1> extra fingers, {cat|dog}, jpeg"
+    )
     assert plain.negative == ["people", "cat", "dog"]
     assert "lowres" in plain.notes[-1] and "and 1 more" in plain.notes[-1]
 
@@ -139,7 +146,8 @@ def test_any_text_is_read_to_one_printable_line(prompt: str) -> None:
 
 @pytest.mark.parametrize(
     "unit",
-    ["a (red:1.2) cat, ", "((((", "[a|", "{a|b}", "--no a ", "a::-1 ", "<p>", "\n- a", '{"a": "b"}, ', "__a__ ",
+    ["a (red:1.2) cat, ", "((((", "[a|", "{a|b}", "--no a ", "a::-1 ", "<p>", "\n- a", '{"a": "b"}, ',
+     "__a__ ",
      "a: b\n", "best quality, ", "without a, ", "**a"],
 )  # fmt: skip
 def test_the_time_grows_with_the_length_and_not_with_its_square(unit: str) -> None:

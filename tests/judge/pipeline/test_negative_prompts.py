@@ -22,7 +22,8 @@ PROMPT = "a red cat --no yellow dog"
 
 def answer(elements: dict[str, bool], **changes: Any) -> dict[str, Any]:
     fields: dict[str, Any] = {
-        "elements": elements, "degradation": "none", "defects": [], "alignment": 5, "structure": 5, "score": 5,
+        "elements": elements, "degradation": "none", "defects": [], "alignment": 5, "structure": 5,
+        "score": 5,
         "explanation": "",
     }  # fmt: skip
     return fields | changes
@@ -114,7 +115,14 @@ def test_the_limit_of_elements_is_an_option_of_the_judge() -> None:
 def test_an_edit_is_checked_against_its_reference() -> None:
     prompt = "replace the car with a bicycle, keep the house"
     elements = {"bicycle": True, "house unchanged": True, "car": False}
-    form = {"elements": elements, "defects": [], "instruction": 5, "preservation": 5, "quality": 5, "score": 5}
+    form = {
+        "elements": elements,
+        "defects": [],
+        "instruction": 5,
+        "preservation": 5,
+        "quality": 5,
+        "score": 5,
+    }
     backend = Scripted([form | {"explanation": ""}])
     verdict = Judge(backend=backend, rubric="edit")(IMAGE, prompt=prompt, reference=IMAGE)
     assert [(e.name, e.kind, e.expected, e.present) for e in verdict.elements] == [
@@ -125,7 +133,11 @@ def test_an_edit_is_checked_against_its_reference() -> None:
 
 @pytest.mark.parametrize(
     ("negative_prompt", "message"),
-    [("\ud800", "negative_prompt.*surrogate"), ("x" * 20_001, "negative_prompt.*20000"), (3, "negative_prompt")],
+    [
+        ("\ud800", "negative_prompt.*surrogate"),
+        ("x" * 20_001, "negative_prompt.*20000"),
+        (3, "negative_prompt"),
+    ],
 )
 def test_a_bad_negative_prompt_is_an_error_that_names_it(negative_prompt: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
@@ -134,8 +146,12 @@ def test_a_bad_negative_prompt_is_an_error_that_names_it(negative_prompt: Any, m
 
 def test_rows_have_a_negative_prompt(tmp_path: Path) -> None:
     fields = {"image": "a.png", "prompt": "a cat", "negative_prompt": "dog, bird"}
-    (tmp_path / "rows.jsonl").write_text(f"{json.dumps(fields)}\n{json.dumps(fields | {'negative_prompt': 3})}\n")
-    (tmp_path / "rows.csv").write_text('image,prompt,negative_prompt\na.png,a cat,"dog, bird"\na.png,a cat,\n')
+    (tmp_path / "rows.jsonl").write_text(
+        f"{json.dumps(fields)}\n{json.dumps(fields | {'negative_prompt': 3})}\n"
+    )
+    (tmp_path / "rows.csv").write_text(
+        'image,prompt,negative_prompt\na.png,a cat,"dog, bird"\na.png,a cat,\n'
+    )
     good, bad = read_rows(tmp_path / "rows.jsonl")
     assert isinstance(good, Sample) and good.negative_prompt == "dog, bird"
     assert isinstance(bad, BadRow) and "negative_prompt" in bad.reason
