@@ -90,10 +90,10 @@ PARAMETERS = (
 
 METADATA = (
     Case("a violinist on a bridge\nNegative prompt: umbrella, (worst quality:1.4), lowres, bad hands\n"
-         "Steps: 30, Sampler: DPM++ 2M Karras, CFG scale: 7, Seed: 123, Size: 512x768, Model hash: 6ce0161689",
+         "Steps: 30, Sampler: DPM++ 2M Karras, CFG scale: 7, Seed: 12, Size: 512x768, Model hash: 6ce0161689",
          ("violinist", "bridge"), ("umbrella",), ("steps", "sampler", "seed", "512x768", "-quality",
           "-lowres")),
-    Case("a cactus in a clay pot, desert Negative prompt: flowers, snow Steps: 20, Sampler: Euler a, CFG scale: 5",
+    Case("a cactus in a clay pot, desert Negative prompt: flowers, snow Steps: 20, Sampler: Euler, Seed: 5",
          ("cactus", "clay pot", "desert"), ("flowers", "snow"), ("euler", "steps")),
     Case("Prompt: a tram in the rain\nNegative prompt: cars\nSteps: 25, Seed: 9", ("tram",), ("cars",),
          ("prompt", "seed")),
@@ -106,9 +106,9 @@ METADATA = (
 STRUCTURE = (
     Case('{"subject": "a brown bear", "setting": "a river with salmon", "style": "watercolor"}',
          ("brown bear", "river", "salmon"), never=("subject", "setting", "{", '"')),
-    Case('{"objects": [{"name": "apple", "color": "green", "count": 3}, {"name": "knife", "material": "steel"}],'
+    Case('{"objects": [{"name": "apple", "color": "green", "count": 3}, {"name": "pan", "material": "tin"}],'
          ' "background": "white", "negative_prompt": "plate", "steps": 30, "seed": 7}',
-         ("three green apples", "steel knife", "white background"), ("plate",), ("objects", "30", "name")),
+         ("three green apples", "tin pan", "white background"), ("plate",), ("objects", "30", "name")),
     Case('```json\n{"scene": {"main": "a windmill", "sky": "orange"}, "people": false}\n```',
          ("windmill", "orange sky"), ("people",), ("json", "scene", "main")),
     Case("Subject: a ceramic cat\nBackground: green\nLighting: soft\nAvoid: text, hands\nAspect ratio: 1:1",
@@ -180,7 +180,7 @@ PLAIN = (
     Case("a film still in 16:9, two detectives :) in an office", ("two detectives", "office"), never=("9",)),
     Case("a poster that reads 'SALE (50%:2) --no returns'", ("sale (50%:2) --no returns",),
          never=("-returns",)),
-    Case("a laptop that shows https://example.com/a_b?c=1", ("laptop",), never=("c")),
+    Case("a laptop that shows https://example.com/a_b?c=1", ("laptop",), never=("c",)),
     Case("John (left) and Mary (right) play chess", ("john", "mary", "chess"), never=("-john",)),
 )  # fmt: skip
 

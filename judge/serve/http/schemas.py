@@ -38,7 +38,7 @@ MaxElements = Annotated[
     Field(
         ge=1,
         le=MAX_ELEMENTS,
-        description="Elements taken from a prompt, at most. The most specific ones stay; a note counts others.",
+        description="Elements taken from a prompt, at most; the most specific stay, a note counts others.",
     ),
 ]
 RubricName = Annotated[str, Field(description="A name listed by GET /v1/rubrics.")]

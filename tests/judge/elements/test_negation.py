@@ -61,7 +61,8 @@ def test_negated_phrases_are_taken_out(text: str, positive: str, negated: list[s
         "no. 5 perfume",
         "no more than three cats", "a gluten-free bread", "duty-free shop", "a never-ending road",
         "a sign saying NO DOGS",
-        "a text in Comic Sans, a sans serif font", "a sin city", "a drone show", "一只无人机", "a knot and a note",
+        "a text in Comic Sans, a sans serif font", "a sin city",
+        "a drone show", "一只无人机", "a knot and a note",
         "a person standing, no background", "Neverland at dusk",
     ],
 )  # fmt: skip
