@@ -26,26 +26,19 @@ _ANY = re.compile(
 _LIST_SEPARATOR = re.compile(
     r"\s*,\s*(?:(?:or|nor|and)\s+)?|\s+(?:or|nor|and)\s+(?:no\s+|any\s+|without\s+)?|\s*/\s*", re.I
 )
-_SIGN_NAMES = (
-    r"(?:entry|smoking|parking|trespassing|exit|vacancy|fishing|swimming|dogs?|turn|u-turn|littering|pets"
-    r"|entrance"
-    r"|hunting|diving|phones?|photography|passing|signal)"
-)
 _NOT_NEGATION = re.compile(
-    rf"\bno[\s-]+{_SIGN_NAMES}\s+(?:signs?|symbols?|zones?|lights?|area|icon|sticker)\b|\bno\.\s?\d+"
-    rf"|\bno\s+\d+\b"
-    r"|\bno\s+(?:more|fewer|less|later|sooner|\w+er)\s+than\b|\bno\s+(?:doubt|matter|wonder|man['’]?s"
-    r"|problem)\b"
-    r"|\bnot\s+(?:only|just|merely|to\s+scale|least|far|long|unlike|yet|necessarily|more\s+than"
-    r"|less\s+than)\b"
-    r"|\bwhy\s+not\b|\bor\s+not\b|\bnever(?:-|\s+)(?:ending|before|mind)\b|\b(?:comic|open|noto"
-    r"|gill)\s+sans\b|\bsans[\s-]serif\b"
+    r"\b(?:an?|the)\s+(?:no|do\s+not|don['’]t)\s+[\w-]+(?:\s+[\w-]+)?\s+(?:signs?|symbols?|tapes?|stickers?"
+    r"|zones?)\b"
+    r"|\bno[\s-]+(?:entry|smoking|parking|trespassing|exit|swimming|fishing|turn|u-turn"
+    r"|littering)\s+(?:signs?|symbols?|zones?)"
+    r"|\bno\.\s?\d+|\bno\s+\d+\b|\bno-\w+|\bno\s+(?:more|fewer|less|later|sooner|\w+er)\s+than\b"
+    r"|\bno\s+(?:doubt|matter|wonder|man['’]?s|problem|background)\b|\bdoctor\s+no\b|\bnothing\s+but\b"
+    r"|\bnot\s+(?:just|merely|to\s+scale|least|far|long|unlike|yet|necessarily|more\s+than|less\s+than)\b"
+    r"|\b(?:why|or)\s+not\b|\bbut\s+not\s+limited\s+to\b|\bnever(?:-|\s+)(?:ending|before|mind)\b"
+    r"|\b(?:comic|open|noto|gill)\s+sans\b|\bsans[\s-]serif\b|\bcan(?:not|['’]?t)\s+(?:wait|help)\b"
     r"|\b(?:duty|hands|royalty|gluten|sugar|fat|dairy|care|toll|scot|stress|tax|barrier|lactose|cruelty"
-    r"|caffeine|alcohol|nut"
-    r"|wrinkle|rent|interest|guilt|worry|pain|meat|lead|acid)-free\b"
-    r"|\bfree\s+(?:hand|fall|range|running|style|standing|time|wifi|kick|of\s+charge)\b|\bno-\w+"
-    r"|\bnothing\s+but\b|\bno\s+background\b|\bdoctor\s+no\b|\bcan(?:not|['’]?t)\s+(?:wait|help)\b"
-    r"|\bbut\s+not\s+limited\s+to\b",
+    r"|caffeine)-free\b"
+    r"|\b(?:alcohol|nut|wrinkle|rent|interest|guilt|worry|pain|meat|lead|acid)-free\b|\bfree\s+of\s+charge\b",
     re.I,
 )
 """Phrases with a word of negation that negate nothing in the image."""
@@ -62,41 +55,43 @@ _TRIGGER = re.compile(
     |(?P<lack>\b(?:does|do|did|has|have|had|should|must|shall|can|could|will|would|may)
         (?:\s+not\b|n['’]t\b|not\b)\s*
         |\b(?:don['’]?t|dont|doesnt|cannot|can['’]?t|mustn['’]?t|shouldn['’]?t)\b\s*)
-    |(?P<have>\b(?:has|have|having|had|shows?|contains?|features?|holds?|wears?|wearing|holding|there\s+(?:is|are|was|were))
+    |(?P<have>\b(?:has|have|having|had|shows?|contains?|features?|holds?|wears?|wearing|holding
+        |there\s+(?:is|are|was|were))
         \s+(?:absolutely\s+)?no\s+)
     |(?P<never>\b(?:who\s+|that\s+|which\s+)?never\s+)
     |(?P<with>\b(?:but\s+|and\s+|or\s+)?(?:with\s+)?(?:absolutely\s+|little\s+(?:to|or)\s+)?
-        (?:nobody|no[\s-]one|no(?!\s*[,.;])|zero(?=\s+[a-z]))\b(?:\s+(?=\S)|$|(?=[,.;])))
-    |(?P<without>\b(?:but\s+|and\s+|or\s+)?(?:without|w/o|devoid\s+of|empty\s+of|bare\s+of|free\s+(?:of|from)|lacks|lacking(?:\s+in)?
-        |absent\s+of|in\s+the\s+absence\s+of|with\s+(?:a|an|the)\s+(?:lack|absence)\s+of|sans|minus|excluding)(?:\s+|$))
+        (?:nobody|no[\s-]one|no(?!\s*[,.;]))\b(?:\s+(?=\S)|$|(?=[,.;])))
+    |(?P<without>\b(?:but\s+|and\s+|or\s+)?(?:without|w/o|devoid\s+of|empty\s+of|bare\s+of
+        |free\s+(?:of|from)|lacks|lacking(?:\s+in)?|absent\s+of|in\s+the\s+absence\s+of
+        |with\s+(?:zero|(?:a|an|the)\s+(?:lack|absence)\s+of)|sans|excluding)(?:\s+|$))
     |(?P<command>\b(?:please\s+)?(?:avoid|exclude|omit)(?:ing)?\s+)
     |(?P<not>\b(?:but\s+|and\s+|or\s+)?not\s+)
     """,
     re.I | re.X,
 )
 _FREE = re.compile(r"\b([a-z]+)-free\b", re.I)
-_LIST_END = re.compile(r"\s*(?:,\s*)?(?:\bor\b|\bnor\b|/)\s*", re.I)
 _STOP = re.compile(
     r"\s+(?:at|during|while|whereas|with|but|against|beneath|under|below|above|behind|beside|beyond|near"
-    r"|next\s+to|in\s+front\s+of|over|across|along|through|inside|outside|by|from"
-    r"|surrounded|set|placed|seen|shot|photographed|rendered"
-    r"|is|are|has|have|was|were|that\s+is|just|only|instead|anywhere|visible|in\s+sight|around|there|here"
-    r"|where|because|since|so|please"
-    r"|allowed|at\s+all|in\s+(?!his\b|her\b|its\b|their\b|it\b|them\b|the\s+(?:image|picture|scene|photo"
-    r"|frame|background|foreground|"
-    r"sky|water|corner|window|field|room|air|middle|center|distance|shot|view)\b)|on\s+(?:an?|white|black"
-    r"|gr[ae]y|plain)\b)(?=\s|$)",
+    r"|next\s+to"
+    r"|in\s+front\s+of|over|across|along|through|inside|outside|by|from|surrounded|set|placed|seen|shot"
+    r"|photographed"
+    r"|rendered|is|are|has|have|was|were|that\s+is|just|only|instead|anywhere|visible|in\s+sight|around|there"
+    r"|here|where"
+    r"|because|since|so|please|allowed|at\s+all|on\s+(?:an?|white|black|gr[ae]y|plain)\b"
+    r"|in\s+(?!(?:his|her|its|their|it|them)\b|the\s+(?:image|picture|scene|photo|frame|background|foreground"
+    r"|sky|water"
+    r"|corner|window|field|room|air|middle|center|distance|shot|view)\b))(?=\s|$)",
     re.I,
 )
+"""Words that end a negated phrase, since what follows them is about the whole image."""
 _WHERE = re.compile(
     r"\s+(?:visible|in\s+sight|around|anywhere|allowed|at\s+all|please|to\s+be\s+seen|whatsoever|present"
-    r"|in\s+(?:the\s+)?"
-    r"(?:image|picture|scene|photo|frame|shot|view))\b\s*",
+    r"|in\s+(?:the\s+)?(?:image|picture|scene|photo|frame|shot|view))\b\s*",
     re.I,
 )
 _PLACE = re.compile(
-    r"\s+(?:in|on|around|behind|inside|to)\s+(?:it|them|(?:the|this)\s+(?:image|picture|scene|photo|frame"
-    r"|shot|view))\s*$",
+    r"\s+(?:in|on|around|behind|inside|to)\s+"
+    r"(?:it|them|(?:the|this)\s+(?:image|picture|scene|photo|frame|shot|view))\s*$",
     re.I,
 )
 """The end of a phrase that says only that it is in the image."""
@@ -127,23 +122,21 @@ _NOTHING_ELSE = re.compile(
 _NOT_ONLY = re.compile(r"\bnot\s+only\s+([^.;!?]{1,120}?),?\s+but(?:\s+also)?\s+", re.I)
 _MEDIUM_SUBJECT = re.compile(rf"^(?:[\w-]+\s+){{0,3}}?(?:{'|'.join(MEDIUM_NOUNS)})\s+of\s+", re.I)
 _PERSON = {"nobody": "people", "no one": "people", "no-one": "people"}
-
-
 _NEW_PART = ARTICLES | frozenset(
     "with no not without two three four one some is are does do has have did can will should".split()
 )
 """Words after "and" with which something else begins."""
 _ACTIVITY = re.compile(
-    r"(?P<noun>[\w'-]+)\s+(?!\w*(?:thing|painting|drawing|building|ceiling|clothing|wing|ring|king"
-    r"|lighting)s?\b)"
-    r"(?P<verb>\w{2,}ing)\b",
+    r"(?P<noun>[\w'-]+)\s+(?P<verb>"
+    r"(?!\w*(?:thing|painting|drawing|building|ceiling|clothing|wing|ring|king|lighting)s?\b)\w{2,}ing)\b",
     re.I,
 )
 _MOVING = re.compile(
-    r"(?:people|persons?|humans?|m[ae]n|wom[ae]n|child(?:ren)?|kids?|boys?|girls?|dogs?|cats?|birds?|animals?"
-    r"|cows?|horses?"
-    r"|sheep|fish|cars?|vehicles?|trucks?|boats?|ships?|planes?|bikes?|bicycles?|insects?|crowds?"
-    r"|pedestrians?|tourists?)$",
+    r"(?:people|persons?|humans?|m[ae]n|wom[ae]n|child(?:ren)?|kids?|boys?|girls?|crowds?|pedestrians?"
+    r"|tourists?"
+    r"|dogs?|cats?|birds?|animals?|cows?|horses?|sheep|fish|insects?|cars?|vehicles?|trucks?|boats?|ships?"
+    r"|planes?"
+    r"|bikes?|bicycles?)$",
     re.I,
 )
 """Things that act themselves: "without dogs running around" is about running dogs, "with no hat riding a
@@ -232,7 +225,7 @@ class _Splitter:
             kept.append(before)
             at = max(end, match.end())
         kept.append(text[at:])
-        rest = _FREE.sub(lambda free: self._take_free(free), "".join(kept))
+        rest = _FREE.sub(self._take_free, "".join(kept))
         self.phrases = [restore(phrase) for phrase in self.phrases]
         return restore(rest)
 
