@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from judge.elements.lexicon import ARTICLES, COLOURS, MEDIUM_NOUNS
+from judge.elements.lexicon import ARTICLES, COLOURS, ING_NOUNS, MEDIUM_NOUNS
 from judge.elements.negation_languages import split_other_languages
 from judge.elements.splitting import QUOTED_TEXT
 
@@ -126,11 +126,7 @@ _NEW_PART = ARTICLES | frozenset(
     "with no not without two three four one some is are does do has have did can will should".split()
 )
 """Words after "and" with which something else begins."""
-_ACTIVITY = re.compile(
-    r"(?P<noun>[\w'-]+)\s+(?P<verb>"
-    r"(?!\w*(?:thing|painting|drawing|building|ceiling|clothing|wing|ring|king|lighting)s?\b)\w{2,}ing)\b",
-    re.I,
-)
+_ACTIVITY = re.compile(r"(?P<noun>[\w'-]+)\s+(?P<verb>\w{2,}ing)\b", re.I)
 _MOVING = re.compile(
     r"(?:people|persons?|humans?|m[ae]n|wom[ae]n|child(?:ren)?|kids?|boys?|girls?|crowds?|pedestrians?"
     r"|tourists?"
@@ -181,8 +177,8 @@ def tidy_clauses(text: str) -> str:
     edge = r"(?:and|but|or|with|nor|while|that|who|which|please)"
     text = re.sub(rf"(?:\s+{edge}\b)+(?=\s*(?:[,.;:!?]|$))", "", text, flags=re.I)
     text = re.sub(rf"(^|[.;:!?])\s*(?:{edge}\s+)*{edge}\s*(?=[,.;:!?]|$)", r"\1", text, flags=re.I)
-    text = re.sub(r"([,;:])(?:\s*[,;:])+", r"\1", text)
-    text = re.sub(r"[,;:\s]+(?=[.!?](?:\s|$)|$)", "", text)
+    text = re.sub(r"([,;:，、；])(?:\s*[,;:，、；])+", r"\1", text)
+    text = re.sub(r"[,;:，、；\s]+(?=[.!?](?:\s|$)|。|$)", "", text)
     text = re.sub(r"([.!?])(?:\s*[.,;!?])+(?=\s|$)", r"\1", text)
     text = re.sub(r"^[\s,.;:!?，。、；]+(?=\s|\w|$)|^(?:and|but|or)\s+", "", text)
     return text.rstrip(" ,;，、；").strip()
@@ -276,7 +272,8 @@ class _Splitter:
         mark = _PUNCTUATION.search(text, start, limit)
         end = mark.start() if mark else limit
         first = start
-        activity = _ACTIVITY.search(text, start, end)
+        activities = _ACTIVITY.finditer(text, start, end)
+        activity = next((found for found in activities if found["verb"].lower() not in ING_NOUNS), None)
         if activity and self.has_subject and not _MOVING.match(activity["noun"]):
             end = activity.start("verb") - 1
         elif activity:

@@ -57,7 +57,7 @@ _KNOWN_ARTISTS = re.compile(
 _TRAILING = re.compile(
     r"\s+(?:(?:and\s+)?(?:trending on (?:artstation|pixiv|deviantart|cgsociety)(?: hq)?|(?:a )?masterpiece"
     r"|best quality"
-    r"|(?:highly|ultra|extremely|insanely|hyper) detailed|(?:in )?(?:8k|4k|16k|hdr|uhd)(?: (?:uhd|hdr|hd"
+    r"|(?:highly|ultra|extremely|insanely|hyper) detailed|(?:in )?(?:8 ?k|4 ?k|16 ?k|hdr|uhd)(?: (?:uhd|hdr|hd"
     r"|resolution))?"
     r"|(?:octane|unreal engine 5?|vray) render(?:ing)?|(?:rendered )?in (?:unreal engine(?: 5)?|octane)"
     r"|high resolution|award[ -]winning))$",
@@ -139,7 +139,8 @@ def is_boilerplate(clause: str) -> bool:
         return bool(re.match(r"(?:art|artwork)?\s*by\s", clause, re.I)) and bool(
             _KNOWN_ARTISTS.search(clause)
         )
-    words = re.findall(r"[^\s,:!()]+", clause.lower())
+    joined = re.sub(r"(?<=\d) (?=k\b)|(?<=\w) - (?=\w)", lambda m: m.group(0).strip(), clause.lower())
+    words = re.findall(r"[^\s,:!()]+", joined)
     if words and all(word in _QUALITY or word in _FILLERS for word in words):
         return any(word in _QUALITY for word in words)
     if _CHINESE.fullmatch(clause) or _CAMERA.fullmatch(clause):

@@ -42,7 +42,7 @@ _BARE_WEIGHT = re.compile(
     r"|-\d+)[^\S\n]*(?=[,;|\n]|$)"
 )
 _SIGN = re.compile(
-    r"\(\(|\[\[|\{\{|[^\s\d:.]\s?:\s?-?\d*\.\d+\s*\)|<lora:|\bscore_\d|\[[^\[\]|]{1,80}\|[^\[\]]{1,80}\]"
+    r"\(\s?\(|\[\s?\[|\{\s?\{|[^\s\d:.]\s?:\s?-?\d*\.\d+\s*\)|<lora:|\bscore_\d|\[[^\[\]|]{1,80}\|[^\[\]]{1,80}\]"
     r"|\bmasterpiece\b"
     r"|\\[()]"
 )
@@ -204,7 +204,9 @@ class _BracketReader:
     def _is_emphasis(self, start: int, end: int, partners: dict[int, int]) -> bool:
         """Return whether brackets without a weight are emphasis: doubled, around a clause, or with signs."""
         text = self.text
-        if partners.get(start - 1) == end + 1 or partners.get(start + 1) == end - 1:
+        outer = _skip_spaces(text, start - 1, -1), _skip_spaces(text, end + 1, 1)
+        inner = _skip_spaces(text, start + 1, 1), _skip_spaces(text, end - 1, -1)
+        if any(partners.get(first) == last for first, last in (outer, inner)):
             return True
         if self.has_signs:
             return True
@@ -234,6 +236,13 @@ def _match_brackets(text: str) -> dict[int, int]:
             partners[at] = open_brackets.pop()
             partners[partners[at]] = at
     return partners
+
+
+def _skip_spaces(text: str, at: int, step: int) -> int:
+    """Return the next position from `at` on, in steps of 1 or -1, that is no space."""
+    while 0 <= at < len(text) and text[at] == " ":
+        at += step
+    return at
 
 
 def _read_weight(content: str) -> tuple[str, float] | None:
