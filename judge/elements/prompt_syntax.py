@@ -100,6 +100,9 @@ def read_prompt(text: str) -> PlainPrompt:
     reading = Reading(source)
     for read in DOCUMENT_READERS:
         read(reading)
+    # Escapes in JSON and HTML may stand for the characters of the marks.
+    reading.text = remove_marks(reading.text)
+    reading.negative = list(map(remove_marks, reading.negative))
     reading.protect()
     for read in READERS:
         read(reading)
@@ -190,7 +193,7 @@ def _read_negatives(reading: Reading, texts: list[str]) -> tuple[list[str], list
     phrases: dict[str, str] = {}
     aside: list[str] = []
     for text in texts:
-        inner = Reading(_open_choices(reading, reading.restore(text)))
+        inner = Reading(reading.restore(_open_choices(reading, text)))
         inner.protect()
         for read in NEGATIVE_READERS:
             read(inner)

@@ -94,7 +94,7 @@ def read_json(reading: Reading) -> None:
 
 
 def _parse(text: str) -> Any:
-    """Return the value of JSON, or of a Python literal or JSON with commas too many; None if it is neither."""
+    """Return the value of JSON or of a similar Python literal; None if the text is neither."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
