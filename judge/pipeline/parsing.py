@@ -11,7 +11,7 @@ from judge.elements.statements import Statement, annotate_elements, cap_by_depen
 from judge.errors import ReplyError
 from judge.media.regions import describe_position, from_relative
 from judge.pipeline.distributions import expectation, tilt_to_mean
-from judge.pipeline.explanations import explain_by_rubric
+from judge.pipeline.explanations import add_excluded, explain_by_rubric
 from judge.pipeline.scoring import (
     build_dimensions,
     dimension_supports,
@@ -147,6 +147,7 @@ def parse_reply(
     score, explanation = expectation(distribution), answer.values.get("explanation", "")
     if not explanation and prepared.depth == "verdict":
         explanation = explain_by_rubric(rubric, attributes, defects, facts, score, prepared.size)
+    explanation = add_excluded(explanation, absent, rubric)
     return {
         "score": score,
         "distribution": distribution,
