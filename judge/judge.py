@@ -18,6 +18,7 @@ from judge.elements import model_extraction
 from judge.elements.element_list import (
     MAX_LISTED_ELEMENTS,
     ElementList,
+    Splitter,
     list_elements,
     split_by_rules,
 )
@@ -416,7 +417,7 @@ class Judge:
             raise InputError("by", by, "auto, rules, words, model", "use one of them")
         check_prompt(prompt, True, [])
         check_prompt(negative_prompt, False, [], "negative_prompt")
-        split = split_by_rules
+        split: Splitter = split_by_rules
         if by == "words":
             from judge.elements.atomic import extract_atomic_statements
 

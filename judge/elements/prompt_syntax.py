@@ -83,7 +83,8 @@ class PlainPrompt:
         """Return a text with "a or b" in place of the alternative that stands in `PlainPrompt.text`."""
         for first, *others in self.choices:
             named = " or ".join([first, *others[: MAX_CHOICES - 1]])
-            text = re.sub(rf"(?<!\w){re.escape(first)}(?!\w)", lambda _, named=named: named, text, flags=re.I)
+            pattern = re.compile(rf"(?<!\w){re.escape(first)}(?!\w)", re.I)
+            text = pattern.sub(named.replace("\\", "\\\\"), text)
         return text
 
 
