@@ -213,8 +213,8 @@ def limit_statements(
     names = {statement.name for statement in kept}
     left_out = [s for s in (*wanted, *unwanted) if s.name not in names]
     notes.append(
-        f"{total}{more} elements were found, the limit is {limit}: {len(left_out)} are not checked, the least "
-        f"specific ones: {_join(left_out)}"
+        f"{total}{more} elements were found, the limit is {limit}: {len(left_out)} are not checked, the "
+        f"least specific ones: {_join(left_out)}"
     )
     return [s.model_copy(update={"needs": [name for name in s.needs if name in names]}) for s in kept]
 
