@@ -87,7 +87,7 @@ def _example_to_json(example: Example) -> str:
 def _run_job(
     job: ImageJob, keep_images: bool
 ) -> tuple[Pixels, NDArray[np.float32], NDArray[np.float32] | None, Example]:
-    """Make an image; return it at the size that the judge sees, its measures, its features, and its labels."""
+    """Make an image; return it at the size that the judge sees, its measures, features and labels."""
     import torch
 
     cv2.setNumThreads(1)

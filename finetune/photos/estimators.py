@@ -35,8 +35,8 @@ PRESENT_WEIGHT = 4.0
 MIN_TARGET = 0.15
 """Target of the weakest distortion; without distortion it is 0."""
 RIDGE, CHANGES_WEIGHT = 500.0, 0.1
-"""Penalty of the opinion model's weights, and the weight of all changes by distortions relative to that of all
-rated photographs."""
+"""Penalty of the opinion model's weights, and the weight of all changes by distortions relative to all rated
+photographs."""
 FOLDS = 5
 MIN_AREA_IOU = 0.6
 """The area that stands out is inside a distortion if its IoU with the distorted area is higher."""

@@ -37,7 +37,7 @@ NORM_EPSILON = 1e-3
 
 @dataclass(frozen=True)
 class _Convolution:
-    """A convolution with "same" padding as TensorFlow computes it: what is odd goes to the right and below."""
+    """A convolution with "same" padding as TensorFlow computes it: an odd pixel goes right or below."""
 
     weight: Tensor
     bias: Tensor

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.numpy import save_file
+from synthetic_photos import make_synthetic_photo
 
 from finetune.photos.dataset import PhotoDataset, write_photo_dataset
 from finetune.photos.estimators import (
@@ -24,7 +25,6 @@ from finetune.photos.tasks import judge_photo
 from judge.evidence.facts import ESTIMATED_KINDS, load_estimators, measure_image, squash_opinions
 from judge.rubrics.rubric import Rubric
 from judge.scenes.distorted_photos import DistortedArea
-from synthetic_photos import make_synthetic_photo
 
 
 def test_averaged_perceptrons_give_the_mean_of_their_estimates(tmp_path) -> None:
@@ -61,7 +61,7 @@ def test_a_cross_fitted_opinion_does_not_depend_on_the_photographs_own_score(tmp
 def test_an_opinion_falls_as_a_distortion_grows_if_distorted_photographs_say_so(tmp_path) -> None:
     """The rated photographs have one score, so only the distorted ones tell anything."""
     rng = np.random.default_rng(4)
-    photos = [make_synthetic_photo(seed) for seed in range(4)]
+    photos = [make_synthetic_photo(64, 96, seed) for seed in range(4)]
     rated = [partial(_rated, rng.integers(0, 256, (48, 64, 3), np.uint8), str(n), 3.0) for n in range(6)]
     jobs = [
         partial(_blurred, np.asarray(photo), str(n), strength)
