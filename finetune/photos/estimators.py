@@ -34,7 +34,7 @@ PRESENT_WEIGHT = 4.0
 """Additional weight of a distortion that is present. The other nine are not."""
 MIN_TARGET = 0.15
 """Target of the weakest distortion; without distortion it is 0."""
-RIDGE, CHANGES_WEIGHT = 500.0, 0.1
+RIDGE, CHANGES_WEIGHT = 500.0, 0.15
 """Penalty of the opinion model's weights, and the weight of all changes by distortions relative to all rated
 photographs."""
 FOLDS = 5
