@@ -128,17 +128,24 @@ def estimates(
     distorted: Annotated[
         list[Path] | None, typer.Option(help="Datasets of `pool`: how distortions change an opinion.")
     ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="First print how well opinions are estimated. Takes minutes.")
+    ] = False,
     seed: Seed = 0,
 ) -> None:
     """Fit the estimators of judge/evidence/facts.py, and write them into the package."""
     from eval.cli.errors import one_line_errors
     from finetune.photos.dataset import PhotoDataset
-    from finetune.photos.estimators import fit_estimators
+    from finetune.photos.estimators import fit_estimators, measure_opinions
 
     with one_line_errors():
         strengths = [PhotoDataset(folder, load_images=False) for folder in pools or ()]
-        changes = [PhotoDataset(folder) for folder in distorted or ()]
-        fit_estimators(strengths, PhotoDataset(opinions), changes, seed=seed)
+        changes, rated = [PhotoDataset(folder) for folder in distorted or ()], PhotoDataset(opinions)
+        if measure:
+            value = measure_opinions(rated, changes)
+            interval = f" ({value.interval.low:.3f} to {value.interval.high:.3f})" if value.interval else ""
+            typer.echo(f"opinions, nested cross-validation: SRCC {value.value:.3f}{interval}")
+        fit_estimators(strengths, rated, changes, seed=seed)
 
 
 @app.command()
