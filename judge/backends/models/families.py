@@ -240,6 +240,15 @@ def boxes_by_name(name: str) -> BoxConvention:
     return BoxConvention.RELATIVE_1000_XYXY
 
 
+def thinks_by_name(name: str) -> bool:
+    """Guess from the name of a model whether its chat template begins the answer with a thought.
+
+    Args:
+        name: as for `boxes_by_name`.
+    """
+    return re.search(r"thinking|qwen[-_ ]?3[._-]5", name, re.IGNORECASE) is not None
+
+
 def check_family(config: Any, model: str, field: str = "model") -> Family:
     """Return the family of a checkpoint that is to run in this process.
 
