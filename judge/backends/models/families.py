@@ -80,7 +80,7 @@ class Family:
 
 _ATTENTION = "q_proj|k_proj|v_proj|o_proj"
 _MLP = "gate_proj|up_proj|down_proj"
-_DELTA_NET = "in_proj_qkv|in_proj_z|in_proj_a|in_proj_b|out_proj"
+_DELTA_NET = "in_proj_qkv|in_proj_z|out_proj"  # without the gates of a few numbers (in_proj_a, in_proj_b)
 
 
 def _language_layers(*names: str) -> str:
