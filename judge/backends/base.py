@@ -62,6 +62,9 @@ class Reply:
     log-probabilities of a server."""
     thought: str = ""
     """What the model thought before it filled the form; empty for a model that does not think."""
+    label_mass: dict[str, float] | None = None
+    """Path of a choice or branch blank -> probability that the model gives to all of its labels together, before
+    they are scaled to sum to 1. None if the backend cannot measure it."""
 
 
 Target = Mapping[str, Mapping[str, float]]

@@ -11,17 +11,19 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from judge.backends.base import Reply, Request, Verb
 from judge.backends.box_forms import BoxTranslator, check_convention
 from judge.backends.checkpoints import Checkpoint
+from judge.backends.decoding.natural.filling import resolve_tokens
 from judge.backends.models.boxes import BoxConvention
 from judge.backends.models.families import boxes_by_name, thinks_by_name
-from judge.backends.openai import any_server, vllm_server
+from judge.backends.openai import any_server, natural_form, vllm_server
 from judge.backends.openai.chat_client import ChatClient
 from judge.backends.openai.messages import fit_images, frame_size
+from judge.backends.openai.server_vocabulary import ServerVocabulary
 from judge.errors import InputError, ReplyError
 
 STEP_SECONDS = 0.1
@@ -38,6 +40,8 @@ class OpenAI:
             has a model of that name.
         api_key: default: the environment variable OPENAI_API_KEY, if set.
         brief: whether the model was fine-tuned on the rubrics and takes the brief prompt template.
+        tokens: as in `judge.backends.transformers.backend.Transformers`; only for a vLLM server.
+        layout: as in `Transformers`; only for a vLLM server.
         size: side in pixels of the square image that the model sees; None for any shape.
         boxes: how the model writes boxes, as in `judge.backends.transformers.backend.Transformers`. None: by
             its name (Qwen2.5-VL: `pixels`, Gemini: `relative-yxyx`, others: `relative`).
@@ -64,6 +68,8 @@ class OpenAI:
         *,
         api_key: str | None = None,
         brief: bool | None = None,
+        tokens: str = "auto",
+        layout: str = "auto",
         size: int | None = None,
         boxes: str | None = None,
         thinking: int = 0,
@@ -77,6 +83,7 @@ class OpenAI:
         self.model, self.domain = model, checkpoint.domain
         self.brief = checkpoint.brief if brief is None else brief
         self.size = checkpoint.size if size is None else size
+        self.tokens, self.layouts = resolve_tokens(tokens, layout, checkpoint.tokens, self.brief)
         self._client = ChatClient(
             base_url,
             model,
@@ -96,6 +103,7 @@ class OpenAI:
         self.boxes = check_convention(boxes or checkpoint.boxes, boxes_by_name(f"{model} {server.root}"))
         self._client.is_thinker = thinks_by_name(f"{model} {server.root}")
         self.version, self.revision, self._is_vllm = server.version, "", server.is_vllm
+        self._vocabulary = ServerVocabulary(self._client)
 
     def close(self) -> None:
         """Close all connections; everything pending is lost."""
@@ -122,9 +130,13 @@ class OpenAI:
             raise
 
     def _start(self, verb: Verb, request: Request) -> Future[Reply]:
-        server: Any = vllm_server if self._is_vllm else any_server
         answer: Callable[[ChatClient, Request], Reply]
-        answer = server.complete_form if verb == "complete" else server.choose_labels
+        if self._is_vllm and self.tokens == "natural" and (verb == "complete" or not self.brief):
+            fill = natural_form.complete_form if verb == "complete" else natural_form.choose_labels
+            answer = partial(fill, vocabulary=self._vocabulary, layouts=self.layouts)
+        else:
+            server: Any = vllm_server if self._is_vllm else any_server
+            answer = server.complete_form if verb == "complete" else server.choose_labels
 
         def run() -> Reply:
             shown = fit_images(request) if self.boxes is BoxConvention.RESIZED_PIXELS_XYXY else request

@@ -244,3 +244,22 @@ class ChatClient:
             except (KeyError, IndexError, TypeError, ValueError):
                 raise ReplyError(f"{self._root.address}/tokenize: no tokens in its answer") from None
         return self._token_ids[label]
+
+    def tokenize(self, text: str) -> tuple[list[int], list[str]]:
+        """Return the tokens of a text and their names, from a vLLM server.
+
+        Raises:
+            BackendError: the server cannot be reached.
+            ReplyError: the server does not tokenize the text.
+        """
+        payload = {
+            "model": self.model,
+            "prompt": text,
+            "add_special_tokens": False,
+            "return_token_strs": True,
+        }
+        answer = self._root.post("/tokenize", payload)
+        try:
+            return [int(token) for token in answer["tokens"]], [str(name) for name in answer["token_strs"]]
+        except (KeyError, TypeError, ValueError):
+            raise ReplyError(f"{self._root.address}/tokenize: no tokens in its answer") from None

@@ -11,17 +11,13 @@ from typing import Any
 
 from judge.backends.base import Reply, Request
 from judge.backends.decoding import grammar, logprobs
-from judge.backends.decoding.chat_tokenizer import (
-    THINKING_SWITCH,
-    THOUGHT_CLOSE,
-    THOUGHT_END,
-    THOUGHT_START,
-)
+from judge.backends.decoding.chat_tokenizer import THINKING_SWITCH
 from judge.backends.decoding.reply_alignment import align_reply
 from judge.backends.openai.any_server import check_choices_only
 from judge.backends.openai.chat_client import ChatClient
-from judge.backends.openai.completions import Completion, parse_completion, parse_thought
-from judge.backends.openai.messages import break_control_tokens, build_messages
+from judge.backends.openai.completions import Completion, parse_completion
+from judge.backends.openai.messages import build_messages
+from judge.backends.openai.thought import think_first
 from judge.errors import ReplyError
 from judge.rubrics.form import Form
 from judge.rubrics.form_nodes import Branch, Choice, Literal, Repeat
@@ -46,7 +42,7 @@ def complete_form(client: ChatClient, request: Request) -> Reply:
     """
     form, messages = request.form, build_messages(request)
     token_ids = client.first_token_ids(_label_sets_by_priority(form))
-    thought, written = _think(client, request, messages)
+    thought, written = think_first(client, request, messages)
     completion = Completion("")
     if written:  # the answer is continued behind the thought, from its known beginning on
         completion = Completion("", [text.encode() for text in grammar.leading_literals(form)])
@@ -84,27 +80,6 @@ def complete_form(client: ChatClient, request: Request) -> Reply:
     return Reply(text, probabilities, is_exact, thought=thought)
 
 
-def _think(client: ChatClient, request: Request, messages: list[dict[str, Any]]) -> tuple[str, str]:
-    """Request a thought, if the model is to think.
-
-    Returns:
-        The thought, and the text that the answer follows: the closed thought, or an empty one for a model
-        whose chat template opens a thought in any case. Both are empty for a model that does not think.
-    """
-    if not client.thinking:
-        return "", f"{THOUGHT_START}\n\n{THOUGHT_CLOSE}" if client.is_thinker else ""
-    answer = client.request_completion(
-        request,
-        messages,
-        max_tokens=client.thinking,
-        stop=[THOUGHT_END],
-        add_generation_prompt=True,
-        chat_template_kwargs={THINKING_SWITCH: True},
-    )
-    thought = parse_thought(answer)
-    return thought, f"{THOUGHT_START}\n{break_control_tokens(thought)}\n{THOUGHT_CLOSE}"
-
-
 def choose_labels(client: ChatClient, request: Request) -> Reply:
     """Read every choice with the first label in each choice before it.
 
@@ -124,7 +99,7 @@ def choose_labels(client: ChatClient, request: Request) -> Reply:
         ReplyError: there is no usable answer.
     """
     messages, text = build_messages(request), ""
-    thought, written = _think(client, request, messages)
+    thought, written = think_first(client, request, messages)
     blanks: list[tuple[Choice, str]] = []
     pieces: list[str | Choice] = []
     for piece in check_choices_only(request.form):

@@ -17,6 +17,10 @@ from judge.backends.decoding.chat_tokenizer import ChatTokenizer
 from judge.backends.decoding.choice_reading import ChoiceReader, read_choices
 from judge.backends.decoding.form_filling import fill_form
 from judge.backends.decoding.forward_input import Row
+from judge.backends.decoding.natural import filling
+from judge.backends.decoding.natural.filling import check_choices_only, resolve_tokens
+from judge.backends.decoding.natural.steps import run_form
+from judge.backends.decoding.natural.vocabulary import Vocabulary
 from judge.backends.decoding.phrase_cache import PhraseCache
 from judge.backends.decoding.program import RowProgram
 from judge.backends.image_inputs import find_input_error, resize_images
@@ -54,6 +58,10 @@ class Transformers:
         dtype: `auto` (float32 on a CPU, else the checkpoint's own), or the name of a torch dtype.
         bits: 4 or 8 to quantize the language model with bitsandbytes; needs a GPU.
         brief: whether the model was fine-tuned on the rubrics. None: as `judge.json` says, else False.
+        tokens: `pieces` or `natural`, see `judge.backends.checkpoints.Checkpoint.tokens`. `auto`: as `judge.json`
+            says, else `natural`.
+        layout: white space of the JSON that a model with natural tokens writes: `compact`, `spaced` or `pretty`;
+            `auto`: for each request, the one that the model finds likeliest at the beginning of its answer.
         batch: greatest number of rows in one forward pass.
         boxes: how the model writes boxes, a value of `judge.backends.models.boxes.BoxConvention` (`relative`,
             `pixels`, `relative-yxyx` or `grid`). None: as its family does, or as this project's training
@@ -81,6 +89,8 @@ class Transformers:
         dtype: str = "auto",
         bits: int | None = None,
         brief: bool | None = None,
+        tokens: str = "auto",
+        layout: str = "auto",
         batch: int = 16,
         boxes: str | None = None,
         thinking: int = 0,
@@ -94,6 +104,7 @@ class Transformers:
         checkpoint = Checkpoint.resolve(model, adapter)
         self.domain, self.size, self.adapters = checkpoint.domain, checkpoint.size, checkpoint.adapters
         self.brief = checkpoint.brief if brief is None else brief
+        self.tokens, self.layouts = resolve_tokens(tokens, layout, checkpoint.tokens, self.brief)
         self.adapter = checkpoint.adapter.name if checkpoint.adapter else None
 
         def load(adapter: Adapter | None) -> tuple[Any, Any]:
@@ -128,6 +139,7 @@ class Transformers:
         """
         self._model, self._processor = model, processor
         self.tokenizer = ChatTokenizer(processor, thinking)
+        self._vocabulary = Vocabulary(self.tokenizer) if self.tokens == "natural" else None
         self._phrases = PhraseCache(map(self.tokenizer.encode_text, phrases))
         self._text_grammar = TextGrammar(model, processor)
 
@@ -142,20 +154,22 @@ class Transformers:
 
     def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
         """Read the label probabilities of all blanks in one pass; see `Backend.choose`."""
-        return self._run(requests, lambda request: read_choices(request.form, self.tokenizer))
+        if self._vocabulary is not None and not self.brief:
+            return self.complete([check_choices_only(request) for request in requests])
+        return self._run(
+            requests, lambda request: read_choices(request.form, self.tokenizer, self._vocabulary)
+        )
 
     def complete(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
         """Fill whole forms; see `Backend.complete`."""
-        return self.box_translator.run(requests, self._complete)
+        return self.box_translator.run(requests, lambda translated: self._run(translated, self._fill))
 
-    def _complete(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
-        """Fill forms whose boxes are those of the model."""
-        return self._run(
-            requests,
-            lambda request: fill_form(
-                request.form, self.tokenizer, self._text_grammar.text_mask, self._phrases
-            ),
-        )
+    def _fill(self, request: Request) -> RowProgram:
+        """Return the program that fills a form whose boxes are those of the model."""
+        if self._vocabulary is None:
+            return fill_form(request.form, self.tokenizer, self._text_grammar.text_mask, self._phrases)
+        program = filling.fill_form(request.form, self._vocabulary, self.layouts)
+        return run_form(program, self._vocabulary, self._text_grammar.text_mask, self._phrases)
 
     def trace(self, requests: Sequence[TraceRequest]) -> list[RelevanceMaps | ReplyError]:
         """Compute the relevance of each image patch for each target; see `Tracer.trace`.
