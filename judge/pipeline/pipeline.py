@@ -325,5 +325,5 @@ class Pipeline:
             version=__version__,
             milliseconds=milliseconds,
             domain=adapter.domain,
-            notes=list(notes),
+            notes=[*model.notes, *notes],
         )

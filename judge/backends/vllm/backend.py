@@ -78,6 +78,8 @@ class VLLM:
         tokens: as in `Transformers`.
         layout: as in `Transformers`.
         images: greatest number of images in one request.
+        max_pixels: greatest number of pixels of an image for which the engine reserves memory. The default is
+            that of `Judge`.
         threads: CPU threads of this process; None: as torch chose. On a machine with other work, fewer are
             faster, because every kernel waits for its slowest thread.
         engine: further arguments of `vllm.EngineArgs`, which override the settings chosen here.
@@ -103,6 +105,7 @@ class VLLM:
         tokens: str = "auto",
         layout: str = "auto",
         images: int = 4,
+        max_pixels: int = 1_003_520,
         threads: int | None = None,
         **engine: Any,
     ) -> None:
@@ -131,8 +134,12 @@ class VLLM:
             adapters[""] = locate_adapter(checkpoint.adapter.path)
         try:
             with startup_environment(threads):
-                self._engine = build_engine(source, revision, dtype, images, list(adapters.values()), engine)
-                self._set_up(load_processor(source, revision), adapters, thinking)
+                processor = load_processor(source, revision)
+                folders = list(adapters.values())
+                self._engine = build_engine(
+                    source, revision, dtype, images, max_pixels, processor, folders, engine
+                )
+                self._set_up(processor, adapters, thinking)
         except BackendError:
             raise
         except (OSError, ValueError, KeyError, RuntimeError, ImportError, AssertionError) as error:
