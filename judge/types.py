@@ -208,6 +208,9 @@ class Provenance(StrictModel):
     """Wall time of the call that made this verdict, divided by the size of its batch, in milliseconds."""
     domain: str = ""
     """What the model was trained on, and so how far it can be trusted; empty if the model does not say."""
+    label_mass: float | None = Field(default=None, ge=0, le=1)
+    """Mean over the blanks of the probability that the model gave to all of their labels together, before they were
+    scaled to sum to 1. Low: the model wanted to write something else. None if the backend cannot measure it."""
     notes: list[str] = []
     """What the reader should know, for example that an animation was judged by its first frame, or that the
     two depths disagree."""
@@ -284,6 +287,8 @@ class Verdict(StrictModel):
     """Regions that are broken or contradict the prompt. Empty at depth `score`."""
     explanation: str = ""
     """The overall judgement in words. Empty at depth `score`."""
+    thought: str = ""
+    """What the model thought before it answered; empty unless it was allowed to think."""
     facts: dict[str, Probability] = {}
     """What was measured in the image and shown to the model, each 0 to 1; see `judge.evidence.facts`, for
     videos `judge.evidence.motion`."""

@@ -35,6 +35,9 @@ class ModelInfo:
     has_gradients: bool = False
     """Whether numbers can be traced back to the images; see `judge.explain.heatmap`."""
 
+    notes: tuple[str, ...] = ()
+    """What the reader of every verdict should know about the model."""
+
     def adapter_for(self, rubric: str) -> AdapterInfo:
         """Return the adapter that answers a rubric (its name is empty if there is none) and its domain."""
         return self.adapters.get(rubric) or AdapterInfo(self.adapter or "", self.domain)
@@ -55,4 +58,5 @@ class ModelInfo:
             takes_video=bool(getattr(backend, "takes_video", False)),
             images_only=bool(getattr(backend, "images_only", False)),
             has_gradients=isinstance(backend, Tracer),
+            notes=tuple(getattr(backend, "notes", ())),
         )

@@ -26,7 +26,7 @@ from judge.media.image import LoadedImage, load_image, resize_to_fit
 from judge.pipeline import domain
 from judge.pipeline.inputs import ModelInputs, add_reference_facts, prepare_inputs
 from judge.pipeline.model_info import ModelInfo
-from judge.pipeline.parsing import parse_reply
+from judge.pipeline.parsing import mean_label_mass, parse_reply
 from judge.pipeline.prepared_sample import PreparedSample
 from judge.pipeline.validation import (
     check_depth,
@@ -370,6 +370,7 @@ class Pipeline:
                 raise reply
             if prepared.abstain_reason:
                 raise ReplyError(prepared.abstain_reason)
+            provenance.label_mass = mean_label_mass(reply, provenance.notes)
             verdict = Verdict(
                 id=prepared.id,
                 status="scored",
@@ -420,5 +421,5 @@ class Pipeline:
             version=__version__,
             milliseconds=milliseconds,
             domain=adapter.domain,
-            notes=list(notes),
+            notes=[*model.notes, *notes],
         )

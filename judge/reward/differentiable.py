@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from judge.backends.decoding.batch import Row, log_probabilities
+from judge.backends.decoding.batch import log_probabilities
 from judge.backends.decoding.choice_reading import ChoiceReader
+from judge.backends.decoding.forward_input import Row
 from judge.backends.transformers.backend import Transformers
 from judge.errors import InputError
 from judge.evidence.facts import measure_image
@@ -173,7 +174,9 @@ class Differentiable:
         rows = [
             Row(
                 program=None,
-                prompt=tokenizer.encode_chat(messages, [patches // tokenizer.merge_size**2] * views),
+                prompt=tokenizer.encode_chat(
+                    messages, [patches // tokenizer.merge_size**2] * views, thinks=False
+                ),
                 pixels=pixels[n * views * patches : (n + 1) * views * patches],
                 grid=grid[n * views : (n + 1) * views],
                 step=reader.step,
