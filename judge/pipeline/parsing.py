@@ -122,7 +122,8 @@ def mean_label_mass(reply: Reply, notes: list[str]) -> float | None:
         lowest = min(masses, key=lambda blank: masses[blank])
         notes.append(
             f"the model gave the labels of the form only {mean:.1%} of its probability on average "
-            f"({masses[lowest]:.1%} at {lowest}): it wanted to write something else, so trust its numbers less"
+            f"({masses[lowest]:.1%} at {lowest}): it wanted to write something else, so "
+            "trust its numbers less"
         )
     return mean
 
