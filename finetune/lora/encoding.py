@@ -19,7 +19,7 @@ from finetune.lora.config import LossConfig
 from finetune.lora.evaluation import TrainingBackend
 from finetune.lora.losses import bell_distribution, opinion_distribution
 from finetune.lora.targets import Target
-from judge.backends.decoding.batch import VisionInputs, vision_arguments
+from judge.backends.decoding.forward_input import VisionInputs, vision_arguments
 from judge.pipeline.model_info import ModelInfo
 from judge.pipeline.pipeline import Pipeline
 from judge.rubrics.form import Segment

@@ -11,8 +11,8 @@ from finetune.lora.base_model import BaseInfo
 from finetune.lora.config import HeldOutConfig
 from finetune.lora.targets import read_samples
 from judge.backends.base import Request
-from judge.backends.decoding.batch import Row as DecodingRow
 from judge.backends.decoding.choice_reading import read_choices
+from judge.backends.decoding.forward_input import Row as DecodingRow
 from judge.backends.transformers.backend import Transformers
 from judge.errors import InputError, ReplyError
 from judge.judge import Judge

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from judge.backends.decoding.batch import Row, log_probabilities
+from judge.backends.decoding.batch import log_probabilities
 from judge.backends.decoding.choice_reading import ChoiceReader
+from judge.backends.decoding.forward_input import Row
 from judge.backends.transformers.backend import Transformers
 from judge.elements.splitting import split_prompt
 from judge.errors import InputError

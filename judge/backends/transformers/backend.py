@@ -10,10 +10,11 @@ from typing import Any
 
 from judge.backends.base import RelevanceMaps, Reply, Request, TraceRequest
 from judge.backends.checkpoints import Adapter, Checkpoint, weights_revision
-from judge.backends.decoding.batch import Row, log_probabilities, run_rows
+from judge.backends.decoding.batch import log_probabilities, run_rows
 from judge.backends.decoding.chat_tokenizer import ChatTokenizer
 from judge.backends.decoding.choice_reading import ChoiceReader, read_choices
 from judge.backends.decoding.form_filling import fill_form
+from judge.backends.decoding.forward_input import Row
 from judge.backends.decoding.phrase_cache import PhraseCache
 from judge.backends.decoding.program import RowProgram
 from judge.backends.image_inputs import find_input_error, resize_images
