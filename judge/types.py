@@ -189,6 +189,8 @@ class Provenance(StrictModel):
     """Wall time of the call that made this verdict, divided by the size of its batch, in milliseconds."""
     domain: str = ""
     """What the model was trained on, and so how far it can be trusted; empty if the model does not say."""
+    card: str = ""
+    """The settings that a card of `judge examine` applied to the model, in words; empty if none."""
     notes: list[str] = []
     """What the reader should know, for example that an animation was judged by its first frame, or that the
     two depths disagree."""

@@ -8,6 +8,8 @@ from pathlib import Path
 # Set before any test imports a model library: tests use the files of the checkout and never download.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Cards that were kept on this machine would change what models are asked.
+os.environ.setdefault("JUDGE_CARDS", "off")
 
 import numpy as np
 import pytest

@@ -16,6 +16,7 @@ from judge.cli import rubric
 from judge.cli.compare import compare, rank
 from judge.cli.demo import demo
 from judge.cli.doctor import doctor
+from judge.cli.examine import examine
 from judge.cli.models import models
 from judge.cli.packages import PASS_THROUGH, calibrate, evaluate, finetune
 from judge.cli.plan import plan
@@ -45,6 +46,7 @@ app.command()(calibrate)
 app.command("eval", context_settings=PASS_THROUGH)(evaluate)
 app.command(cls=RayCommand)(serve)
 app.command()(models)
+app.command()(examine)
 app.command()(plan)
 app.command()(doctor)
 app.command()(demo)

@@ -11,5 +11,5 @@ Everything is computed from a model's config. Neither weights nor an accelerator
     catalogue      the recommended checkpoints, with memory and speed on a machine
     plan           option texts and printed table of `judge plan`
 
-Imports from below: the pipeline's pixel limit, the student's files, rubrics and their forms, types and errors.
+Imports from below: the pipeline's pixel limit, the student's files, rubrics, forms, types and errors.
 """

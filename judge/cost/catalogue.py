@@ -71,7 +71,7 @@ class CatalogueEntry:
 
 
 def list_models(machine: Machine) -> list[CatalogueEntry]:
-    """Return every recommended checkpoint with its memory and speed on a machine, in the order of the file."""
+    """Return every recommended checkpoint with its memory and speed on a machine."""
     known = tomllib.loads(MODELS_FILE.read_text("utf-8"))
     return [
         _student_entry(name, fields, machine) if name == STUDENT else _build_entry(name, fields, machine)
@@ -150,7 +150,7 @@ def _quantized_bytes(architecture: Architecture) -> int:
 
 
 def _student_entry(name: str, fields: Mapping[str, Any], machine: Machine) -> CatalogueEntry:
-    """Return the row of the embedded student, which is no language model: only the size of its file counts."""
+    """Return the row of the embedded student, of which only the size of its file is known."""
     folder = find_student(name)
     size = sum(file.stat().st_size for file in folder.glob("*.onnx")) if folder else 0
     return CatalogueEntry(

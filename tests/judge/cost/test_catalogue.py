@@ -1,4 +1,4 @@
-"""`judge models`: the recommended checkpoints fit a machine or do not, and the command says how to run them."""
+"""`judge models`: the recommended checkpoints fit a machine or not, and how they are run."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ def test_on_a_cpu_weights_are_float32() -> None:
         (Machine(Accelerator.parse("l4"), has_gpu=True, bytes_per_number=2), "Qwen/Qwen3-VL-8B-Instruct"),
         (Machine(Accelerator("small", 1e14, 1e12, 12e9), has_gpu=True, bytes_per_number=2),
          "Qwen/Qwen3-VL-4B-Instruct"),
-        (Machine(Accelerator.parse("h100"), has_gpu=True, bytes_per_number=2), "Qwen/Qwen3-VL-30B-A3B-Instruct"),
+        (Machine(Accelerator.parse("h100"), has_gpu=True, bytes_per_number=2),
+         "Qwen/Qwen3-VL-30B-A3B-Instruct"),
         (Machine(Accelerator("CPU", 1e11, 2e10, 64e9)), None),
     ],
 )  # fmt: skip
