@@ -247,7 +247,7 @@ def _median_coordinate(reported: Mapping[str, float] | None, written: int) -> fl
     """Return the median of a coordinate, with the share of each label spread evenly over one grid step."""
     if not reported or len(reported) < 2:
         return float(written)
-    shares = sorted((int(label), share) for label, share in reported.items())
+    shares = sorted((float(label), share) for label, share in reported.items())
     step = shares[1][0] - shares[0][0]
     half, below = sum(share for _, share in shares) / 2, 0.0
     for coordinate, share in shares:

@@ -40,7 +40,10 @@ CONTENT = (
     "{% elif part.type == 'video' or 'video' in part %}<|vision_start|><|video_pad|><|vision_end|>"
     "{% elif 'text' in part %}{{ part.text }}{% endif %}{% endfor %}{% endif %}{% endmacro %}"
 )
-DEFAULT_SYSTEM = "{% if messages[0].role != 'system' %}<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}"
+DEFAULT_SYSTEM = (
+    "{% if messages[0].role != 'system' %}<|im_start|>system\n"
+    + "You are a helpful assistant.<|im_end|>\n{% endif %}"
+)
 TURNS = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n"
     "{{ content(message.content) }}<|im_end|>\n{% endfor %}"

@@ -6,6 +6,7 @@ where they are from. A checkpoint's own files overrule it where they say the sam
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -210,11 +211,40 @@ def find_family(config: Any) -> Family | None:
     return FAMILIES.get(config if isinstance(config, str) else str(getattr(config, "model_type", "")))
 
 
+def family_boxes(config: Any) -> BoxConvention:
+    """Return how the family of a checkpoint writes boxes; relative coordinates if it is not known.
+
+    Args:
+        config: as for `find_family`.
+    """
+    family = find_family(config)
+    return BoxConvention.RELATIVE_1000_XYXY if family is None else family.boxes
+
+
+_NAMED_CONVENTIONS = (
+    (r"qwen[-_ ]?2[._-]?5[-_ ]?(vl|omni)", BoxConvention.RESIZED_PIXELS_XYXY),
+    (r"gemini", BoxConvention.RELATIVE_1000_YXYX),
+)
+"""Pattern of the names of models -> how they write boxes. Gemini: ai.google.dev, image understanding."""
+
+
+def boxes_by_name(name: str) -> BoxConvention:
+    """Guess from the name of a model how it writes boxes; relative coordinates for other names.
+
+    Args:
+        name: as a server or the hub has it, for example `Qwen/Qwen2.5-VL-7B-Instruct` or `qwen2.5vl:7b`.
+    """
+    for pattern, convention in _NAMED_CONVENTIONS:
+        if re.search(pattern, name, re.IGNORECASE):
+            return convention
+    return BoxConvention.RELATIVE_1000_XYXY
+
+
 def check_family(config: Any, model: str, field: str = "model") -> Family:
     """Return the family of a checkpoint that is to run in this process.
 
     Args:
-        config: its config of transformers.
+        config: as for `find_family`.
         model: the checkpoint, as the caller named it.
         field: what the error calls it.
 
@@ -222,16 +252,17 @@ def check_family(config: Any, model: str, field: str = "model") -> Family:
         InputError: the family is not in `FAMILIES`, or the config has layers of a kind that the family's
             entry does not name.
     """
-    model_type = str(getattr(config, "model_type", ""))
-    allowed = ", ".join(family.title for family in FAMILIES.values()) + " in this process"
+    settings = config if isinstance(config, Mapping) else config.to_dict()
+    model_type = settings.get("model_type") or "no model_type"
+    supported = ", ".join(family.title for family in FAMILIES.values())
     mend = "run others with backend vllm, or behind an OpenAI-compatible server with openai"
-    family = find_family(config)
+    family = find_family(settings)
     if family is None:
-        raise InputError(field, f"{model} ({model_type or 'no model_type'})", allowed, mend)
-    text = config.get_text_config()
-    unknown = set(getattr(text, "layer_types", None) or ()) - family.layer_kinds
+        raise InputError(field, f"{model} ({model_type})", f"in this process {supported}", mend)
+    text = settings.get("text_config") or settings
+    unknown = set(text.get("layer_types") or ()) - family.layer_kinds
     if unknown:
-        kinds = ", ".join(sorted(family.layer_kinds))
         value = f"{model} ({model_type} with layers {', '.join(sorted(unknown))})"
-        raise InputError(field, value, f"{family.title} with layers {kinds}", mend)
+        allowed = f"{family.title} with layers {', '.join(sorted(family.layer_kinds))}"
+        raise InputError(field, value, allowed, mend)
     return family

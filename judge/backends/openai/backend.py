@@ -11,12 +11,17 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
+from functools import cached_property
 from typing import Any
 
 from judge.backends.base import Reply, Request, Verb
+from judge.backends.box_forms import BoxTranslator, check_convention
 from judge.backends.checkpoints import Checkpoint
+from judge.backends.models.boxes import BoxConvention
+from judge.backends.models.families import boxes_by_name
 from judge.backends.openai import any_server, vllm_server
 from judge.backends.openai.chat_client import ChatClient
+from judge.backends.openai.messages import fit_images, frame_size
 from judge.errors import InputError, ReplyError
 
 STEP_SECONDS = 0.1
@@ -34,6 +39,8 @@ class OpenAI:
         api_key: default: the environment variable OPENAI_API_KEY, if set.
         brief: whether the model was fine-tuned on the rubrics and takes the brief prompt template.
         size: side in pixels of the square image that the model sees; None for any shape.
+        boxes: how the model writes boxes, as in `judge.backends.transformers.backend.Transformers`. None: by
+            its name (Qwen2.5-VL: `pixels`, Gemini: `relative-yxyx`, others: `relative`).
         concurrency: greatest number of requests at the same time.
         timeout: seconds to wait for one response.
         retries: number of further tries after a status of 429 or 5xx, or a broken connection.
@@ -55,6 +62,7 @@ class OpenAI:
         api_key: str | None = None,
         brief: bool | None = None,
         size: int | None = None,
+        boxes: str | None = None,
         concurrency: int = 16,
         timeout: float = 120.0,
         retries: int = 4,
@@ -80,6 +88,7 @@ class OpenAI:
         self._client.adapters = self.adapters = server.adapters
         if server.is_adapter:
             self.adapter = model
+        self.boxes = check_convention(boxes or checkpoint.boxes, boxes_by_name(f"{model} {server.root}"))
         self.version, self.revision, self._is_vllm = server.version, "", server.is_vllm
 
     def close(self) -> None:
@@ -110,7 +119,20 @@ class OpenAI:
         server: Any = vllm_server if self._is_vllm else any_server
         answer: Callable[[ChatClient, Request], Reply]
         answer = server.complete_form if verb == "complete" else server.choose_labels
-        return self._pool.submit(answer, self._client, request)
+
+        def run() -> Reply:
+            shown = fit_images(request) if self.boxes is BoxConvention.RESIZED_PIXELS_XYXY else request
+            reply = self._translator.reply(answer(self._client, self._translator.request(shown)), shown)
+            if isinstance(reply, ReplyError):
+                raise reply
+            return reply
+
+        return self._pool.submit(run)
+
+    @cached_property
+    def _translator(self) -> BoxTranslator:
+        """Translates between the boxes of rubrics and those of the model. Images are sent in their size."""
+        return BoxTranslator(self.boxes, frame_size)
 
     # -- Stream -------------------------------------------------------------------------------------------
 

@@ -30,6 +30,8 @@ class ServerInfo:
     """Whether the model is a LoRA adapter."""
     adapters: Mapping[str, AdapterInfo] = field(default_factory=dict)
     """Rubric -> the adapter that the server has for it."""
+    root: str = ""
+    """Name or path of the checkpoint behind the model's name; empty when unknown."""
 
 
 class ChatClient:
@@ -107,7 +109,8 @@ class ChatClient:
             for rubric, info in rubric_adapters.items()
             if models.get(f"{self.model}-{rubric}", {}).get("parent")
         }
-        return ServerInfo(self._vllm_version(), True, bool(entry.get("parent")), adapters)
+        root = str(entry.get("root") or entry.get("parent") or "")
+        return ServerInfo(self._vllm_version(), True, bool(entry.get("parent")), adapters, root)
 
     def _vllm_version(self) -> str:
         try:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from judge.backends.base import RelevanceMaps, Reply, Request, TraceRequest
+from judge.backends.box_forms import BoxTranslator, check_convention
 from judge.backends.checkpoints import Adapter, Checkpoint, weights_revision
 from judge.backends.decoding.batch import log_probabilities, run_rows
 from judge.backends.decoding.chat_tokenizer import ChatTokenizer
@@ -18,11 +20,18 @@ from judge.backends.decoding.forward_input import Row
 from judge.backends.decoding.phrase_cache import PhraseCache
 from judge.backends.decoding.program import RowProgram
 from judge.backends.image_inputs import find_input_error, resize_images
+from judge.backends.models.families import family_boxes
 from judge.backends.transformers.fast_layers import replace_slow_layers
 from judge.backends.transformers.loading import load_model
 from judge.backends.transformers.text_grammar import TextGrammar
 from judge.backends.transformers.tracing import patch_relevance, target_value
-from judge.backends.video_inputs import encode_videos, prepare_video, seconds_per_patch, video_placeholder
+from judge.backends.video_inputs import (
+    encode_videos,
+    prepare_video,
+    seconds_per_patch,
+    shown_size,
+    video_placeholder,
+)
 from judge.errors import BackendError, InputError, ReplyError
 
 MAX_ATTENTION_CELLS = 1 << 26
@@ -45,6 +54,9 @@ class Transformers:
         bits: 4 or 8 to quantize the language model with bitsandbytes; needs a GPU.
         brief: whether the model was fine-tuned on the rubrics. None: as `judge.json` says, else False.
         batch: greatest number of rows in one forward pass.
+        boxes: how the model writes boxes, a value of `judge.backends.models.boxes.BoxConvention` (`relative`,
+            `pixels`, `relative-yxyx` or `grid`). None: as its family does, or as this project's training
+            does for a model that was trained by it.
         fast_layers: replace some layers of the model by faster code with the same results
             (`judge.backends.transformers.fast_layers`).
 
@@ -67,6 +79,7 @@ class Transformers:
         bits: int | None = None,
         brief: bool | None = None,
         batch: int = 16,
+        boxes: str | None = None,
         fast_layers: bool = True,
     ) -> None:
         if bits not in (None, 4, 8):
@@ -87,12 +100,18 @@ class Transformers:
             return model, processor
 
         loaded, processor = load(checkpoint.adapter)
+        self.boxes = check_convention(boxes or checkpoint.boxes, family_boxes(loaded.config))
         self._rubric_model = lru_cache(maxsize=None)(
             lambda rubric: load(checkpoint.rubric_adapters[rubric])[0]
         )
         commit = getattr(loaded.config, "_commit_hash", None)
         self.revision = weights_revision(checkpoint.source, checkpoint.adapter_paths, commit, revision)
         self._set_model(loaded, processor, checkpoint.all_phrases)
+
+    @property
+    def box_translator(self) -> BoxTranslator:
+        """Translates between the boxes of rubrics and those of the model."""
+        return BoxTranslator(self.boxes, lambda shown: shown_size(shown, self._processor, self.size))
 
     def _set_model(self, model: Any, processor: Any, phrases: Iterable[str]) -> None:
         """Use a loaded model.
@@ -122,6 +141,10 @@ class Transformers:
 
     def complete(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
         """Fill whole forms; see `Backend.complete`."""
+        return self.box_translator.run(requests, self._complete)
+
+    def _complete(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
+        """Fill forms whose boxes are those of the model."""
         return self._run(
             requests,
             lambda request: fill_form(
@@ -139,6 +162,10 @@ class Transformers:
     def _trace_one(self, traced: TraceRequest) -> RelevanceMaps | ReplyError:
         import torch
 
+        try:
+            traced = self._translate_trace(traced)
+        except ReplyError as error:
+            return error
         [row] = self._build_rows([traced.request], lambda _: None)
         if isinstance(row, ReplyError):
             return row
@@ -156,6 +183,15 @@ class Transformers:
         except RuntimeError as error:  # also raised when memory runs out
             raise BackendError(f"{self.model}: {' '.join(str(error).split())[:300]}") from error
         return [patch_relevance(g, pixels.detach(), row.grid, tokenizer.merge_size) for g in gradients]
+
+    def _translate_trace(self, traced: TraceRequest) -> TraceRequest:
+        """Return the request with the boxes of the model."""
+        translator = self.box_translator
+        request = translator.request(traced.request)
+        if request is traced.request or traced.values is None:
+            return replace(traced, request=request)
+        values = translator.values(traced.request.form, traced.values, translator.frame(traced.request))
+        return replace(traced, request=request, values=values)
 
     def _run(
         self, requests: Sequence[Request], program: Callable[[Request], RowProgram]

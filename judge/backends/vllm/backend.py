@@ -16,9 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from judge.backends.base import Reply, Request, Verb
+from judge.backends.box_forms import BoxTranslator, check_convention
 from judge.backends.checkpoints import Checkpoint, weights_revision
 from judge.backends.decoding import grammar
 from judge.backends.decoding.chat_tokenizer import ChatTokenizer, byte_decoder
+from judge.backends.models.boxes import BoxConvention
+from judge.backends.models.families import family_boxes
+from judge.backends.video_inputs import shown_size
 from judge.backends.vllm import programs
 from judge.backends.vllm.engine import (
     build_engine,
@@ -31,6 +35,8 @@ from judge.backends.vllm.engine import (
 from judge.backends.vllm.programs import EngineProgram, EngineRequest
 from judge.backends.vllm.prompts import build_prompt
 from judge.errors import BackendError, InputError, ReplyError
+from judge.rubrics.form import Form
+from judge.rubrics.form_nodes import Object
 
 CLOSED = "vllm: the engine was closed"
 """Error text of a backend after `close`."""
@@ -40,6 +46,8 @@ CLOSED = "vllm: the engine was closed"
 class _Job:
     """A form that is being answered."""
 
+    request: Request
+    """The request of the rubric, to which the reply is translated back."""
     program: EngineProgram
     inputs: dict[str, Any]
     """Members of the engine's prompt besides the tokens: the images and videos."""
@@ -60,6 +68,7 @@ class VLLM:
         revision: as in `Transformers`.
         dtype: `auto` (float32 on a CPU, else the checkpoint's own), or the name of a torch dtype.
         brief: as in `Transformers`.
+        boxes: as in `Transformers`; for a family that does not run there, relative coordinates.
         images: greatest number of images in one request.
         threads: CPU threads of this process; None: as torch chose. On a machine with other work, fewer are
             faster, because every kernel waits for its slowest thread.
@@ -81,6 +90,7 @@ class VLLM:
         revision: str | None = None,
         dtype: str = "auto",
         brief: bool | None = None,
+        boxes: str | None = None,
         images: int = 4,
         threads: int | None = None,
         **engine: Any,
@@ -95,6 +105,7 @@ class VLLM:
         """Id of a running engine request -> key of its job."""
         self._done: dict[str, Reply | ReplyError] = {}
         self._ids = count()
+        self.boxes = BoxConvention.JUDGE_GRID
         self._broken = ""
         """Error text once the engine has stopped; empty while it runs."""
         self._lora_requests: dict[str, Any] = {}
@@ -114,7 +125,9 @@ class VLLM:
             raise
         except (OSError, ValueError, KeyError, RuntimeError, ImportError, AssertionError) as error:
             raise BackendError(f"{source}: cannot be loaded ({short_error(error)})") from error
-        commit = getattr(self._engine.model_config.hf_config, "_commit_hash", None)
+        config = self._engine.model_config.hf_config
+        self.boxes = check_convention(boxes or checkpoint.boxes, family_boxes(config))
+        commit = getattr(config, "_commit_hash", None)
         self.revision = weights_revision(source, checkpoint.adapter_paths, commit, revision)
 
     def _set_up(self, processor: Any, adapters: Mapping[str, Path]) -> None:
@@ -186,17 +199,18 @@ class VLLM:
         if key in self._jobs or key in self._done:
             raise InputError("key", key, "a key that is not in use", "wait for its reply, or abort it")
         try:
-            prompt, inputs = self._build_prompt(request)
+            asked = self.box_translator.request(request)
+            prompt, inputs = self._build_prompt(asked)
         except ReplyError as error:
             self._done[key] = error
             return
         if verb == "choose":
-            program = programs.read_choices(request.form, prompt, self.tokenizer)
+            program = programs.read_choices(asked.form, prompt, self.tokenizer)
         else:
             program = programs.fill_form(
-                request.form, prompt, self.tokenizer, self._token_bytes, self._speller, self._max_length
+                asked.form, prompt, self.tokenizer, self._token_bytes, self._speller, self._max_length
             )
-        self._jobs[key] = _Job(program, inputs, self.lora_request(request))
+        self._jobs[key] = _Job(request, program, inputs, self.lora_request(request))
         self._resume(key, None)
 
     def step(self) -> list[tuple[str, Reply | ReplyError]]:
@@ -239,6 +253,11 @@ class VLLM:
         """Return vLLM's `LoRARequest` for a request; None for the checkpoint without an adapter."""
         return self._lora_requests.get(request.rubric, self._lora_requests.get(""))
 
+    @property
+    def box_translator(self) -> BoxTranslator:
+        """Translates between the boxes of rubrics and those of the model."""
+        return BoxTranslator(self.boxes, lambda shown: shown_size(shown, self.tokenizer.processor, self.size))
+
     def _build_prompt(self, request: Request) -> tuple[list[int], dict[str, Any]]:
         return build_prompt(request, self.tokenizer, self.size, self._max_length)
 
@@ -272,7 +291,7 @@ class VLLM:
                 self._add_request(key, job, index, request)
         except StopIteration as done:
             del self._jobs[key]
-            self._done[key] = done.value
+            self._done[key] = self.box_translator.reply(done.value, job.request)
         except ReplyError as error:
             self.abort(key)
             self._done[key] = error
@@ -338,7 +357,8 @@ class VLLM:
             return Reply("")
 
         key = "check"
-        self._jobs[key] = _Job(program(), {}, lora_request)
+        nothing = Request([], [], Form(Object(())))
+        self._jobs[key] = _Job(nothing, program(), {}, lora_request)
         self._resume(key, None)
         while key not in self._done:
             self._step_engine()
