@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from eval.examination.box_conventions import askable_conventions
 from eval.examination.cases import Cases, ObjectCase
 from judge.agent.questions import QuestionBuilder
+from judge.backends.models.boxes import BoxConvention
 from judge.errors import BackendError, InputError, ReplyError
 from judge.media.regions import from_relative
 from judge.pipeline.parsing import Answer, refine_box
@@ -26,6 +29,8 @@ ALONE = 6
 """Scenes that are also judged one by one."""
 REVERSED = 24
 """Scenes whose elements are also asked in the opposite order, at most."""
+Located = list[tuple[ObjectCase, Box | None]]
+"""Objects with their boxes in pixels; None where the reply held no box."""
 Tick = Callable[[], None]
 """Called after each answer."""
 
@@ -46,8 +51,9 @@ class Answers:
     """On each ladder at depth `score`, by level."""
     comparisons: list[Comparison] = field(default_factory=list)
     """Of the pairs, shown together; empty if the model compares by scores."""
-    objects: list[tuple[ObjectCase, Box | None]] = field(default_factory=list)
-    """Each object with the box in pixels that the model gave it; None: it gave none."""
+    objects: dict[BoxConvention, Located] = field(default_factory=dict)
+    """Each object with the box in pixels that the model gave it, by the convention in which it was asked for.
+    The first one is that which the judge uses for the model."""
     loading_seconds: float | None = None
     verdict_seconds: float | None = None
     """Seconds for each image at depth `verdict`, in batches."""
@@ -74,8 +80,9 @@ class Abilities:
     """Whether its rubric asks for elements."""
     pairs: bool = True
     """Whether it is shown two images at once."""
-    locates: bool = True
-    """Whether it can be asked where an object is: general models in this process or behind `openai`."""
+    conventions: tuple[BoxConvention, ...] = ()
+    """Box conventions in which it can be asked where an object is, the one that the judge uses first. None
+    for tuned models, which answer their own forms only, and behind an address."""
 
     @classmethod
     def of_judge(cls, judge: Judge) -> Abilities:
@@ -87,11 +94,12 @@ class Abilities:
         """
         has_elements = judge.rubric.elements
         if is_address(judge.model):
-            return cls(elements=has_elements, pairs=False, locates=False)
+            return cls(elements=has_elements, pairs=False)
         info = judge.pipeline.model_info
         if info.images_only:
-            return cls(writes=False, elements=False, pairs=False, locates=False)
-        return cls(elements=has_elements, pairs=judge.way() == "pairwise", locates=not info.brief)
+            return cls(writes=False, elements=False, pairs=False)
+        conventions = () if info.brief else askable_conventions(judge.backend)
+        return cls(elements=has_elements, pairs=judge.way() == "pairwise", conventions=conventions)
 
 
 def count_questions(cases: Cases, abilities: Abilities) -> dict[Depth, int]:
@@ -101,7 +109,7 @@ def count_questions(cases: Cases, abilities: Abilities) -> dict[Depth, int]:
     # A pair is judged twice by itself and twice together.
     score += 4 * len(cases.pairs) if abilities.pairs else 0
     verdict = len(cases.scenes) if abilities.writes else 0
-    return {"score": score, "verdict": verdict + (len(cases.objects) if abilities.locates else 0)}
+    return {"score": score, "verdict": verdict + len(cases.objects) * len(abilities.conventions)}
 
 
 def collect_answers(judge: Judge, cases: Cases, abilities: Abilities, tick: Tick = lambda: None) -> Answers:
@@ -127,15 +135,16 @@ def collect_answers(judge: Judge, cases: Cases, abilities: Abilities, tick: Tick
         answers.ladders.append(_judge_all(judge, ladder.samples, "score", tick))
     if abilities.pairs:
         _compare_pairs(judge, cases, answers, tick)
-    if abilities.locates:
-        answers.objects = locate_objects(judge, cases.objects, answers.errors, tick)
+    for convention in abilities.conventions:
+        with _asking_in(judge.backend, convention):
+            answers.objects[convention] = locate_objects(judge, cases.objects, answers.errors, tick)
     answers.memory = None if is_address(judge.model) else peak_memory(judge.backend)
     return answers
 
 
 def locate_objects(
     judge: Judge, objects: Sequence[ObjectCase], errors: list[str], tick: Tick = lambda: None
-) -> list[tuple[ObjectCase, Box | None]]:
+) -> Located:
     """Ask where each object is.
 
     Args:
@@ -151,7 +160,7 @@ def locate_objects(
     for case in objects:
         prepared = judge.pipeline.prepare(case.sample, "verdict", keep_for_looks=True)
         questions.append(QuestionBuilder(judge.pipeline, prepared).locate_part(case.name))
-    located: list[tuple[ObjectCase, Box | None]] = []
+    located: Located = []
     for start in range(0, len(objects), BATCH):
         part = list(zip(objects, questions, strict=True))[start : start + BATCH]
         try:
@@ -173,6 +182,19 @@ def locate_objects(
             located.append((case, box))
             tick()
     return located
+
+
+@contextmanager
+def _asking_in(backend: Backend, convention: BoxConvention) -> Iterator[None]:
+    """Ask a backend for boxes in a convention, for a while."""
+    attributes, before = vars(backend), getattr(backend, "boxes", None)
+    if before is not None:
+        attributes["boxes"] = convention
+    try:
+        yield
+    finally:
+        if before is not None:
+            attributes["boxes"] = before
 
 
 def peak_memory(backend: Backend) -> int | None:

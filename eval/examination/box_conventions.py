@@ -1,16 +1,18 @@
 """Which box convention fits the truth best: what a model wrote, read in each of the known ways.
 
-The boxes of a verdict were read in the convention that the judge uses for the model. They are turned back
-into the numbers that the model wrote, and those are read in every other convention. The one with the largest
+A general model is asked for the same objects in each convention. Where that is not possible, its boxes are
+turned back into the numbers that it wrote, and those are read in each convention. The one with the largest
 mean IoU fits best. Another one than the judge's own is only proposed if the gain is no chance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from eval.metrics.bootstrap import bootstrap_interval
 from eval.metrics.boxes import assign_boxes
@@ -46,37 +48,42 @@ class ConventionFit:
     mean_iou: dict[str, float]
     """Name of each convention -> mean IoU over the true boxes of all images, a missing box counting 0."""
     count: int
-    """Number of images with a true box and an answered one."""
+    """Number of images with a true box."""
+    is_asked: bool
+    """Whether the model was asked in each convention. False: its boxes were read in each convention."""
 
 
-def fit_conventions(cases: Sequence[BoxCase], used: BoxConvention) -> ConventionFit | None:
+def fit_conventions(cases: Mapping[BoxConvention, Sequence[BoxCase]]) -> ConventionFit | None:
     """Find the convention that fits best.
 
     Args:
-        cases: images with at least one true box.
-        used: the convention in which the given boxes were read.
+        cases: images with true and given boxes, by the convention in which the model was asked for them; the
+            one that the judge uses comes first. Conventions in which it was not asked are judged by reading
+            the same numbers in them.
 
     Returns:
-        The fit; None if too few images have a true and an answered box.
+        The fit; None if too few images have a true and a given box.
     """
-    cases = [case for case in cases if case.truth and case.given]
-    if len(cases) < MIN_BOXES:
+    if not cases:
         return None
-    ious = {
-        convention: np.array([case_iou(case, used, convention) for case in cases])
-        for convention in BoxConvention
-    }
-    best = used
-    for convention, values in ious.items():
-        # The grid differs from relative coordinates in its steps only: reading tells them not apart.
-        if values.mean() > ious[best].mean() + 1e-9 and convention is not BoxConvention.JUDGE_GRID:
-            best = convention
+    used, own = next(iter(cases.items()))
+    if sum(bool(case.truth and case.given) for case in own) < MIN_BOXES:
+        return None
+    # The grid differs from relative coordinates in its steps only: nothing tells them apart.
+    tried = [c for c in BoxConvention if c is used or c is not BoxConvention.JUDGE_GRID]
+    ious = {}
+    for convention in tried:
+        asked = cases.get(convention)
+        source, read_as = (own, used) if asked is None else (asked, convention)
+        values = [case_iou(case, read_as, convention) for case in source if case.truth]
+        ious[convention] = np.array(values)
+    best = max(tried, key=lambda convention: (ious[convention].mean(), convention is used))
     gains = ious[best] - ious[used]
     interval = bootstrap_interval(lambda draw: float(gains[draw].mean()), len(gains))
     if ious[best].mean() < MIN_IOU or interval.low is None or interval.low <= 0:
         best = used
     means = {convention.value: float(values.mean()) for convention, values in ious.items()}
-    return ConventionFit(used, best, means, len(cases))
+    return ConventionFit(used, best, means, len(gains), is_asked=len(cases) > 1)
 
 
 def case_iou(case: BoxCase, used: BoxConvention, convention: BoxConvention) -> float:
@@ -100,7 +107,32 @@ def reread(box: Box, case: BoxCase, used: BoxConvention, convention: BoxConventi
 def used_convention(backend: object) -> BoxConvention:
     """Return the convention that a backend uses for its model; by default the judge's grid."""
     convention = getattr(backend, "boxes", None)
-    convention = getattr(convention, "convention", convention)
     if isinstance(convention, BoxConvention):
         return convention
     return BoxConvention(convention) if isinstance(convention, str) else BoxConvention.JUDGE_GRID
+
+
+def askable_conventions(backend: object) -> tuple[BoxConvention, ...]:
+    """Return the conventions in which a backend can ask for boxes, the one that it uses first."""
+    used = used_convention(backend)
+    if not isinstance(getattr(backend, "boxes", None), BoxConvention):
+        return (used,)
+    others = (c for c in BoxConvention if c is not used and c is not BoxConvention.JUDGE_GRID)
+    return (used, *others)
+
+
+def shown_size(backend: object, image: NDArray[np.uint8]) -> Size:
+    """Return the width and height at which the model of a backend sees an image.
+
+    Args:
+        backend: the backend; None if the model is behind an address.
+        image: the image, shape (height, width, 3).
+    """
+    side = getattr(backend, "size", None)
+    if side is not None:
+        return side, side
+    translator = getattr(backend, "box_translator", None)
+    if translator is None:
+        return image.shape[1], image.shape[0]
+    resized: Size = translator.resized(Image.fromarray(image))
+    return resized

@@ -8,7 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from eval.examination.answers import Abilities, Tick, collect_answers, count_questions
-from eval.examination.box_conventions import fit_conventions, used_convention
+from eval.examination.box_conventions import fit_conventions, shown_size, used_convention
 from eval.examination.cases import GENERAL_SIDE, Cases, check_count, draw_cases
 from eval.examination.measures import build_box_cases, compute_measures
 from eval.examination.rules import apply_rules
@@ -94,9 +94,10 @@ def run_examination(examination: Examination, tick: Tick = lambda: None) -> Mode
     candidate, cases = examination.candidate, examination.cases
     answers = collect_answers(candidate.judge, cases, examination.abilities, tick)
     answers.loading_seconds = examination.loading_seconds
-    box_cases = build_box_cases(cases, answers, _input_side(candidate.judge))
-    used = used_convention(None if is_address(candidate.judge.model) else candidate.judge.backend)
-    fit = fit_conventions(box_cases, used)
+    backend = None if is_address(candidate.judge.model) else candidate.judge.backend
+    shown = shown_size(backend, cases.samples[0].image)
+    box_cases = build_box_cases(cases, answers, used_convention(backend), shown)
+    fit = fit_conventions(box_cases)
     measures = compute_measures(cases, answers, box_cases, fit)
     result = apply_rules(measures, fit, _accepted(candidate), answers.errors)
     provenance = answers.main[0].provenance
@@ -155,10 +156,6 @@ def _plain_options(candidate: Candidate) -> dict[str, Any]:
 
 def _loading_finding(examination: Examination) -> Finding:
     return Finding(name="loading", level="ok", text=f"in {examination.loading_seconds:.1f} s")
-
-
-def _input_side(judge: Judge) -> int | None:
-    return None if is_address(judge.model) else judge.pipeline.model_info.size
 
 
 def _accepted(candidate: Candidate) -> set[str]:

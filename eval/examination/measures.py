@@ -17,6 +17,7 @@ from eval.metrics.classification import element_accuracy, majority_class_accurac
 from eval.metrics.correlation import srcc
 from eval.metrics.metric_value import Interval, MetricValue
 from judge.backends.cards import Measure
+from judge.backends.models.boxes import BoxConvention, Size
 from judge.types import Element, Verdict
 
 Measures = dict[str, Measure]
@@ -27,7 +28,7 @@ ESTIMATED = ("the backend estimated the probabilities", "the backend gave no pro
 
 
 def compute_measures(
-    cases: Cases, answers: Answers, box_cases: Sequence[BoxCase], fit: ConventionFit | None
+    cases: Cases, answers: Answers, box_cases: BoxCases, fit: ConventionFit | None
 ) -> Measures:
     """Compute everything that can be computed from the answers.
 
@@ -187,17 +188,26 @@ def _measure_scores(cases: Cases, answers: Answers) -> Measures:
 # -- Boxes -----------------------------------------------------------------------------------------------
 
 
-def build_box_cases(cases: Cases, answers: Answers, side: int | None) -> list[BoxCase]:
-    """Return the true and the given boxes of every image: objects that were asked for, and defects.
+BoxCases = dict[BoxConvention, list[BoxCase]]
+
+
+def build_box_cases(cases: Cases, answers: Answers, used: BoxConvention, shown: Size) -> BoxCases:
+    """Return the true and the given boxes of every image, by the convention in which they were asked for.
+
+    They are those of the objects that were asked for; of the defects for a judge that was asked for none.
 
     Args:
         cases: the cases with their truth.
         answers: of the judge.
-        side: side in pixels of the square that the model sees; None for any shape.
+        used: the convention that the judge uses.
+        shown: size of the images as the model sees them.
     """
     size = (cases.side, cases.side)
-    shown = (side, side) if side else size
-    located = [BoxCase([case.box], [box] if box else [], size, shown) for case, box in answers.objects]
+    if answers.objects:
+        return {
+            convention: [BoxCase([case.box], [box] if box else [], size, shown) for case, box in located]
+            for convention, located in answers.objects.items()
+        }
     defects = [
         BoxCase(
             [defect.box for defect in scene.defects],
@@ -207,11 +217,11 @@ def build_box_cases(cases: Cases, answers: Answers, side: int | None) -> list[Bo
         )
         for scene, verdict in zip(cases.scenes, answers.verdicts, strict=False)
     ]
-    return located or defects
+    return {used: defects} if defects else {}
 
 
 def _measure_boxes(
-    cases: Cases, answers: Answers, box_cases: Sequence[BoxCase], fit: ConventionFit | None
+    cases: Cases, answers: Answers, box_cases: BoxCases, fit: ConventionFit | None
 ) -> Measures:
     measures: Measures = {}
     what = "objects that were asked for" if answers.objects else "true defects"
@@ -220,8 +230,9 @@ def _measure_boxes(
             value=value, count=fit.count if fit else 0, note=f"IoU with {what}"
         )
     if fit is not None:
-        with_truth = [case for case in box_cases if case.truth and case.given]
-        measures["box_iou"] = _mean_measure([case_iou(case, fit.used, fit.best) for case in with_truth], what)
+        read_as = fit.best if fit.best in box_cases else fit.used
+        with_truth = [case for case in box_cases[read_as] if case.truth]
+        measures["box_iou"] = _mean_measure([case_iou(case, read_as, fit.best) for case in with_truth], what)
         whole = [
             case_iou(BoxCase(case.truth, [(0.0, 0.0, *map(float, case.size))], case.size, case.shown),
                      fit.used, fit.used)

@@ -174,10 +174,11 @@ def _check_boxes(measures: Measures, fit: ConventionFit | None, accepted: set[st
         if "defect_box_f1" in measures:
             yield Finding(name="boxes", level="caution", text="too few boxes to tell"), {}
         return
-    others = ", ".join(f"{name} {value:.2f}" for name, value in fit.mean_iou.items())
+    how = "asked in each" if fit.is_asked else "read as each"
+    others = f"{how}: " + ", ".join(f"{name} {value:.2f}" for name, value in fit.mean_iou.items())
     if fit.best is not fit.used:
         name = fit.best.value
-        text = f"the model writes boxes as {name!r}, read as {fit.used.value!r}; mean IoU: {others}"
+        text = f"the model writes boxes as {name!r}, used as {fit.used.value!r}; mean IoU, {others}"
         if "boxes" in accepted:
             yield Finding(name="boxes", level="setting", text=f"{text}; use boxes={name}"), {"boxes": name}
         else:
@@ -185,7 +186,7 @@ def _check_boxes(measures: Measures, fit: ConventionFit | None, accepted: set[st
         return
     iou, constant = measures["box_iou"], measures["box_iou_constant"].value or 0.0
     value = iou.value or 0.0
-    text = f"{fit.used.value!r} fits best, IoU {_show(iou)} with the {iou.note}; mean IoU: {others}"
+    text = f"{fit.used.value!r} fits best, IoU {_show(iou)} with the {iou.note}; mean IoU, {others}"
     if value < MIN_BOX_IOU or value <= constant:
         text = f"no convention fits: IoU {_show(iou)} with the {iou.note}, a box around everything has "
         yield Finding(name="boxes", level="caution", text=f"{text}{constant:.2f}; do not rely on boxes"), {}

@@ -8,6 +8,7 @@ from typing import Any
 
 from eval.examination.cases import LEVELS, Cases
 from judge.backends.base import Reply, Request
+from judge.backends.box_forms import BoxTranslator
 from judge.backends.models.boxes import BoxConvention, write_box
 from judge.errors import ReplyError
 from judge.rubrics.form_nodes import Box, Choice, Node, Object, Repeat, Text, canonical_json
@@ -29,6 +30,7 @@ class BiasedBackend:
         ignores_damage: gives each image the score of its elements alone.
         thinks: writes a thought into its texts.
         drifts: lowers scores by this if it is asked about one image at a time.
+        translates: asks itself for boxes as its attribute `boxes` says, as the package's own backends do.
         fails: share of the images that it gives no usable reply for.
     """
 
@@ -48,8 +50,11 @@ class BiasedBackend:
         ignores_damage: bool = False,
         thinks: bool = False,
         drifts: float = 0.0,
+        translates: bool = False,
         fails: float = 0.0,
     ) -> None:
+        if translates:
+            self.boxes = BoxConvention.RELATIVE_1000_XYXY
         self.says, self.prefers, self.leans, self.writes = says, prefers, leans, boxes
         self.ignores_damage, self.thinks, self.drifts, self.fails = ignores_damage, thinks, drifts, fails
         self.labels: dict[bytes, LabelledSample] = {}
@@ -66,7 +71,8 @@ class BiasedBackend:
         self.asked = 0
 
     def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
-        return [self._answer(request, len(requests)) for request in requests]
+        translator = BoxTranslator(getattr(self, "boxes", BoxConvention.JUDGE_GRID), lambda shown: shown.size)
+        return translator.run(requests, lambda asked: [self._answer(one, len(asked)) for one in asked])
 
     complete = choose
 

@@ -82,6 +82,16 @@ def test_boxes_in_another_convention_are_found_and_become_a_setting(
     assert repr(convention.value) in finding(card, "boxes").text
 
 
+@pytest.mark.parametrize("convention", [BoxConvention.RESIZED_PIXELS_XYXY, BoxConvention.RELATIVE_1000_YXYX])
+def test_a_model_is_asked_in_each_convention_that_its_backend_can_ask_in(
+    cases: Cases, convention: BoxConvention
+) -> None:
+    card = examined(cases, boxes=convention, translates=True)
+    assert card.settings.chosen() == {"boxes": convention.value}
+    assert "asked in each" in finding(card, "boxes").text
+    assert examined(cases, translates=True).settings.chosen() == {}
+
+
 def test_a_score_that_ignores_damage_makes_a_model_unfit(cases: Cases) -> None:
     card = examined(cases, ignores_damage=True)
     assert faults(card) == {"damage"} and "does not fall" in finding(card, "damage").text
