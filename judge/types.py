@@ -267,6 +267,8 @@ class Verdict(StrictModel):
     """Regions that are broken or contradict the prompt. Empty at depth `score`."""
     explanation: str = ""
     """The overall judgement in words. Empty at depth `score`."""
+    thought: str = ""
+    """What the model thought before it answered; empty unless it was allowed to think."""
     facts: dict[str, Probability] = {}
     """What was measured in the image and shown to the model, each 0 to 1; see `judge.evidence.facts`, for
     videos `judge.evidence.motion`."""

@@ -60,6 +60,8 @@ class Reply:
     exact: bool = True
     """True if the probabilities are the model's own; False if they are estimates, for example from the top
     log-probabilities of a server."""
+    thought: str = ""
+    """What the model thought before it filled the form; empty for a model that does not think."""
 
 
 Target = Mapping[str, Mapping[str, float]]

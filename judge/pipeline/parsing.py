@@ -19,6 +19,7 @@ from judge.pipeline.scoring import (
     score_by_rule,
     support_to_distribution,
 )
+from judge.pipeline.validation import replace_surrogates
 from judge.rubrics.form import Form
 from judge.rubrics.form_nodes import BOX_CORNERS
 from judge.rubrics.rubric import Rubric
@@ -144,6 +145,7 @@ def parse_reply(reply: Reply, prepared: PreparedSample, rubric: Rubric, notes: l
         "attributes": attributes,
         "defects": defects,
         "explanation": explanation,
+        "thought": replace_surrogates(reply.thought),
     }
 
 

@@ -170,7 +170,9 @@ class Differentiable:
         rows = [
             Row(
                 program=None,
-                prompt=tokenizer.encode_chat(messages, [patches // tokenizer.merge_size**2] * views),
+                prompt=tokenizer.encode_chat(
+                    messages, [patches // tokenizer.merge_size**2] * views, thinks=False
+                ),
                 pixels=pixels[n * views * patches : (n + 1) * views * patches],
                 grid=grid[n * views : (n + 1) * views],
                 step=reader.step,

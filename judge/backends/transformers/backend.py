@@ -24,6 +24,7 @@ from judge.backends.models.families import family_boxes
 from judge.backends.transformers.fast_layers import replace_slow_layers
 from judge.backends.transformers.loading import load_model
 from judge.backends.transformers.text_grammar import TextGrammar
+from judge.backends.transformers.thought import think_first
 from judge.backends.transformers.tracing import patch_relevance, target_value
 from judge.backends.video_inputs import (
     encode_videos,
@@ -57,6 +58,8 @@ class Transformers:
         boxes: how the model writes boxes, a value of `judge.backends.models.boxes.BoxConvention` (`relative`,
             `pixels`, `relative-yxyx` or `grid`). None: as its family does, or as this project's training
             does for a model that was trained by it.
+        thinking: greatest number of tokens that the model thinks before each form; 0 for no thought. Only for
+            models whose chat template opens a thought. Heat maps and gradients are those without a thought.
         fast_layers: replace some layers of the model by faster code with the same results
             (`judge.backends.transformers.fast_layers`).
 
@@ -80,6 +83,7 @@ class Transformers:
         brief: bool | None = None,
         batch: int = 16,
         boxes: str | None = None,
+        thinking: int = 0,
         fast_layers: bool = True,
     ) -> None:
         if bits not in (None, 4, 8):
@@ -106,23 +110,24 @@ class Transformers:
         )
         commit = getattr(loaded.config, "_commit_hash", None)
         self.revision = weights_revision(checkpoint.source, checkpoint.adapter_paths, commit, revision)
-        self._set_model(loaded, processor, checkpoint.all_phrases)
+        self._set_model(loaded, processor, checkpoint.all_phrases, thinking)
 
     @property
     def box_translator(self) -> BoxTranslator:
         """Translates between the boxes of rubrics and those of the model."""
         return BoxTranslator(self.boxes, lambda shown: shown_size(shown, self._processor, self.size))
 
-    def _set_model(self, model: Any, processor: Any, phrases: Iterable[str]) -> None:
+    def _set_model(self, model: Any, processor: Any, phrases: Iterable[str], thinking: int = 0) -> None:
         """Use a loaded model.
 
         Args:
             model: a Qwen-VL of transformers, in evaluation mode.
             processor: the model's.
             phrases: texts that the model often writes. They save forward passes.
+            thinking: greatest number of tokens of a thought before each form.
         """
         self._model, self._processor = model, processor
-        self.tokenizer = ChatTokenizer(processor)
+        self.tokenizer = ChatTokenizer(processor, thinking)
         self._phrases = PhraseCache(map(self.tokenizer.encode_text, phrases))
         self._text_grammar = TextGrammar(model, processor)
 
@@ -166,7 +171,7 @@ class Transformers:
             traced = self._translate_trace(traced)
         except ReplyError as error:
             return error
-        [row] = self._build_rows([traced.request], lambda _: None)
+        [row] = self._build_rows([traced.request], lambda _: None, thinks=False)
         if isinstance(row, ReplyError):
             return row
         if row.pixels is None:
@@ -200,6 +205,8 @@ class Transformers:
         groups: dict[str, list[int]] = {}
         for index, request in enumerate(requests):
             groups.setdefault(request.rubric if request.rubric in self.adapters else "", []).append(index)
+        if self.tokenizer.thinking:
+            fill, program = program, lambda request: think_first(self.tokenizer, fill(request))
         replies: dict[int, Reply | ReplyError] = {}
         for rubric, group in groups.items():
             model = self.network(rubric)
@@ -222,13 +229,18 @@ class Transformers:
             raise BackendError(f"{self.model}: {' '.join(str(error).split())[:300]}") from error
 
     def _build_rows(
-        self, requests: Sequence[Request], program: Callable[[Request], RowProgram | None]
+        self,
+        requests: Sequence[Request],
+        program: Callable[[Request], RowProgram | None],
+        *,
+        thinks: bool = True,
     ) -> list[Row | ReplyError]:
         """Encode prompts, images and videos.
 
         Args:
             requests: the requests.
             program: returns the program of a request's row.
+            thinks: whether a model that is to think does so in these rows.
 
         Returns:
             A row for each request; a `ReplyError` for a request that the model cannot take.
@@ -250,29 +262,30 @@ class Transformers:
                 row.pixels, row.grid = pixels[patch : patch + sum(own)], grid[image : image + len(own)]
             image, patch = image + len(own), patch + sum(own)
             try:
-                self._set_prompt(row, request, own)
+                self._set_prompt(row, request, own, thinks)
             except ReplyError as error:
                 rows.append(error)
                 continue
             rows.append(row)
         return rows
 
-    def _set_prompt(self, row: Row, request: Request, patch_counts: Sequence[int]) -> None:
+    def _set_prompt(self, row: Row, request: Request, patch_counts: Sequence[int], thinks: bool) -> None:
         """Encode the chat of a row.
 
         Args:
             row: the row to set.
             request: its request.
             patch_counts: number of patches of each image.
+            thinks: as for `_build_rows`.
 
         Raises:
             ReplyError: a video does not fit the processor's limits, or the prompt is too long.
         """
         videos = self._encode_videos(row, request)
         image_tokens = [count // self.tokenizer.merge_size**2 for count in patch_counts]
-        row.prompt = self.tokenizer.encode_chat(request.messages, image_tokens, videos)
+        row.prompt = self.tokenizer.encode_chat(request.messages, image_tokens, videos, thinks=thinks)
         limit = self._model.config.get_text_config().max_position_embeddings
-        if len(row.prompt) >= limit:
+        if len(row.prompt) + self.tokenizer.thinking >= limit:
             raise ReplyError(f"prompt: {len(row.prompt)} tokens, the model reads {limit}; shorten it")
 
     def _encode_videos(self, row: Row, request: Request) -> list[str]:

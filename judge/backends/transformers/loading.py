@@ -35,8 +35,8 @@ def load_model(
         The model in evaluation mode with the adapter applied, and its processor.
 
     Raises:
-        InputError: an argument is not usable, or the model is of a family that is not known to be right here.
-        BackendError: the model cannot be loaded.
+        InputError: an argument is not usable.
+        BackendError: the model cannot be loaded, or is of a family that is not known to be right here.
     """
     options = _loading_options(device, dtype, bits)
     patch_imports()
@@ -56,8 +56,8 @@ def load_model(
             model = loader.from_pretrained(source, revision=revision, **options).eval()
             if adapter is not None:
                 model = _apply_adapter(model, adapter, merge=not bits and _is_float32(model))
-    except InputError:
-        raise
+    except InputError as error:
+        raise BackendError(f"{source}: cannot be loaded ({error})") from error
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise BackendError(f"{source}: cannot be loaded ({' '.join(str(error).split())[:300]})") from error
     return model, processor

@@ -4,6 +4,7 @@
 - `engine`: start vLLM's engine with settings that suit the machine.
 - `prompts`: the prompt of a request, as the engine takes it.
 - `programs`: how a form is filled or read by requests to the engine.
+- `thought`: a thought before a form.
 - `partial_form`: a form that is being filled token by token.
 - `cpu_lora`: faster LoRA for vLLM on a CPU.
 

@@ -9,7 +9,7 @@ differ by rounding only.
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -34,6 +34,7 @@ from judge.backends.vllm.engine import (
 )
 from judge.backends.vllm.programs import EngineProgram, EngineRequest
 from judge.backends.vllm.prompts import build_prompt
+from judge.backends.vllm.thought import think_first
 from judge.errors import BackendError, InputError, ReplyError
 from judge.rubrics.form import Form
 from judge.rubrics.form_nodes import Object
@@ -69,6 +70,7 @@ class VLLM:
         dtype: `auto` (float32 on a CPU, else the checkpoint's own), or the name of a torch dtype.
         brief: as in `Transformers`.
         boxes: as in `Transformers`; for a family that does not run there, relative coordinates.
+        thinking: as in `Transformers`.
         images: greatest number of images in one request.
         threads: CPU threads of this process; None: as torch chose. On a machine with other work, fewer are
             faster, because every kernel waits for its slowest thread.
@@ -91,6 +93,7 @@ class VLLM:
         dtype: str = "auto",
         brief: bool | None = None,
         boxes: str | None = None,
+        thinking: int = 0,
         images: int = 4,
         threads: int | None = None,
         **engine: Any,
@@ -120,7 +123,7 @@ class VLLM:
         try:
             with startup_environment(threads):
                 self._engine = build_engine(source, revision, dtype, images, list(adapters.values()), engine)
-                self._set_up(load_processor(source, revision), adapters)
+                self._set_up(load_processor(source, revision), adapters, thinking)
         except BackendError:
             raise
         except (OSError, ValueError, KeyError, RuntimeError, ImportError, AssertionError) as error:
@@ -130,9 +133,9 @@ class VLLM:
         commit = getattr(config, "_commit_hash", None)
         self.revision = weights_revision(source, checkpoint.adapter_paths, commit, revision)
 
-    def _set_up(self, processor: Any, adapters: Mapping[str, Path]) -> None:
+    def _set_up(self, processor: Any, adapters: Mapping[str, Path], thinking: int) -> None:
         """Derive what is needed from the engine and the processor, and check that both work as expected."""
-        self.tokenizer = ChatTokenizer(processor)
+        self.tokenizer = ChatTokenizer(processor, thinking)
         self._token_bytes = byte_decoder(self.tokenizer.hf_tokenizer)
         self._max_length: int = self._engine.model_config.max_model_len
         self._max_jobs = 2 * self._engine.vllm_config.scheduler_config.max_num_seqs
@@ -204,14 +207,21 @@ class VLLM:
         except ReplyError as error:
             self._done[key] = error
             return
-        if verb == "choose":
-            program = programs.read_choices(asked.form, prompt, self.tokenizer)
+        build_program = self._program_builder(verb, asked.form)
+        if self.tokenizer.thinking:
+            program = think_first(prompt, self.tokenizer, build_program)
         else:
-            program = programs.fill_form(
-                asked.form, prompt, self.tokenizer, self._token_bytes, self._speller, self._max_length
-            )
+            program = build_program(prompt)
         self._jobs[key] = _Job(request, program, inputs, self.lora_request(request))
         self._resume(key, None)
+
+    def _program_builder(self, verb: Verb, form: Form) -> Callable[[list[int]], EngineProgram]:
+        """Return a function that builds the program of a form behind a prompt."""
+        if verb == "choose":
+            return lambda prompt: programs.read_choices(form, prompt, self.tokenizer)
+        return lambda prompt: programs.fill_form(
+            form, prompt, self.tokenizer, self._token_bytes, self._speller, self._max_length
+        )
 
     def step(self) -> list[tuple[str, Reply | ReplyError]]:
         """Run the engine once; see `Stream.step`."""
