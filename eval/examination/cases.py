@@ -86,7 +86,7 @@ class Cases:
         ][:limit]
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def draw_cases(count: int, seed: int, side: int = GENERAL_SIDE) -> Cases:
     """Draw the cases.
 

@@ -99,7 +99,8 @@ def run_examination(examination: Examination, tick: Tick = lambda: None) -> Mode
     box_cases = build_box_cases(cases, answers, used_convention(backend), shown)
     fit = fit_conventions(box_cases)
     measures = compute_measures(cases, answers, box_cases, fit)
-    result = apply_rules(measures, fit, _accepted(candidate), answers.errors)
+    thinks = bool((candidate.options or {}).get("thinking"))
+    result = apply_rules(measures, fit, _accepted(candidate), answers.errors, thinks=thinks)
     provenance = answers.main[0].provenance
     return ModelCard(
         **_identity(candidate, provenance),
@@ -165,4 +166,4 @@ def _accepted(candidate: Candidate) -> set[str]:
         return set()
     if judge.backend.name in ("transformers", "vllm", "openai", "onnxruntime"):
         return accepted_options(judge.backend.name, candidate.model)
-    return {"boxes", "batch", "thinking"}  # a backend of the caller: it decides what to do with them
+    return {"boxes", "batch"}  # a backend of the caller: it decides what to do with them

@@ -43,7 +43,12 @@ class Result:
 
 
 def apply_rules(
-    measures: Measures, fit: ConventionFit | None, accepted: set[str], errors: list[str]
+    measures: Measures,
+    fit: ConventionFit | None,
+    accepted: set[str],
+    errors: list[str],
+    *,
+    thinks: bool = False,
 ) -> Result:
     """Derive the findings.
 
@@ -52,6 +57,7 @@ def apply_rules(
         fit: of the box conventions; None if there were too few boxes.
         accepted: names of the options that the backend takes; other settings cannot be made.
         errors: questions that ended in an error.
+        thinks: whether the model was examined with a thought before its answers.
     """
     rules: tuple[Callable[[Measures], Iterator[Finding]], ...] = (
         _check_replies, _check_elements, _check_yes_bias, _check_element_order, _check_damage,
@@ -62,7 +68,7 @@ def apply_rules(
         *_check_boxes(measures, fit, accepted),
         *_check_pairs(measures),
         *_check_batches(measures, accepted),
-        *_check_thinking(measures, accepted),
+        *_check_thinking(measures, thinks),
     ):
         findings.append(finding)
         settings = settings.model_copy(update=changes)
@@ -222,7 +228,7 @@ def _check_batches(measures: Measures, accepted: set[str]) -> Iterator[Change]:
         yield Finding(name="batches", level="caution", text=text), {}
 
 
-def _check_thinking(measures: Measures, accepted: set[str]) -> Iterator[Change]:
+def _check_thinking(measures: Measures, thinks: bool) -> Iterator[Change]:
     leaks = measures["thinking_leaks"]
     if leaks.value is None:
         return
@@ -230,9 +236,10 @@ def _check_thinking(measures: Measures, accepted: set[str]) -> Iterator[Change]:
         yield Finding(name="thinking", level="ok", text="no thoughts in the texts"), {}
         return
     text = f"thoughts or control tokens in {leaks.value:.0%} of the texts, for example {leaks.note}"
-    if "thinking" in accepted:
-        yield Finding(name="thinking", level="setting", text=f"{text}; use thinking=off"), {"thinking": "off"}
+    if thinks:
+        yield Finding(name="thinking", level="setting", text=f"{text}; use thinking=0"), {"thinking": 0}
     else:
+        text = f"{text}; switch thinking off on the server, or use a checkpoint that does not think"
         yield Finding(name="thinking", level="caution", text=text), {}
 
 

@@ -10,7 +10,6 @@ the environment variable JUDGE_CARDS=off switch that off.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import os
 import re
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from judge.backends.checkpoints import Checkpoint, weights_revision
+from judge.backends.options import OptionSet
 from judge.backends.student import find_student, student_revision
 from judge.errors import BackendError, InputError
 from judge.types import ComparisonMethod, StrictModel
@@ -65,8 +65,8 @@ class CardSettings(StrictModel):
     """Option `boxes` of the backend: the name of a `judge.backends.models.BoxConvention`."""
     batch: int | None = None
     """Option `batch` of the backend: rows in one forward pass."""
-    thinking: str | None = None
-    """Option `thinking` of the backend."""
+    thinking: int | None = None
+    """Option `thinking` of the backend: tokens of a thought."""
     compare: ComparisonMethod | None = None
     """How `Judge.compare` compares with `how="auto"`."""
 
@@ -239,15 +239,7 @@ def resolve_card(
 
 def accepted_options(backend: str, model: str) -> set[str]:
     """Return the names of the options that a backend takes."""
-    if backend == "openai":
-        from judge.backends.openai.backend import OpenAI as Chosen
-    elif find_student(model) is not None:
-        from judge.backends.student import Student as Chosen
-    elif backend == "vllm":
-        from judge.backends.vllm.backend import VLLM as Chosen
-    else:
-        from judge.backends.transformers.backend import Transformers as Chosen
-    return set(inspect.signature(Chosen).parameters)
+    return set(OptionSet.of_backend(backend, model).known)
 
 
 def apply_card(card: ModelCard, options: Mapping[str, Any], accepted: set[str]) -> AppliedCard:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from judge.cli import judges
-from judge.cli.options import Adapter, BackendName, BaseUrl
+from judge.cli.options import Adapter, BackendName, BaseUrl, ModelOptions, OptionsFile
 from judge.cli.output import one_line_errors, print_rich, progress_bar, replacing
 from judge.errors import BackendError, InputError, JudgeError
 
@@ -25,6 +25,8 @@ def examine(
     adapter: Adapter = None,
     backend: BackendName = "auto",
     base_url: BaseUrl = None,
+    option: ModelOptions = None,
+    options_file: OptionsFile = None,
     count: Annotated[int, typer.Option(help="Number of scenes; 60 take minutes on a GPU.")] = 60,
     seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same scenes.")] = 0,
     out: Annotated[Path | None, typer.Option(help="JSON file to write the card to.")] = None,
@@ -49,7 +51,8 @@ def examine(
         if out is not None and out.is_dir():
             raise InputError("out", str(out), "a file, not a folder", "name the file to write")
         dollars = None if price is None else cost.parse_price(price)
-        candidate = _open_candidate(model, adapter, backend, base_url)
+        options = judges.parse_judge_options(option, options_file, model, backend, base_url)
+        candidate = _open_candidate(model, adapter, backend, base_url, options)
         try:
             examination = examine.prepare_examination(candidate, count, seed)
             _confirm_cost(examination, dollars, yes)
@@ -70,13 +73,15 @@ def examine(
     raise typer.Exit(0 if is_loaded else 1)
 
 
-def _open_candidate(model: str, adapter: str | None, backend: str, base_url: str | None) -> Candidate:
+def _open_candidate(
+    model: str, adapter: str | None, backend: str, base_url: str | None, options: dict[str, Any]
+) -> Candidate:
     """Open the judge, without a card: a card must not decide its own examination."""
     from eval.examination.examine import Candidate, default_rubric
 
-    judge = judges.open_judge(model, adapter, backend, default_rubric(model), base_url)
+    judge = judges.open_judge(model, adapter, backend, default_rubric(model), base_url, **options)
     judge.ignore_card()
-    return Candidate(judge, model, adapter, base_url, backend)
+    return Candidate(judge, model, adapter, base_url, backend, options)
 
 
 def _confirm_cost(examination: Examination, price: tuple[float, float] | None, yes: bool) -> None:
@@ -92,11 +97,11 @@ def _confirm_cost(examination: Examination, price: tuple[float, float] | None, y
     if not cost.is_hosted(candidate.model, candidate.base_url):
         return
     text = cost.estimate_examination(examination).describe(price)
+    if not yes and not sys.stdin.isatty():
+        raise InputError("yes", False, "--yes where nobody can be asked", f"it costs {text}")
     typer.echo(f"{candidate.base_url or candidate.model}: {text}", err=True)
     if yes:
         return
-    if not sys.stdin.isatty():
-        raise InputError("yes", False, "--yes where nobody can be asked", f"it costs {text}")
     if not typer.confirm("Examine it?", err=True):
         raise typer.Exit(0)
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from biased_backend import BiasedBackend
 
+from eval.examination import examine
 from eval.examination.cases import Cases, draw_cases
 from eval.examination.examine import Candidate, prepare_examination, run_examination
 from judge.backends.cards import Finding, ModelCard
@@ -15,18 +16,24 @@ from judge.backends.models.boxes import BoxConvention
 from judge.errors import InputError
 from judge.judge import Judge
 
-COUNT = 16
+COUNT, SIDE = 12, 224
 
 
 @pytest.fixture(scope="module")
 def cases() -> Cases:
-    return draw_cases(COUNT, 0)
+    return draw_cases(COUNT, 0, SIDE)
 
 
-def examined(cases: Cases, **faults: Any) -> ModelCard:
+@pytest.fixture(autouse=True)
+def small_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small scenes are drawn faster."""
+    monkeypatch.setattr(examine, "GENERAL_SIDE", SIDE)
+
+
+def examined(cases: Cases, options: dict[str, Any] | None = None, **faults: Any) -> ModelCard:
     """The card of a backend with faults."""
     judge = Judge(backend=BiasedBackend(cases, **faults))
-    return run_examination(prepare_examination(Candidate(judge, "biased"), COUNT, 0))
+    return run_examination(prepare_examination(Candidate(judge, "biased", options=options), COUNT, 0))
 
 
 def finding(card: ModelCard, name: str) -> Finding:
@@ -97,9 +104,11 @@ def test_a_score_that_ignores_damage_makes_a_model_unfit(cases: Cases) -> None:
     assert faults(card) == {"damage"} and "does not fall" in finding(card, "damage").text
 
 
-def test_a_thought_in_the_texts_becomes_a_setting(cases: Cases) -> None:
-    card = examined(cases, thinks=True)
-    assert card.settings.chosen() == {"thinking": "off"} and "<think>" in finding(card, "thinking").text
+def test_a_thought_in_the_texts_is_named_and_switched_off_if_it_was_asked_for(cases: Cases) -> None:
+    found = finding(examined(cases, thinks=True), "thinking")
+    assert found.level == "caution" and "<think>" in found.text
+    card = examined(cases, options={"thinking": 64}, thinks=True)
+    assert card.settings.chosen() == {"thinking": 0} and card.options == {"thinking": 64}
 
 
 def test_scores_that_depend_on_the_batch_become_a_setting(cases: Cases) -> None:
