@@ -143,10 +143,11 @@ def real_size(
     checkpoint: Annotated[
         Path | None, typer.Option(help="Folder of a checkpoint to measure instead of a random one.")
     ] = None,
+    rubric: Annotated[str, typer.Option(help="Name of the rubric, or a .toml file.")] = "default",
     as_json: Json = False,
 ) -> None:
     """Measure a random Qwen3-VL of real size: scores against bare passes, time outside the model."""
-    print_part("real-size", lambda: parts.real_size(seed, rows, rounds, layers, checkpoint), as_json)
+    print_part("real-size", lambda: parts.real_size(seed, rows, rounds, layers, checkpoint, rubric), as_json)
 
 
 @app.command()

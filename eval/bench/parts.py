@@ -121,7 +121,9 @@ def backend(seed: int, rounds: int, model: str, adapter: str | None) -> dict[str
     return {**measure_backend(judge, samples, judge.backend, rounds=rounds), **describe_model(model, adapter)}
 
 
-def real_size(seed: int, rows: int, rounds: int, layers: int, checkpoint: Path | None) -> dict[str, Any]:
+def real_size(
+    seed: int, rows: int, rounds: int, layers: int, checkpoint: Path | None, rubric: str
+) -> dict[str, Any]:
     """Seconds and memory of the judge around a model of real size.
 
     Args:
@@ -130,6 +132,7 @@ def real_size(seed: int, rows: int, rounds: int, layers: int, checkpoint: Path |
         rounds: how often each call is timed.
         layers: layers of the language model.
         checkpoint: folder with a checkpoint to measure; None: a random one, in a temporary folder.
+        rubric: name or file of the rubric.
     """
     import tempfile
 
@@ -143,13 +146,13 @@ def real_size(seed: int, rows: int, rounds: int, layers: int, checkpoint: Path |
             checkpoint = tiny_checkpoint(
                 Path(folder), "qwen3_vl", layers=layers, hidden=HIDDEN, seed=seed, side=SIDE, scale=2.0
             )
-        judge = Judge(str(checkpoint), card=False)
+        judge = Judge(str(checkpoint), rubric=rubric, card=False)
         scenes = [draw_scene(seed + number, SIDE) for number in range(rows)]
         samples = [s.sample.model_copy(update={"image": s.image, "id": str(n)}) for n, s in enumerate(scenes)]
         unlabelled = [Sample(**sample.model_dump(exclude={"labels"})) for sample in samples]
-        network = judge.backend.network("default")  # type: ignore[attr-defined]  # of transformers
+        network = judge.backend.network(rubric)  # type: ignore[attr-defined]  # of transformers
         result = measure_real_size(judge, unlabelled, network, rounds=rounds)
-    return {**result, "rows": rows, "rounds": rounds, "seed": seed}
+    return {**result, "rubric": rubric, "rows": rows, "rounds": rounds, "seed": seed}
 
 
 def serving(

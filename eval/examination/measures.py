@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from eval.metrics.correlation import srcc
 from eval.metrics.metric_value import Interval, MetricValue
 from judge.backends.cards import Measure
 from judge.backends.models.boxes import BoxConvention, Size
-from judge.types import Element, Verdict
+from judge.types import Box, Element, Verdict
 
 Measures = dict[str, Measure]
 THOUGHT = re.compile(r"</?think(?:ing)?>|</?reasoning>|<\|[A-Za-z0-9_]+\|>", re.I)
@@ -104,9 +105,10 @@ def _measure_elements(cases: Cases, answers: Answers) -> Measures:
     }
     for kind in dict.fromkeys(kinds):
         rows = [n for n, own in enumerate(kinds) if own == kind]
-        p, t, i = ([column[n] for n in rows] for column in (given, truth, images))
-        measures[f"element_accuracy.{kind}"] = _from_metric(element_accuracy(p, t, groups=i, interval=True))
-        measures[f"element_constant.{kind}"] = _from_metric(majority_class_accuracy(t))
+        own_truth, own_images = [truth[n] for n in rows], [images[n] for n in rows]
+        accuracy = element_accuracy([given[n] for n in rows], own_truth, groups=own_images, interval=True)
+        measures[f"element_accuracy.{kind}"] = _from_metric(accuracy)
+        measures[f"element_constant.{kind}"] = _from_metric(majority_class_accuracy(own_truth))
     answered = [(p, t) for p, t in zip(given, truth, strict=True) if p is not None]
     measures["yes_to_absent"] = _mean_measure([float(p >= 0.5) for p, t in answered if not t])
     measures["yes_to_present"] = _mean_measure([float(p >= 0.5) for p, t in answered if t])
@@ -136,7 +138,8 @@ def _gain(given: Sequence[float | None], truth: Sequence[bool], images: Sequence
 def _measure_element_order(cases: Cases, answers: Answers) -> Measures:
     """How much the answers change when the same elements are asked in the opposite order."""
     before = {verdict.id: verdict for verdict in answers.scores}
-    changes, flips, early, late = [], [], [], []
+    changes, flips = list[float](), list[float]()
+    early, late = list[float](), list[float]()
     for sample, verdict in zip(cases.reversed_samples(REVERSED), answers.reversed, strict=False):
         first = {e.name: e.probability for e in before[sample.id].elements} if sample.id in before else {}
         for position, element in enumerate(verdict.elements):
@@ -233,11 +236,8 @@ def _measure_boxes(
         read_as = fit.best if fit.best in box_cases else fit.used
         with_truth = [case for case in box_cases[read_as] if case.truth]
         measures["box_iou"] = _mean_measure([case_iou(case, read_as, fit.best) for case in with_truth], what)
-        whole = [
-            case_iou(BoxCase(case.truth, [(0.0, 0.0, *map(float, case.size))], case.size, case.shown),
-                     fit.used, fit.used)
-            for case in with_truth
-        ]  # fmt: skip
+        around = [replace(case, given=[_whole_image(case)]) for case in with_truth]
+        whole = [case_iou(case, fit.used, fit.used) for case in around]
         measures["box_iou_constant"] = _mean_measure(whole, "IoU of a box around the whole image")
     if answers.verdicts:
         given = [[d.box for d in v.defects if d.family == "artifact"] for v in answers.verdicts]
@@ -251,6 +251,10 @@ def _measure_boxes(
         measures["defect_image_constant"] = _from_metric(share)
         measures["defect_box_f1"] = _from_metric(box_f1(given, truth, interval=True).f1)
     return measures
+
+
+def _whole_image(case: BoxCase) -> Box:
+    return 0.0, 0.0, float(case.size[0]), float(case.size[1])
 
 
 # -- Pairs, batches, cost --------------------------------------------------------------------------------

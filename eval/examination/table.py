@@ -30,8 +30,10 @@ def render_card(card: ModelCard) -> RenderableType:
         findings.add_row(Text(mark, style=style), Text(finding.name), Text(finding.text))
     numbers = Table(show_edge=False, pad_edge=False)
     for column in ("measure", "value", "95 %", "count", "note"):
-        justify = "right" if column in ("value", "count") else "left"
-        numbers.add_column(column, justify=justify, overflow="fold", no_wrap=column in ("measure", "value"))
+        is_number, is_whole = column in ("value", "count"), column in ("measure", "value")
+        numbers.add_column(
+            column, justify="right" if is_number else "left", overflow="fold", no_wrap=is_whole
+        )
     for name, measure in card.measures.items():
         interval = "" if measure.low is None else f"{measure.low:.2f} to {measure.high:.2f}"
         count = str(measure.count) if measure.count else ""

@@ -188,7 +188,7 @@ def profile_outside(call: Callable[[], None]) -> list[dict[str, Any]]:
     Returns:
         For each function: its name, own seconds, and share of the time of the whole call.
     """
-    profiler = cProfile.Profile()
+    profiler = cProfile.Profile(clock)
     profiler.runcall(call)
     stats = pstats.Stats(profiler)
     timings: dict[tuple[str, int, str], tuple[int, int, float, float, Any]] = stats.stats  # type: ignore[attr-defined]
@@ -208,7 +208,17 @@ def profile_outside(call: Callable[[], None]) -> list[dict[str, Any]]:
 def _is_model(file: str, name: str) -> bool:
     """Return whether a function is the model's: its layers, and the operations that they call."""
     parts = ("torch/nn", "torch._C._nn", "transformers/models", "transformers/integrations", "fast_layers")
-    operations = ("linear", "scaled_dot_product_attention", "conv3d", "silu", "gelu", "layer_norm", "matmul")
+    operations = (
+        "linear",
+        "rms_norm",
+        "mkldnn",
+        "scaled_dot_product_attention",
+        "conv3d",
+        "silu",
+        "gelu",
+        "layer_norm",
+        "matmul",
+    )
     return any(part in file or part in name for part in parts) or any(
         f" {op}" in f" {name}" for op in operations
     )

@@ -135,16 +135,3 @@ def test_a_card_is_read_back_as_it_was_written(cases: Cases, tmp_path: Path) -> 
 def test_too_few_scenes_are_one_error(cases: Cases) -> None:
     with pytest.raises(InputError, match="count: 1"):
         prepare_examination(Candidate(Judge(backend=BiasedBackend(cases)), "biased"), 1, 0)
-
-
-def test_the_embedded_judge_is_fit() -> None:
-    card = run_examination(prepare_examination(Candidate(Judge(card=False), "embedded"), 6, 0))
-    assert card.verdict == "fit", card.reasons
-    assert card.measures["element_gain"].value > 0.2 and card.measures["scores_per_second"].value > 0
-
-
-def test_the_embedded_student_is_examined_by_its_scores_alone() -> None:
-    judge = Judge("embedded-student", rubric="quality", card=False)
-    card = run_examination(prepare_examination(Candidate(judge, "embedded-student"), 6, 0))
-    assert card.backend == "onnxruntime" and "element_accuracy" not in card.measures
-    assert finding(card, "damage").level == "ok"
