@@ -205,23 +205,15 @@ def profile_outside(call: Callable[[], None]) -> list[dict[str, Any]]:
     ]
 
 
+MODEL_PARTS = (
+    "torch/nn", "torch._C._nn", "transformers/models", "transformers/integrations", "fast_layers", "mkldnn",
+    "linear", "rms_norm", "scaled_dot_product_attention", "conv3d", "silu", "gelu", "layer_norm", "matmul",
+)  # fmt: skip
+"""Parts of the files and names of functions that are the model's: its layers and the operations they call."""
+
+
 def _is_model(file: str, name: str) -> bool:
-    """Return whether a function is the model's: its layers, and the operations that they call."""
-    parts = ("torch/nn", "torch._C._nn", "transformers/models", "transformers/integrations", "fast_layers")
-    operations = (
-        "linear",
-        "rms_norm",
-        "mkldnn",
-        "scaled_dot_product_attention",
-        "conv3d",
-        "silu",
-        "gelu",
-        "layer_norm",
-        "matmul",
-    )
-    return any(part in file or part in name for part in parts) or any(
-        f" {op}" in f" {name}" for op in operations
-    )
+    return any(part in file or part in name for part in MODEL_PARTS)
 
 
 def _short_path(file: str) -> str:
