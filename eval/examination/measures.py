@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -79,6 +79,8 @@ def _measure_replies(answers: Answers) -> Measures:
 def label_mass(verdict: Verdict) -> float | None:
     """Return the probability that the labels had before all else was masked; None if unknown."""
     mass = getattr(verdict.provenance, "label_mass", None)
+    if isinstance(mass, Mapping):  # of each blank
+        mass = sum(mass.values()) / len(mass) if mass else None
     return float(mass) if isinstance(mass, int | float) else None
 
 

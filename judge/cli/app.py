@@ -16,10 +16,8 @@ from judge.cli import rubric
 from judge.cli.compare import compare, rank
 from judge.cli.demo import demo
 from judge.cli.doctor import doctor
-from judge.cli.examine import examine
-from judge.cli.models import models
-from judge.cli.packages import PASS_THROUGH, calibrate, evaluate, finetune
-from judge.cli.plan import plan
+from judge.cli.packages import PASS_THROUGH, calibrate, evaluate, examine, finetune
+from judge.cli.plan import models, plan
 from judge.cli.samples import elements, scenes
 from judge.cli.score import score
 from judge.cli.serve import serve

@@ -71,7 +71,7 @@ def run_checks() -> Iterator[Check]:
 
 def _check_models() -> Check:
     """Name the recommended checkpoint that suits this machine."""
-    from judge.cli.models import describe_choice
+    from judge.cli.plan import describe_choice
     from judge.cost.catalogue import list_models, recommend
     from judge.cost.machine import describe_machine
 
