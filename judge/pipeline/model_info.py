@@ -42,6 +42,8 @@ class ModelInfo:
     `judge.backends.cards`."""
     compare: ComparisonMethod | None = None
     """How the card says that two images are compared with "auto"; None: as for other models."""
+    notes: tuple[str, ...] = ()
+    """What the reader of every verdict should know about the model."""
 
     def adapter_for(self, rubric: str) -> AdapterInfo:
         """Return the adapter that answers a rubric (its name is empty if there is none) and its domain."""
@@ -66,4 +68,5 @@ class ModelInfo:
             has_gradients=isinstance(backend, Tracer),
             card=card.text,
             compare=card.compare,
+            notes=tuple(getattr(backend, "notes", ())),
         )

@@ -34,6 +34,10 @@ MAX_SCORE_DIFFERENCE = 1.0
 verdict."""
 
 
+LOW_LABEL_MASS = 0.5
+"""A label mass below this is noted in the verdict."""
+
+
 class Answer:
     """A reply parsed by its form: the values and the probabilities behind them."""
 
@@ -98,6 +102,29 @@ class Answer:
         """Return the probability that the image shows the part that the question looks for."""
         written = str(self.values["there"]).lower()
         return self.probabilities("there", ("true", "false"), written)["true"]
+
+
+def mean_label_mass(reply: Reply, notes: list[str]) -> float | None:
+    """Return the mean probability that a model gave to all labels of a blank together.
+
+    Args:
+        reply: the reply.
+        notes: gets a note if it is low.
+
+    Returns:
+        The mean over the blanks, rounded to three decimals; None if the backend did not measure it.
+    """
+    masses = reply.label_mass
+    if not masses:
+        return None
+    mean = round(min(1.0, sum(masses.values()) / len(masses)), 3)
+    if mean < LOW_LABEL_MASS:
+        lowest = min(masses, key=lambda blank: masses[blank])
+        notes.append(
+            f"the model gave the labels of the form only {mean:.1%} of its probability on average "
+            f"({masses[lowest]:.1%} at {lowest}): it wanted to write something else, so trust its numbers less"
+        )
+    return mean
 
 
 def parse_reply(reply: Reply, prepared: PreparedSample, rubric: Rubric, notes: list[str]) -> dict[str, Any]:

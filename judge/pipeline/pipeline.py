@@ -18,7 +18,7 @@ from judge.media.image import LoadedImage, load_image, resize_to_fit
 from judge.pipeline import domain
 from judge.pipeline.inputs import ModelInputs, add_reference_facts, prepare_inputs
 from judge.pipeline.model_info import ModelInfo
-from judge.pipeline.parsing import parse_reply
+from judge.pipeline.parsing import mean_label_mass, parse_reply
 from judge.pipeline.prepared_sample import PreparedSample
 from judge.pipeline.validation import (
     check_depth,
@@ -277,6 +277,7 @@ class Pipeline:
                 raise reply
             if prepared.abstain_reason:
                 raise ReplyError(prepared.abstain_reason)
+            provenance.label_mass = mean_label_mass(reply, provenance.notes)
             verdict = Verdict(
                 id=prepared.id,
                 status="scored",
@@ -328,5 +329,5 @@ class Pipeline:
             milliseconds=milliseconds,
             domain=adapter.domain,
             card=model.card,
-            notes=list(notes),
+            notes=[*model.notes, *notes],
         )

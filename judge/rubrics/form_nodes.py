@@ -14,6 +14,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from judge.errors import ReplyError, RubricError
+from judge.rubrics.layouts import COMPACT, Layout
 
 BOX_CORNERS = ("x1", "y1", "x2", "y2")
 COORDINATE_MAX = 1000
@@ -56,7 +57,7 @@ class Choice:
         """Names of the labels in reported probabilities."""
         return self.labels
 
-    def flatten(self) -> Iterator[Part]:
+    def flatten(self, layout: Layout = COMPACT, level: int = 0) -> Iterator[Part]:
         """Yield the blank, between quotes if its labels are quoted."""
         quote: list[Part] = [Literal('"')] if self.quoted else []
         yield from [*quote, self, *quote]
@@ -91,16 +92,22 @@ class Branch:
     name: str
     opening: str
     """Text that begins an item."""
+    closing: str = "]"
+    """Text that closes the list."""
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The texts that begin an item and close the list."""
-        return (self.opening, "]")
+        return (self.opening, self.closing)
 
     @property
     def reported_labels(self) -> tuple[str, ...]:
         """Names of the labels in reported probabilities."""
         return ("open", "close")
+
+    def to_label(self, answer: str) -> str:
+        """Return the label with the meaning of an answer that has other white space."""
+        return self.closing if answer.strip() == "]" else self.opening
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,7 @@ class Text:
     name: str
     max_chars: int
 
-    def flatten(self) -> Iterator[Part]:
+    def flatten(self, layout: Layout = COMPACT, level: int = 0) -> Iterator[Part]:
         """Yield the opening quote and the blank."""
         yield from (Literal('"'), self)
 
@@ -160,19 +167,19 @@ class Box:
         x1, y1, x2, y2 = BOX_CORNERS
         return (y1, x1, y2, x2) if self.y_first else BOX_CORNERS
 
-    def flatten(self) -> Iterator[Part]:
+    def flatten(self, layout: Layout = COMPACT, level: int = 0) -> Iterator[Part]:
         """Yield the brackets, the commas and one blank for each corner coordinate."""
-        corners = self.corners
-        yield Literal("[")
+        corners, is_inline = self.corners, layout.inline_boxes or not layout.indent
+        yield Literal("[" if is_inline else f"[{layout.new_line(level + 1)}")
         for index, corner in enumerate(corners):
             if index:
-                yield Literal(",")
+                yield Literal(layout.comma if is_inline else layout.separator(level + 1))
             opposite = f"{self.name}.{corners[index - 2]}" if index >= 2 else ""
             steps = _coordinates(self._limit(corner), self.grid)
             yield Choice(
                 f"{self.name}.{corner}", steps[1:] if opposite else steps[:-1], greater_than=opposite
             )
-        yield Literal("]")
+        yield Literal("]" if is_inline else f"{layout.new_line(level)}]")
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON schema of the value."""
@@ -217,14 +224,15 @@ class Object:
             if keys.count(key) > 1:
                 raise RubricError("form", key, "keys that differ", "give each element or dimension once")
 
-    def flatten(self) -> Iterator[Part]:
+    def flatten(self, layout: Layout = COMPACT, level: int = 0) -> Iterator[Part]:
         """Yield braces, keys and the parts of each member."""
         yield Literal("{")
         for index, (key, node) in enumerate(self.members):
-            value: Iterator[Part] = node.flatten()
-            yield Literal(f"{',' if index else ''}{canonical_json(key)}:")
+            value: Iterator[Part] = node.flatten(layout, level + 1)
+            before = layout.separator(level + 1) if index else layout.new_line(level + 1)
+            yield Literal(f"{before}{canonical_json(key)}{layout.colon}")
             yield from value
-        yield Literal("}")
+        yield Literal(f"{layout.new_line(level) if self.members else ''}}}")
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON schema of the value."""
@@ -273,16 +281,31 @@ class Repeat:
     item: Object
     min: int = 0
     max: int = 3
+    layout: Layout = field(default=COMPACT, repr=False)
+    """White space of the list. Set by `flatten`."""
+    level: int = field(default=0, repr=False)
+    """Level of nesting of the closing bracket. Set by `flatten`."""
 
     @cached_property
     def item_parts(self) -> tuple[Part, ...]:
         """Parts of one item after its opening brace, which the branch before the item writes."""
-        _, *rest = self.item.flatten()
-        return tuple(merge_literals(rest))
+        _, first, *rest = self.item.flatten(self.layout, self.level + 1)
+        assert isinstance(
+            first, Literal
+        )  # the key of the first member, after white space that the branch has
+        return tuple(merge_literals([Literal(first.text.lstrip()), *rest]))
 
-    def flatten(self) -> Iterator[Part]:
+    def flatten(self, layout: Layout = COMPACT, level: int = 0) -> Iterator[Part]:
         """Yield the opening bracket and the list."""
-        yield from (Literal("["), self)
+        yield from (Literal("["), replace(self, layout=layout, level=level))
+
+    def item_opening(self, index: int) -> str:
+        """Return the text that begins the item of this index, up to its first key."""
+        return self.layout.item_opening(index, self.level + 1)
+
+    def closing(self, count: int) -> str:
+        """Return the text that closes the list after so many items."""
+        return self.layout.list_end(count, self.level)
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON schema of the value."""

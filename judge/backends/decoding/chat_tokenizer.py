@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Sequence
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -244,6 +244,15 @@ def _without_padding(tokenizer: Any) -> Any:
     return copied
 
 
+@cache
+def byte_alphabet() -> dict[str, int]:
+    """Return the byte that each letter stands for in the token names of a byte-level vocabulary (GPT-2's)."""
+    visible = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    invisible = (byte for byte in range(256) if byte not in visible)
+    alphabet = {chr(byte): byte for byte in visible}
+    return alphabet | {chr(256 + n): byte for n, byte in enumerate(invisible)}
+
+
 def byte_decoder(hf_tokenizer: Any) -> Callable[[int], bytes]:
     """Return a function from a token of a byte-level tokenizer to the bytes that it stands for.
 
@@ -253,10 +262,7 @@ def byte_decoder(hf_tokenizer: Any) -> Callable[[int], bytes]:
     Returns:
         The function, with a cache. Added tokens give the bytes of their text.
     """
-    visible = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    invisible = (byte for byte in range(256) if byte not in visible)
-    alphabet = {chr(byte): byte for byte in visible}
-    alphabet |= {chr(256 + n): byte for n, byte in enumerate(invisible)}
+    alphabet = byte_alphabet()
     added: dict[int, bytes] = {
         number: token.content.encode() for number, token in hf_tokenizer.added_tokens_decoder.items()
     }

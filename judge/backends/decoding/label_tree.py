@@ -188,7 +188,24 @@ class LabelTree:
         """
         import numpy as np
 
-        logs = np.append(scores, 0.0)[self.paths].sum(axis=1, dtype=np.float64)
+        logs = self._label_logs(scores)
         weights = np.exp(logs - logs.max())
         shares: np.ndarray[Any, Any] = weights / weights.sum()
         return shares
+
+    def label_mass(self, scores: np.ndarray[Any, Any]) -> float:
+        """Compute the probability of all labels together.
+
+        Args:
+            scores: (edges,) log-probabilities of the edges, of the model itself.
+        """
+        import numpy as np
+
+        return float(np.exp(self._label_logs(scores)).sum())
+
+    def _label_logs(self, scores: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return the (labels,) log-probabilities of the labels."""
+        import numpy as np
+
+        logs: np.ndarray[Any, Any] = np.append(scores, 0.0)[self.paths].sum(axis=1, dtype=np.float64)
+        return logs

@@ -80,7 +80,7 @@ class Family:
 
 _ATTENTION = "q_proj|k_proj|v_proj|o_proj"
 _MLP = "gate_proj|up_proj|down_proj"
-_DELTA_NET = "in_proj_qkv|in_proj_z|in_proj_a|in_proj_b|out_proj"
+_DELTA_NET = "in_proj_qkv|in_proj_z|out_proj"  # without the gates of a few numbers (in_proj_a, in_proj_b)
 
 
 def _language_layers(*names: str) -> str:
@@ -238,6 +238,15 @@ def boxes_by_name(name: str) -> BoxConvention:
         if re.search(pattern, name, re.IGNORECASE):
             return convention
     return BoxConvention.RELATIVE_1000_XYXY
+
+
+def thinks_by_name(name: str) -> bool:
+    """Guess from the name of a model whether its chat template begins the answer with a thought.
+
+    Args:
+        name: as for `boxes_by_name`.
+    """
+    return re.search(r"thinking|qwen[-_ ]?3[._-]5", name, re.IGNORECASE) is not None
 
 
 def check_family(config: Any, model: str, field: str = "model") -> Family:

@@ -14,7 +14,7 @@ from judge.backends.models.families import FAMILIES
 from judge.errors import ReplyError
 
 _CONTROL_TOKEN = re.compile(
-    r"<(?=\|)|<(?=/?(?:s|bos|eos|pad|unk|mask|image|video|audio|start_of_turn|end_of_turn)>)|\[(?=/?[A-Z_]{2,}\])"
+    r"<(?=\|)|<(?=/?(?:s|bos|eos|pad|unk|mask|image|video|audio|start_of_turn|end_of_turn|think|tool_call|tool_response)>)|\[(?=/?[A-Z_]{2,}\])"
 )
 """Start of a text that a server's tokenizer may read as a control token."""
 

@@ -17,12 +17,17 @@ from judge.backends.decoding.chat_tokenizer import ChatTokenizer
 from judge.backends.decoding.choice_reading import ChoiceReader, read_choices
 from judge.backends.decoding.form_filling import fill_form
 from judge.backends.decoding.forward_input import Row
+from judge.backends.decoding.natural import filling
+from judge.backends.decoding.natural.filling import check_choices_only, resolve_tokens
+from judge.backends.decoding.natural.steps import run_form
+from judge.backends.decoding.natural.vocabulary import Vocabulary
 from judge.backends.decoding.phrase_cache import PhraseCache
 from judge.backends.decoding.program import RowProgram
 from judge.backends.image_inputs import find_input_error, resize_images
-from judge.backends.models.families import family_boxes
+from judge.backends.models.families import family_boxes, find_family
 from judge.backends.transformers.fast_layers import replace_slow_layers
 from judge.backends.transformers.loading import load_model
+from judge.backends.transformers.memory import is_out_of_memory, release_memory
 from judge.backends.transformers.text_grammar import TextGrammar
 from judge.backends.transformers.thought import think_first
 from judge.backends.transformers.tracing import patch_relevance, target_value
@@ -52,9 +57,14 @@ class Transformers:
         device: `auto` (a GPU if there is one), a torch device, or an accelerate device map (`balanced`,
             `sequential`, or a dict).
         dtype: `auto` (float32 on a CPU, else the checkpoint's own), or the name of a torch dtype.
-        bits: 4 or 8 to quantize the language model with bitsandbytes; needs a GPU.
+        bits: 4 or 8 to quantize the language model with bitsandbytes; needs a GPU. It does not reach the
+            experts of a mixture of experts, and verdicts say so.
         brief: whether the model was fine-tuned on the rubrics. None: as `judge.json` says, else False.
-        batch: greatest number of rows in one forward pass.
+        tokens: `pieces` or `natural`, see `judge.backends.checkpoints.Checkpoint.tokens`. `auto`: as `judge.json`
+            says, else `natural`.
+        layout: white space of the JSON that a model with natural tokens writes: `compact`, `spaced` or `pretty`;
+            `auto`: for each request, the one that the model finds likeliest at the beginning of its answer.
+        batch: greatest number of rows in one forward pass. It is halved once if memory runs out.
         boxes: how the model writes boxes, a value of `judge.backends.models.boxes.BoxConvention` (`relative`,
             `pixels`, `relative-yxyx` or `grid`). None: as its family does, or as this project's training
             does for a model that was trained by it.
@@ -70,6 +80,10 @@ class Transformers:
 
     name = "transformers"
     takes_video = True
+    notes: tuple[str, ...] = ()
+    """What readers of its verdicts should know."""
+    _has_halved = False
+    """Whether the batch was halved because memory ran out."""
 
     def __init__(
         self,
@@ -81,6 +95,8 @@ class Transformers:
         dtype: str = "auto",
         bits: int | None = None,
         brief: bool | None = None,
+        tokens: str = "auto",
+        layout: str = "auto",
         batch: int = 16,
         boxes: str | None = None,
         thinking: int = 0,
@@ -94,6 +110,7 @@ class Transformers:
         checkpoint = Checkpoint.resolve(model, adapter)
         self.domain, self.size, self.adapters = checkpoint.domain, checkpoint.size, checkpoint.adapters
         self.brief = checkpoint.brief if brief is None else brief
+        self.tokens, self.layouts = resolve_tokens(tokens, layout, checkpoint.tokens, self.brief)
         self.adapter = checkpoint.adapter.name if checkpoint.adapter else None
 
         def load(adapter: Adapter | None) -> tuple[Any, Any]:
@@ -105,6 +122,9 @@ class Transformers:
 
         loaded, processor = load(checkpoint.adapter)
         self.boxes = check_convention(boxes or checkpoint.boxes, family_boxes(loaded.config))
+        family = find_family(loaded.config)
+        if bits and family is not None and family.has_experts:
+            self.notes = (f"bits={bits} does not reach the experts, whose weights are no linear layers",)
         self._rubric_model = lru_cache(maxsize=None)(
             lambda rubric: load(checkpoint.rubric_adapters[rubric])[0]
         )
@@ -128,6 +148,7 @@ class Transformers:
         """
         self._model, self._processor = model, processor
         self.tokenizer = ChatTokenizer(processor, thinking)
+        self._vocabulary = Vocabulary(self.tokenizer) if self.tokens == "natural" else None
         self._phrases = PhraseCache(map(self.tokenizer.encode_text, phrases))
         self._text_grammar = TextGrammar(model, processor)
 
@@ -142,20 +163,22 @@ class Transformers:
 
     def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
         """Read the label probabilities of all blanks in one pass; see `Backend.choose`."""
-        return self._run(requests, lambda request: read_choices(request.form, self.tokenizer))
+        if self._vocabulary is not None and not self.brief:
+            return self.complete([check_choices_only(request) for request in requests])
+        return self._run(
+            requests, lambda request: read_choices(request.form, self.tokenizer, self._vocabulary)
+        )
 
     def complete(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
         """Fill whole forms; see `Backend.complete`."""
-        return self.box_translator.run(requests, self._complete)
+        return self.box_translator.run(requests, lambda translated: self._run(translated, self._fill))
 
-    def _complete(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
-        """Fill forms whose boxes are those of the model."""
-        return self._run(
-            requests,
-            lambda request: fill_form(
-                request.form, self.tokenizer, self._text_grammar.text_mask, self._phrases
-            ),
-        )
+    def _fill(self, request: Request) -> RowProgram:
+        """Return the program that fills a form whose boxes are those of the model."""
+        if self._vocabulary is None:
+            return fill_form(request.form, self.tokenizer, self._text_grammar.text_mask, self._phrases)
+        program = filling.fill_form(request.form, self._vocabulary, self.layouts)
+        return run_form(program, self._vocabulary, self._text_grammar.text_mask, self._phrases)
 
     def trace(self, requests: Sequence[TraceRequest]) -> list[RelevanceMaps | ReplyError]:
         """Compute the relevance of each image patch for each target; see `Tracer.trace`.
@@ -210,23 +233,40 @@ class Transformers:
         replies: dict[int, Reply | ReplyError] = {}
         for rubric, group in groups.items():
             model = self.network(rubric)
-            for start in range(0, len(group), self.batch):
-                indexes = group[start : start + self.batch]
-                rows = self._build_rows([requests[index] for index in indexes], program)
-                results = iter(self._run_rows(model, [row for row in rows if isinstance(row, Row)]))
-                for index, row in zip(indexes, rows, strict=True):
-                    replies[index] = next(results) if isinstance(row, Row) else row
+            waiting = list(group)
+            while waiting:
+                indexes, waiting = waiting[: self.batch], waiting[self.batch :]
+                own = [requests[index] for index in indexes]
+                replies |= zip(indexes, self._run_batch(model, own, program), strict=True)
         return [replies[index] for index in range(len(requests))]
 
-    def _run_rows(self, model: Any, rows: Sequence[Row]) -> list[Reply | ReplyError]:
+    def _run_batch(
+        self, model: Any, requests: Sequence[Request], program: Callable[[Request], RowProgram]
+    ) -> list[Reply | ReplyError]:
+        """Run the requests of one batch. If memory runs out, halve the batch, once for this backend."""
         try:
-            return [
-                reply
-                for part in _split_by_memory(rows)
-                for reply in run_rows(model, part, self.tokenizer.image_token, self.tokenizer.video_token)
-            ]
-        except RuntimeError as error:  # also raised when memory runs out
-            raise BackendError(f"{self.model}: {' '.join(str(error).split())[:300]}") from error
+            return self._run_rows(model, self._build_rows(requests, program))
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:300]
+            if not is_out_of_memory(error):
+                raise BackendError(f"{self.model}: {reason}") from error
+            if self._has_halved or len(requests) == 1:
+                rows = f"{len(requests)} row{'s' * (len(requests) > 1)}"
+                mend = f"out of memory with {rows} in a batch; lower batch or max_pixels"
+                raise BackendError(f"{self.model}: {mend} ({reason})") from error
+        # Outside the handler, whose traceback would keep the tensors of the failed batch.
+        self._has_halved, self.batch = True, -(-len(requests) // 2)
+        release_memory()
+        parts = requests[: self.batch], requests[self.batch :]
+        return [reply for part in parts for reply in self._run_batch(model, part, program)]
+
+    def _run_rows(self, model: Any, rows: Sequence[Row | ReplyError]) -> list[Reply | ReplyError]:
+        results = (
+            reply
+            for part in _split_by_memory([row for row in rows if isinstance(row, Row)])
+            for reply in run_rows(model, part, self.tokenizer.image_token, self.tokenizer.video_token)
+        )
+        return [next(results) if isinstance(row, Row) else row for row in rows]
 
     def _build_rows(
         self,

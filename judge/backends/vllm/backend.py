@@ -1,7 +1,8 @@
 """Run a Qwen-VL checkpoint with vLLM in this process: many forms at once, each returned when it is done.
 
-The prompt is built from tokens by the same `ChatTokenizer` as in the transformers backend. A reply can only
-be the form, spelled in the tokens that the transformers backend would feed (see
+The prompt is built from tokens by the same `ChatTokenizer` as in the transformers backend, and a form is filled
+by the same program (`judge.backends.decoding.natural`). A model that was trained on pieces writes the whole form in
+one request, under a grammar of the tokens that the transformers backend would feed (see
 `judge.backends.decoding.grammar`). So both backends ask the same model the same question, and their numbers
 differ by rounding only.
 """
@@ -9,7 +10,7 @@ differ by rounding only.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -20,10 +21,13 @@ from judge.backends.box_forms import BoxTranslator, check_convention
 from judge.backends.checkpoints import Checkpoint, weights_revision
 from judge.backends.decoding import grammar
 from judge.backends.decoding.chat_tokenizer import ChatTokenizer, byte_decoder
+from judge.backends.decoding.natural import filling
+from judge.backends.decoding.natural.filling import check_choices_only, resolve_tokens
+from judge.backends.decoding.natural.vocabulary import Vocabulary
 from judge.backends.models.boxes import BoxConvention
 from judge.backends.models.families import family_boxes
 from judge.backends.video_inputs import shown_size
-from judge.backends.vllm import programs
+from judge.backends.vllm import natural_programs, programs
 from judge.backends.vllm.engine import (
     build_engine,
     installed_version,
@@ -71,7 +75,11 @@ class VLLM:
         brief: as in `Transformers`.
         boxes: as in `Transformers`; for a family that does not run there, relative coordinates.
         thinking: as in `Transformers`.
+        tokens: as in `Transformers`.
+        layout: as in `Transformers`.
         images: greatest number of images in one request.
+        max_pixels: greatest number of pixels of an image for which the engine reserves memory. The default is
+            that of `Judge`.
         threads: CPU threads of this process; None: as torch chose. On a machine with other work, fewer are
             faster, because every kernel waits for its slowest thread.
         engine: further arguments of `vllm.EngineArgs`, which override the settings chosen here.
@@ -94,7 +102,10 @@ class VLLM:
         brief: bool | None = None,
         boxes: str | None = None,
         thinking: int = 0,
+        tokens: str = "auto",
+        layout: str = "auto",
         images: int = 4,
+        max_pixels: int = 1_003_520,
         threads: int | None = None,
         **engine: Any,
     ) -> None:
@@ -102,6 +113,7 @@ class VLLM:
         checkpoint = Checkpoint.resolve(model, adapter)
         self.domain, self.size, self.adapters = checkpoint.domain, checkpoint.size, checkpoint.adapters
         self.brief = checkpoint.brief if brief is None else brief
+        self.tokens, self.layouts = resolve_tokens(tokens, layout, checkpoint.tokens, self.brief)
         self.adapter = checkpoint.adapter.name if checkpoint.adapter else None
         self._jobs: dict[str, _Job] = {}
         self._keys: dict[str, str] = {}
@@ -122,8 +134,12 @@ class VLLM:
             adapters[""] = locate_adapter(checkpoint.adapter.path)
         try:
             with startup_environment(threads):
-                self._engine = build_engine(source, revision, dtype, images, list(adapters.values()), engine)
-                self._set_up(load_processor(source, revision), adapters, thinking)
+                processor = load_processor(source, revision)
+                folders = list(adapters.values())
+                self._engine = build_engine(
+                    source, revision, dtype, images, max_pixels, processor, folders, engine
+                )
+                self._set_up(processor, adapters, thinking)
         except BackendError:
             raise
         except (OSError, ValueError, KeyError, RuntimeError, ImportError, AssertionError) as error:
@@ -139,8 +155,9 @@ class VLLM:
         self._token_bytes = byte_decoder(self.tokenizer.hf_tokenizer)
         self._max_length: int = self._engine.model_config.max_model_len
         self._max_jobs = 2 * self._engine.vllm_config.scheduler_config.max_num_seqs
+        self._vocabulary = Vocabulary(self.tokenizer) if self.tokens == "natural" else None
         self._speller: grammar.Speller = grammar.spell_in_characters
-        if self._supports_token_grammar():
+        if self._vocabulary is None and self._supports_token_grammar():
             self._speller = grammar.token_speller(self.tokenizer.encode_text)
         self._add_adapters(adapters)
 
@@ -207,7 +224,10 @@ class VLLM:
         except ReplyError as error:
             self._done[key] = error
             return
-        build_program = self._program_builder(verb, asked.form)
+
+        def build_program(prompt: list[int]) -> EngineProgram:
+            return self._program(verb, asked, prompt)
+
         if self.tokenizer.thinking:
             program = think_first(prompt, self.tokenizer, build_program)
         else:
@@ -215,12 +235,17 @@ class VLLM:
         self._jobs[key] = _Job(request, program, inputs, self.lora_request(request))
         self._resume(key, None)
 
-    def _program_builder(self, verb: Verb, form: Form) -> Callable[[list[int]], EngineProgram]:
-        """Return a function that builds the program of a form behind a prompt."""
+    def _program(self, verb: Verb, request: Request, prompt: list[int]) -> EngineProgram:
+        """Return the program of a form whose boxes are those of the model, behind a prompt."""
+        if self._vocabulary is not None and (verb == "complete" or not self.brief):
+            if verb == "choose":
+                check_choices_only(request)
+            form_program = filling.fill_form(request.form, self._vocabulary, self.layouts)
+            return natural_programs.run_form(form_program, prompt, self._vocabulary, self._max_length)
         if verb == "choose":
-            return lambda prompt: programs.read_choices(form, prompt, self.tokenizer)
-        return lambda prompt: programs.fill_form(
-            form, prompt, self.tokenizer, self._token_bytes, self._speller, self._max_length
+            return programs.read_choices(request.form, prompt, self.tokenizer, self._vocabulary)
+        return programs.fill_form(
+            request.form, prompt, self.tokenizer, self._token_bytes, self._speller, self._max_length
         )
 
     def step(self) -> list[tuple[str, Reply | ReplyError]]:
