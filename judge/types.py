@@ -208,6 +208,8 @@ class Provenance(StrictModel):
     """Wall time of the call that made this verdict, divided by the size of its batch, in milliseconds."""
     domain: str = ""
     """What the model was trained on, and so how far it can be trusted; empty if the model does not say."""
+    card: str = ""
+    """The settings that a card of `judge examine` applied to the model, in words; empty if none."""
     label_mass: float | None = Field(default=None, ge=0, le=1)
     """Mean over the blanks of the probability that the model gave to all of their labels together, before
     they were scaled to sum to 1. Low: the model wanted to write something else. None if the backend cannot

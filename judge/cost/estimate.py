@@ -82,6 +82,7 @@ def estimate_cost(
     images: int = 1,
     depth: Depth = "verdict",
     efficiency: float = 0.4,
+    bytes_per_number: float = BYTES_PER_NUMBER,
 ) -> CostEstimate:
     """Estimate the cost of judging a number of images.
 
@@ -93,6 +94,7 @@ def estimate_cost(
         images: number of images, 1 or more.
         depth: at "score" the form is read in one pass and nothing is written.
         efficiency: share of the data sheet's arithmetic and bandwidth that is reached, above 0 up to 1.
+        bytes_per_number: bytes of a weight and of a number in a cache; float32, as on a CPU, has 4.
 
     Raises:
         InputError: a number is out of range.
@@ -110,15 +112,15 @@ def estimate_cost(
     decode = written * (per_token + STATE_OPERATIONS * architecture.state_numbers) + (
         4 * architecture.layers * (architecture.query_width * _context_sum(prompt, written))
     )
-    weights = architecture.parameters * BYTES_PER_NUMBER
-    cache_per_token = 2 * architecture.layers * architecture.key_width * BYTES_PER_NUMBER
+    weights = int(architecture.parameters * bytes_per_number)
+    cache_per_token = int(2 * architecture.layers * architecture.key_width * bytes_per_number)
     state_bytes = architecture.state_numbers * STATE_BYTES
     cache = (prompt + answer) * cache_per_token + state_bytes
     cards = max(1, math.ceil((weights + cache) / (USABLE_MEMORY * accelerator.memory)))
     free = USABLE_MEMORY * cards * accelerator.memory - weights
     batch = max(1, min(MAX_BATCH, int(free // cache)))
     # A large batch uses every expert, so all layer weights are read for each step.
-    step_bytes = (architecture.layer_weights + architecture.lm_head_weights) * BYTES_PER_NUMBER
+    step_bytes = (architecture.layer_weights + architecture.lm_head_weights) * bytes_per_number
     traffic = written * (step_bytes / batch + 2 * state_bytes) + cache_per_token * _context_sum(
         prompt, written
     )

@@ -152,7 +152,8 @@ class Pipeline:
         """Return how two images are compared.
 
         Args:
-            how: "auto" is pairwise for general models and pointwise for models tuned on one image at a time.
+            how: "auto" is pairwise for general models and pointwise for models tuned on one image at a time,
+                unless the model's card says otherwise.
 
         Raises:
             InputError: the value is unknown, or "pairwise" for a model tuned on one image at a time.
@@ -161,6 +162,8 @@ class Pipeline:
         if how == "pairwise" and self.model_info.brief:
             mend = "the model was tuned on one image at a time: use pointwise"
             raise InputError("how", how, "auto or pointwise with this model", mend)
+        if how == "auto" and self.model_info.compare:
+            return self.model_info.compare
         return "pointwise" if self.model_info.brief or how == "pointwise" else "pairwise"
 
     def build_score_request(self, prepared: PreparedSample, elements: Sequence[str]) -> Request:
@@ -421,5 +424,6 @@ class Pipeline:
             version=__version__,
             milliseconds=milliseconds,
             domain=adapter.domain,
+            card=model.card,
             notes=[*model.notes, *notes],
         )
