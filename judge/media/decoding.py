@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from judge.errors import MediaError
-from judge.media.sources import check_byte_count, decode_data_url, open_file
+from judge.media.sources import check_byte_count, decode_data_url, is_data_url, open_file, resolve_path
 
 MAX_VIDEO_BYTES = 2_000_000_000
 """Default limit on the encoded size."""
@@ -317,14 +316,12 @@ def _open_stream(source: Any, field: str, max_bytes: int) -> Iterator[tuple[Any,
         description = f"<{len(source)} bytes>"
         check_byte_count(len(source), field, description, max_bytes)
         yield io.BytesIO(source), description
-    elif isinstance(source, str) and source[:5].lower() == "data:":
+    elif is_data_url(source):
         data, description = decode_data_url(source, field, max_bytes)
         yield io.BytesIO(data), description
-    elif isinstance(source, str) and source[:8].lower().startswith(("http://", "https://")):
-        mend = "download it first: nothing is fetched while judging"
-        raise MediaError(field, source, _ALLOWED_SOURCES, mend)
     elif isinstance(source, str | os.PathLike):
-        with open_file(Path(source), field, "video", max_bytes) as file:
+        path = resolve_path(source, field, _ALLOWED_SOURCES)
+        with open_file(path, field, "video", max_bytes) as file:
             yield file, str(source)
     else:
         raise MediaError(field, source, _ALLOWED_SOURCES, "pass one of these")

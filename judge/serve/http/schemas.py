@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, WithJsonSchema
 
-from judge.types import ComparisonOption, Depth, StrictModel, Verdict
+from judge.types import ComparisonOption, Depth, SampleId, StrictModel, Verdict
 
 _IMAGE_SCHEMA = {
     "type": "string",
@@ -49,7 +49,7 @@ class VerdictRequest(StrictModel):
     reference: Reference = None
     rubric: RubricName = "default"
     depth: Depth = "verdict"
-    id: str = ""
+    id: SampleId = ""
     heat: Annotated[
         bool, Field(description="Add heat maps of score and defects, if the backend has gradients.")
     ] = False
@@ -84,7 +84,7 @@ class Row(StrictModel):
     prompt: Prompt = ""
     elements: Elements = None
     reference: Reference = None
-    id: str = ""
+    id: SampleId = ""
 
 
 class ScoresRequest(StrictModel):
