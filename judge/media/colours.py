@@ -80,6 +80,11 @@ def _to_srgb(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Imag
 
 
 def _apply(transform: ImageCms.ImageCmsTransform, image: Image.Image) -> Image.Image:
+    if image.mode == "L":
+        # All levels once, then a table: without its shortcuts, which are exact only to ten levels of dark
+        # grey, LittleCMS is slow.
+        levels = np.asarray(transform.apply(_colour_grid("L")))[0]
+        return Image.merge("RGB", [image.point(levels[:, channel].tolist()) for channel in range(3)])
     converted = transform.apply(image)
     converted.info.pop("icc_profile", None)
     return converted
@@ -113,13 +118,16 @@ def _lab_transform() -> ImageCms.ImageCmsTransform:
 
 
 def _build_transform(source: object, mode: str) -> ImageCms.ImageCmsTransform:
+    flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
+    if mode == "L":
+        flags |= ImageCms.Flags.NOOPTIMIZE
     return ImageCms.buildTransform(
         source,  # type: ignore[arg-type]
         ImageCms.createProfile("sRGB"),
         mode,
         "RGB",
         ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        flags,
     )
 
 

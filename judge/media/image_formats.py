@@ -19,8 +19,9 @@ from judge.errors import MediaError
 
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 """Formats that are always tried, as Pillow names them."""
-IMAGE_SUFFIXES = tuple(
-    ".png .apng .jpg .jpeg .jpe .jfif .webp .bmp .gif .tif .tiff .ppm .pgm .pnm .avif .heic .heif .hif .jxl".split()
+IMAGE_SUFFIXES = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pnm", ".avif", ".heic", ".heif", ".hif", ".jxl"),
 )
 """Suffixes of the names of image files."""
 ANIMATION_SUFFIXES = (".gif", ".webp", ".png", ".apng", ".avif")
@@ -54,10 +55,10 @@ def open_image(data: bytes, field: str, description: str, max_pixels: int) -> Im
     """
     extra = detect_extra_format(data)
     try:
-        if extra == "JXL":
-            _check_jxl_size(data, field, description, max_pixels)
         if extra:
             _import_plugin(extra)
+        if extra == "JXL":
+            _check_jxl_size(data, field, description, max_pixels)
         return Image.open(io.BytesIO(data), formats=[extra] if extra else IMAGE_FORMATS)
     except MediaError:
         raise
