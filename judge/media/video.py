@@ -35,10 +35,10 @@ from judge.media.decoding import (
     MAX_FRAME_PIXELS,
     MAX_VIDEO_BYTES,
     MAX_VIDEO_SECONDS,
-    DecodedFrame,
     VideoFile,
     open_video,
 )
+from judge.media.frames import DecodedFrame
 from judge.media.image import compute_fitted_size, load_image
 
 FRAMES_SHOWN, FEW_FRAMES_SHOWN = 8, 4
@@ -204,6 +204,8 @@ def _sample_file(file: VideoFile, sampler: _FrameSampler) -> Video:
         begin = 0
         for n, start in enumerate(_burst_starts(times, file.key_frames, file.duration)):
             begin = max(start, begin)
+            if begin >= len(times):  # uneven times of a damaged file leave no frames for the last spans
+                break
             # With fewer uniform frames than bursts, every second burst, for example, gives one.
             gives_uniform = n * sampler.frame_count % FRAMES_SHOWN < sampler.frame_count
             sampler.add_burst(file.decode(begin, BURST_FRAMES), None if gives_uniform else set())

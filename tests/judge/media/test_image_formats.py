@@ -101,7 +101,7 @@ def insert_segment(jpeg: bytes, marker: int, body: bytes) -> bytes:
         (0xE2, b"urn:iso:std:iso:ts:21496:-1\0\0\0\0\0"),
         (
             0xE1,
-            b"http://ns.adobe.com/xap/1.0/\0<x apdi:AuxiliaryImageType='urn:com:apple:photo:2020:aux:hdrgainmap'/>",
+            b"http://ns.adobe.com/xap/1.0/\0<x a='urn:com:apple:photo:2020:aux:hdrgainmap'/>",
         ),
     ],
 )
