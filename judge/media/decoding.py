@@ -10,7 +10,6 @@ before it.
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,9 +17,12 @@ from functools import cached_property
 from itertools import chain, islice
 from typing import Any
 
+from PIL import Image
+
 from judge.errors import MediaError
+from judge.media.animations import AnimationFile, detect_animation_format, open_animated_image
 from judge.media.frames import DecodedFrame
-from judge.media.sources import check_byte_count, decode_data_url, is_data_url, open_file, resolve_path
+from judge.media.sources import open_stream
 from judge.media.timeline import Packet, Timeline, build_timeline, read_packets
 from judge.media.video_colours import describe_colours
 
@@ -31,15 +33,18 @@ MAX_FRAME_PIXELS = 36_000_000
 MAX_VIDEO_SECONDS = 1800.0
 """Default limit on the duration."""
 MAX_VIDEO_FRAMES = 200_000
+BEFORE_KEY_FRAME_NOTE = "{} frames cannot be decoded: the key frame before them was cut off"
 
 VIDEO_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .qt .mkv .webm .avi .divx .mpg .mpeg .mpe .vob .ts .mts .m2ts .m2t .flv .ogv .wmv .asf"
     " .3gp .3g2 .ivf .yuv4mpeg .y4m".split()
 )
 """Suffixes of the names of video files."""
-_CONTAINER_FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,gif,ivf,yuv4mpegpipe,m4v"
+_CONTAINER_FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,ivf,yuv4mpegpipe,m4v"
 """Containers that are opened, as FFmpeg names them."""
-_ALLOWED_FILES = "a video file (MP4, MOV, WebM, MKV, AVI, MPEG, FLV, GIF)"
+_FORMATS_WITH_END = ("matroska,webm", "flv")
+"""Containers that state when they end; a part of a recording may begin late on that clock."""
+_ALLOWED_FILES = "a video file (MP4, MOV, WebM, MKV, AVI, MPEG, FLV), or an animated GIF, WebP, PNG or AVIF"
 _ALLOWED_SOURCES = "a path, bytes or base64 data: URL of a video, an array of frames, or a sequence of images"
 
 
@@ -50,11 +55,11 @@ def open_video(
     max_bytes: int = MAX_VIDEO_BYTES,
     max_seconds: float = MAX_VIDEO_SECONDS,
     max_pixels: int = MAX_FRAME_PIXELS,
-) -> Iterator[VideoFile]:
-    """Open a video file. Nothing is decoded yet.
+) -> Iterator[VideoFile | AnimationFile]:
+    """Open a video file or an animated image. Of a video file, nothing is decoded yet.
 
     Args:
-        source: path, encoded bytes, or base64 `data:` URL.
+        source: path, encoded bytes, or base64 `data:` URL; or an animated PIL image.
         field: the caller's name of this input; errors name it.
         max_bytes: largest encoded size.
         max_seconds: longest duration.
@@ -68,7 +73,15 @@ def open_video(
     """
     import av
 
-    with _open_stream(source, field, max_bytes) as (stream, description):
+    if isinstance(source, Image.Image):
+        with open_animated_image(source, field, max_seconds, max_pixels) as animation:
+            yield animation
+        return
+    with open_stream(source, field, "video", _ALLOWED_SOURCES, max_bytes) as (stream, description):
+        if detect_animation_format(stream):
+            with AnimationFile(stream, field, description, max_seconds, max_pixels) as animation:
+                yield animation
+            return
         options = {"format_whitelist": _CONTAINER_FORMATS, "protocol_whitelist": "none"}
 
         def open_container() -> Any:
@@ -100,7 +113,7 @@ def read_video_bytes(source: Any, field: str = "video", max_bytes: int = MAX_VID
     if not isinstance(source, str | bytes | bytearray | memoryview | os.PathLike):
         allowed = "a path, bytes or base64 data: URL of a video where it is sent to a server"
         raise MediaError(field, f"<{type(source).__name__}>", allowed, "save the frames as a video file")
-    with _open_stream(source, field, max_bytes) as (stream, _):
+    with open_stream(source, field, "video", _ALLOWED_SOURCES, max_bytes) as (stream, _):
         data: bytes = stream.read()
     return data
 
@@ -183,20 +196,20 @@ class VideoFile:
             self.note_damage(_one_line(error))
         if not packets:
             raise self.error("it holds no frame")
-        timeline = build_timeline(packets, self.container.format.name, self._time_base)
+        is_reordered = bool(self.stream.codec_context.has_b_frames)
+        timeline = build_timeline(packets, self.container.format.name, self._time_base, is_reordered)
         if len(packets) > MAX_VIDEO_FRAMES or timeline.times[-1] > max_seconds:
             raise MediaError(self.field, self.description, allowed, "it is longer: cut it")
         interval = timeline.frame_interval or self._stated_interval
-        # A stream may begin late on the clock of its file, whose stated length then counts from 0.
-        length = max(timeline.times[-1], timeline.end) + interval
+        length = timeline.times[-1] + (1 + timeline.cut_off) * interval
         if length < 0.95 * claimed - 2 * interval:
-            self.note_damage(f"{timeline.times[-1] + interval:.1f} of {claimed:.1f} seconds are there")
+            self.note_damage(f"{length:.1f} of {claimed:.1f} seconds are there")
         elif len(packets) < self._stated_frames() and length < claimed - interval / 2:
             self.note_damage(f"{len(packets)} of {self._stated_frames()} frames are there")
         if timeline.jumps:
             self.notes.append(f"its times start again {timeline.jumps} times: its parts follow each other")
         if timeline.cut_off:
-            self.notes.append(f"{timeline.cut_off} frames before the first key frame cannot be decoded")
+            self.notes.append(BEFORE_KEY_FRAME_NOTE.format(timeline.cut_off))
         return timeline
 
     def _stated_frames(self) -> int:
@@ -211,10 +224,10 @@ class VideoFile:
         # The duration of the container may be that of its sound.
         if len(self.container.streams) != 1 or not self.container.duration:
             return 0.0
-        start = 0.0
-        if "matroska" in self.container.format.name:  # its duration is the time of its end
-            start = max(0.0, float(self.container.start_time or 0) / 1e6)
-        return max(0.0, float(self.container.duration) / 1e6 - start)
+        seconds = float(self.container.duration) / 1e6
+        if self.container.format.name in _FORMATS_WITH_END:
+            seconds -= max(0.0, float(self.container.start_time or 0) / 1e6)
+        return max(0.0, seconds)
 
     @property
     def times(self) -> list[float]:
@@ -351,24 +364,6 @@ def _is_cover_art(stream: Any) -> bool:
     import av
 
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
-
-
-@contextmanager
-def _open_stream(source: Any, field: str, max_bytes: int) -> Iterator[tuple[Any, str]]:
-    """Open an encoded video as a file object; yield it with a short description for errors."""
-    if isinstance(source, bytes | bytearray | memoryview):
-        description = f"<{len(source)} bytes>"
-        check_byte_count(len(source), field, description, max_bytes)
-        yield io.BytesIO(source), description
-    elif is_data_url(source):
-        data, description = decode_data_url(source, field, max_bytes)
-        yield io.BytesIO(data), description
-    elif isinstance(source, str | os.PathLike):
-        path = resolve_path(source, field, _ALLOWED_SOURCES)
-        with open_file(path, field, "video", max_bytes) as file:
-            yield file, str(source)
-    else:
-        raise MediaError(field, source, _ALLOWED_SOURCES, "pass one of these")
 
 
 def _one_line(error: Exception) -> str:

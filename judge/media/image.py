@@ -75,14 +75,15 @@ class _SilentPillow:
                 self._saved.__exit__(None, None, None)
 
 
-_SILENT_PILLOW = _SilentPillow()
+SILENT_PILLOW = _SilentPillow()
 _IMAGE_LOCKS = [Lock() for _ in range(64)]
 """Pillow reads an image from its file when its pixels are first used. Two threads must not do that at the
 same time, so rows that share one image in memory wait for each other. The address of the image selects the
 lock."""
 
 
-def _lock_of(image: Image.Image) -> Lock:
+def lock_of_image(image: Image.Image) -> Lock:
+    """Return the lock under which an image in memory is decoded."""
     return _IMAGE_LOCKS[(id(image) >> 6) % len(_IMAGE_LOCKS)]
 
 
@@ -117,10 +118,10 @@ def load_image(
         MediaError: the source does not exist, is not an image, is truncated or damaged, or exceeds a limit.
     """
     description: object
-    with _SILENT_PILLOW:
+    with SILENT_PILLOW:
         if isinstance(source, Image.Image):
             description = f"<{source.mode} image, {source.width} x {source.height}>"
-            with _lock_of(source):
+            with lock_of_image(source):
                 return _decode(source, field, description, max_pixels)
         if isinstance(source, np.ndarray):
             return _load_array(source, field, max_pixels)
@@ -292,13 +293,23 @@ def _decode(
             notes.append(_FIRST_OF_SEVERAL.get(str(source.format), "animation: judged by its first frame"))
             if source.format != "HEIF":  # its main image need not be the first
                 source.seek(0)
-        source.load()
-        image = convert_to_rgb(_to_upright(source, notes), notes)
+        image = to_upright_rgb(source, notes)
     except Exception as error:  # a decoder may raise anything on hostile bytes
         mend = f"it is truncated or damaged ({_one_line(error)}): export or download it again"
         raise MediaError(field, description, ALLOWED_FILES, mend) from None
     image.format = "PNG"
     return LoadedImage(image, image.width, image.height, notes)
+
+
+def to_upright_rgb(image: Image.Image, notes: list[str]) -> Image.Image:
+    """Decode an image, turn it upright and convert it to sRGB.
+
+    Args:
+        image: an opened image, at the frame that is wanted.
+        notes: what the reader of a verdict should know is appended.
+    """
+    image.load()
+    return convert_to_rgb(_to_upright(image, notes), notes)
 
 
 def _to_upright(image: Image.Image, notes: list[str]) -> Image.Image:

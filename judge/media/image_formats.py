@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import io
 import struct
-from pathlib import PurePath
 from typing import Any
 
 from PIL import Image, UnidentifiedImageError
@@ -24,8 +23,6 @@ IMAGE_SUFFIXES = (
     *(".ppm", ".pgm", ".pnm", ".avif", ".heic", ".heif", ".hif", ".jxl"),
 )
 """Suffixes of the names of image files."""
-ANIMATION_SUFFIXES = (".gif", ".webp", ".png", ".apng", ".avif")
-"""Suffixes of image files that may be animated."""
 ALLOWED_FILES = "a complete PNG, JPEG, WebP, GIF, BMP, TIFF, PPM or AVIF image"
 _EXTRA_FORMATS = {"HEIF": ("HEIC", "pillow-heif"), "JXL": ("JPEG XL", "pillow-jxl-plugin")}
 """Pillow's name of a format -> its usual name, and the package that reads it."""
@@ -86,11 +83,6 @@ def detect_extra_format(data: bytes) -> str:
     size = min(struct.unpack(">I", data[:4])[0], 256)
     brands = {data[8:12], *(data[at : at + 4] for at in range(16, size, 4))}
     return "HEIF" if brands & _HEIF_BRANDS and not brands & _AVIF_BRANDS else ""
-
-
-def is_image_suffix(name: str | PurePath) -> bool:
-    """Return whether a file name is that of an image, by its suffix."""
-    return str(name).lower().endswith(IMAGE_SUFFIXES)
 
 
 def describe_unused_data(image: Image.Image, data: bytes) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import io
 import os
 import re
 import stat
@@ -122,6 +123,40 @@ def file_url_to_path(text: str, field: str) -> str:
         mend = f"it names the machine {url.netloc}: copy the file to this one"
         raise MediaError(field, text, "file:// URLs of this machine (file:///folder/name)", mend)
     return unquote(url.path, errors="surrogateescape")
+
+
+@contextmanager
+def open_stream(
+    source: object, field: str, kind: str, allowed: str, max_bytes: int
+) -> Iterator[tuple[BinaryIO, str]]:
+    """Open an encoded image or video as a file object.
+
+    Args:
+        source: path, encoded bytes, or `data:` URL.
+        field: the caller's name of the input; errors name it.
+        kind: what the file should be, for errors: "image" or "video".
+        allowed: what is allowed, for errors.
+        max_bytes: largest encoded size.
+
+    Yields:
+        The open file, and a short description of the source for errors.
+
+    Raises:
+        MediaError: it cannot be opened, is too large, or is nothing of these.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        description = f"<{len(source)} bytes>"
+        check_byte_count(len(source), field, description, max_bytes)
+        yield io.BytesIO(source), description
+    elif is_data_url(source):
+        data, description = decode_data_url(source, field, max_bytes)
+        yield io.BytesIO(data), description
+    elif isinstance(source, str | os.PathLike):
+        path = resolve_path(source, field, allowed)
+        with open_file(path, field, kind, max_bytes) as file:
+            yield file, str(source)
+    else:
+        raise MediaError(field, source, allowed, "pass one of these")
 
 
 def decode_data_url(url: str, field: str, max_bytes: int) -> tuple[bytes, str]:

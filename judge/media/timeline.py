@@ -4,9 +4,9 @@ The frames are numbered in display order. Two kinds of files differ in how a dec
 
 - Containers that state a presentation time for every frame (MP4, Matroska, most transport streams): by that
   time.
-- The others: AVI states only the order of decoding; some program streams leave times out; joined recordings
-  start their times again. There the frames are counted from a key frame on, since decoders return them in
-  display order.
+- The others: AVI and ASF state only the order of decoding; some program streams leave times out; joined
+  recordings start their times again. There the frames are counted, since decoders return them in display
+  order: from the first one on or, where both orders are the same, from a key frame on.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 MAX_GAP_SECONDS = 10.0
 """In MPEG streams, a longer gap between frames is taken for a new start of the times (FFmpeg's own rule)."""
-_FORMATS_WITHOUT_TIMES = ("avi", "m4v")
+_FORMATS_WITHOUT_TIMES = ("avi", "asf", "m4v")
 _FORMATS_WITH_JUMPS = ("mpegts", "mpeg")
 _FORMATS_WITHOUT_SEEKING = ("mpeg", "m4v")
 """After a seek in a program stream, FFmpeg derives other times for the same frames."""
@@ -33,8 +33,6 @@ class Timeline:
     """Display time of each frame in seconds from the first."""
     key_frames: list[int]
     """Numbers of the frames that can be decoded on their own."""
-    end: float
-    """Time of the last frame on the clock of the file, in seconds; files may begin later than 0."""
     jumps: int = 0
     """How often the times start again."""
     cut_off: int = 0
@@ -98,13 +96,16 @@ def read_packets(packets: Iterable[Any]) -> Iterator[Packet]:
         position += 1
 
 
-def build_timeline(packets: list[Packet], container_format: str, time_base: float) -> Timeline:
+def build_timeline(
+    packets: list[Packet], container_format: str, time_base: float, is_reordered: bool
+) -> Timeline:
     """Put packets into display order.
 
     Args:
         packets: in the order of decoding, at least one.
         container_format: as FFmpeg names it.
         time_base: seconds of a unit of their times.
+        is_reordered: whether the codec shows frames in another order than that of decoding (B-frames).
     """
     names = container_format.split(",")
     first_key = next((n for n, packet in enumerate(packets) if packet.is_key), 0)
@@ -130,10 +131,10 @@ def build_timeline(packets: list[Packet], container_format: str, time_base: floa
     } or {0: packets[0]}
     can_seek = not jumps and len(set(stamps)) == len(stamps)
     can_seek = can_seek and not any(name in _FORMATS_WITHOUT_SEEKING for name in names)
+    can_seek = can_seek and not (is_counted and is_reordered)
     return Timeline(
         times=[(stamp - shown[0]) * time_base for stamp in shown],
         key_frames=sorted(keys),
-        end=shown[-1] * time_base,
         jumps=jumps,
         cut_off=first_key,
         is_counted=is_counted,
