@@ -11,8 +11,9 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from judge.batch.sources import Row, parse_row_with_image
-from judge.batch.webdataset import IMAGE_SUFFIXES, TAR_SUFFIXES, read_tar_keys, read_tar_rows
+from judge.batch.webdataset import TAR_SUFFIXES, read_tar_keys, read_tar_rows
 from judge.errors import InputError
+from judge.media.image_formats import IMAGE_SUFFIXES
 from judge.pipeline.rows import (
     ROW_KEYS,
     TEXT_ROW_SUFFIXES,

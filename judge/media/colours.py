@@ -83,7 +83,7 @@ def _apply(transform: ImageCms.ImageCmsTransform, image: Image.Image) -> Image.I
     if image.mode == "L":
         # All levels once, then a table: without its shortcuts, which are exact only to ten levels of dark
         # grey, LittleCMS is slow.
-        levels = np.asarray(transform.apply(_colour_grid("L")))[0]
+        levels = np.asarray(transform.apply(_grey_levels()))[0]
         return Image.merge("RGB", [image.point(levels[:, channel].tolist()) for channel in range(3)])
     converted = transform.apply(image)
     converted.info.pop("icc_profile", None)
@@ -134,12 +134,16 @@ def _build_transform(source: object, mode: str) -> ImageCms.ImageCmsTransform:
 def _colour_grid(mode: str) -> Image.Image | None:
     """Return an image with colours from the whole space; None for CMYK, which is never sRGB."""
     if mode == "L":
-        return Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+        return _grey_levels()
     if mode != "RGB":
         return None
     steps = np.linspace(0, 255, _GRID_STEPS).round().astype(np.uint8)
     colours = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
     return Image.fromarray(colours)
+
+
+def _grey_levels() -> Image.Image:
+    return Image.fromarray(np.arange(256, dtype=np.uint8)[None])
 
 
 def _reduce_deep_grey(image: Image.Image, notes: list[str]) -> tuple[Image.Image, bool]:

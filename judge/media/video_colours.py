@@ -64,7 +64,7 @@ class VideoColours:
 
     def to_srgb(self, pixels: NDArray[np.uint16]) -> NDArray[np.uint8]:
         """Convert pixels (h, w, 3) of 16 bits, full range, to sRGB."""
-        codes = pixels >> 2  # as many values as the tables have
+        codes = (pixels >> 2).astype(np.uint16)  # as many values as the tables have
         if self.transfer in _TRANSFER_NAMES:
             linear = _tone_map(self._to_nits(codes), self.peak)
         else:
@@ -82,7 +82,8 @@ class VideoColours:
         scene = _table("hlg")[codes]
         luminance = scene @ np.asarray(_BT2020_LUMINANCE, np.float32)
         # The system gamma of BT.2100 at 1000 nits is 1.2.
-        return DEFAULT_PEAK_NITS * scene * np.maximum(luminance, 1e-6)[..., None] ** np.float32(0.2)
+        gain = DEFAULT_PEAK_NITS * np.maximum(luminance, 1e-6)[..., None] ** 0.2
+        return scene * gain.astype(np.float32)
 
 
 def describe_colours(frame: Any) -> VideoColours | None:
@@ -112,7 +113,8 @@ def _tone_map(nits: Floats, peak: float) -> Floats:
     grid, mapped = _tone_curve(peak)
     brightest = nits.max(axis=-1)
     gain = np.interp(brightest, grid, mapped) / np.maximum(brightest, 1e-4)
-    return nits * gain[..., None].astype(np.float32) / np.float32(SDR_WHITE_NITS)
+    mapped_nits: Floats = nits * (gain[..., None] / SDR_WHITE_NITS).astype(np.float32)
+    return mapped_nits
 
 
 @lru_cache(maxsize=8)
