@@ -54,13 +54,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by what they need, and skip those with the marker `gpu` if there is no accelerator."""
+    """Mark tests by what they need, and skip those with the marker `gpu` if there is no accelerator.
+
+    Files that take long run first, so that parallel workers end at about the same time.
+    """
     for item in items:
         path = item.path.relative_to(TESTS).as_posix()
         if path.startswith(ENGINE_TESTS):
             item.add_marker("engine")
         if path.startswith(TRAINING_TESTS):
             item.add_marker("training")
+    items.sort(key=lambda item: not any(map(item.get_closest_marker, ("engine", "training", "slow"))))
     gpu_items = [item for item in items if item.get_closest_marker("gpu")]
     if not gpu_items:
         return
