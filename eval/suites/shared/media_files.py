@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from judge.errors import InputError
+from judge.media.decoding import VIDEO_SUFFIXES as VIDEO_FILE_SUFFIXES
+from judge.media.image_formats import IMAGE_SUFFIXES
+from judge.media.sources import file_url_to_path
 
-IMAGE_SUFFIXES = tuple(".png .jpg .jpeg .jpe .webp .bmp .gif .tif .tiff .ppm .avif".split())
-VIDEO_SUFFIXES = tuple(".mp4 .avi .mov .mkv .webm .m4v .yuv".split())
+VIDEO_SUFFIXES = (*VIDEO_FILE_SUFFIXES, ".yuv")
 MEDIA_FOLDERS = ("", "images", "Images", "image", "videos", "img")
 """Folders below the root in which a path is tried before the whole tree is searched."""
 LABEL_FOLDERS = ("Scores", "Test split/Device Split", "Test split/Scene Split", "DATA/MOS", "annotations")
@@ -40,7 +42,7 @@ class MediaIndex:
 
     def find(self, name: str) -> Path | None:
         """Return the path of the file, or None. Names that leave the folder (`..`) are not found."""
-        name = name.replace("\\", "/").lstrip("/")
+        name = file_url_to_path(name, "data").replace("\\", "/").lstrip("/")
         if name.startswith("./"):
             name = name[2:]
         if not name or ".." in name.split("/"):
