@@ -81,8 +81,8 @@ class TraceRequest:
 
     request: Request
     values: dict[str, Any] | None
-    """Values of the form, as `Form.render` takes them. None: read the form behind the labels that `choose` reads
-    it behind."""
+    """Values of the form, as `Form.render` takes them. None: read the form behind the labels that `choose`
+    reads it behind."""
     targets: list[Target]
 
 

@@ -52,8 +52,8 @@ def score(
         typer.Argument(
             metavar="ROWS",
             help="JSONL, a JSON list, CSV or TSV with id, image or video, prompt, negative_prompt, "
-            "elements, reference. With --ray or --shard also parquet, WebDataset tars, a folder of them or of images, a "
-            "glob pattern, any fsspec URL.",
+            "elements, reference. With --ray or --shard also parquet, WebDataset tars, a folder of them or "
+            "of images, a glob pattern, any fsspec URL.",
         ),
     ],
     out: Annotated[

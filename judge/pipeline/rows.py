@@ -56,7 +56,8 @@ def read_row_file(path: Path) -> RowFile:
 
     A row has `image` or `video` (a path relative to the file, an absolute path, a `file://` or a `data:`
     URL), `prompt`, and optionally `id`, `negative_prompt`, `reference` (an image in the same forms as
-    `image`) and `elements`: a JSON list, or texts separated by ";". Other keys, such as `labels`, are not used.
+    `image`) and `elements`: a JSON list, or texts separated by ";". Other keys, such as `labels`, are not
+    used.
 
     Args:
         path: a `.jsonl`, `.ndjson` or `.json` file, or a table: `.csv`, `.tsv`, `.tab` or `.psv`.
