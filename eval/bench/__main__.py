@@ -134,6 +134,22 @@ def backend(
     print_part("backend", lambda: parts.backend(seed, rounds, model, adapter), as_json)
 
 
+@app.command(name="real-size")
+def real_size(
+    seed: Seed = 0,
+    rows: Annotated[int, typer.Option(min=1, help="Number of images that are scored together.")] = 2,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each call is timed.")] = 1,
+    layers: Annotated[int, typer.Option(min=1, help="Layers of the random language model.")] = 14,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Folder of a checkpoint to measure instead of a random one.")
+    ] = None,
+    rubric: Annotated[str, typer.Option(help="Name of the rubric, or a .toml file.")] = "default",
+    as_json: Json = False,
+) -> None:
+    """Measure a random Qwen3-VL of real size: scores against bare passes, time outside the model."""
+    print_part("real-size", lambda: parts.real_size(seed, rows, rounds, layers, checkpoint, rubric), as_json)
+
+
 @app.command()
 def serving(
     seed: Seed = 0,

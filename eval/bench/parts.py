@@ -13,6 +13,7 @@ from typing import Any
 
 from eval.bench.output import progress_bar
 from judge.errors import InputError
+from judge.types import Sample
 
 
 def scenes(
@@ -119,6 +120,40 @@ def backend(seed: int, rounds: int, model: str, adapter: str | None) -> dict[str
     samples = [scene.unlabelled_sample() for scene in draw_scenes(16, seed)]
     list(judge.many(samples[:1]))  # load the model
     return {**measure_backend(judge, samples, judge.backend, rounds=rounds), **describe_model(model, adapter)}
+
+
+def real_size(
+    seed: int, rows: int, rounds: int, layers: int, checkpoint: Path | None, rubric: str
+) -> dict[str, Any]:
+    """Seconds and memory of the judge around a model of real size.
+
+    Args:
+        seed: seed of the weights and the scenes.
+        rows: number of images that are scored together.
+        rounds: how often each call is timed.
+        layers: layers of the language model.
+        checkpoint: folder with a checkpoint to measure; None: a random one, in a temporary folder.
+        rubric: name or file of the rubric.
+    """
+    import tempfile
+
+    from eval.bench.speed.real_size import HIDDEN, SIDE, measure_real_size
+    from eval.bench.tokens.checkpoints import tiny_checkpoint
+    from judge.judge import Judge
+    from judge.scenes.scene import draw_scene
+
+    with tempfile.TemporaryDirectory() as folder:
+        if checkpoint is None:
+            checkpoint = tiny_checkpoint(
+                Path(folder), "qwen3_vl", layers=layers, hidden=HIDDEN, seed=seed, side=SIDE, scale=2.0
+            )
+        judge = Judge(str(checkpoint), rubric=rubric, card=False)
+        scenes = [draw_scene(seed + number, SIDE) for number in range(rows)]
+        samples = [s.sample.model_copy(update={"image": s.image, "id": str(n)}) for n, s in enumerate(scenes)]
+        unlabelled = [Sample(**sample.model_dump(exclude={"labels"})) for sample in samples]
+        network = judge.backend.network(rubric)  # type: ignore[attr-defined]  # of transformers
+        result = measure_real_size(judge, unlabelled, network, rounds=rounds)
+    return {**result, "rubric": rubric, "rows": rows, "rounds": rounds, "seed": seed}
 
 
 def serving(

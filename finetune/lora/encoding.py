@@ -21,7 +21,8 @@ from finetune.lora.config import LossConfig
 from finetune.lora.evaluation import TrainingBackend
 from finetune.lora.losses import bell_distribution, opinion_distribution
 from finetune.lora.targets import Target
-from judge.backends.decoding.batch import VisionInputs, vision_arguments
+from judge.backends.base import Request
+from judge.backends.decoding.forward_input import VisionInputs, vision_arguments
 from judge.backends.decoding.natural.canonical import CanonicalText
 from judge.pipeline.model_info import ModelInfo
 from judge.pipeline.pipeline import Pipeline
@@ -80,21 +81,32 @@ class RowEncoder:
         request = pipeline.prepare(
             sample, depth, keep_for_overlay=False, field=f"{target.sample.id}: image"
         ).request
-        encoded = self.backend.encode_request(request)
+        translated = self.backend.box_translator.request(request)
+        encoded = self.backend.encode_request(translated)
         vision = {field.name: getattr(encoded, field.name) for field in fields(VisionInputs)}
         row = Row(list(encoded.prompt), 0, target, **vision)
         values = {name: target.values[name] for name, _ in request.form.root.members}
+        if translated is not request:
+            values = self._translate_boxes(values, request, target)
         if self.backend.vocabulary is None:
-            for segment in request.form.segments(values):
+            for segment in translated.form.segments(values):
                 self._add_segment(row, segment, depth)
         elif depth == "score" and self.backend.brief:
-            self._add_placeholders(row, request.form, values)
+            self._add_placeholders(row, translated.form, values)
         else:
-            self._add_text(row, request.form.segments(values))
+            self._add_text(row, translated.form.segments(values))
         row.token_targets[row.answer_length] = self.end_of_turn, self.weights.literals
         row.ids.append(self.end_of_turn)
         row.answer_length += 1
         return row
+
+    def _translate_boxes(self, values: dict[str, Any], request: Request, target: Target) -> dict[str, Any]:
+        """Return the values with boxes as the model's family writes them, from the labels' own pixels."""
+        translator = self.backend.box_translator
+        defects = [
+            {**defect, "box": list(box)} for defect, box in zip(values["defects"], target.boxes, strict=True)
+        ]
+        return translator.values(request.form, {**values, "defects": defects}, translator.frame(request))
 
     def _add_segment(self, row: Row, segment: Segment, depth: Depth) -> None:
         tokens, inputs = self.tokenizer.encode_text(segment.text), self.tokenizer.encode_text(segment.text)

@@ -11,7 +11,8 @@ from finetune.lora.base_model import BaseInfo
 from finetune.lora.config import HeldOutConfig
 from finetune.lora.targets import read_samples
 from judge.backends.base import Request
-from judge.backends.decoding.batch import Row as DecodingRow
+from judge.backends.box_forms import check_convention
+from judge.backends.decoding.forward_input import Row as DecodingRow
 from judge.backends.transformers.backend import Transformers
 from judge.errors import InputError, ReplyError
 from judge.judge import Judge
@@ -34,6 +35,7 @@ class TrainingBackend(Transformers):
         self.version, self.batch, self.model = version("transformers"), batch, base.source
         self.domain, self.size, self.brief, self.adapters = base.domain, base.size, base.brief, {}
         self.adapter, self.revision = "in training", ""
+        self.boxes = check_convention(base.boxes, base.family_info.boxes)
         self.tokens, self.layouts = base.tokens, LAYOUTS["compact"]
         base_model = model.get_base_model() if hasattr(model, "get_base_model") else model
         self._set_model(base_model, processor, base.phrases)

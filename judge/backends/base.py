@@ -60,6 +60,8 @@ class Reply:
     exact: bool = True
     """True if the probabilities are the model's own; False if they are estimates, for example from the top
     log-probabilities of a server."""
+    thought: str = ""
+    """What the model thought before it filled the form; empty for a model that does not think."""
     label_mass: dict[str, float] | None = None
     """Path of a choice or branch blank -> probability that the model gives to all of its labels together,
     before they are scaled to sum to 1. None if the backend cannot measure it."""
@@ -100,11 +102,13 @@ class Backend(Protocol):
     Rows are independent: no answer depends on the other rows, and a row that fails is returned as a
     `ReplyError` at its index. `BackendError` is raised when the model cannot run at all.
 
-    A backend may define three optional attributes:
+    A backend may define these optional attributes:
 
     - `adapters`: a mapping of rubric names to `AdapterInfo`, if it selects an adapter by `Request.rubric`.
     - `takes_video`: true if it accepts `Request.videos`. Other backends get the frames of a video as images.
     - `images_only`: true if the model reads no text. It gets no messages, and no facts are measured for it.
+    - `card`: the settings that a card of `judge examine` applied to it, see `judge.backends.cards`.
+    - `notes`: what the reader of every verdict should know, in words.
     """
 
     name: str

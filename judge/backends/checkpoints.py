@@ -1,6 +1,6 @@
 """Locate the parts of a model: a checkpoint by name, or a folder with the layout of the embedded judge.
 
-FOLDER/judge.json      {"domain", "brief", "size", "phrases", "adapters", "tokens"}
+FOLDER/judge.json      {"domain", "brief", "size", "phrases", "adapters", "boxes", "tokens"}
 FOLDER/base/           the checkpoint
 FOLDER/adapter/        LoRA adapter for every rubric without its own; optional
 FOLDER/NAME/           LoRA adapter of one rubric: "adapters" maps the name of the rubric to NAME
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from judge.backends.base import AdapterInfo
+from judge.backends.models.boxes import BoxConvention
 from judge.errors import BackendError
 
 EMBEDDED = Path(str(files("judge"))) / "assets" / "nano"
@@ -56,6 +57,9 @@ class Checkpoint:
     """Side in pixels of the square image that the model sees; None for any shape."""
     phrases: Sequence[str] = ()
     """Texts that the model often writes."""
+    boxes: str | None = None
+    """How the model was trained to write boxes, a value of `judge.backends.models.boxes.BoxConvention`; None:
+    as its family does."""
     tokens: str = "natural"
     """`pieces` if the model was trained on forms of which each literal and label is tokenized by itself, as
     the embedded judge was; `natural` if it gets text as its tokenizer writes it, as every other model."""
@@ -99,6 +103,7 @@ class Checkpoint:
             brief=info.get("brief", False),
             size=info.get("size"),
             phrases=info.get("phrases", ()),
+            boxes=info.get("boxes", BoxConvention.JUDGE_GRID.value),
             tokens=info.get("tokens", "pieces"),
         )
 

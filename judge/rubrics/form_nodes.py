@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from judge.errors import ReplyError, RubricError
@@ -146,43 +146,70 @@ class Text:
 
 @dataclass(frozen=True)
 class Box:
-    """Four integers x1, y1, x2, y2 in 0..1000: multiples of `grid` in blanks, any integer in replies."""
+    """Four whole numbers x1, y1, x2, y2: multiples of `grid` in blanks, any whole number in replies.
+
+    The rubrics ask for relative coordinates. A backend asks for what its model writes instead, see
+    `judge.backends.box_forms`.
+    """
 
     name: str
     grid: int = 10
+    width: int = COORDINATE_MAX
+    """Greatest horizontal coordinate."""
+    height: int = COORDINATE_MAX
+    """Greatest vertical coordinate."""
+    y_first: bool = False
+    """The order is y1, x1, y2, x2."""
+
+    @property
+    def corners(self) -> tuple[str, ...]:
+        """Names of the coordinates in the order in which they are written."""
+        x1, y1, x2, y2 = BOX_CORNERS
+        return (y1, x1, y2, x2) if self.y_first else BOX_CORNERS
 
     def flatten(self, layout: Layout = COMPACT, level: int = 0) -> Iterator[Part]:
         """Yield the brackets, the commas and one blank for each corner coordinate."""
-        steps = tuple(str(n) for n in range(0, COORDINATE_MAX + 1, self.grid))
-        lower, upper = steps[:-1], steps[1:]
-        is_inline = layout.inline_boxes or not layout.indent
+        corners, is_inline = self.corners, layout.inline_boxes or not layout.indent
         yield Literal("[" if is_inline else f"[{layout.new_line(level + 1)}")
-        for index, corner in enumerate(BOX_CORNERS):
+        for index, corner in enumerate(corners):
             if index:
                 yield Literal(layout.comma if is_inline else layout.separator(level + 1))
-            opposite = f"{self.name}.{BOX_CORNERS[index - 2]}" if index >= 2 else ""
-            yield Choice(f"{self.name}.{corner}", upper if opposite else lower, greater_than=opposite)
+            opposite = f"{self.name}.{corners[index - 2]}" if index >= 2 else ""
+            steps = _coordinates(self._limit(corner), self.grid)
+            yield Choice(
+                f"{self.name}.{corner}", steps[1:] if opposite else steps[:-1], greater_than=opposite
+            )
         yield Literal("]" if is_inline else f"{layout.new_line(level)}]")
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON schema of the value."""
-        corner = {"type": "integer", "minimum": 0, "maximum": COORDINATE_MAX}
+        corner = {"type": "integer", "minimum": 0, "maximum": max(self.width, self.height)}
         return {"type": "array", "items": corner, "minItems": 4, "maxItems": 4}
 
     def check(self, value: Any, path: str) -> list[int]:
         """Return the box; raise `ReplyError` unless it is four integers in range and in order."""
         if not isinstance(value, list) or len(value) != 4 or any(type(n) is not int for n in value):
             raise ReplyError(f"{path}: {short_repr(value)} is not four integers")
-        x1, y1, x2, y2 = value
-        if min(value) < 0 or max(value) > COORDINATE_MAX:
-            raise ReplyError(f"{path}: {short_repr(value)} is outside 0..{COORDINATE_MAX}")
-        if x1 >= x2 or y1 >= y2:
+        named = dict(zip(self.corners, value, strict=True))
+        if min(value) < 0 or any(n > self._limit(corner) for corner, n in named.items()):
+            limits = sorted({self.width, self.height})
+            allowed = f"0..{limits[0]}" if len(limits) == 1 else f"x 0..{self.width}, y 0..{self.height}"
+            raise ReplyError(f"{path}: {short_repr(value)} is outside {allowed}")
+        if named["x1"] >= named["x2"] or named["y1"] >= named["y2"]:
             raise ReplyError(f"{path}: {short_repr(value)} is not x1 < x2 and y1 < y2")
         return value
 
     def answers(self, value: list[int]) -> Iterator[str]:
         """Yield the four coordinates."""
         yield from map(str, value)
+
+    def _limit(self, corner: str) -> int:
+        return self.width if corner.startswith("x") else self.height
+
+
+@lru_cache(maxsize=256)
+def _coordinates(limit: int, grid: int) -> tuple[str, ...]:
+    return tuple(map(str, range(0, limit + 1, grid)))
 
 
 @dataclass(frozen=True)
@@ -235,6 +262,10 @@ class Object:
         """Yield the answers of each member in order."""
         for key, node in self.members:
             yield from node.answers(value[key])
+
+    def map_boxes(self, convert: Callable[[Box], Box]) -> Object:
+        """Return the object with every box, at any depth, converted."""
+        return Object(tuple((key, _map_boxes(node, convert)) for key, node in self.members))
 
     def filter(self, predicate: Callable[[Node], bool]) -> Object:
         """Return the object without the members, at any depth, for which the predicate is false."""
@@ -307,6 +338,17 @@ Part = Literal | Choice | Text | Repeat
 """What the flat form consists of; a `Repeat` becomes branches and items in a walk."""
 Node = Object | Choice | Box | Text | Repeat
 """What the tree of a form consists of."""
+
+
+def _map_boxes(node: Node, convert: Callable[[Box], Box]) -> Node:
+    match node:
+        case Box():
+            return convert(node)
+        case Object():
+            return node.map_boxes(convert)
+        case Repeat():
+            return replace(node, item=node.item.map_boxes(convert))
+    return node
 
 
 def item_opening(index: int) -> str:

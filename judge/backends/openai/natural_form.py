@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from judge.backends.base import Reply, Request
+from judge.backends.decoding.chat_tokenizer import THINKING_SWITCH
 from judge.backends.decoding.grammar import spell_in_characters
 from judge.backends.decoding.natural.alternatives import Read, ReadResult
 from judge.backends.decoding.natural.filling import Write, check_choices_only, fill_form
@@ -24,6 +25,7 @@ from judge.backends.openai.chat_client import MAX_LOGPROBS, ChatClient
 from judge.backends.openai.completions import Completion, parse_completion
 from judge.backends.openai.messages import build_messages
 from judge.backends.openai.server_vocabulary import FIRST_UNKNOWN_TOKEN, ServerVocabulary
+from judge.backends.openai.thought import think_first
 from judge.errors import ReplyError
 from judge.rubrics.layouts import Layout
 
@@ -46,7 +48,9 @@ def complete_form(
         BackendError: the server cannot be reached or refuses every request.
         ReplyError: there is no usable answer.
     """
-    runner = _Runner(client, request, vocabulary, build_messages(request))
+    messages = build_messages(request)
+    thought, before = think_first(client, request, messages)
+    runner = _Runner(client, request, vocabulary, messages, before)
     program = fill_form(request.form, vocabulary, layouts)
     try:
         operation = next(program)
@@ -58,7 +62,7 @@ def complete_form(
                 operation = program.send(runner.write(operation))
     except StopIteration as done:
         reply: Reply = done.value
-        return reply
+        return replace(reply, thought=thought)
 
 
 def choose_labels(
@@ -78,6 +82,8 @@ class _Runner:
     request: Request
     vocabulary: ServerVocabulary
     messages: list[dict[str, Any]]
+    before: str = ""
+    """Text before the answer: a thought, or nothing."""
     tokens: list[int] = field(default_factory=list)
     """The tokens of the answer so far."""
 
@@ -138,7 +144,7 @@ class _Runner:
 
     def _request(self, beginning: bytes, **fields: Any) -> Completion:
         try:
-            text = beginning.decode()
+            text = self.before + beginning.decode()
         except UnicodeDecodeError:
             raise ReplyError("reply: a token of the server's model ends within a character") from None
         answer = self.client.request_completion(
@@ -146,6 +152,7 @@ class _Runner:
             [*self.messages, *([{"role": "assistant", "content": text}] if text else [])],
             add_generation_prompt=not text,
             continue_final_message=bool(text),
+            chat_template_kwargs={THINKING_SWITCH: False},
             **fields,
         )
         return parse_completion(answer, is_partial=True)

@@ -5,6 +5,7 @@
 - `prompts`: the prompt of a request, as the engine takes it.
 - `natural_programs`: how a form is filled by requests to the engine, in the model's own tokens.
 - `programs`: the same in pieces, for models that were trained so; and how choices are read in one go.
+- `thought`: a thought before a form.
 - `partial_form`: a form that is being filled in pieces, token by token.
 - `cpu_lora`: faster LoRA for vLLM on a CPU.
 
