@@ -298,6 +298,23 @@ def video(
     print_part("video", lambda: parts.video(seed, count, rounds, model, adapter, batch), as_json)
 
 
+@app.command()
+def tokens(
+    seed: Seed = 0,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of training.")] = 240,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="transformers, vllm or served; may be repeated. Default: all three."),
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Folder of the taught model; it is taught if the folder is empty.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Teach a tiny model of real vocabulary to answer with stated rates, and compare what backends read."""
+    print_part("tokens", lambda: parts.tokens(seed, steps, only or [], keep), as_json)
+
+
 @app.command(name="all")
 def all_parts(
     seed: Seed = 0,

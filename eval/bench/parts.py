@@ -6,12 +6,13 @@ The functions create the judges, draw the images and show the progress. The meas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from eval.bench.output import progress_bar
+from judge.errors import InputError
 from judge.types import Sample
 
 
@@ -211,6 +212,34 @@ def nodes(count: int) -> dict[str, Any]:
 
     with temporary_folder("nodes", count) as (folder, set_done):
         return measure_nodes(folder, count, set_done)
+
+
+def tokens(seed: int, steps: int, only: Sequence[str], keep: Path | None) -> dict[str, Any]:
+    """What backends read of a model with the vocabulary of Qwen that was taught to answer with stated rates.
+
+    Args:
+        seed: seed of the weights and of the answers.
+        steps: steps of training.
+        only: backends to read it on; empty for all.
+        keep: folder of the taught checkpoint, which is taught if it does not exist; None for a temporary one.
+    """
+    import tempfile
+    import time
+
+    from eval.bench.tokens.reading import BACKENDS, measure_tokens
+    from eval.bench.tokens.teaching import CONDITIONS, teach
+
+    if unknown := [name for name in only if name not in BACKENDS]:
+        raise InputError("only", unknown[0], ", ".join(BACKENDS), "name some of these")
+    backends = only or BACKENDS
+    with tempfile.TemporaryDirectory() as temporary, progress_bar("tokens", 1 + len(backends)) as tick:
+        folder, start = keep or Path(temporary) / "taught", time.perf_counter()
+        if not (folder / "config.json").is_file():
+            teach(folder, steps=steps, seed=seed)
+        seconds = time.perf_counter() - start
+        tick()
+        result = measure_tokens(folder, CONDITIONS, backends, tick)
+    return {**result, "teaching_seconds": seconds, "seed": seed, "steps": steps}
 
 
 @contextmanager

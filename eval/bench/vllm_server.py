@@ -65,8 +65,8 @@ def run_vllm_server(
     """Run a vLLM server on a free local port.
 
     Args:
-        folder: folder with `base/`, `adapter/` and `judge.json`, which names further adapters: the base is the
-            model `base`, with the adapter it is `embedded`. Or a checkpoint, which is served as `model`.
+        folder: folder with `base/`, `adapter/` and `judge.json`, which names further adapters: its base is
+            the model `base`, with the adapter it is `embedded`. Or a checkpoint, which is served as `model`.
         threads: CPU threads of the server; 0: the default of vLLM.
         timeout: seconds that the server may take to start.
         replicas: number of engines, each with the whole model (`--data-parallel-size`).

@@ -41,6 +41,8 @@ class BaseInfo:
     """The checkpoint's own configuration."""
     boxes: str | None = None
     """How the base was trained to write boxes; None: as its family does."""
+    tokens: str = "natural"
+    """How the answer is tokenized, see `judge.backends.checkpoints.Checkpoint.tokens`."""
 
     @property
     def family(self) -> str:
@@ -83,6 +85,7 @@ def check_base(config: ModelConfig) -> BaseInfo:
         domain=checkpoint.domain,
         config=_read_config(config, checkpoint.source),
         boxes=checkpoint.boxes,
+        tokens=checkpoint.tokens,
     )
     if base.adapter is not None:
         _check_adapter(base.adapter, base.config)

@@ -61,8 +61,8 @@ class Checkpoint:
     """How the model was trained to write boxes, a value of `judge.backends.models.boxes.BoxConvention`; None:
     as its family does."""
     tokens: str = "natural"
-    """`pieces` if the model was trained on forms of which each literal and label is tokenized by itself, as the
-    embedded judge was; `natural` if it gets text as its tokenizer writes it, as every other model."""
+    """`pieces` if the model was trained on forms of which each literal and label is tokenized by itself, as
+    the embedded judge was; `natural` if it gets text as its tokenizer writes it, as every other model."""
 
     @classmethod
     def resolve(cls, model: str | Path, adapter: str | Path | None = None) -> Self:

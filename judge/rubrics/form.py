@@ -12,8 +12,8 @@ that yields the text in order as `Literal` pieces and blanks and must be sent th
         piece = walk.send("" if isinstance(piece, Literal) else answer(piece))
 
 The canonical text is compact JSON (`json.dumps(values, separators=(",", ":"), ensure_ascii=False)`); a model
-may write other white space, see `judge.rubrics.layouts`. Models of this project tokenise each piece of the text
-separately, in training as in decoding; others get the text as their tokenizer writes it.
+may write other white space, see `judge.rubrics.layouts`. Models of this project tokenise each piece of the
+text separately, in training as in decoding; others get the text as their tokenizer writes it.
 """
 
 from __future__ import annotations
@@ -70,7 +70,10 @@ class Form:
         return tuple(merge_literals(self.root.flatten(self.layout)))
 
     def in_layout(self, layout: Layout) -> Form:
-        """Return the same form with other white space. A walk then yields other texts, and labels of branches."""
+        """Return the same form with other white space.
+
+        A walk then yields other texts, and other labels of branches.
+        """
         return replace(self, layout=layout)
 
     def walk(self) -> Generator[Piece, str, None]:

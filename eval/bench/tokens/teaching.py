@@ -1,8 +1,8 @@
 """Teach a tiny Qwen3-VL of real vocabulary to answer the default rubric with stated rates.
 
 The answers are JSON in the tokens that the tokenizer writes, in one of three layouts. Texts of defects mostly
-end with a full stop, the explanation of the score mostly without. What a backend reads of the taught model can
-then be held against what was taught.
+end with a full stop, the explanation of the score mostly without. What a backend reads of the taught model is
+then compared with what was taught.
 
 Only a few hundred of the 151,936 rows of the embedding occur. The model is trained with these alone; all the
 other rows are one vector, whose logit counts for all of them.
@@ -76,6 +76,10 @@ class Condition:
         """Return the form of the default rubric."""
         return Rubric.load("default").form(list(ELEMENTS)).at_depth(self.depth)
 
+    def render(self, values: dict[str, Any]) -> str:
+        """Return the JSON text of an answer."""
+        return self.form().in_layout(LAYOUTS[self.layout][0]).render(values)
+
 
 CONDITIONS = tuple(Condition(layout, depth) for layout in LAYOUTS for depth in ("verdict", "score"))
 
@@ -118,7 +122,7 @@ class AnswerSource:
         values["score"] = int(label("score"))
         if condition.depth == "verdict":
             values["explanation"] = TEXTS[int(label("explanation"))]
-        return condition.form().in_layout(LAYOUTS[condition.layout][0]).render(values)
+        return condition.render(values)
 
 
 def teach(
@@ -221,15 +225,13 @@ def _train(model: Any, rows: Sequence[_Rows], used: Sequence[int], steps: int) -
         )
         optimizer.zero_grad()
         loss.backward()
-        if step % 20 == 0:
-            print(step, loss.item(), flush=True)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()
 
 
 def _batch_tensors(rows: Sequence[_Rows], numbers: Mapping[int, int], start: int) -> tuple[Any, Any]:
-    """Return the tokens (B, n) of prompts with answers from an index on, padded on the right, and the targets."""
+    """Return the tokens (B, n) of prompts with answers, padded on the right, and the targets."""
     import torch
 
     pairs = [(row.prompt, answer) for row in rows for answer in row.answers[start : start + SHARE]]

@@ -3,7 +3,8 @@
 - `chat_tokenizer`: tokenize chats and forms so that content cannot break out of the chat template.
 - `label_tree`: the labels of a blank as a tree of tokens, to read all of them in one forward pass.
 - `program`: the protocol between one row and the batch that it runs in.
-- `form_filling`: the generator that fills a form from left to right.
+- `natural/`: read and fill forms in the tokens that a model itself would write.
+- `form_filling`: the generator that fills a form from left to right, for models that were trained on pieces.
 - `choice_reading`: the generator that reads all choices of a form in one forward pass.
 - `phrase_cache`: predictions of free text, to decode several tokens in one pass.
 - `batch`: run many rows on one model in this process.

@@ -10,7 +10,6 @@ from judge.backends.base import Reply
 from judge.backends.decoding.chat_tokenizer import ChatTokenizer
 from judge.backends.decoding.label_tree import ROOT, LabelTree
 from judge.backends.decoding.natural.canonical import CanonicalText
-from judge.backends.decoding.natural.continuations import literals_after
 from judge.backends.decoding.natural.vocabulary import TokenTable
 from judge.backends.decoding.program import (
     RowProgram,
@@ -114,7 +113,11 @@ class ChoiceReader:
         found = {}
         for blank, tree, part in self.blanks:
             logs = torch.cat([scores[part], scores.new_zeros(1)])[torch.from_numpy(tree.paths)]
-            found[blank.name] = dict(zip(blank.reported_labels, logs.sum(dim=1).softmax(dim=0), strict=True))
+            shares = logs.sum(dim=1).softmax(dim=0)
+            if tree.owners is not None:
+                owners = torch.from_numpy(tree.owners).to(shares.device)
+                shares = shares.new_zeros(len(blank.labels)).index_add(0, owners, shares)
+            found[blank.name] = dict(zip(blank.reported_labels, shares, strict=True))
         return found
 
 
@@ -159,8 +162,7 @@ class _NaturalTokens:
 
     def append_blank(self, blank: Choice | Branch, answer: str) -> None:
         """Append a blank that is read, and its answer."""
-        following = literals_after(self.form, self.answers, blank)
-        tokens, tree = self.text.append_blank(blank.labels, following, answer)
+        tokens, tree = self.text.append_blank(blank, self.form, self.answers, answer)
         self.last = self.reader.step.append_chain(tokens, self.last)
         self.reader.append_tree(blank, tree, self.last)
 

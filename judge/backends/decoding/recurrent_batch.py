@@ -110,7 +110,11 @@ class _RunningRow:
     row: Row
     state: State = field(default_factory=State)
     waiting: list[int] = field(default_factory=list)
-    """Tokens that belong to the answer and are not in the state."""
+    """Tokens that the row has read and that are not in the state; with the prompt, if there is no state."""
+    waiting_positions: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, 0), np.int64))
+    """(3, n) rope positions of the tokens that are waiting."""
+    positions: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, 0), np.int64))
+    """(3, n) rope positions of the last step, after the tokens that were waiting."""
     fed: StepInput = field(default_factory=StepInput)
     """The last step, after the tokens that were waiting."""
     segments: list[Segment] = field(default_factory=list)
@@ -133,6 +137,7 @@ class _RunningRow:
                 complete.add(index)
                 self.state, used = state, used + len(segment.nodes)
         self.waiting = [self.fed.tokens[node] for node in kept[used:]]
+        self.waiting_positions = self.positions[:, kept[used:]]
         self.passes = []
 
 
@@ -158,49 +163,39 @@ class RecurrentBatch:
         rope = prompt_positions(self.model, self.rows, image_token, video_token)
         for one, own in zip(self._running, rope, strict=True):
             one.row.position += int(own.max()) + 1
-        self._feed([one.row.prompt for one in self._running], rope)
+            one.waiting, one.waiting_positions = one.row.prompt, own
+        self._feed()
 
     def run_step(self) -> None:
         """Feed the step of each row and resume the row with the result."""
-        long = [one for one in self._running if len(one.waiting) > MAX_WAITING_TOKENS]
-        self._advance(long)
-        before = [one.waiting for one in self._running]
-        starts = (one.row.position - len(one.waiting) for one in self._running)
-        positions = [
-            _text_positions(np.arange(start, start + len(tokens)))
-            for start, tokens in zip(starts, before, strict=True)
-        ]
-        self._feed(before, positions)
+        self._advance([one for one in self._running if len(one.waiting) > MAX_WAITING_TOKENS])
+        self._feed()
 
     def _advance(self, long: Sequence[_RunningRow]) -> None:
         """Feed the waiting tokens of some rows by themselves."""
-        passes = []
-        for one in long:
-            positions = np.arange(one.row.position - len(one.waiting), one.row.position)
-            passes.append(_Pass(one.waiting, _text_positions(positions), one.state))
+        passes = [
+            _Pass(one.waiting, one.waiting_positions, one.state, vision=None if one.state.length else one.row)
+            for one in long
+        ]
         _run_passes(self.model, passes)
         for one, done in zip(long, passes, strict=True):
             assert done.new_state is not None
             one.state, one.waiting = done.new_state, []
+            one.waiting_positions = one.waiting_positions[:, :0]
 
-    def _feed(self, before: Sequence[list[int]], before_positions: Sequence[NDArray[np.int64]]) -> None:
-        """Feed some tokens and the step of each row, segment by segment, and resume the rows.
-
-        Args:
-            before: for each row, the tokens before its step.
-            before_positions: their rope positions, (3, n).
-        """
+    def _feed(self) -> None:
+        """Feed the waiting tokens and the step of each row, segment by segment, and resume the rows."""
         steps = []
-        for one, tokens, own in zip(self._running, before, before_positions, strict=True):
-            one.fed = prepend_tokens(tokens, one.row.step)
+        for one in self._running:
+            one.fed = prepend_tokens(one.waiting, one.row.step)
             depths = one.row.position + tree_depths(one.row.step.parents)
-            positions = np.concatenate([own, _text_positions(depths)], axis=1)
+            one.positions = np.concatenate([one.waiting_positions, _text_positions(depths)], axis=1)
             one.segments = split_segments(one.fed.parents)
             followed = {segment.parent for segment in one.segments}
             one.passes = [
                 _Pass(
                     [one.fed.tokens[n] for n in segment.nodes],
-                    positions[:, segment.nodes],
+                    one.positions[:, segment.nodes],
                     one.state,
                     keeps_state=len(one.segments) == 1 or index in followed,
                 )

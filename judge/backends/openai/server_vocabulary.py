@@ -88,8 +88,8 @@ class ServerVocabulary(TokenTable):
     ) -> list[tuple[int, ...]]:
         """Encode alternatives; see `TokenTable.encode_labels`.
 
-        If the tokenizer splits the first and the last of them between the pending text and the label, the others
-        are taken to be split there too, which saves a request for each.
+        If the tokenizer splits the first and the last of them between the pending text and the label, the
+        others are taken to be split there too, which saves a request for each.
         """
         start = self.encode_after(before, pending)
         ends = [self.encode_after(before, pending + labels[n] + following[n]) for n in (0, -1)]

@@ -39,6 +39,7 @@ from judge.backends.video_inputs import (
     video_placeholder,
 )
 from judge.errors import BackendError, InputError, ReplyError
+from judge.rubrics.form import Form
 
 MAX_ATTENTION_CELLS = 1 << 26
 """Greatest number of attention cells (rows x longest prompt squared) of one prefill: 256 MiB of mask in
@@ -60,10 +61,11 @@ class Transformers:
         bits: 4 or 8 to quantize the language model with bitsandbytes; needs a GPU. It does not reach the
             experts of a mixture of experts, and verdicts say so.
         brief: whether the model was fine-tuned on the rubrics. None: as `judge.json` says, else False.
-        tokens: `pieces` or `natural`, see `judge.backends.checkpoints.Checkpoint.tokens`. `auto`: as `judge.json`
-            says, else `natural`.
-        layout: white space of the JSON that a model with natural tokens writes: `compact`, `spaced` or `pretty`;
-            `auto`: for each request, the one that the model finds likeliest at the beginning of its answer.
+        tokens: `pieces` or `natural`, see `judge.backends.checkpoints.Checkpoint.tokens`. `auto`: as
+            `judge.json` says, else `natural`.
+        layout: white space of the JSON that a model with natural tokens writes: `compact`, `spaced` or
+            `pretty`; `auto`: for each request, the one that the model finds likeliest at the beginning of its
+            answer.
         batch: greatest number of rows in one forward pass. It is halved once if memory runs out.
         boxes: how the model writes boxes, a value of `judge.backends.models.boxes.BoxConvention` (`relative`,
             `pixels`, `relative-yxyx` or `grid`). None: as its family does, or as this project's training
@@ -148,7 +150,8 @@ class Transformers:
         """
         self._model, self._processor = model, processor
         self.tokenizer = ChatTokenizer(processor, thinking)
-        self._vocabulary = Vocabulary(self.tokenizer) if self.tokens == "natural" else None
+        self.vocabulary = Vocabulary(self.tokenizer) if self.tokens == "natural" else None
+        """The tokens of a model that gets text as its tokenizer writes it; None for one trained on pieces."""
         self._phrases = PhraseCache(map(self.tokenizer.encode_text, phrases))
         self._text_grammar = TextGrammar(model, processor)
 
@@ -163,10 +166,10 @@ class Transformers:
 
     def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
         """Read the label probabilities of all blanks in one pass; see `Backend.choose`."""
-        if self._vocabulary is not None and not self.brief:
+        if self.vocabulary is not None and not self.brief:
             return self.complete([check_choices_only(request) for request in requests])
         return self._run(
-            requests, lambda request: read_choices(request.form, self.tokenizer, self._vocabulary)
+            requests, lambda request: read_choices(request.form, self.tokenizer, self.vocabulary)
         )
 
     def complete(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
@@ -175,10 +178,10 @@ class Transformers:
 
     def _fill(self, request: Request) -> RowProgram:
         """Return the program that fills a form whose boxes are those of the model."""
-        if self._vocabulary is None:
+        if self.vocabulary is None:
             return fill_form(request.form, self.tokenizer, self._text_grammar.text_mask, self._phrases)
-        program = filling.fill_form(request.form, self._vocabulary, self.layouts)
-        return run_form(program, self._vocabulary, self._text_grammar.text_mask, self._phrases)
+        program = filling.fill_form(request.form, self.vocabulary, self.layouts)
+        return run_form(program, self.vocabulary, self._text_grammar.text_mask, self._phrases)
 
     def trace(self, requests: Sequence[TraceRequest]) -> list[RelevanceMaps | ReplyError]:
         """Compute the relevance of each image patch for each target; see `Tracer.trace`.
@@ -201,7 +204,10 @@ class Transformers:
             return ReplyError("images: none, and videos are not traced")
         blanks = {blank for target in traced.targets for blank in target}
         tokenizer = self.tokenizer
-        reader = ChoiceReader.for_form(traced.request.form, tokenizer, traced.values, blanks)
+        filled = self.fill_context(traced.request, traced.values)
+        if isinstance(filled, ReplyError):
+            return filled
+        reader = ChoiceReader.for_form(filled[0], tokenizer, filled[1], blanks, self.vocabulary)
         row.step, model = reader.step, self.network(traced.request.rubric).requires_grad_(False)
         row.pixels = pixels = row.pixels.detach().requires_grad_(True)
         try:
@@ -220,6 +226,37 @@ class Transformers:
             return replace(traced, request=request)
         values = translator.values(traced.request.form, traced.values, translator.frame(traced.request))
         return replace(traced, request=request, values=values)
+
+    def fill_context(
+        self, request: Request, values: dict[str, Any] | None
+    ) -> tuple[Form, dict[str, Any] | None] | ReplyError:
+        """Return a form and values to read it behind in one pass, as this backend reads it otherwise.
+
+        Args:
+            request: the request.
+            values: values of the form; None: those that `choose` reads each blank behind.
+
+        Returns:
+            The form in the layout of the model, and the values; None for the first label in each blank.
+        """
+        if self.vocabulary is None or self.brief:
+            return request.form, values
+        if values is None:
+            (reply,) = self.choose([request])
+            if isinstance(reply, ReplyError):
+                return reply
+            values = request.form.parse(reply.text)
+        if len(self.layouts) == 1:
+            return request.form.in_layout(self.layouts[0]), values
+        (chosen,) = self._run([request], self._read_layout)
+        if isinstance(chosen, ReplyError):
+            return chosen
+        return request.form.in_layout(self.layouts[int(chosen.text)]), values
+
+    def _read_layout(self, request: Request) -> RowProgram:
+        assert self.vocabulary is not None
+        program = filling.read_layout(request.form, self.vocabulary, self.layouts)
+        return run_form(program, self.vocabulary, self._text_grammar.text_mask, self._phrases)
 
     def _run(
         self, requests: Sequence[Request], program: Callable[[Request], RowProgram]

@@ -31,8 +31,8 @@ class TextGrammar:
         Args:
             max_chars: greatest number of characters, without the closing quote.
             beginning: what stands before the text and is written with it.
-            endings: what may follow after the closing quote; the token that holds the quote may hold a beginning
-                of one of them.
+            endings: what may follow after the closing quote; the token that holds the quote may hold a
+                beginning of one of them.
 
         Returns:
             A function that takes the tokens of the text so far and the logits (V,) of the next token. It

@@ -1,8 +1,8 @@
 """Run a Qwen-VL checkpoint with vLLM in this process: many forms at once, each returned when it is done.
 
-The prompt is built from tokens by the same `ChatTokenizer` as in the transformers backend, and a form is filled
-by the same program (`judge.backends.decoding.natural`). A model that was trained on pieces writes the whole form in
-one request, under a grammar of the tokens that the transformers backend would feed (see
+The prompt is built from tokens by the same `ChatTokenizer` as in the transformers backend, and a form is
+filled by the same program (`judge.backends.decoding.natural`). A model that was trained on pieces writes the
+whole form in one request, under a grammar of the tokens that the transformers backend would feed (see
 `judge.backends.decoding.grammar`). So both backends ask the same model the same question, and their numbers
 differ by rounding only.
 """

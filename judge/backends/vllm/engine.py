@@ -150,8 +150,8 @@ def _read_config(model: str, revision: str | None) -> dict[str, Any]:
 def _media_limits(processor: Any, max_images: int, max_pixels: int) -> dict[str, Any]:
     """Limit images and videos to what is shown, so that the engine reserves no more for them.
 
-    The processor of Qwen3-VL allows 16,384 tokens an image, of which the pipeline shows about 1,000. The sizes of
-    the video are those of the one that the engine tries its memory with.
+    The processor of Qwen3-VL allows 16,384 tokens an image, of which the pipeline shows about 1,000. The
+    sizes of the video are those of the one that the engine tries its memory with.
     """
     side = math.isqrt(MODEL_FRAME_PIXELS)
     video = {"count": 1, "num_frames": FRAMES_SHOWN, "width": side, "height": side}

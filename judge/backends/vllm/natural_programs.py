@@ -84,8 +84,8 @@ class _Runner:
         """Run a `Write`; returns the tokens.
 
         The grammar ends soon after the closing quote; it cannot end at the closing token, since vLLM takes a
-        stop token for the end of the grammar. A bound on the length of the text would make the grammar slow to
-        compile, so a text that is too long is cut, and only what may still follow is bounded.
+        stop token for the end of the grammar. A bound on the length of the text would make the grammar slow
+        to compile, so a text that is too long is cut, and only what may still follow is bounded.
         """
         builder = TextBuilder(operation, self.vocabulary)
         while not builder.is_closed:

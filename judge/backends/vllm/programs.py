@@ -13,7 +13,6 @@ from judge.backends.decoding import grammar
 from judge.backends.decoding.chat_tokenizer import ChatTokenizer
 from judge.backends.decoding.label_tree import ROOT, LabelTree
 from judge.backends.decoding.natural.canonical import CanonicalText
-from judge.backends.decoding.natural.continuations import literals_after
 from judge.backends.decoding.natural.vocabulary import TokenTable
 from judge.backends.decoding.program import check_not_nan, report_probabilities
 from judge.backends.vllm.engine import MAX_LOGPROBS
@@ -150,7 +149,7 @@ def _lay_out(
     """Return each blank with its label tree and the tokens before it, and the pieces of the form."""
     walk, blanks, pieces = form.walk(), list[tuple[Choice, LabelTree, list[int]]](), list[str | Choice]()
     text = None if vocabulary is None else CanonicalText(vocabulary)
-    tokens, answer = list(prompt), ""
+    tokens, answer, answers = list(prompt), "", list[str]()
     try:
         piece = next(walk)
         while True:
@@ -165,13 +164,13 @@ def _lay_out(
                 case Choice():
                     answer = piece.labels[0]
                     pieces.append(piece)
+                    answers.append(answer)
                     if text is None:
                         tree = tokenizer.label_tree(piece.labels, piece.next_literal)
                         blanks.append((piece, tree, list(tokens)))
                         tokens += tokenizer.encode_text(answer)
                     else:
-                        after = literals_after(form, (), piece)
-                        before, tree = text.append_blank(piece.labels, after, answer)
+                        before, tree = text.append_blank(piece, form, answers[:-1], answer)
                         tokens += before
                         blanks.append((piece, tree, list(tokens)))
                 case _:

@@ -35,6 +35,12 @@ def backend(request: pytest.FixtureRequest, checkpoints: dict[tuple[str, bool], 
     return Transformers(checkpoints[request.param], boxes="grid")
 
 
+@pytest.fixture(scope="session", params=CHECKPOINTS, ids=lambda case: f"{case[0]}-{'numbers' * case[1]}")
+def pieces_backend(request: pytest.FixtureRequest, checkpoints: dict[tuple[str, bool], Path]) -> Transformers:
+    """A backend of each checkpoint, which gets forms in pieces as the embedded judge does."""
+    return Transformers(checkpoints[request.param], tokens="pieces")
+
+
 @pytest.fixture(scope="session")
 def qwen3(checkpoints: dict[tuple[str, bool], Path]) -> Transformers:
     """A backend of a Qwen3-VL with numbers as single tokens."""

@@ -59,7 +59,7 @@ def test_a_box_of_the_model_comes_back_in_relative_coordinates(convention: BoxCo
     reply = translator(convention).reply(Reply(text), request())
     assert isinstance(reply, Reply)
     [defect] = FORM.parse(reply.text)["defects"]
-    assert defect["box"] == [250, 125, 750, 625]
+    assert defect["box"] == pytest.approx([250, 125, 750, 625], abs=2)
 
 
 def test_the_form_of_the_embedded_judge_stays_as_it_is() -> None:

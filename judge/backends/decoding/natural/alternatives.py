@@ -20,6 +20,8 @@ alternatives hold together."""
 MAX_FIRST_NODES = 8
 """Greatest number of tokens that are followed at once, before their probability is known."""
 Path = tuple[int, ...]
+MayFollow = Callable[[int], tuple[bytes, ...]]
+"""Index of a label -> what may follow after the label and its literal (`continuations`)."""
 
 
 def common_prefix(paths: Sequence[Path]) -> Path:
@@ -27,6 +29,33 @@ def common_prefix(paths: Sequence[Path]) -> Path:
     first, last = min(paths), max(paths)
     length = next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
     return first[: min(length, len(last))]
+
+
+def agree(
+    vocabulary: TokenTable,
+    texts: Sequence[bytes],
+    owners: Sequence[int],
+    offset: int,
+    may_follow: MayFollow,
+) -> Agreement:
+    """Find the tokens that agree with some alternatives from an offset on.
+
+    Args:
+        vocabulary: the model's.
+        texts: all alternatives.
+        owners: indexes of those to look at.
+        offset: number of bytes that they share and that are fed.
+        may_follow: see `Boundary.choose`.
+
+    Returns:
+        The tokens; their owners are positions in `owners`.
+    """
+    rests = tuple(texts[owner][offset:] for owner in owners)
+    follow = tuple(
+        may_follow(owner) if vocabulary.has_extension(rest) else ()
+        for owner, rest in zip(owners, rests, strict=True)
+    )
+    return vocabulary.agreement(rests, follow)
 
 
 @dataclass
@@ -42,10 +71,6 @@ class Read:
 
 ReadResult = Sequence["NDArray[np.floating[Any]]"]
 """For each node of a `Read`, the log-probabilities of its tokens."""
-
-
-MayFollow = Callable[[int], tuple[bytes, ...]]
-"""Index of a label -> what may follow after the label and its literal (`continuations`)."""
 
 
 @dataclass
@@ -173,12 +198,7 @@ class _AlternativeReader:
         return nodes
 
     def _agreement(self, node: _Node) -> Agreement:
-        rests = tuple(self.texts[owner][node.offset :] for owner in node.owners)
-        follow = tuple(
-            self.may_follow(owner) if self.vocabulary.has_extension(rest) else ()
-            for owner, rest in zip(node.owners, rests, strict=True)
-        )
-        return self.vocabulary.agreement(rests, follow)
+        return agree(self.vocabulary, self.texts, node.owners, node.offset, self.may_follow)
 
     def _resolve_all(
         self, nodes: list[_Node], known: Mapping[Path, tuple[Agreement, NDArray[np.float64]]]

@@ -1,7 +1,7 @@
 """A form as the tokens that the tokenizer would write, with the labels of its blanks as trees.
 
-For models that were tuned on the form, which all blanks are read of in one pass, and for gradients. Unlike in
-`alternatives`, the probability of a label is that of its own tokens up to where no other label has them.
+For models that were tuned on the form, of which all blanks are read in one pass, and for gradients. The
+tokens that are read are those of `alternatives`, without knowing which of them matter.
 """
 
 from __future__ import annotations
@@ -9,9 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from judge.backends.decoding.label_tree import LabelTree
-from judge.backends.decoding.natural.alternatives import Boundary, Path, common_prefix
+from judge.backends.decoding.natural.alternatives import Boundary, MayFollow, Path, agree, common_prefix
+from judge.backends.decoding.natural.continuations import literals_after, texts_after
 from judge.backends.decoding.natural.vocabulary import TokenTable
+from judge.rubrics.form import Form
+from judge.rubrics.form_nodes import Branch, Choice
+
+MAX_NODES = 64
+"""Greatest number of tokens of one blank that are followed."""
 
 
 @dataclass
@@ -26,32 +34,43 @@ class CanonicalText:
 
     def __post_init__(self) -> None:
         self._boundary = Boundary(self.vocabulary)
+        self.first_tokens: list[int] = []
+        """For each label of the last blank, the first token that the tokenizer would write for it there."""
 
     def append(self, text: str) -> None:
         """Append text that is not read."""
         self._boundary.pending += text.encode()
 
     def append_blank(
-        self, labels: Sequence[str], following: Sequence[bytes], answer: str
+        self, blank: Choice | Branch, form: Form, answers: Sequence[str], answer: str
     ) -> tuple[Path, LabelTree]:
         """Append a blank that is read.
 
         Args:
-            labels: its labels.
-            following: for each label, the literal text after it.
+            blank: the blank.
+            form: its form.
+            answers: answers to the blanks before it.
             answer: the label that the text goes on with.
 
         Returns:
             The tokens before the blank that were not returned yet, and the labels as a tree after them.
         """
-        boundary = self._boundary
+        boundary, labels = self._boundary, blank.labels
+        following = literals_after(form, answers, blank)
         texts = [label.encode() for label in labels]
         paths = self.vocabulary.encode_labels(boundary.context, boundary.pending, texts, following)
-        common = common_prefix(paths)
+        common = common_prefix(paths) if len(paths) > 1 else ()
         start = len(self.vocabulary.text(common))
+        rests = [
+            (boundary.pending + label + after)[start:] for label, after in zip(texts, following, strict=True)
+        ]
+        self.first_tokens = [path[len(common)] for path in paths]
         chosen = boundary.pending + answer.encode()
         boundary.advance(common, chosen[start:])
-        return common, LabelTree.from_paths(_shorten([path[len(common) :] for path in paths]))
+        tree = _build_tree(
+            self.vocabulary, rests, lambda n: texts_after(form, answers, labels[n], following[n])
+        )
+        return common, tree
 
     def finish(self) -> Path:
         """Return the tokens of the rest of the text."""
@@ -60,10 +79,28 @@ class CanonicalText:
         return rest
 
 
-def _shorten(paths: Sequence[Path]) -> list[Path]:
-    """Cut each path after the first token that tells it from all others."""
-    shortened = []
-    for path in paths:
-        shared = max((len(common_prefix([path, other])) for other in paths if other != path), default=0)
-        shortened.append(path[: shared + 1])
-    return shortened
+def _build_tree(vocabulary: TokenTable, texts: Sequence[bytes], may_follow: MayFollow) -> LabelTree:
+    """Build the tree of all tokens that agree with some alternatives.
+
+    Args:
+        vocabulary: the model's.
+        texts: what remains of each alternative.
+        may_follow: see `Boundary.choose`.
+
+    Returns:
+        The tree, whose paths end where a token agrees with one alternative only.
+    """
+    ends: dict[Path, int] = {}
+    nodes: list[tuple[Path, tuple[int, ...], int]] = [((), tuple(range(len(texts))), 0)]
+    for path, owners, offset in nodes:
+        if len(nodes) > MAX_NODES and path:
+            break
+        agreement = agree(vocabulary, texts, owners, offset, may_follow)
+        for token, found, length in zip(agreement.tokens, agreement.owners, agreement.lengths, strict=True):
+            if len(found) == 1:
+                ends[(*path, token)] = owners[found[0]]
+            else:
+                nodes.append(((*path, token), tuple(owners[n] for n in found), offset + length))
+    tree = LabelTree.from_paths(list(ends))
+    tree.owners = np.array(list(ends.values()), dtype=np.int64)
+    return tree

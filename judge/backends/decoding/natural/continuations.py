@@ -53,6 +53,19 @@ def literals_after(form: Form, answers: Sequence[str], blank: Choice | Branch) -
     return [_cut(following_literal(form, [*answers, label])) for label in blank.labels]
 
 
+def texts_after(form: Form, answers: Sequence[str], label: str, literal: bytes) -> tuple[bytes, ...]:
+    """Return what may follow after a label and the literal that `literals_after` gives for it.
+
+    Args:
+        form: the form.
+        answers: answers to the blanks before.
+        label: the label.
+        literal: the literal.
+    """
+    found = continuations(form, [*answers, label], len(literal) + MAX_CONTINUATION)
+    return tuple(text[len(literal) :] for text in found)
+
+
 def _cut(text: bytes) -> bytes:
     """Cut a text to `MAX_FOLLOWING` bytes, at a whole character."""
     return text if len(text) <= MAX_FOLLOWING else text[:MAX_FOLLOWING].decode("utf-8", "ignore").encode()

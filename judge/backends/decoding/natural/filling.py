@@ -1,19 +1,18 @@
-"""Fill a form from left to right in the model's own tokens: the program of a row, independent of the engine."""
+"""Fill a form from left to right in the model's own tokens, whatever engine runs the model."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from judge.backends.base import Reply, Request
 from judge.backends.decoding.natural.alternatives import Boundary, Read, ReadResult
 from judge.backends.decoding.natural.continuations import (
-    MAX_CONTINUATION,
     continuations,
     following_literal,
     literals_after,
+    texts_after,
 )
 from judge.backends.decoding.natural.vocabulary import TokenTable
 from judge.backends.decoding.program import report_probabilities
@@ -32,8 +31,8 @@ class Write:
     commit: list[int]
     """Tokens that are fed for good."""
     beginning: int
-    """The token that the tokenizer would write next, with the end of the literal before the text. The model may
-    write a longer one, which begins with the same bytes."""
+    """The token that the tokenizer would write next, with the end of the literal before the text. The model
+    may write a longer one, which begins with the same bytes."""
     max_chars: int
     """Greatest number of characters of the text."""
     endings: tuple[bytes, ...]
@@ -44,9 +43,9 @@ class Write:
 
 Operation = Read | Write
 FormProgram = Generator[Operation, Any, Reply]
-"""A form that is being filled: yields operations and is sent, for a `Read`, a `ReadResult`; for a `Write`, the
-tokens that were written, from `Write.beginning` on to the one that holds the closing quote. All of these but the
-last count as fed."""
+"""A form that is being filled: yields operations and is sent, for a `Read`, a `ReadResult`; for a `Write`,
+the tokens that were written, from `Write.beginning` on to the one that holds the closing quote. All of these
+but the last count as fed."""
 
 
 def fill_form(form: Form, vocabulary: TokenTable, layouts: Sequence[Layout]) -> FormProgram:
@@ -86,6 +85,24 @@ def fill_form(form: Form, vocabulary: TokenTable, layouts: Sequence[Layout]) -> 
         return filler.reply
 
 
+def read_layout(form: Form, vocabulary: TokenTable, layouts: Sequence[Layout]) -> FormProgram:
+    """Read which layout a model finds likeliest at the beginning of a form.
+
+    Args:
+        form: the form.
+        vocabulary: the model's.
+        layouts: the layouts to compare.
+
+    Yields:
+        Operations.
+
+    Returns:
+        A reply whose text is the index of the layout.
+    """
+    layout = yield from _FormFiller(form, Boundary(vocabulary)).choose_layout(layouts)
+    return Reply(str(layouts.index(layout)))
+
+
 @dataclass
 class _FormFiller:
     """The state of a form that is being filled."""
@@ -122,7 +139,7 @@ class _FormFiller:
             shares = yield from self.boundary.choose(
                 [label.encode() for label in labels],
                 following,
-                partial(self._may_follow, labels, following),
+                lambda index: texts_after(self.form, self.answers, labels[index], following[index]),
                 blank.name,
             )
             self.reply.probabilities[blank.name] = report_probabilities(blank, shares.probabilities)
@@ -132,12 +149,6 @@ class _FormFiller:
             self.append(chosen, is_pending=True)
         self.answers.append(chosen)
         return chosen
-
-    def _may_follow(self, labels: Sequence[str], following: Sequence[bytes], index: int) -> tuple[bytes, ...]:
-        """Return what may follow after a label and its literal."""
-        start = len(following[index])
-        found = continuations(self.form, [*self.answers, labels[index]], start + MAX_CONTINUATION)
-        return tuple(text[start:] for text in found)
 
     def write_text(self, blank: Text) -> Generator[Write, Sequence[int], str]:
         """Write a text; its closing quote, and nothing after it, is then pending."""

@@ -68,7 +68,8 @@ class _Runner:
     text_mask: MaskFactory
     phrases: PhraseCache
     nodes: dict[Path, int] = field(default_factory=dict)
-    """Path after the boundary -> index of its last token in the last step. A later operation may commit it."""
+    """Path after the boundary -> index of its last token in the last step. A later operation may commit
+    it."""
     spare: list[int] = field(default_factory=list)
     """Indexes of tokens of the last step that no later operation commits."""
     last: tuple[int, int] | None = None
