@@ -32,8 +32,8 @@ def load_competitors(data: Path, prompt: str = "") -> list[Competitor]:
     Args:
         data: one of three. A folder of images: each image is a competitor. A folder of folders: each inner
             folder is a competitor, whose images meet those of the same name in the others. A file of rows
-            (JSON, CSV, TSV): each row is a competitor. A folder may hold its rows (`rows.jsonl`, .json,
-            .csv or .tsv, `labels.csv`, `metadata.jsonl`); `NAME.txt` holds the prompt of the image of that name.
+            (JSON, CSV, TSV): each row is a competitor. A folder may hold its rows (`rows.jsonl`, .json, .csv
+            or .tsv, `labels.csv`, `metadata.jsonl`); `NAME.txt` holds the prompt of the image of that name.
         prompt: prompt of every image that has none of its own.
 
     Raises:
