@@ -14,6 +14,7 @@ import typer
 from judge.batch.ray_options import Cpus, Gpus, RayAddress, Workers
 from judge.cli import judges
 from judge.cli.options import (
+    DEFAULT_MAX_ELEMENTS,
     DEFAULT_MODEL,
     DEFAULT_RUBRIC,
     Adapter,
@@ -22,6 +23,7 @@ from judge.cli.options import (
     Deadline,
     DepthName,
     Looks,
+    MaxElements,
     Model,
     RubricName,
     zoom_in_arguments,
@@ -49,9 +51,9 @@ def score(
         str,
         typer.Argument(
             metavar="ROWS",
-            help="JSONL, a JSON list, CSV or TSV with id, image or video, prompt, elements, reference. With "
-            "--ray or --shard also parquet, WebDataset tars, a folder of them or of images, a glob pattern, "
-            "any fsspec URL.",
+            help="JSONL, a JSON list, CSV or TSV with id, image or video, prompt, negative_prompt, "
+            "elements, reference. With --ray or --shard also parquet, WebDataset tars, a folder of them or "
+            "of images, a glob pattern, any fsspec URL.",
         ),
     ],
     out: Annotated[
@@ -83,11 +85,13 @@ def score(
     ] = FormatName.jsonl,
     looks: Looks = 0,
     deadline: Deadline = None,
+    max_elements: MaxElements = DEFAULT_MAX_ELEMENTS,
 ) -> None:
     """Judge every row of a file. A bad row gives an unscored verdict with the reason.
 
     The exit code is 1 if no row at all could be scored.
     """
+    options = judges.element_options(max_elements)
     with one_line_errors():
         if ray is not None or shard is not None:
             from judge.batch import command
@@ -98,7 +102,7 @@ def score(
             tally = command.run(
                 rows,
                 out,
-                partial(judges.open_judge, model, adapter, backend, rubric, base_url),
+                partial(judges.open_judge, model, adapter, backend, rubric, base_url, **options),
                 depth=depth.value,
                 batch=batch,
                 pixels=batch_pixels,
@@ -114,7 +118,7 @@ def score(
             total, unscored = _score_file(
                 Path(rows),
                 Path(out),
-                lambda name: judges.open_judge(model, adapter, backend, name, base_url),
+                lambda name: judges.open_judge(model, adapter, backend, name, base_url, **options),
                 rubric,
                 depth,
                 batch,

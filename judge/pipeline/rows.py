@@ -22,7 +22,7 @@ from judge.tables.separated import TABLE_SUFFIXES, SeparatedTable
 from judge.tables.text import OpenFile
 from judge.types import ALLOWED_IDS, Sample
 
-ROW_KEYS = ("id", "image", "video", "prompt", "elements", "reference")
+ROW_KEYS = ("id", "image", "video", "prompt", "negative_prompt", "elements", "reference")
 TEXT_ROW_SUFFIXES = (*JSON_SUFFIXES, *TABLE_SUFFIXES)
 """Suffixes of files of rows that are text."""
 _LISTED_KEYS = 8
@@ -55,8 +55,9 @@ def read_row_file(path: Path) -> RowFile:
     """Read the rows of a file, and count what is not used of them.
 
     A row has `image` or `video` (a path relative to the file, an absolute path, a `file://` or a `data:`
-    URL), `prompt`, and optionally `id`, `reference` (an image in the same forms as `image`) and `elements`: a
-    JSON list, or texts separated by ";". Other keys, such as `labels`, are not used.
+    URL), `prompt`, and optionally `id`, `negative_prompt`, `reference` (an image in the same forms as
+    `image`) and `elements`: a JSON list, or texts separated by ";". Other keys, such as `labels`, are not
+    used.
 
     Args:
         path: a `.jsonl`, `.ndjson` or `.json` file, or a table: `.csv`, `.tsv`, `.tab` or `.psv`.
@@ -184,6 +185,7 @@ def parse_row(row: Any, number: int, path: PurePath) -> Sample | BadRow:
             image=None if is_video else _parse_source(row, "image", path.parent),
             video=_parse_source(row, "video", path.parent) if is_video else None,
             prompt=_check_text("prompt", row.get("prompt") or ""),
+            negative_prompt=_check_text("negative_prompt", row.get("negative_prompt") or ""),
             elements=_parse_elements(row.get("elements")),
             reference=_parse_source(row, "reference", path.parent) if has_reference else None,
         )

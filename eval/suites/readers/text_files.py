@@ -67,6 +67,12 @@ def read_text(path: Path, *names: str, field: str = "file") -> str:
         InputError: as `read_bytes`, or the text is in another encoding; the line is named.
     """
     data = read_bytes(path, *names, field=field)
+    if data.startswith(b"version https://git-lfs"):
+        kind = "a Git LFS pointer, the clone holds no data"
+        raise InputError(field, str(path), f"a file with its content; it is {kind}", "run `git lfs pull`")
+    if data[:2] == b"PK" or data[:4] == b"\xd0\xcf\x11\xe0":
+        mend = "it is a workbook or an archive: save it as CSV"
+        raise InputError(field, str(path), "UTF-8 text", mend)
     return "".join(read_lines(lambda: io.BytesIO(data), path.name, field))
 
 
@@ -142,7 +148,7 @@ def read_csv_rows(
 
     Args:
         path: the file.
-        columns: allowed number, or numbers, of values in a line.
+        columns: allowed number, or numbers, of values in a line; empty allows any.
         separator: separator of the values.
         field: what the caller calls this input.
 
@@ -151,10 +157,12 @@ def read_csv_rows(
     """
     allowed = (columns,) if isinstance(columns, int) else columns
     for number, row in read_records(_opener(path, field), path.name, separator, field):
-        if len(row) not in allowed:
+        if allowed and len(row) not in allowed:
             expected = f"{' or '.join(map(str, allowed))} values"
-            raise InputError(f"{path.name} line {number}", separator.join(row), expected, "fix the line")
-        yield number, row
+            has_index = len(row) - 1 in allowed and row[0].strip().isdigit()
+            mend = "drop the first column, an index" if has_index else "fix the line"
+            raise InputError(f"{path.name} line {number}", separator.join(row), expected, mend)
+        yield number, [value.strip() for value in row]
 
 
 def _opener(path: Path, field: str) -> OpenFile:

@@ -162,4 +162,5 @@ SUITE = Suite(
     kind="video",
     depth="score",
     splits=tuple(LABEL_FILES),
+    default_split="all",
 )
