@@ -8,6 +8,8 @@ from pathlib import Path
 # Set before any test imports a model library: tests use the files of the checkout and never download.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Cards that were kept on this machine would change what models are asked.
+os.environ.setdefault("JUDGE_CARDS", "off")
 
 import numpy as np
 import pytest
@@ -24,8 +26,9 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 TESTS = Path(__file__).parent
 ENGINE_TESTS = (
-    "eval/bench", "eval/interop/test_ecosystem.py", "eval/runs/test_distributed_runs.py",
-    "eval/runs/test_local_runs.py", "eval/trust", "judge/agent/test_gateway_looks.py",
+    "eval/bench", "eval/examination/test_examined", "eval/interop/test_ecosystem.py",
+    "eval/runs/test_distributed_runs.py", "eval/runs/test_local_runs.py", "eval/trust",
+    "judge/agent/test_gateway_looks.py",
     "judge/backends/decoding/test_form_filling.py", "judge/backends/test_openai_vllm_server.py",
     "judge/backends/test_torchvision_compat.py", "judge/backends/test_transformers.py",
     "judge/backends/test_vllm",

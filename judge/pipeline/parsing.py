@@ -19,6 +19,7 @@ from judge.pipeline.scoring import (
     score_by_rule,
     support_to_distribution,
 )
+from judge.pipeline.validation import replace_surrogates
 from judge.rubrics.form import Form
 from judge.rubrics.form_nodes import BOX_CORNERS
 from judge.rubrics.rubric import Rubric
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 MAX_SCORE_DIFFERENCE = 1.0
 """A larger difference between the written score and the score by the rubric's rule is noted in the
 verdict."""
+
+
+LOW_LABEL_MASS = 0.5
+"""A label mass below this is noted in the verdict."""
 
 
 class Answer:
@@ -99,6 +104,30 @@ class Answer:
         return self.probabilities("there", ("true", "false"), written)["true"]
 
 
+def mean_label_mass(reply: Reply, notes: list[str]) -> float | None:
+    """Return the mean probability that a model gave to all labels of a blank together.
+
+    Args:
+        reply: the reply.
+        notes: gets a note if it is low.
+
+    Returns:
+        The mean over the blanks, rounded to three decimals; None if the backend did not measure it.
+    """
+    masses = reply.label_mass
+    if not masses:
+        return None
+    mean = round(min(1.0, sum(masses.values()) / len(masses)), 3)
+    if mean < LOW_LABEL_MASS:
+        lowest = min(masses, key=lambda blank: masses[blank])
+        notes.append(
+            f"the model gave the labels of the form only {mean:.1%} of its probability on average "
+            f"({masses[lowest]:.1%} at {lowest}): it wanted to write something else, so "
+            "trust its numbers less"
+        )
+    return mean
+
+
 def parse_reply(
     reply: Reply,
     prepared: PreparedSample,
@@ -156,6 +185,7 @@ def parse_reply(
         "attributes": attributes,
         "defects": defects,
         "explanation": explanation,
+        "thought": replace_surrogates(reply.thought),
     }
 
 
@@ -315,7 +345,7 @@ def _median_coordinate(reported: Mapping[str, float] | None, written: int) -> fl
     """Return the median of a coordinate, with the share of each label spread evenly over one grid step."""
     if not reported or len(reported) < 2:
         return float(written)
-    shares = sorted((int(label), share) for label, share in reported.items())
+    shares = sorted((float(label), share) for label, share in reported.items())
     step = shares[1][0] - shares[0][0]
     half, below = sum(share for _, share in shares) / 2, 0.0
     for coordinate, share in shares:
