@@ -10,7 +10,7 @@ of a sample are spent in this order:
    part, or if the part is nearly all of the image.
 2. Elements whose probability lies inside `UNCERTAIN_PROBABILITIES` are asked for again in views of the image
    (`ELEMENT_VIEWS`), all such elements in one question. The new probability is the mean of the log-odds of
-   all looks.
+   all looks, reduced to that of an element it needs if that is lower.
 3. At depth `verdict`, a defect with a confidence below `SURE_CONFIDENCE` is looked at closely. Its confidence
    becomes the mean of both looks; below 0.5 the defect is dropped.
 4. At depth `verdict`, overlapping tiles cover the parts in which the model's view of the image has lost
@@ -46,6 +46,7 @@ from judge.agent.findings import (
 )
 from judge.agent.questions import Question, QuestionBuilder, keep_artifacts, verb_for_depth
 from judge.agent.tiling import center_view, square_around, tile_lost_detail
+from judge.elements.statements import cap_elements
 from judge.errors import ReplyError
 from judge.media.regions import box_area, clip_box, from_relative, shift_box
 from judge.pipeline.explanations import explain_after_looks
@@ -228,6 +229,7 @@ class _CloserLooks:
                 if answer
             ]
             self.elements[n] = _combine_log_odds(self.elements[n], probabilities)
+        self.elements = cap_elements(self.elements)
         return answers
 
     def check_defects(self, whole: Box) -> AnswerSteps:
@@ -380,4 +382,4 @@ def _combine_log_odds(element: Element, probabilities: Sequence[float]) -> Eleme
     clipped = (min(max(p, 1e-6), 1 - 1e-6) for p in (element.probability, *probabilities))
     log_odds = [math.log(p / (1 - p)) for p in clipped]
     probability = 1 / (1 + math.exp(-sum(log_odds) / len(log_odds)))
-    return Element(name=element.name, present=probability >= 0.5, probability=probability)
+    return element.model_copy(update={"present": probability >= 0.5, "probability": probability})
