@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from finetune.lora.config import AdapterConfig, ModelConfig, join_patterns
-from judge.backends.checkpoints import EMBEDDED, Checkpoint
+from judge.backends.adapter_training import AdapterTraining
+from judge.backends.checkpoints import EMBEDDED, Checkpoint, weights_revision
+from judge.backends.hub import locate, locate_adapter
 from judge.backends.torchvision_compat import patch_imports
 from judge.errors import BackendError, InputError
 
@@ -44,6 +46,14 @@ class BaseInfo:
     domain: str
     config: Any
     """The checkpoint's own configuration."""
+    commit: str | None = None
+    """Commit of the hub, if `source` is a folder in its cache."""
+
+    @property
+    def weights(self) -> str:
+        """Commit of the checkpoint on the hub, or the hash of its weights."""
+        commit = getattr(self.config, "_commit_hash", None)
+        return self.commit or weights_revision(self.source, (), commit, self.revision)
 
     @property
     def family(self) -> str:
@@ -59,18 +69,25 @@ def check_base(config: ModelConfig) -> BaseInfo:
     """
     checkpoint = Checkpoint.resolve(config.base)
     adapter = EMBEDDED / "adapter" if config.adapter == "embedded" else config.adapter
+    location = locate(checkpoint.source, config.revision, field="model.base")
+    continued = None if adapter is None else locate_adapter(adapter, "model.adapter")
+    training = AdapterTraining.read(continued or Path(location.source))
+    brief = checkpoint.brief if config.brief is None else config.brief
     base = BaseInfo(
-        source=checkpoint.source,
+        source=location.source,
         revision=config.revision,
-        adapter=None if adapter is None else Path(adapter),
-        brief=checkpoint.brief if config.brief is None else config.brief,
+        commit=location.commit,
+        adapter=continued,
+        brief=training.resolve_brief(config.brief) if training else brief,
         size=checkpoint.size,
         phrases=tuple(checkpoint.phrases),
         domain=checkpoint.domain,
-        config=_read_config(config, checkpoint.source),
+        config=_read_config(config, location.source),
     )
     if base.adapter is not None:
         _check_adapter(base.adapter, base.config)
+        if training is not None:
+            training.check_base(config.base, base.weights, base.config)
     return base
 
 

@@ -129,7 +129,7 @@ def judge_with_looks(pipeline: Pipeline, prepared: PreparedSample, budget: Budge
     looks = _CloserLooks(pipeline, prepared, verdict, budget)
     yield from looks.check_parts(whole)
     yield from looks.check_elements(whole)
-    if prepared.depth == "verdict" and keep_artifacts(pipeline.rubric) is not None:
+    if prepared.depth == "verdict" and keep_artifacts(pipeline.asked_rubric) is not None:
         yield from looks.check_defects(whole)
         yield from looks.search_tiles()
     return pipeline.apply_calibration(looks.build_verdict())
@@ -188,7 +188,7 @@ class _CloserLooks:
     def check_parts(self, whole: Box) -> AnswerSteps:
         """Find the parts that dimensions are about and rate each by itself."""
         dimensions: dict[str, list[ScoredDimension]] = {}
-        for dimension in self.pipeline.rubric.dimensions:
+        for dimension in self.pipeline.asked_rubric.dimensions:
             if dimension.part and not self.pipeline.model_info.brief:
                 dimensions.setdefault(dimension.part, []).append(dimension)
         answers = yield from self._ask([self.questions.locate_part(part) for part in dimensions])
@@ -200,7 +200,7 @@ class _CloserLooks:
         questions = [self.questions.rate_part(part, dimensions[part], box) for part, box in boxes.items()]
         for answer in (yield from self._ask(questions)):
             if answer:
-                self.part_distributions |= answer.dimension_distributions(self.pipeline.rubric)
+                self.part_distributions |= answer.dimension_distributions(self.pipeline.asked_rubric)
         return answers
 
     def _part_box(self, answer: Answer, whole: Box) -> Box | None:
@@ -296,7 +296,7 @@ class _CloserLooks:
             artifacts = self._parse_artifacts(answer, region) if answer else []
             match = find_match(defect.latest.box, artifacts)
             if answer and match:
-                defect.add_sighting(match, answer.dimension_distributions(self.pipeline.rubric))
+                defect.add_sighting(match, answer.dimension_distributions(self.pipeline.asked_rubric))
             else:
                 defect.add_miss()
         return answers
@@ -325,7 +325,7 @@ class _CloserLooks:
         size = (round(region[2] - region[0]), round(region[3] - region[1]))
         return [
             defect.model_copy(update={"box": shift_box(defect.box, region[0], region[1])})
-            for defect in parse_defects(answer, self.pipeline.rubric, size)
+            for defect in parse_defects(answer, self.pipeline.asked_rubric, size)
             if defect.family == "artifact"
         ]
 
@@ -333,7 +333,7 @@ class _CloserLooks:
         """Build the verdict after all looks."""
         if not self.trace:
             return self.verdict
-        rubric, limit = self.pipeline.rubric, self.pipeline.max_defects
+        rubric, limit = self.pipeline.asked_rubric, self.pipeline.max_defects
         if limit is None:
             limit = rubric.defects.max if rubric.defects else 0
         changes = {

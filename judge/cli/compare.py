@@ -20,6 +20,8 @@ from judge.cli.options import (
     How,
     HowName,
     Model,
+    ModelOptions,
+    OptionsFile,
     Prompt,
     Reference,
     RubricName,
@@ -38,13 +40,16 @@ def compare(
     adapter: Adapter = None,
     backend: BackendName = "auto",
     base_url: BaseUrl = None,
+    option: ModelOptions = None,
+    options_file: OptionsFile = None,
     how: How = HowName.auto,
     reference: Reference = None,
     as_json: AsJson = False,
 ) -> None:
     """Say which of two images is better."""
     with one_line_errors():
-        judge = judges.open_judge(model, adapter, backend, rubric, base_url)
+        options = judges.parse_judge_options(option, options_file, model, backend, base_url)
+        judge = judges.open_judge(model, adapter, backend, rubric, base_url, **options)
         result = judge.compare(
             a, b, prompt=prompt, elements=split_elements(elements), reference=reference, how=how.value
         )
@@ -71,6 +76,8 @@ def rank(
     adapter: Adapter = None,
     backend: BackendName = "auto",
     base_url: BaseUrl = None,
+    option: ModelOptions = None,
+    options_file: OptionsFile = None,
     how: How = HowName.auto,
     depth: Annotated[DepthName, typer.Option(help="Depth of the verdicts.")] = DepthName.score,
     budget: Annotated[
@@ -89,7 +96,8 @@ def rank(
         from judge.compare.ranking import rank as rank_competitors
 
         competitors = load_competitors(data, prompt)
-        judge = judges.open_judge(model, adapter, backend, rubric, base_url)
+        options = judges.parse_judge_options(option, options_file, model, backend, base_url)
+        judge = judges.open_judge(model, adapter, backend, rubric, base_url, **options)
         result = rank_competitors(
             judge,
             competitors,

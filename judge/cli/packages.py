@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from judge.cli import judges
 from judge.cli.options import (
     DEFAULT_MODEL,
     DEFAULT_RUBRIC,
@@ -19,6 +20,8 @@ from judge.cli.options import (
     BaseUrl,
     DepthName,
     Model,
+    ModelOptions,
+    OptionsFile,
 )
 from judge.cli.output import one_line_errors, replacing
 from judge.errors import InputError, JudgeError
@@ -54,6 +57,8 @@ def calibrate(
     adapter: Adapter = None,
     backend: BackendName = "auto",
     base_url: BaseUrl = None,
+    option: ModelOptions = None,
+    options_file: OptionsFile = None,
     rubric: Annotated[
         str | None, typer.Option(help="default, quality, or a .toml file; default: the suite's own.")
     ] = None,
@@ -97,6 +102,7 @@ def calibrate(
             rubric=labels.rubric or DEFAULT_RUBRIC,
             base_url=base_url,
             calibration=False,
+            **judges.parse_judge_options(option, options_file, model, backend, base_url),
         )
         calibration = fit_calibration(
             judge,

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from judge.cli import judges
-from judge.cli.options import DEFAULT_MODEL, DEFAULT_RUBRIC, Adapter, AsJson, BackendName, BaseUrl, Model
+from judge.cli.options import (
+    DEFAULT_MODEL,
+    DEFAULT_RUBRIC,
+    Adapter,
+    AsJson,
+    BackendName,
+    BaseUrl,
+    Model,
+    ModelOptions,
+    OptionsFile,
+)
 from judge.cli.output import one_line_errors, progress_bar
 from judge.errors import InputError, JudgeError
 
@@ -22,11 +32,14 @@ def elements(
     adapter: Adapter = None,
     backend: BackendName = "auto",
     base_url: BaseUrl = None,
+    option: ModelOptions = None,
+    options_file: OptionsFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Split a prompt into statements to check: kind, statement, and the statements it depends on."""
     with one_line_errors():
-        judge = judges.open_judge(model, adapter, backend, DEFAULT_RUBRIC, base_url)
+        options = judges.parse_judge_options(option, options_file, model, backend, base_url)
+        judge = judges.open_judge(model, adapter, backend, DEFAULT_RUBRIC, base_url, **options)
         statements = judge.elements(prompt, by=by)  # type: ignore[arg-type]
     for statement in statements:
         needs = f"  needs {', '.join(statement.needs)}" if statement.needs else ""

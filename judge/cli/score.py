@@ -22,6 +22,8 @@ from judge.cli.options import (
     DepthName,
     Looks,
     Model,
+    ModelOptions,
+    OptionsFile,
     RubricName,
     zoom_in_arguments,
 )
@@ -61,6 +63,8 @@ def score(
     adapter: Adapter = None,
     backend: BackendName = "auto",
     base_url: BaseUrl = None,
+    option: ModelOptions = None,
+    options_file: OptionsFile = None,
     batch: Annotated[int, typer.Option(help="Rows judged together.")] = 16,
     batch_pixels: Annotated[
         int | None, typer.Option(min=1, help="Largest number of pixels in a batch, as the model sees them.")
@@ -81,6 +85,7 @@ def score(
 ) -> None:
     """Judge every row of a file. A bad row gives an unscored verdict with the reason."""
     with one_line_errors():
+        options = judges.parse_judge_options(option, options_file, model, backend, base_url)
         if ray is not None or shard is not None:
             from judge.batch import command
 
@@ -90,7 +95,7 @@ def score(
             tally = command.run(
                 rows,
                 out,
-                partial(judges.open_judge, model, adapter, backend, rubric, base_url),
+                partial(judges.open_judge, model, adapter, backend, rubric, base_url, **options),
                 depth=depth.value,
                 batch=batch,
                 pixels=batch_pixels,
@@ -106,7 +111,7 @@ def score(
             total, unscored = _score_file(
                 Path(rows),
                 Path(out),
-                lambda name: judges.open_judge(model, adapter, backend, name, base_url),
+                lambda name: judges.open_judge(model, adapter, backend, name, base_url, **options),
                 rubric,
                 depth,
                 batch,

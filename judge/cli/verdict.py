@@ -20,6 +20,8 @@ from judge.cli.options import (
     Elements,
     Looks,
     Model,
+    ModelOptions,
+    OptionsFile,
     Prompt,
     Reference,
     RubricName,
@@ -47,6 +49,8 @@ def verdict(
     adapter: Adapter = None,
     backend: BackendName = "auto",
     base_url: BaseUrl = None,
+    option: ModelOptions = None,
+    options_file: OptionsFile = None,
     looks: Looks = 0,
     deadline: Deadline = None,
     as_json: AsJson = False,
@@ -63,7 +67,8 @@ def verdict(
     exit_code = 0
     with one_line_errors():
         overlay_files = _overlay_files(overlay, len(images))
-        judge_with = cache(lambda name: judges.open_judge(model, adapter, backend, name, base_url))
+        options = judges.parse_judge_options(option, options_file, model, backend, base_url)
+        judge_with = cache(lambda name: judges.open_judge(model, adapter, backend, name, base_url, **options))
         for source, overlay_file in zip(images, overlay_files, strict=True):
             try:
                 video = judges.is_video(source)

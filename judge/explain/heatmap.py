@@ -83,9 +83,9 @@ def build_trace_requests(
         return []
     names = [element.name for element in verdict.elements]
     score_request = pipeline.build_score_request(prepared, names)
-    requests = [TraceRequest(score_request, None, [_score_target(pipeline.rubric, verdict)])]
+    requests = [TraceRequest(score_request, None, [_score_target(pipeline.asked_rubric, verdict)])]
     if verdict.defects:
-        form, values = _fill_form_to_defects(pipeline.rubric, verdict, names)
+        form, values = _fill_form_to_defects(pipeline.asked_rubric, verdict, names)
         targets = [_defect_target(index, defect.kind) for index, defect in enumerate(verdict.defects)]
         requests.append(TraceRequest(replace(prepared.request, form=form), values, targets))
     return requests
@@ -206,7 +206,7 @@ def _fill_form_to_defects(
 def _list_views(pipeline: Pipeline, size: tuple[int, int]) -> list[tuple[int, int, int, int]]:
     """Return the boxes of an image that the model was shown, in pixels: the whole and the detail crops."""
     side = pipeline.model_info.size
-    details = list_detail_boxes(*size, side, pipeline.rubric.details) if side else []
+    details = list_detail_boxes(*size, side, pipeline.asked_rubric.details) if side else []
     return [(0, 0, *size), *details]
 
 

@@ -131,7 +131,7 @@ class Differentiable:
 
     def _measure_facts(self, images: Tensor) -> list[dict[str, float]]:
         """Measure the facts that the rubric tells the model about each image. They have no gradient."""
-        rubric = self.judge.rubric
+        rubric = self.judge.pipeline.asked_rubric
         names = [name for name in rubric.facts if name not in REFERENCE_FACTS]  # there are no references here
         if not names:
             return [{}] * len(images)
@@ -141,7 +141,7 @@ class Differentiable:
         self, prompt: str, elements: Sequence[str] | None, facts: Mapping[str, float]
     ) -> _PreparedRow:
         """Return the messages and the blanks for one image, as `judge.pipeline.pipeline` makes them."""
-        rubric = self.judge.rubric
+        rubric = self.judge.pipeline.asked_rubric
         prompt = check_prompt(prompt, rubric.needs_prompt, [])
         names = check_elements(None if elements is None else list(elements))
         if not rubric.elements:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from judge.backends.base import RelevanceMaps, Reply, Request, TraceRequest
-from judge.backends.checkpoints import Adapter, Checkpoint, weights_revision
+from judge.backends.checkpoints import Adapter, Checkpoint
 from judge.backends.decoding.batch import Row, log_probabilities, run_rows
 from judge.backends.decoding.chat_tokenizer import ChatTokenizer
 from judge.backends.decoding.choice_reading import ChoiceReader, read_choices
@@ -17,6 +17,7 @@ from judge.backends.decoding.form_filling import fill_form
 from judge.backends.decoding.phrase_cache import PhraseCache
 from judge.backends.decoding.program import RowProgram
 from judge.backends.image_inputs import find_input_error, resize_images
+from judge.backends.torchvision_compat import patch_imports
 from judge.backends.transformers.fast_layers import replace_slow_layers
 from judge.backends.transformers.loading import load_model
 from judge.backends.transformers.text_grammar import TextGrammar
@@ -42,10 +43,13 @@ class Transformers:
             `sequential`, or a dict).
         dtype: `auto` (float32 on a CPU, else the checkpoint's own), or the name of a torch dtype.
         bits: 4 or 8 to quantize the language model with bitsandbytes; needs a GPU.
-        brief: whether the model was fine-tuned on the rubrics. None: as `judge.json` says, else False.
+        brief: whether the model was fine-tuned on the brief template. None: as `training.json` of the adapter
+            or `judge.json` of the model say, else False.
         batch: greatest number of rows in one forward pass.
         fast_layers: replace some layers of the model by faster code with the same results
             (`judge.backends.transformers.fast_layers`).
+        check_training: ask the model as its adapter was trained, by its `training.json`, and refuse another
+            base, brief template or rubric. False: do not read the file.
 
     Raises:
         InputError: an argument is not usable.
@@ -67,20 +71,28 @@ class Transformers:
         brief: bool | None = None,
         batch: int = 16,
         fast_layers: bool = True,
+        check_training: bool = True,
     ) -> None:
         if bits not in (None, 4, 8):
             raise InputError("bits", bits, "4, 8 or None", "leave it out to load the weights as they are")
         if batch < 1:
             raise InputError("batch", batch, "1 or more", "pass the number of rows of one forward pass")
         self.version, self.batch, self.model = version("transformers"), batch, str(model)
-        checkpoint = Checkpoint.resolve(model, adapter)
+        checkpoint = Checkpoint.resolve(model, adapter).locate(revision, check_training=check_training)
         self.domain, self.size, self.adapters = checkpoint.domain, checkpoint.size, checkpoint.adapters
-        self.brief = checkpoint.brief if brief is None else brief
+        self.brief, self.training = checkpoint.resolve_brief(brief), checkpoint.training
         self.adapter = checkpoint.adapter.name if checkpoint.adapter else None
+
+        if self.training is not None:
+            patch_imports()
+            checkpoint.check_base(revision)
+            self.training.check_conventions(self)
 
         def load(adapter: Adapter | None) -> tuple[Any, Any]:
             path = adapter.path if adapter else None
-            model, processor = load_model(checkpoint.source, path, revision, device, dtype, bits)
+            model, processor = load_model(
+                checkpoint.source, path, revision, device, dtype, bits, is_cached=bool(checkpoint.commit)
+            )
             if fast_layers:
                 replace_slow_layers(model)
             return model, processor
@@ -90,7 +102,7 @@ class Transformers:
             lambda rubric: load(checkpoint.rubric_adapters[rubric])[0]
         )
         commit = getattr(loaded.config, "_commit_hash", None)
-        self.revision = weights_revision(checkpoint.source, checkpoint.adapter_paths, commit, revision)
+        self.revision = checkpoint.identify_weights(commit, revision)
         self._set_model(loaded, processor, checkpoint.all_phrases)
 
     def _set_model(self, model: Any, processor: Any, phrases: Iterable[str]) -> None:

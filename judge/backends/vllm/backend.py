@@ -16,21 +16,21 @@ from pathlib import Path
 from typing import Any
 
 from judge.backends.base import Reply, Request, Verb
-from judge.backends.checkpoints import Checkpoint, weights_revision
+from judge.backends.checkpoints import Checkpoint
 from judge.backends.decoding import grammar
 from judge.backends.decoding.chat_tokenizer import ChatTokenizer, byte_decoder
+from judge.backends.options import OptionSet
 from judge.backends.vllm import programs
 from judge.backends.vllm.engine import (
     build_engine,
     installed_version,
     load_processor,
-    locate_adapter,
     short_error,
     startup_environment,
 )
 from judge.backends.vllm.programs import EngineProgram, EngineRequest
 from judge.backends.vllm.prompts import build_prompt
-from judge.errors import BackendError, InputError, ReplyError
+from judge.errors import BackendError, InputError, JudgeError, ReplyError
 
 CLOSED = "vllm: the engine was closed"
 """Error text of a backend after `close`."""
@@ -60,6 +60,7 @@ class VLLM:
         revision: as in `Transformers`.
         dtype: `auto` (float32 on a CPU, else the checkpoint's own), or the name of a torch dtype.
         brief: as in `Transformers`.
+        check_training: as in `Transformers`.
         images: greatest number of images in one request.
         threads: CPU threads of this process; None: as torch chose. On a machine with other work, fewer are
             faster, because every kernel waits for its slowest thread.
@@ -81,14 +82,18 @@ class VLLM:
         revision: str | None = None,
         dtype: str = "auto",
         brief: bool | None = None,
+        check_training: bool = True,
         images: int = 4,
         threads: int | None = None,
         **engine: Any,
     ) -> None:
         self.version, self.model = installed_version(), str(model)
-        checkpoint = Checkpoint.resolve(model, adapter)
+        OptionSet.of_backend(self.name).check_names(engine)
+        checkpoint = Checkpoint.resolve(model, adapter).locate(revision, check_training=check_training)
         self.domain, self.size, self.adapters = checkpoint.domain, checkpoint.size, checkpoint.adapters
-        self.brief = checkpoint.brief if brief is None else brief
+        self.brief, self.training = checkpoint.resolve_brief(brief), checkpoint.training
+        if self.training is not None:
+            self.training.check_conventions(self)
         self.adapter = checkpoint.adapter.name if checkpoint.adapter else None
         self._jobs: dict[str, _Job] = {}
         self._keys: dict[str, str] = {}
@@ -101,21 +106,20 @@ class VLLM:
         """Rubric -> its `LoRARequest`; "" for every other rubric."""
 
         source = checkpoint.source
-        adapters = {
-            rubric: locate_adapter(adapter.path) for rubric, adapter in checkpoint.rubric_adapters.items()
-        }
+        adapters = {rubric: Path(adapter.path) for rubric, adapter in checkpoint.rubric_adapters.items()}
         if checkpoint.adapter is not None:
-            adapters[""] = locate_adapter(checkpoint.adapter.path)
+            adapters[""] = Path(checkpoint.adapter.path)
         try:
             with startup_environment(threads):
+                checkpoint.check_base(revision)
                 self._engine = build_engine(source, revision, dtype, images, list(adapters.values()), engine)
                 self._set_up(load_processor(source, revision), adapters)
-        except BackendError:
+        except JudgeError:
             raise
         except (OSError, ValueError, KeyError, RuntimeError, ImportError, AssertionError) as error:
             raise BackendError(f"{source}: cannot be loaded ({short_error(error)})") from error
         commit = getattr(self._engine.model_config.hf_config, "_commit_hash", None)
-        self.revision = weights_revision(source, checkpoint.adapter_paths, commit, revision)
+        self.revision = checkpoint.identify_weights(commit, revision)
 
     def _set_up(self, processor: Any, adapters: Mapping[str, Path]) -> None:
         """Derive what is needed from the engine and the processor, and check that both work as expected."""

@@ -40,7 +40,9 @@ class PairedElements(PatchFinder):
 
     def _fill(self, request: Any) -> Reply:
         is_first, reply = not self.requests, super()._fill(request)
-        names = [name for key, node in request.form.root.members if key == "elements" for name, _ in node.members]
+        names = [
+            name for key, node in request.form.root.members if key == "elements" for name, _ in node.members
+        ]
         for number, name in enumerate(names):
             p = 0.6 if is_first else self.later.get(name, 0.6)
             reply.probabilities[f"elements.{number}"] = {"true": p, "false": 1 - p}
