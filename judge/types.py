@@ -265,6 +265,8 @@ class Verdict(StrictModel):
     """Regions that are broken or contradict the prompt. Empty at depth `score`."""
     explanation: str = ""
     """The overall judgement in words. Empty at depth `score`."""
+    reasoning: str = ""
+    """What a general model wrote before it answered; empty if the rubric does not ask for it."""
     facts: dict[str, Probability] = {}
     """What was measured in the image and shown to the model, each 0 to 1; see `judge.evidence.facts`, for
     videos `judge.evidence.motion`."""

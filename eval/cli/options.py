@@ -61,8 +61,8 @@ SuiteOptions = Annotated[
     typer.Option(
         "--option",
         metavar="NAME=VALUE",
-        help="Option of the suite, else of the judge: of its backend (revision, dtype, bits, ...), max_pixels, "
-        "or with vllm a field of its EngineArgs; may be repeated.",
+        help="Option of the suite, else of the judge: of its backend (revision, dtype, bits, ...), "
+        "max_pixels, or with vllm a field of its EngineArgs; may be repeated.",
     ),
 ]
 OptionsFile = Annotated[

@@ -33,7 +33,7 @@ from judge.media.sources import decode_data_url
 from judge.rubrics.form import Form
 from judge.rubrics.form_nodes import Object, Repeat
 from judge.rubrics.rubric import Rubric
-from judge.rubrics.schema import SCORE_LABELS
+from judge.rubrics.schema import REASONING_MEMBER, SCORE_LABELS
 from judge.types import Heat, Verdict
 
 if TYPE_CHECKING:
@@ -192,6 +192,7 @@ def _fill_form_to_defects(
     defects_node = dict(form.root.members)["defects"]
     assert isinstance(defects_node, Repeat) and verdict.size is not None
     known: dict[str, Any] = {name: attribute.label for name, attribute in verdict.attributes.items()}
+    known[REASONING_MEMBER] = verdict.reasoning
     known["elements"] = {element.name: element.present for element in verdict.elements}
     values = {name: known[name] for name, _ in before}
     items = []

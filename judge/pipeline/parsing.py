@@ -22,7 +22,7 @@ from judge.pipeline.scoring import (
 from judge.rubrics.form import Form
 from judge.rubrics.form_nodes import BOX_CORNERS
 from judge.rubrics.rubric import Rubric
-from judge.rubrics.schema import SCORE_LABELS
+from judge.rubrics.schema import REASONING_MEMBER, SCORE_LABELS
 from judge.types import Attribute, Defect, Element
 
 if TYPE_CHECKING:
@@ -144,6 +144,7 @@ def parse_reply(reply: Reply, prepared: PreparedSample, rubric: Rubric, notes: l
         "attributes": attributes,
         "defects": defects,
         "explanation": explanation,
+        "reasoning": answer.values.get(REASONING_MEMBER, ""),
     }
 
 
