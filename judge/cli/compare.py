@@ -95,8 +95,8 @@ def rank(
         from judge.compare.competitors import load_competitors
         from judge.compare.ranking import rank as rank_competitors
 
-        competitors = load_competitors(data, prompt)
         options = judges.parse_judge_options(option, options_file, model, backend, base_url)
+        competitors = load_competitors(data, prompt)
         judge = judges.open_judge(model, adapter, backend, rubric, base_url, **options)
         result = rank_competitors(
             judge,
