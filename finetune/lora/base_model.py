@@ -18,11 +18,12 @@ from judge.backends.adapter_training import AdapterTraining
 from judge.backends.checkpoints import EMBEDDED, Checkpoint, weights_revision
 from judge.backends.hub import locate, locate_adapter
 from judge.backends.torchvision_compat import patch_imports
-from judge.errors import BackendError, InputError
+from judge.errors import BackendError, InputError, ModelNotFoundError
 
 patch_imports()  # before anything imports a Qwen-VL from transformers
 FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 """`model_type` of the checkpoints that can be trained."""
+ALLOWED_BASES = "a Qwen2-VL, Qwen2.5-VL or Qwen3-VL checkpoint"
 UNQUANTIZED_MODULES = ["lm_head", "model.visual"]
 """Modules that are never quantized: the small one and the vision tower. (The name "visual" would match
 nothing.)
@@ -69,7 +70,10 @@ def check_base(config: ModelConfig) -> BaseInfo:
     """
     checkpoint = Checkpoint.resolve(config.base)
     adapter = EMBEDDED / "adapter" if config.adapter == "embedded" else config.adapter
-    location = locate(checkpoint.source, config.revision, field="model.base")
+    try:
+        location = locate(checkpoint.source, config.revision)
+    except ModelNotFoundError as error:
+        raise InputError("model.base", config.base, ALLOWED_BASES, error.mend) from None
     continued = None if adapter is None else locate_adapter(adapter, "model.adapter")
     training = AdapterTraining.read(continued or Path(location.source))
     brief = checkpoint.brief if config.brief is None else config.brief
@@ -94,15 +98,14 @@ def check_base(config: ModelConfig) -> BaseInfo:
 def _read_config(config: ModelConfig, source: str) -> Any:
     from transformers import AutoConfig
 
-    allowed = "a Qwen2-VL, Qwen2.5-VL or Qwen3-VL checkpoint"
     try:
         checkpoint_config = AutoConfig.from_pretrained(source, revision=config.revision)
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise InputError("model.base", config.base, allowed, f"it cannot be read: {reason}") from None
+        raise InputError("model.base", config.base, ALLOWED_BASES, f"it cannot be read: {reason}") from None
     if checkpoint_config.model_type not in FAMILIES:
         mend = f"this is {checkpoint_config.model_type}, which does not take images: name another"
-        raise InputError("model.base", config.base, allowed, mend)
+        raise InputError("model.base", config.base, ALLOWED_BASES, mend)
     return checkpoint_config
 
 

@@ -116,8 +116,9 @@ def _check_folder(folder: Path, field: str, file: str) -> None:
 def _check_name(name: str, field: str) -> None:
     """Raise `ModelNotFoundError` if a name that is no folder can be no name on the hub either."""
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    import huggingface_hub.utils
 
+    utilities: Any = huggingface_hub.utils
     path = Path(name).expanduser()
     if path.is_file():
         mend = "this is a file: name its folder"
@@ -126,7 +127,7 @@ def _check_name(name: str, field: str) -> None:
     # The first part of OWNER/NAME is no folder here, unless a path was meant.
     is_path = is_path or ("/" in name and path.parent.is_dir())
     try:
-        validate_repo_id(name)
+        utilities.validate_repo_id(name)
     except HFValidationError:
         is_path = True
     if not is_path:

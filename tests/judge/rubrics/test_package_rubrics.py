@@ -52,9 +52,8 @@ def test_the_rubric_with_worked_examples_asks_what_default_asks() -> None:
     *turns, last = general.messages(PROMPT, ELEMENTS)
     assert [last] == default.for_general_models().messages(PROMPT, ELEMENTS)
     answers = [turn["content"][0]["text"] for turn in turns if turn["role"] == "assistant"]
-    scores = [
-        general.form(e.elements).parse(a)["score"] for e, a in zip(general.examples, answers, strict=True)
-    ]
+    pairs = zip(general.examples, answers, strict=True)
+    scores = [general.form(example.elements).parse(answer)["score"] for example, answer in pairs]
     assert len(set(scores)) == len(scores) == 2, "different answers, so that none of them is the usual one"
     assert examples.messages(PROMPT, ELEMENTS, brief=True) == default.messages(PROMPT, ELEMENTS, brief=True)
 
