@@ -115,8 +115,8 @@ def _check_folder(folder: Path, field: str, file: str) -> None:
 
 def _check_name(name: str, field: str) -> None:
     """Raise `ModelNotFoundError` if a name that is no folder can be no name on the hub either."""
-    from huggingface_hub.errors import HFValidationError
     import huggingface_hub.utils
+    from huggingface_hub.errors import HFValidationError
 
     utilities: Any = huggingface_hub.utils
     path = Path(name).expanduser()
