@@ -14,8 +14,14 @@ from judge.agent.budget import DEFAULT_LOOKS, Budget, check_deadline, check_look
 from judge.agent.closer_looks import TimedReply, judge_with_looks, run_in_rounds
 from judge.agent.questions import Question, verb_for_depth
 from judge.backends.base import Reply, Request, Tracer, Verb
-from judge.elements import model_extraction, statements
-from judge.elements.splitting import split_prompt
+from judge.elements import model_extraction
+from judge.elements.element_list import (
+    MAX_LISTED_ELEMENTS,
+    ElementList,
+    Splitter,
+    list_elements,
+    split_by_rules,
+)
 from judge.errors import BackendError, InputError, ReplyError
 from judge.explain import heatmap
 from judge.pipeline import pairwise
@@ -27,6 +33,7 @@ from judge.pipeline.validation import (
     check_backend,
     check_depth,
     check_how,
+    check_max_elements,
     check_prompt,
     get_sample_id,
     is_address,
@@ -39,6 +46,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from judge.backends.base import Backend, RelevanceMaps
+    from judge.backends.cards import ModelCard
     from judge.elements.statements import Statement
     from judge.pipeline.calibration import Calibration
     from judge.remote.remote_judge import RemoteJudge
@@ -71,6 +79,8 @@ class Judge:
         seed: passed to the backend and recorded in the provenance; default: 0. Backends that decide by argmax
             ignore it.
         max_defects: defects that the model is asked for at most, 0 or more; default: as the rubric says.
+        max_elements: elements taken from a prompt at most, 1 to 64; default: 24. If there are more, the most
+            specific ones stay, and a note has the number.
         max_pixels: images with more pixels are scaled down, for models without a fixed input size; default:
             1,003,520 (1280 patches of 28 x 28).
         calibration: output of `judge calibrate` as a file, a folder or a loaded `Calibration`. True
@@ -79,6 +89,9 @@ class Judge:
             model is asked again about parts of the image at full detail, where it was in doubt or has not
             seen the detail. 2 are enough for doubts, 200 for small defects in 4K images. See
             `judge.agent.closer_looks`.
+        card: settings that `judge examine` found for this model and these weights. True (default): those of
+            a card that was kept, where `options` gives no value; the provenance names them. A file or a
+            `ModelCard`: those. False, or the environment variable JUDGE_CARDS=off: none.
         options: keyword arguments of the backend (`revision`, `dtype`, `device`, `bits`, `brief`, ...); with
             "vllm" also those of its engine (`tensor_parallel_size`, `max_model_len`, ...); behind an address,
             of `judge.Client` (`api_key`, `timeout`, `retries`, `headers`).
@@ -97,9 +110,11 @@ class Judge:
         base_url: str | None = None,
         seed: int = 0,
         max_defects: int | None = None,
+        max_elements: int = MAX_LISTED_ELEMENTS,
         max_pixels: int = MAX_PIXELS,
         calibration: str | Path | Calibration | bool = True,
         looks: int | None = None,
+        card: bool | str | Path | ModelCard = True,
         **options: Any,
     ) -> None:
         self._backend_name, self._base_url = check_backend(backend, base_url), base_url
@@ -107,8 +122,9 @@ class Judge:
         self.rubric.form((), max_defects)  # raises here for a bad number, not once per sample
         self.model, self.adapter, self.seed = model, adapter, seed
         self.max_defects, self.max_pixels = max_defects, max_pixels
+        self.max_elements = check_max_elements(max_elements)
         self.looks = check_looks(DEFAULT_LOOKS if looks is None else looks)
-        self._backend_argument, self.options = backend, options
+        self._backend_argument, self.options, self._card = backend, options, card
         if max_pixels < 1:
             raise InputError("max_pixels", max_pixels, "1 or more", f"{MAX_PIXELS} is the usual value")
         if options and not is_address(model):
@@ -132,7 +148,7 @@ class Judge:
                 "max_pixels": None if max_pixels == MAX_PIXELS else max_pixels,
                 "calibration": None if calibration is True else calibration,
             }
-            self._remote = RemoteJudge(model, self.rubric, server_options, options)
+            self._remote = RemoteJudge(model, self.rubric, server_options, options, self.max_elements)
 
     def _check_options(self) -> None:
         """Raise `InputError` if the backend has no option of a name that was passed."""
@@ -157,12 +173,21 @@ class Judge:
             raise InputError("model", self.model, "a model in this process", "a gateway has no backend here")
         start = time.perf_counter()
         from judge import backends
+        from judge.backends.cards import resolve_card
 
-        loaded = backends.load(
-            self._backend_name, self.model, adapter=self.adapter, base_url=self._base_url, **self.options
-        )
+        name, adapter, address = self._backend_name, self.adapter, self._base_url
+        applied = resolve_card(self._card, name, self.model, adapter, address, self.options)
+        options = {**applied.options, **self.options}
+        if name == "vllm":
+            options["max_pixels"] = self.max_pixels  # what the engine reserves memory for
+        loaded = backends.load(name, self.model, adapter=adapter, base_url=address, **options)
+        vars(loaded)["card"] = applied  # an optional attribute of a backend
         self._loading_seconds += time.perf_counter() - start
         return loaded
+
+    def ignore_card(self) -> None:
+        """Use the model as it comes, without the settings of its card; before the model is loaded."""
+        self._card = False
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -173,6 +198,7 @@ class Judge:
             seed=self.seed,
             max_defects=self.max_defects,
             max_pixels=self.max_pixels,
+            max_elements=self.max_elements,
             is_embedded=isinstance(self._backend_argument, str) and self.model == EMBEDDED,
             calibration=self.calibration,
         )
@@ -183,6 +209,7 @@ class Judge:
         *,
         video: Any = None,
         prompt: str = "",
+        negative_prompt: str = "",
         elements: Sequence[str] | None = None,
         id: str = "",
         reference: Any = None,
@@ -202,6 +229,8 @@ class Judge:
                 (frames, H, W, 3), or a sequence of images. Use the rubric `video` for videos.
             prompt: the text that the image was made from, at most 20,000 characters. Control characters and
                 line ends become spaces. Rubrics such as `quality` need no prompt.
+            negative_prompt: what the image must not show, as given to the generator. Each phrase becomes an
+                element that must be absent; phrases about quality do not.
             elements: statements to check, at most 64; default: taken from the prompt.
             id: name of the sample; kept in the verdict.
             reference: the image to compare with (the source of an edit, the original of a restoration), for
@@ -222,7 +251,7 @@ class Judge:
             BackendError: the model cannot be loaded or run.
         """
         sample = {"id": id, "image": image, "video": video, "prompt": prompt, "elements": elements}
-        sample["reference"] = reference
+        sample |= {"negative_prompt": negative_prompt, "reference": reference}
         if self._remote is not None:
             return self._remote.verdict(sample, depth, heat=heat, looks=self._remote_looks(looks, deadline))
         budget = self._budget(looks, deadline)
@@ -239,6 +268,7 @@ class Judge:
         looks: int | None = None,
         deadline: float | None = None,
         heat: bool = False,
+        max_elements: int | None = None,
     ) -> Iterator[Verdict]:
         """Judge samples in batches. Yields one verdict per sample, in order.
 
@@ -257,17 +287,20 @@ class Judge:
             looks: zoom-ins (closer looks) per image at most; default: the judge's own `looks`.
             deadline: seconds after the start of each batch; see `__call__`.
             heat: add heat maps.
+            max_elements: elements taken from a prompt at most; default: the judge's own `max_elements`.
 
         Raises:
             InputError: an argument is unusable.
             BackendError: the model cannot be loaded.
         """
         check_depth(depth)
+        limit = self.max_elements if max_elements is None else check_max_elements(max_elements)
         if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
             raise InputError("batch", batch, "1 or more", "16 is the usual value")
         if self._remote is not None:
-            return self._remote.many(iter(samples), depth, batch, heat, self._remote_looks(looks, deadline))
-        return self._many(iter(samples), depth, batch, self._budget(looks, deadline), heat)
+            shown_looks = self._remote_looks(looks, deadline)
+            return self._remote.many(iter(samples), depth, batch, heat, shown_looks, limit)
+        return self._many(iter(samples), depth, batch, self._budget(looks, deadline), heat, limit)
 
     def compare(
         self,
@@ -275,6 +308,7 @@ class Judge:
         b: Any,
         *,
         prompt: str = "",
+        negative_prompt: str = "",
         elements: Sequence[str] | None = None,
         reference: Any = None,
         depth: Depth = "verdict",
@@ -289,6 +323,7 @@ class Judge:
             a: the first image, in any form that a single call takes.
             b: the second image.
             prompt: the text that both images were made from.
+            negative_prompt: what they must not show.
             elements: statements to check; default: taken from the prompt.
             reference: the image to compare with, for rubrics that use one.
             depth: "verdict" or "score".
@@ -303,6 +338,7 @@ class Judge:
         """
         check_how(how)
         shared: dict[str, Any] = {"prompt": prompt, "elements": elements, "reference": reference}
+        shared["negative_prompt"] = negative_prompt
         if self._remote is not None:
             return self._remote.compare(a, b, depth=depth, looks=self.looks, how=self.way(how), **shared)
         start, budget = self._clock(), self._budget(None, None)
@@ -368,7 +404,11 @@ class Judge:
         return "pairwise" if check_how(how) == "pairwise" else "pointwise"
 
     def elements(
-        self, prompt: str, *, by: Literal["auto", "rules", "words", "model"] = "auto"
+        self,
+        prompt: str,
+        *,
+        negative_prompt: str = "",
+        by: Literal["auto", "rules", "words", "model"] = "auto",
     ) -> list[Statement]:
         """Take the elements out of a prompt, with their kinds and what each depends on.
 
@@ -376,6 +416,7 @@ class Judge:
 
         Args:
             prompt: the text that an image was made from.
+            negative_prompt: what the image must not show.
             by: "rules": as verdicts do by default. "words": finer, word by word (`judge.elements.atomic`).
                 "model": the model lists them. "auto" (default): the model if it is a general one, else the
                 rules.
@@ -385,20 +426,43 @@ class Judge:
             BackendError: the model cannot be loaded or run.
             ReplyError: the model named no element.
         """
+        return self.element_list(prompt, negative_prompt=negative_prompt, by=by).statements
+
+    def element_list(
+        self,
+        prompt: str,
+        *,
+        negative_prompt: str = "",
+        by: Literal["auto", "rules", "words", "model"] = "auto",
+    ) -> ElementList:
+        """Return the elements of a prompt as `elements` does, with the plain prompt and notes.
+
+        Args:
+            prompt: as in `elements`.
+            negative_prompt: as in `elements`.
+            by: as in `elements`.
+        """
         if by not in ("auto", "rules", "words", "model"):
             raise InputError("by", by, "auto, rules, words, model", "use one of them")
-        prompt = check_prompt(prompt, True, [])
+        check_prompt(prompt, True, [])
+        check_prompt(negative_prompt, False, [], "negative_prompt")
+        split: Splitter = split_by_rules
         if by == "words":
             from judge.elements.atomic import extract_atomic_statements
 
-            return extract_atomic_statements(prompt)
-        if by == "model" or (by == "auto" and self._remote is None and not self.pipeline.model_info.brief):
+            split = extract_atomic_statements
+        elif by == "model" or (by == "auto" and self._remote is None and not self.pipeline.model_info.brief):
             if self._remote is not None:
                 raise InputError("by", by, "rules or words behind a gateway", "use one of them")
-            request = model_extraction.build_extraction_request(prompt, seed=self.seed)
-            (reply,) = self._request_replies([request], "complete", tolerant=False)
-            return model_extraction.parse_elements(request, reply)
-        return statements.annotate_elements(split_prompt(prompt))
+            split = self._split_by_model
+        return list_elements(prompt, negative_prompt, split=split, limit=self.max_elements)
+
+    def _split_by_model(self, text: str, limit: int) -> list[Statement]:
+        """Let the model list the elements of plain text."""
+        count = min(limit, self.max_elements)
+        request = model_extraction.build_extraction_request(text, count, seed=self.seed)
+        (reply,) = self._request_replies([request], "complete", tolerant=False)
+        return model_extraction.parse_elements(request, reply)
 
     def reseeded(self, seed: int) -> Judge:
         """Return this judge, with the same loaded model, with another seed."""
@@ -442,11 +506,18 @@ class Judge:
         batch: int,
         budget: Budget,
         heat: bool,
+        max_elements: int,
     ) -> Iterator[Verdict]:
         """Yield the verdicts of `many`, batch by batch."""
         # A model that cannot be loaded, or was trained on another rubric, ends the run here, not row by row.
         self.pipeline.check_training()
-        prepare = partial(self._prepare_or_unscored, depth=depth, keep_for_looks=budget.looks > 0)
+        prepare = partial(
+            self._prepare_or_unscored,
+            depth=depth,
+            keep_for_overlay=False,
+            keep_for_looks=budget.looks > 0,
+            max_elements=max_elements,
+        )
         while group := list(islice(samples, batch)):
             start = self._clock()
             results = list(thread_map(prepare, group, len(group)))
@@ -458,11 +529,11 @@ class Judge:
                 yield result if isinstance(result, Verdict) else next(judged_in_order)
 
     def _prepare_or_unscored(
-        self, sample: Sample | Mapping[str, Any], depth: Depth, keep_for_looks: bool
+        self, sample: Sample | Mapping[str, Any], depth: Depth, **options: Any
     ) -> PreparedSample | Verdict:
         """Prepare a sample, or return an unscored verdict if it is unusable."""
         try:
-            return self.pipeline.prepare(sample, depth, keep_for_overlay=False, keep_for_looks=keep_for_looks)
+            return self.pipeline.prepare(sample, depth, **options)
         except InputError as error:
             return self.unscored(str(error), id=get_sample_id(sample), depth=depth)
 

@@ -5,10 +5,12 @@ All classes are pydantic models. They are read from and written to JSON under th
 
 from __future__ import annotations
 
+import math
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 """0 to 1."""
@@ -30,6 +32,44 @@ ComparisonOption = Literal["auto", "pointwise", "pairwise"]
 """A comparison method, or "auto" to let the judge choose."""
 
 
+MAX_EXACT_FLOAT = 2**53
+"""Above this, a float does not hold every whole number, so an id read as a float may be another one."""
+ALLOWED_IDS = "text or a whole number"
+
+
+def normalize_id(value: object) -> str:
+    """Return the id of a sample as text.
+
+    Whole numbers are the ids that they are written as: 1 and "1" are the same id. So is 1.0, which is how
+    JSON of other languages and columns with missing values (pandas) hold whole numbers.
+
+    Args:
+        value: text, a whole number (of NumPy as well), or None for no id.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return str(int(value))  # a ValueError for more digits than Python converts
+    if isinstance(value, Real) and not isinstance(value, bool):
+        number = float(value)
+        if math.isfinite(number) and number == int(number) and abs(number) <= MAX_EXACT_FLOAT:
+            return str(int(number))
+    raise ValueError(f"an id is {ALLOWED_IDS}")
+
+
+SampleId = Annotated[
+    str,
+    BeforeValidator(normalize_id),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "null"}]}),
+]
+"""Name of a sample; see `normalize_id`."""
+
+
 class StrictModel(BaseModel):
     """Base class that rejects unknown fields, so a misspelt field is an error."""
 
@@ -41,8 +81,9 @@ class Sample(StrictModel):
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
-    id: str = ""
-    """Any name the caller gives this sample; it is copied to the verdict."""
+    id: SampleId = ""
+    """Any name the caller gives this sample, as text or a whole number; it is copied to the verdict as
+    text."""
     image: Any = None
     """Path, `PIL.Image.Image`, encoded bytes, base64 `data:` URL, or uint8 array (H, W), (H, W, 1), (H, W, 3)
     or (H, W, 4); see `judge.media.image`."""
@@ -51,8 +92,11 @@ class Sample(StrictModel):
     3), or a sequence of images; see `judge.media.video`."""
     prompt: str = ""
     """The text that the image was made from. It may be empty only for rubrics that need no prompt."""
+    negative_prompt: Annotated[str, Field(exclude_if=lambda text: not text)] = ""
+    """What the image must not show, as given to the generator. Left out of JSON if empty."""
     elements: list[str] | None = None
-    """Statements to check, in order and without duplicates. None: they are taken from the prompt."""
+    """Statements to check, in order and without duplicates. None: they are taken from the prompt. Those of
+    the negative prompt are added."""
     reference: Any = None
     """The image to compare with (the source of an edit, the original of a restoration), in any form that
     `image` takes. Only rubrics with `reference` use it."""
@@ -119,19 +163,35 @@ class Dimension(StrictModel):
 
 
 class Element(StrictModel):
-    """One element of the prompt, and whether the image shows it."""
+    """One element of the prompt, and whether the image is as the prompt asks."""
 
     name: str
-    """The statement that was checked."""
+    """The statement that was checked, as the model was asked: "yellow cross", also if it must be absent."""
+    expected: bool = True
+    """True: the image must show the element. False: the image must not show it, as a negative prompt or
+    "without" in the prompt says."""
     present: bool
-    """Whether `probability` is at least 0.5."""
+    """Whether the image is as asked: whether `probability` is at least 0.5. For an element that must be
+    absent, True means that the image does not show it; `shown` is what the image shows."""
     probability: Probability
-    """Probability that the image shows the element, 0 to 1. It is the probability of the model, reduced to
-    that of an element in `needs` if that is lower."""
+    """Probability, 0 to 1, that the image is as asked. If `expected`, the probability of the model that the
+    image shows the element, reduced to that of an element in `needs` if that is lower; else 1 minus the
+    probability of the model that the image shows it."""
     kind: str = ""
-    """object, attribute, count, relation, activity, style or text; see `judge.elements.statements`."""
+    """object, attribute, count, relation, activity, style, text or unchanged; see
+    `judge.elements.statements`."""
     needs: list[str] = []
     """Names of elements of this verdict that must be present before this one can be."""
+
+    @property
+    def shown(self) -> bool:
+        """Whether the image shows the element, wanted or not."""
+        return self.present == self.expected
+
+    @property
+    def label(self) -> str:
+        """The statement for people: "no yellow cross" for a yellow cross that must be absent."""
+        return self.name if self.expected else f"no {self.name}"
 
 
 class Attribute(StrictModel):
@@ -189,6 +249,12 @@ class Provenance(StrictModel):
     """Wall time of the call that made this verdict, divided by the size of its batch, in milliseconds."""
     domain: str = ""
     """What the model was trained on, and so how far it can be trusted; empty if the model does not say."""
+    card: str = ""
+    """The settings that a card of `judge examine` applied to the model, in words; empty if none."""
+    label_mass: float | None = Field(default=None, ge=0, le=1)
+    """Mean over the blanks of the probability that the model gave to all of their labels together, before
+    they were scaled to sum to 1. Low: the model wanted to write something else. None if the backend cannot
+    measure it."""
     notes: list[str] = []
     """What the reader should know, for example that an animation was judged by its first frame, or that the
     two depths disagree."""
@@ -267,6 +333,8 @@ class Verdict(StrictModel):
     """The overall judgement in words. Empty at depth `score`."""
     reasoning: str = ""
     """What a general model wrote before it answered; empty if the rubric does not ask for it."""
+    thought: str = ""
+    """What the model thought before it answered; empty unless it was allowed to think."""
     facts: dict[str, Probability] = {}
     """What was measured in the image and shown to the model, each 0 to 1; see `judge.evidence.facts`, for
     videos `judge.evidence.motion`."""

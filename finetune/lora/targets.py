@@ -17,12 +17,12 @@ from eval.suites.shared.media_files import read_image_shape
 from eval.suites.shared.samples import GroundTruth, SuiteSample
 from eval.suites.shared.suite import Suite
 from finetune.lora.config import DataConfig, SourceConfig
-from judge.elements.splitting import split_prompt
+from judge.elements.element_list import list_elements
 from judge.errors import InputError
 from judge.media.decoding import open_video
-from judge.media.regions import to_relative
+from judge.media.regions import RELATIVE_RANGE, scale_box, to_relative
 from judge.rubrics.rubric import Rubric
-from judge.types import DefectLabel, Depth
+from judge.types import Box, DefectLabel, Depth
 
 Range = tuple[float, float]
 
@@ -55,6 +55,8 @@ class Target:
     """Rows of one group are compared in pairs; empty: no comparison."""
     score_blank: str
     """Path of the blank for the suite's main human score."""
+    boxes: tuple[Box, ...] = ()
+    """Boxes of the defects in relative coordinates, 0 to 1000, not rounded to the grid of `values`."""
 
     def is_labelled(self, blank: str) -> bool:
         """Return whether the blank of this path was labelled."""
@@ -190,6 +192,7 @@ class _TargetBuilder:
             agreement=agreement,
             group=self._group(sample),
             score_blank=self.score_blank,
+            boxes=tuple(row.pop("exact") for row in values.get("defects", ())),
         )
 
     def _check_file(self, sample: SuiteSample) -> None:
@@ -239,7 +242,8 @@ class _TargetBuilder:
         labels = sample.labels
         names = [e.name for e in labels.elements] or sample.elements
         if names is None:
-            names = split_prompt(sample.prompt)
+            statements = list_elements(sample.prompt, sample.negative_prompt).statements
+            names = [statement.name for statement in statements]
         shares: list[float | None] = [float(e.present) for e in labels.elements] or [None] * len(names)
         if len(labels.element_shares) == len(names):
             shares = [
@@ -320,6 +324,7 @@ class _TargetBuilder:
                 "kind": defect.kind,
                 "box": list(to_relative(defect.box, width, height)),
                 "severity": defect.severity,
+                "exact": scale_box(defect.box, RELATIVE_RANGE / width, RELATIVE_RANGE / height),
             }
             if rubric.defects.explanation:
                 row["explanation"] = defect.explanation[: rubric.defects.explanation]

@@ -143,22 +143,20 @@ class AdapterTraining(StrictModel):
             mend = f"this is {found.family} with {shape}: use the adapter's base, {OVERRIDE}"
             raise InputError("model", name, allowed, mend)
 
-    def check_conventions(self, backend: object) -> None:
+    def check_conventions(self, boxes: str, tokenization: str) -> None:
         """Check that a backend reads answers in the conventions of the training.
 
         Args:
-            backend: its attributes `boxes` and `tokenization` count; without them, those of this version.
+            boxes: its convention of boxes.
+            tokenization: how it tokenizes the form.
 
         Raises:
             InputError: one differs.
         """
-        conventions = (
-            ("boxes", self.boxes, backend_boxes(backend)),
-            ("tokenization", self.tokenization, backend_tokenization(backend)),
-        )
+        conventions = (("boxes", self.boxes, boxes), ("tokens", self.tokenization, tokenization))
         for field, trained, served in conventions:
             if trained != served:
-                mend = f"the adapter was trained so: train it again with this version, {OVERRIDE}"
+                mend = f"the adapter was trained so: leave it out, {OVERRIDE}"
                 raise InputError(field, served, trained, mend)
 
     def check_rubric(self, rubric: Rubric) -> None:
@@ -191,7 +189,7 @@ def backend_boxes(backend: object) -> str:
 
 def backend_tokenization(backend: object) -> Tokenization:
     """Return how a backend tokenizes the form; without its attribute, as this version does."""
-    tokenization: Tokenization = getattr(backend, "tokenization", None) or TOKENIZATION
+    tokenization: Tokenization = getattr(backend, "tokens", None) or TOKENIZATION
     return tokenization
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from judge.cli.options import DEFAULT_RUBRIC
+from judge.cli.options import DEFAULT_MAX_ELEMENTS, DEFAULT_RUBRIC
 
 if TYPE_CHECKING:
     from judge.judge import Judge
@@ -37,6 +37,11 @@ def open_judge(
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     return Judge(model, adapter=adapter, backend=backend, rubric=rubric, base_url=base_url, **options)
+
+
+def element_options(max_elements: int) -> dict[str, int]:
+    """Return the argument of `open_judge` for `--max-elements`, without its default."""
+    return {} if max_elements == DEFAULT_MAX_ELEMENTS else {"max_elements": max_elements}
 
 
 def parse_judge_options(

@@ -10,6 +10,7 @@ import typer
 
 from judge.cli import judges
 from judge.cli.options import (
+    DEFAULT_MAX_ELEMENTS,
     DEFAULT_MODEL,
     DEFAULT_RUBRIC,
     Adapter,
@@ -19,8 +20,10 @@ from judge.cli.options import (
     Deadline,
     Elements,
     Looks,
+    MaxElements,
     Model,
     ModelOptions,
+    NegativePrompt,
     OptionsFile,
     Prompt,
     Reference,
@@ -42,7 +45,9 @@ def verdict(
         list[str], typer.Argument(metavar="FILE...", help="Images or videos, all of the same prompt.")
     ],
     prompt: Prompt = "",
+    negative: NegativePrompt = "",
     elements: Elements = None,
+    max_elements: MaxElements = DEFAULT_MAX_ELEMENTS,
     reference: Reference = None,
     rubric: RubricName = DEFAULT_RUBRIC,
     model: Model = DEFAULT_MODEL,
@@ -68,6 +73,7 @@ def verdict(
     with one_line_errors():
         overlay_files = _overlay_files(overlay, len(images))
         options = judges.parse_judge_options(option, options_file, model, backend, base_url)
+        options |= judges.element_options(max_elements)
         judge_with = cache(lambda name: judges.open_judge(model, adapter, backend, name, base_url, **options))
         for source, overlay_file in zip(images, overlay_files, strict=True):
             try:
@@ -77,6 +83,7 @@ def verdict(
                     None if video else source,
                     video=source if video else None,
                     prompt=prompt,
+                    negative_prompt=negative,
                     elements=split_elements(elements),
                     id=source,
                     reference=reference,

@@ -29,6 +29,9 @@ from judge.elements.text import normalise_element
 from judge.types import Element, StrictModel
 
 Kind = Literal["object", "attribute", "count", "relation", "activity", "style", "text"]
+"""Kinds that a splitter gives."""
+AnyKind = Literal[Kind, "unchanged"]
+"""All kinds; unchanged: as in the reference image."""
 
 _TEXT = re.compile(
     r"[\"“”‘’]|(?<!\w)'|^(?:the\s+)?(?:text|word|words|letter|letters|caption|writing)\b", re.I
@@ -48,9 +51,11 @@ class Statement(StrictModel):
 
     name: str
     """The text of the element that the judge checks."""
-    kind: Kind
+    kind: AnyKind
     needs: list[str] = []
     """Names of the statements in the same list that must hold before this one can."""
+    expected: bool = True
+    """False: the image must not show it. `name` says what it must not show, without a negation."""
     word: str = ""
     """The word or words of the prompt that the statement stands for; empty if equal to `name`."""
 
@@ -149,6 +154,14 @@ def singularise(word: str) -> str:
     return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
 
 
+def singularise_last(name: str) -> str:
+    """Return a phrase with its last word in the singular, unless it begins with a number: "blue cats"."""
+    words = name.split()
+    if not words or words[0].lower() in NUMBERS or words[0].isdigit():
+        return name
+    return " ".join([*words[:-1], singularise(words[-1])])
+
+
 def _normalised_words(element: str) -> list[str]:
     return [
         word if word in _FUNCTION_WORDS else singularise(word) for word in normalise_element(element).split()
@@ -161,7 +174,7 @@ def _is_negated(words: Sequence[str]) -> bool:
 
 def _mentions(whole: Sequence[str], part: Sequence[str]) -> bool:
     """Return whether `whole` mentions `part` as a thing: "cat house" mentions the house but not the cat."""
-    if not part or len(part) >= len(whole):
+    if not part or part[0] not in whole or len(part) >= len(whole):
         return False
     for start in range(len(whole) - len(part) + 1):
         end = start + len(part)

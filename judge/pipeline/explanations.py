@@ -6,21 +6,42 @@ from collections.abc import Mapping, Sequence
 
 from judge.media.regions import describe_position
 from judge.rubrics.rubric import Rubric, facts_for_prompt
-from judge.types import Attribute, Defect, Verdict
+from judge.types import Attribute, Defect, Element, Verdict
 
 _AFTER_LOOKS = {
     "en": {
         "change": "At first look: {before}. After closer looks: {after}.",
         "elements": "{present} of {count} elements there",
+        "elements as asked": "{present} of {count} elements as asked",
         "no defects": "nothing broken",
     },
     "zh": {
         "change": "初看：{before}。细看之后：{after}。",
         "elements": "{count} 个元素中有 {present} 个",
+        "elements as asked": "{count} 个元素中有 {present} 个符合要求",
         "no defects": "无破损",
     },
 }
 """Texts for an explanation that closer looks have changed, for each language of a rubric."""
+
+_EXCLUDED = {
+    "en": "{explanation}; excluded by the prompt, but shown: {names}",
+    "zh": "{explanation}；提示词排除却出现：{names}",
+}
+
+
+def add_excluded(explanation: str, absent: Sequence[Element], rubric: Rubric) -> str:
+    """Add to an explanation what the image shows although the prompt excludes it.
+
+    Args:
+        explanation: of a model that was asked about what must be absent in another request.
+        absent: the elements that must be absent.
+        rubric: gives the language.
+    """
+    names = ", ".join(element.name for element in absent if element.shown)
+    if not names or not explanation:
+        return explanation
+    return _EXCLUDED[rubric.language].format(explanation=explanation.rstrip(".。"), names=names)
 
 
 def explain_by_rubric(
@@ -79,7 +100,9 @@ def explain_after_looks(before: Verdict, after: Verdict, rubric: Rubric, facts: 
     texts, findings = _AFTER_LOOKS[rubric.language], list[str]()
     if after.elements:
         present = sum(element.present for element in after.elements)
-        findings.append(texts["elements"].format(present=present, count=len(after.elements)))
+        has_unwanted = not all(element.expected for element in after.elements)
+        text = texts["elements as asked" if has_unwanted else "elements"]
+        findings.append(text.format(present=present, count=len(after.elements)))
     if rubric.defects:
         findings += [defect.kind for defect in after.defects] or [texts["no defects"]]
     return texts["change"].format(before=before.explanation.rstrip(".。"), after=", ".join(findings))

@@ -17,11 +17,14 @@ from typing import Any, TypeVar
 
 from judge.agent.budget import Budget, check_looks
 from judge.agent.closer_looks import judge_with_looks, send_replies
+from judge.elements.element_list import MAX_LISTED_ELEMENTS
 from judge.errors import InputError
 from judge.explain import heatmap as heat_maps
+from judge.pipeline.inputs import select_video
 from judge.pipeline.pipeline import Pipeline
 from judge.pipeline.prepared_sample import PreparedSample
 from judge.pipeline.validation import check_sample
+from judge.rubrics.rubric import Rubric
 from judge.serve.engine.supervisor import Engine
 from judge.serve.fetcher import Fetcher, is_url
 from judge.types import ComparisonOption, Depth, Sample, Verdict
@@ -55,6 +58,8 @@ class JudgeOptions:
     """Zoom-ins (closer looks) per image, at most; see `judge.agent.closer_looks`."""
     how: ComparisonOption = "pointwise"
     """How two images are compared, see `Judge.compare`; ignored for a single image."""
+    max_elements: int = MAX_LISTED_ELEMENTS
+    """Elements taken from a prompt, at most."""
 
 
 VERDICT_OPTIONS, SCORE_OPTIONS = JudgeOptions(), JudgeOptions(depth="score")
@@ -124,8 +129,7 @@ class SampleJudge:
         async with self._window:
             start = time.perf_counter()
             sample = await self._fetch_urls(sample, field)
-            if sample.video is not None:
-                await self._in_thread(partial(_check_video, sample.video))
+            await self._in_thread(partial(_check_video, sample, pipeline.rubric))
             prepare = partial(
                 pipeline.prepare,
                 sample,
@@ -133,6 +137,7 @@ class SampleJudge:
                 keep_for_overlay=False,
                 keep_for_looks=options.looks > 0,
                 field=field,
+                max_elements=options.max_elements,
             )
             prepared = await self._in_thread(prepare)
             verdict = await self._ask_engine(pipeline, prepared, deadline, options.looks)
@@ -185,8 +190,11 @@ class SampleJudge:
         self._finished_at = now
 
 
-def _check_video(source: Any) -> None:
+def _check_video(sample: Sample, rubric: Rubric) -> None:
     """Raise `MediaError` for a video that would keep a thread busy for long."""
+    source = select_video(sample, rubric)
+    if source is None:
+        return
     from judge.media.decoding import open_video  # loads FFmpeg
 
     with open_video(source, "video", max_seconds=MAX_VIDEO_SECONDS, max_pixels=MAX_VIDEO_FRAME_PIXELS):

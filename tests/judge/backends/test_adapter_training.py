@@ -138,11 +138,21 @@ def test_the_other_template_is_refused(folder: Path, adapter: Path, trained: boo
     assert Transformers(folder / "base", adapter, brief=trained).brief is trained
 
 
-@pytest.mark.parametrize(("field", "value"), [("boxes", "pixels"), ("tokenization", "natural")])
-def test_other_conventions_are_refused(folder: Path, adapter: Path, field: str, value: str) -> None:
-    training_of(folder, **{field: value}).write(adapter)
-    with pytest.raises(InputError, match=f"{field}: .* allowed: {value}"):
-        Transformers(folder / "base", adapter)
+@pytest.mark.parametrize(
+    ("change", "options", "field"),
+    [
+        ({"boxes": "pixels"}, {"boxes": "relative"}, "boxes"),
+        ({"tokenization": "natural"}, {"tokens": "pieces"}, "tokens"),
+    ],
+)
+def test_other_conventions_are_refused(
+    folder: Path, adapter: Path, change: dict[str, str], options: dict[str, str], field: str
+) -> None:
+    training_of(folder, **change).write(adapter)
+    with pytest.raises(InputError, match=f"{field}: .* allowed: {next(iter(change.values()))}"):
+        Transformers(folder / "base", adapter, **options)
+    backend = Transformers(folder / "base", adapter)
+    assert next(iter(change.values())) in (backend.boxes.value, backend.tokens)
 
 
 def test_the_conventions_of_a_backend_are_its_attributes() -> None:

@@ -21,7 +21,7 @@ from judge.types import Depth
 IMAGE = Image.new("RGB", (64, 64), (90, 120, 30))
 TUNED_HASHES = {
     "default": "efa006962020da19",
-    "quality": "b5f618a2955f876a",
+    "quality": "7bc85316aeb307c3",
     "video": "dd5250fd1a0d4c2f",
 }
 """Hashes that calibrations and adapters of the embedded judge are bound to."""
