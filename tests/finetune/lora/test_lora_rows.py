@@ -13,6 +13,7 @@ from finetune.lora.dataset import GroupedSampler, TrainingDataset
 from finetune.lora.encoding import RowEncoder
 from finetune.lora.evaluation import TrainingBackend
 from finetune.lora.targets import load_target_set
+from judge.backends.models.boxes import BoxConvention
 from judge.pipeline.model_info import ModelInfo
 from judge.pipeline.pipeline import Pipeline
 from judge.rubrics.form import Form
@@ -56,14 +57,27 @@ def test_training_uses_the_form_and_the_rubric_of_serving(folder):
 # -- Rows and batches ----------------------------------------------------------------------------------
 
 
-def test_answers_are_encoded_as_a_backend_reads_them(folder, encoder):
-    """At verdict depth the row ends in the JSON of the form, at score depth in its placeholders."""
+def test_answers_are_encoded_as_a_backend_reads_them(folder, encoder, monkeypatch):
+    """At verdict depth the row ends in the JSON of the form.
+
+    At score depth it ends in the right labels, or in placeholders for a brief model, which is read so.
+    """
     target_set = load_target_set(tiny_config(folder).data[0], "data.0")
     target = target_set.targets[0]
     form = target_set.rubric.form(target.elements)
     verdict_row = encoder.encode(target, target_set.rubric, "verdict")
     text = encoder.tokenizer.decode(verdict_row.ids[-verdict_row.answer_length : -1])
-    assert form.parse(text) == form.parse(form.render(target.values))
+    written, labelled = form.parse(text), form.parse(form.render(target.values))
+    for defect, expected in zip(written["defects"], labelled["defects"], strict=True):
+        # The labels are on the rubric's grid of 10, the row has the coordinates that the family writes.
+        assert defect.pop("box") == pytest.approx(expected.pop("box"), abs=5)
+    assert written == labelled
+    score_row = encoder.encode(target, target_set.rubric, "score")
+    inputs = json.loads(encoder.tokenizer.decode(score_row.ids[-score_row.answer_length : -1]))
+    assert inputs == {
+        "elements": {"a cat": False}, "degradation": "blur", "alignment": 1, "structure": 2, "score": 4,
+    }  # fmt: skip
+    monkeypatch.setattr(encoder.backend, "brief", True)
     score_row = encoder.encode(target, target_set.rubric, "score")
     inputs = json.loads(encoder.tokenizer.decode(score_row.ids[-score_row.answer_length : -1]))
     assert inputs == {
@@ -96,7 +110,8 @@ def test_a_video_batch_gives_the_probabilities_of_the_backend(folder, family):
         assert shares.tolist() == pytest.approx(list(reply.probabilities["score"].values()), abs=1e-4)
 
 
-def test_a_loss_that_is_switched_off_has_no_weight(folder, backend):
+def test_a_loss_that_is_switched_off_has_no_weight(folder, backend, monkeypatch):
+    monkeypatch.setattr(backend, "boxes", BoxConvention("grid"))  # corners that are one token each
     target_set = load_target_set(tiny_config(folder).data[0], "data.0")
     names = ("literals", "text", "attributes", "branches", "kinds", "elements", "scores")
     boxes_only = RowEncoder(backend, LossConfig(**dict.fromkeys(names, 0.0)), max_pixels=10**6)

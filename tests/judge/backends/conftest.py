@@ -38,7 +38,7 @@ def backend(request: pytest.FixtureRequest, checkpoints: dict[tuple[str, bool], 
 @pytest.fixture(scope="session", params=CHECKPOINTS, ids=lambda case: f"{case[0]}-{'numbers' * case[1]}")
 def pieces_backend(request: pytest.FixtureRequest, checkpoints: dict[tuple[str, bool], Path]) -> Transformers:
     """A backend of each checkpoint, which gets forms in pieces as the embedded judge does."""
-    return Transformers(checkpoints[request.param], tokens="pieces")
+    return Transformers(checkpoints[request.param], tokens="pieces", boxes="grid")
 
 
 @pytest.fixture(scope="session")

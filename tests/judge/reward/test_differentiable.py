@@ -74,8 +74,13 @@ def test_the_parts_are_those_of_the_reward(judges: dict[str, Judge], family: str
         assert own == pytest.approx(result.parts, abs=1e-4)
 
 
-def test_the_gradient_agrees_with_finite_differences(judges: dict[str, Judge]) -> None:
-    score = Differentiable(judges["qwen3_vl"], exact=False, weights={"score": 1, "degradation": 0.5})
+def test_the_gradient_agrees_with_finite_differences(
+    judges: dict[str, Judge], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = judges["qwen3_vl"]
+    # A general model is read behind its own labels, which may change between two images.
+    monkeypatch.setattr(judge.backend, "brief", True)
+    score = Differentiable(judge, exact=False, weights={"score": 1, "degradation": 0.5})
     # Away from black and white, where clamping to 0..1 makes a kink.
     images = (0.2 + 0.6 * to_tensor(noise_image(50, 70), dtype=torch.float64)).requires_grad_()
     (gradient,) = torch.autograd.grad(score(images, prompts=[PROMPT]).sum(), images)

@@ -24,7 +24,7 @@ def test_predicted_phrases_save_passes_and_change_nothing(
     checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A wrong prediction must not reach the answer, and a right one must not change its numbers."""
-    backend = Transformers(checkpoints["qwen3_vl", True], tokens="pieces")
+    backend = Transformers(checkpoints["qwen3_vl", True], tokens="pieces", boxes="grid")
     requests = [build_request(seed) for seed in range(4)]
     tokens = [backend.tokenizer.encode_text(character)[0] for character in '!?.:"']
 
@@ -51,7 +51,7 @@ def test_predicted_phrases_save_passes_and_change_nothing(
 def test_reading_large_label_trees_in_two_steps_gives_the_same(
     checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backend = Transformers(checkpoints["qwen3_vl", False], tokens="pieces")
+    backend = Transformers(checkpoints["qwen3_vl", False], tokens="pieces", boxes="grid")
     requests = [build_request(seed) for seed in range(4)]
     two_steps = check_filled(backend.complete(requests))
     monkeypatch.setattr("judge.backends.decoding.form_filling.MAX_ONE_STEP_NODES", 1 << 20)
@@ -85,7 +85,7 @@ def random_requests(count: int) -> Iterator[Request]:
 
 @pytest.mark.parametrize("number_tokens", [False, True])
 def test_five_hundred_random_forms_are_filled_validly(checkpoints: Checkpoints, number_tokens: bool) -> None:
-    backend = Transformers(checkpoints["qwen3_vl", number_tokens], batch=50, tokens="pieces")
+    backend = Transformers(checkpoints["qwen3_vl", number_tokens], batch=50, tokens="pieces", boxes="grid")
     requests = list(random_requests(250))
     for request, reply in zip(requests, check_filled(backend.complete(requests)), strict=True):
         assert request.form.render(request.form.parse(reply.text)) == reply.text
@@ -93,7 +93,7 @@ def test_five_hundred_random_forms_are_filled_validly(checkpoints: Checkpoints, 
 
 @pytest.mark.parametrize("layout", list(LAYOUTS))
 def test_random_forms_are_filled_validly_in_natural_tokens(checkpoints: Checkpoints, layout: str) -> None:
-    backend = Transformers(checkpoints["qwen3_vl", False], batch=40, layout=layout)
+    backend = Transformers(checkpoints["qwen3_vl", False], batch=40, layout=layout, boxes="grid")
     requests = list(random_requests(40))
     for request, reply in zip(requests, check_filled(backend.complete(requests)), strict=True):
         values = request.form.parse(reply.text)
