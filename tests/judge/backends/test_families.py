@@ -157,7 +157,7 @@ def test_a_tree_with_gradients_reads_the_plain_numbers(
 
 
 def small_request(seed: int, size: tuple[int, int]) -> Request:
-    """A short form with choices of one and of several tokens."""
+    """A short form with choices of one and of several tokens. (A grammar for text compiles for seconds.)"""
     members = (
         ("there", Choice("there", ("true", "false"))),
         ("damage", Choice("damage", WORDS, quoted=True)),
