@@ -129,7 +129,7 @@ def fit_calibration(
         measures["likeness"] = {"limit": statistics.limit, "quantile": quantile}
     return Calibration(
         rubric=judge.rubric.name,
-        rubric_hash=judge.rubric.hash,
+        rubric_hash=judge.pipeline.asked_rubric.hash,
         model=judge.model,
         revision=judge.backend.revision,
         suite=source.suite,

@@ -5,6 +5,7 @@
         - `MediaError`: the image or video cannot be read within the limits
         - `RubricError`: a rubric file, or a form built from it, is not valid
     - `BackendError`: the model cannot be loaded, reached or run
+        - `ModelNotFoundError`: there is no such model here; also an `InputError`
         - `UnavailableError`: a gateway cannot answer now
             - `OverloadedError`: it has no room (HTTP 429)
             - `EngineDownError`: it has no running engine (HTTP 503)
@@ -58,6 +59,20 @@ class RubricError(InputError):
 
 class BackendError(JudgeError, RuntimeError):
     """The model cannot be loaded, reached or run."""
+
+
+class ModelNotFoundError(InputError, BackendError):
+    """A checkpoint or an adapter that is no folder and cannot be had from the hub.
+
+    Args:
+        field: as for `InputError`.
+        value: as for `InputError`.
+        allowed: as for `InputError`.
+        mend: why it cannot be loaded, and what the caller can do.
+    """
+
+    def __init__(self, field: str, value: object, allowed: str, mend: str) -> None:
+        super().__init__(field, value, allowed, f"it cannot be loaded: {mend}")
 
 
 class ReplyError(JudgeError):

@@ -92,8 +92,9 @@ class Judge:
         card: settings that `judge examine` found for this model and these weights. True (default): those of
             a card that was kept, where `options` gives no value; the provenance names them. A file or a
             `ModelCard`: those. False, or the environment variable JUDGE_CARDS=off: none.
-        options: passed to the backend; behind an address, to `judge.Client` (`api_key`, `timeout`, `retries`,
-            `headers`).
+        options: keyword arguments of the backend (`revision`, `dtype`, `device`, `bits`, `brief`, ...); with
+            "vllm" also those of its engine (`tensor_parallel_size`, `max_model_len`, ...); behind an address,
+            of `judge.Client` (`api_key`, `timeout`, `retries`, `headers`).
 
     Raises:
         InputError: an argument is unusable. `RubricError` is a subclass.
@@ -123,7 +124,11 @@ class Judge:
         self.max_defects, self.max_pixels = max_defects, max_pixels
         self.max_elements = check_max_elements(max_elements)
         self.looks = check_looks(DEFAULT_LOOKS if looks is None else looks)
-        self._backend_argument, self._options, self._card = backend, options, card
+        self._backend_argument, self.options, self._card = backend, options, card
+        if max_pixels < 1:
+            raise InputError("max_pixels", max_pixels, "1 or more", f"{MAX_PIXELS} is the usual value")
+        if options and not is_address(model):
+            self._check_options()
         self.calibration: Calibration | None = None
         if calibration is not False:
             from judge.pipeline.calibration import resolve_calibration
@@ -145,6 +150,15 @@ class Judge:
             }
             self._remote = RemoteJudge(model, self.rubric, server_options, options, self.max_elements)
 
+    def _check_options(self) -> None:
+        """Raise `InputError` if the backend has no option of a name that was passed."""
+        if not isinstance(self._backend_argument, str):
+            name = next(iter(self.options))
+            raise InputError("option", name, "none with a backend object", "pass it to the backend itself")
+        from judge.backends.options import OptionSet
+
+        OptionSet.of_backend(self._backend_name, self.model).check_names(self.options)
+
     @cached_property
     def backend(self) -> Backend:
         """The backend with the loaded model. The first access loads the model.
@@ -162,8 +176,10 @@ class Judge:
         from judge.backends.cards import resolve_card
 
         name, adapter, address = self._backend_name, self.adapter, self._base_url
-        applied = resolve_card(self._card, name, self.model, adapter, address, self._options)
-        options = {**applied.options, **self._options}
+        applied = resolve_card(self._card, name, self.model, adapter, address, self.options)
+        options = {**applied.options, **self.options}
+        if name == "vllm":
+            options["max_pixels"] = self.max_pixels  # what the engine reserves memory for
         loaded = backends.load(name, self.model, adapter=adapter, base_url=address, **options)
         vars(loaded)["card"] = applied  # an optional attribute of a backend
         self._loading_seconds += time.perf_counter() - start
@@ -336,7 +352,7 @@ class Judge:
         verdict_a, verdict_b = self._judge_prepared(prepared, start, budget)
         if not is_pairwise:
             return compare_pointwise(verdict_a, verdict_b)
-        requests = pairwise.build_pairwise_requests(self.rubric, *prepared)
+        requests = pairwise.build_pairwise_requests(self.pipeline.asked_rubric, *prepared)
         replies = self._request_replies(requests, verb_for_depth(depth), tolerant=False)
         return compare_pairwise(verdict_a, verdict_b, requests[0].form, replies)
 
@@ -362,9 +378,10 @@ class Judge:
             raise InputError("model", self.model, "a model in this process", "ask the gateway with heat=True")
         heatmap.check_has_gradients(self.pipeline.model_info)
         provenance = verdict.provenance
-        if provenance.rubric_hash != self.rubric.hash:
+        asked_rubric = self.pipeline.asked_rubric
+        if provenance.rubric_hash != asked_rubric.hash:
             value = f"{provenance.rubric} {provenance.rubric_hash[:8]}"
-            allowed = f"one by {self.rubric.name} {self.rubric.hash[:8]}"
+            allowed = f"one by {asked_rubric.name} {asked_rubric.hash[:8]}"
             raise InputError("verdict", value, allowed, "create the judge with the rubric of the verdict")
         prepared = self.pipeline.prepare(sample, provenance.depth, keep_for_overlay=False)
         if verdict.size not in (None, prepared.size):
@@ -492,7 +509,8 @@ class Judge:
         max_elements: int,
     ) -> Iterator[Verdict]:
         """Yield the verdicts of `many`, batch by batch."""
-        self.backend  # noqa: B018 - a model that cannot be loaded ends the run here, not sample by sample
+        # A model that cannot be loaded, or was trained on another rubric, ends the run here, not row by row.
+        self.pipeline.check_training()
         prepare = partial(
             self._prepare_or_unscored,
             depth=depth,

@@ -331,6 +331,8 @@ class Verdict(StrictModel):
     """Regions that are broken or contradict the prompt. Empty at depth `score`."""
     explanation: str = ""
     """The overall judgement in words. Empty at depth `score`."""
+    reasoning: str = ""
+    """What a general model wrote before it answered; empty if the rubric does not ask for it."""
     thought: str = ""
     """What the model thought before it answered; empty unless it was allowed to think."""
     facts: dict[str, Probability] = {}

@@ -58,7 +58,18 @@ Shard = Annotated[
 Batch = Annotated[int, typer.Option(min=1, help="Number of rows that are judged together.")]
 SuiteOptions = Annotated[
     list[str] | None,
-    typer.Option("--option", metavar="NAME=VALUE", help="Further option of the suite; may be repeated."),
+    typer.Option(
+        "--option",
+        metavar="NAME=VALUE",
+        help="Option of the suite, else of the judge: of its backend (revision, dtype, bits, ...), "
+        "max_pixels, or with vllm a field of its EngineArgs; may be repeated.",
+    ),
+]
+OptionsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--options", metavar="FILE", help="TOML file of the judge's options; --option goes before it."
+    ),
 ]
 
 

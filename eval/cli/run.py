@@ -21,13 +21,13 @@ from eval.cli.options import (
     Depth,
     Limit,
     Model,
+    OptionsFile,
     RubricName,
     Seed,
     Shard,
     Split,
     SuiteName,
     SuiteOptions,
-    parse_options,
     parse_shard,
 )
 from eval.cli.progress import show_progress
@@ -58,6 +58,7 @@ def run(
     batch: Batch = 16,
     seed: Seed = 0,
     option: SuiteOptions = None,
+    options_file: OptionsFile = None,
     keep_going: Annotated[
         bool,
         typer.Option("--keep-going", help="Do not stop when many rows in a row fail for the same reason."),
@@ -75,7 +76,8 @@ def run(
     with one_line_errors():
         if suite == "trust":
             _check_trust_options(data, ray, split, depth)
-            judge = judges.open_judge(model, adapter, backend, rubric or "default", base_url, seed)
+            _, options = judges.split_options(option, options_file, (), model, backend, base_url)
+            judge = judges.open_judge(model, adapter, backend, rubric or "default", base_url, seed, **options)
             return _run_trust(judge, out, limit or TRUST_SCENES, seed, batch)
         if data is None:
             raise InputError("data", None, "the benchmark's folder or label file", "give --data")
@@ -86,6 +88,9 @@ def run(
         from eval.runs.plan import Plan
 
         benchmark = suites.load_suite(suite)
+        suite_options, options = judges.split_options(
+            option, options_file, benchmark.options, model, backend, base_url
+        )
         plan = Plan(
             benchmark,
             data,
@@ -94,10 +99,17 @@ def run(
             shard=parse_shard(shard),
             depth=depth.value if depth else benchmark.depth,
             batch=batch,
-            options=parse_options(option),
+            options=suite_options,
         )
         make_judge = partial(
-            judges.open_judge, model, adapter, backend, rubric or benchmark.rubric, base_url, seed
+            judges.open_judge,
+            model,
+            adapter,
+            backend,
+            rubric or benchmark.rubric,
+            base_url,
+            seed,
+            **options,
         )
         try:
             if ray is None:

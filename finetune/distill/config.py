@@ -22,6 +22,8 @@ class TeacherConfig(StrictModel):
     adapter: str | None = None
     backend: str = "auto"
     base_url: str | None = None
+    options: dict[str, Any] = {}
+    """Options of its backend and engine, for example `dtype = "bfloat16"`."""
     batch: Count = 32
     """Images judged at once."""
 

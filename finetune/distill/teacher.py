@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from eval.suites.shared.samples import SuiteSample
-from finetune.distill.config import Config, SelfTrainingConfig
+from finetune.distill.config import Config, SelfTrainingConfig, TeacherConfig
 from finetune.distill.preparation import PreparedDistillation
 from finetune.distill.teacher_labels import TeacherLabel, label_samples
 from finetune.lora.config import AdapterConfig, DataConfig, LossConfig, ModelConfig, TrainingConfig
 from finetune.lora.config import Config as LoraRunConfig
 from finetune.run_folders import RUN_FILE
 from judge.backends.checkpoints import Checkpoint
+from judge.backends.options import OptionSet
 from judge.judge import Judge
+from judge.pipeline.validation import check_backend
 from judge.rubrics.rubric import Rubric
 
 
@@ -36,7 +39,16 @@ def create_teacher(config: Config, rubric: Rubric, adapter: str | None) -> Judge
         base_url=teacher.base_url,
         rubric=rubric,
         calibration=False,
+        **_teacher_options(teacher),
     )
+
+
+def _teacher_options(teacher: TeacherConfig) -> dict[str, Any]:
+    """Return the options of the teacher; raise `InputError` if its backend has no such option."""
+    if not teacher.options:
+        return {}
+    known = OptionSet.of_backend(check_backend(teacher.backend, teacher.base_url), teacher.model, common=True)
+    return known.check(teacher.options)
 
 
 def label_with_teacher(

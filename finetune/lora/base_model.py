@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from finetune.lora.config import AdapterConfig, ModelConfig, join_patterns
-from judge.backends.checkpoints import EMBEDDED, Checkpoint
+from judge.backends.adapter_training import AdapterTraining
+from judge.backends.checkpoints import EMBEDDED, Checkpoint, weights_revision
+from judge.backends.hub import locate, locate_adapter
 from judge.backends.models import FAMILIES, Family, check_family, find_family
 from judge.backends.torchvision_compat import patch_imports
-from judge.errors import BackendError, InputError
+from judge.errors import BackendError, InputError, ModelNotFoundError
 
 patch_imports()  # before anything imports a Qwen-VL from transformers
+ALLOWED_BASES = f"a checkpoint of {', '.join(family.title for family in FAMILIES.values())}"
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,18 @@ class BaseInfo:
     domain: str
     config: Any
     """The checkpoint's own configuration."""
+    commit: str | None = None
+    """Commit of the hub, if `source` is a folder in its cache."""
     boxes: str | None = None
     """How the base was trained to write boxes; None: as its family does."""
     tokens: str = "natural"
     """How the answer is tokenized, see `judge.backends.checkpoints.Checkpoint.tokens`."""
+
+    @property
+    def weights(self) -> str:
+        """Commit of the checkpoint on the hub, or the hash of its weights."""
+        commit = getattr(self.config, "_commit_hash", None)
+        return self.commit or weights_revision(self.source, (), commit, self.revision)
 
     @property
     def family(self) -> str:
@@ -75,41 +86,50 @@ def check_base(config: ModelConfig) -> BaseInfo:
     """
     checkpoint = Checkpoint.resolve(config.base)
     adapter = EMBEDDED / "adapter" if config.adapter == "embedded" else config.adapter
+    try:
+        location = locate(checkpoint.source, config.revision)
+    except ModelNotFoundError as error:
+        raise InputError("model.base", config.base, ALLOWED_BASES, error.mend) from None
+    continued = None if adapter is None else locate_adapter(adapter, "model.adapter")
+    training = AdapterTraining.read(continued or Path(location.source))
+    brief = checkpoint.brief if config.brief is None else config.brief
     base = BaseInfo(
-        source=checkpoint.source,
+        source=location.source,
         revision=config.revision,
-        adapter=None if adapter is None else Path(adapter),
-        brief=checkpoint.brief if config.brief is None else config.brief,
+        commit=location.commit,
+        adapter=continued,
+        brief=training.resolve_brief(config.brief) if training else brief,
         size=checkpoint.size,
         phrases=tuple(checkpoint.phrases),
         domain=checkpoint.domain,
-        config=_read_config(config, checkpoint.source),
-        boxes=checkpoint.boxes,
-        tokens=checkpoint.tokens,
+        config=_read_config(config, location.source),
+        boxes=training.boxes if training else checkpoint.boxes,
+        tokens=training.tokenization if training else checkpoint.tokens,
     )
     if base.adapter is not None:
         _check_adapter(base.adapter, base.config)
+        if training is not None:
+            training.check_base(config.base, base.weights, base.config)
     return base
 
 
 def _read_config(config: ModelConfig, source: str) -> Any:
     from transformers import AutoConfig, PreTrainedConfig
 
-    allowed = f"a checkpoint of {', '.join(family.title for family in FAMILIES.values())}"
     try:
         settings, _ = PreTrainedConfig.get_config_dict(source, revision=config.revision)
         if find_family(settings) is None:
             mend = (
                 f"its model_type is {settings.get('model_type')}, which cannot be trained here: name another"
             )
-            raise InputError("model.base", config.base, allowed, mend)
+            raise InputError("model.base", config.base, ALLOWED_BASES, mend)
         check_family(settings, config.base, "model.base")
         return AutoConfig.from_pretrained(source, revision=config.revision)
     except InputError:
         raise
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise InputError("model.base", config.base, allowed, f"it cannot be read: {reason}") from None
+        raise InputError("model.base", config.base, ALLOWED_BASES, f"it cannot be read: {reason}") from None
 
 
 def _check_adapter(folder: Path, config: Any) -> None:

@@ -3,7 +3,8 @@
     judge finetune merge --base Qwen/Qwen3-VL-8B-Instruct --adapter RUN/adapter --out merged
 
 If the base has the layout of the embedded judge (`judge.json` and `base/`), so has the result, and
-`Judge("merged")` uses the same prompts. Any other base gives a plain checkpoint. Weights are merged in
+`Judge("merged")` uses the same prompts. Any other base gives a plain checkpoint, with the `training.json` of
+the adapter, by which it is asked as the adapter was trained. Weights are merged in
 float32 and stored in the requested type. In float32 the numbers are those of the base with the adapter, to
 about 1e-5.
 """
@@ -17,6 +18,7 @@ from typing import Any
 
 from finetune.lora.base_model import check_base
 from finetune.lora.config import ModelConfig
+from judge.backends.adapter_training import AdapterTraining
 from judge.backends.checkpoints import EMBEDDED
 from judge.errors import BackendError, InputError
 
@@ -68,6 +70,8 @@ def merge_adapter(
     (partial_folder / inner).mkdir(parents=True)
     merged.save_pretrained(partial_folder / inner)
     processor.save_pretrained(partial_folder / inner)
+    if (training := AdapterTraining.read(Path(str(info.adapter)))) is not None:
+        training.write(partial_folder / inner)
     if inner:
         settings = json.loads(judge_file.read_text("utf-8"))
         settings.pop("adapters", None)  # they are adapters of the base before the merge

@@ -1,6 +1,7 @@
 """A fine-tuning from its configuration to a folder.
 
-OUT/adapter          the best adapter, ready for `Judge(..., adapter=...)` and for vLLM
+OUT/adapter          the best adapter, ready for `Judge(..., adapter=...)` and for vLLM, with `training.json`,
+                     which says what it was trained on (`judge.backends.adapter_training`)
 OUT/run.json         configuration, versions, measures before and after, history
 OUT/curves.png       losses and held-out measure
 OUT/runs             the same for TensorBoard
@@ -27,6 +28,13 @@ from finetune.lora.evaluation import HeldOutEvaluation, TrainingBackend
 from finetune.lora.memory import estimate_memory, free_memory
 from finetune.lora.targets import TargetSet, load_target_sets
 from finetune.run_folders import RUN_FILE, claim_folder, write_json
+from judge.backends.adapter_training import (
+    AdapterTraining,
+    backend_boxes,
+    backend_tokenization,
+    describe_base,
+    describe_rubrics,
+)
 from judge.errors import InputError
 from judge.runtime.version import __version__
 
@@ -206,6 +214,7 @@ def train_adapter(config: Config, out: Path) -> dict[str, Any]:
     if is_first:
         trainer.model.save_pretrained(out / "adapter")
         _set_base_name(out / "adapter", config)
+        describe_training(prepared, trainer.dataset.encoder.backend).write(out / "adapter")
         summary = _summarize(prepared, trainer, before, time.monotonic() - start)
         _plot(trainer.state.log_history, config, out)
         write_json(out / RUN_FILE, summary)
@@ -232,6 +241,25 @@ def measure_baseline(trainer: Any, config: Config, out: Path, *, is_resumed: boo
             write_json(baseline_file, measures)
         return measures
     return dict(json.loads(baseline_file.read_text("utf-8"))) if baseline_file.is_file() else {}
+
+
+def describe_training(prepared: PreparedRun, backend: TrainingBackend) -> AdapterTraining:
+    """Return what `training.json` says of a run: a judge that loads the adapter asks it in the same way.
+
+    Args:
+        prepared: the run.
+        backend: the model in training.
+    """
+    config, base = prepared.config.model, prepared.base
+    return AdapterTraining(
+        base=describe_base(config.base, base.weights, base.config),
+        brief=base.brief,
+        rubrics=describe_rubrics([target_set.rubric for target_set in prepared.target_sets]),
+        boxes=backend_boxes(backend),
+        tokenization=backend_tokenization(backend),
+        max_pixels=config.max_pixels if base.size is None else None,
+        version=__version__,
+    )
 
 
 def _set_base_name(adapter: Path, config: Config) -> None:

@@ -10,7 +10,7 @@ of a sample are spent in this order:
    part, or if the part is nearly all of the image.
 2. Elements whose probability lies inside `UNCERTAIN_PROBABILITIES` are asked for again in views of the image
    (`ELEMENT_VIEWS`), all such elements in one question. The new probability is the mean of the log-odds of
-   all looks.
+   all looks, reduced to that of an element it needs if that is lower.
 3. At depth `verdict`, a defect with a confidence below `SURE_CONFIDENCE` is looked at closely. Its confidence
    becomes the mean of both looks; below 0.5 the defect is dropped.
 4. At depth `verdict`, overlapping tiles cover the parts in which the model's view of the image has lost
@@ -46,6 +46,7 @@ from judge.agent.findings import (
 )
 from judge.agent.questions import Question, QuestionBuilder, keep_artifacts, verb_for_depth
 from judge.agent.tiling import center_view, square_around, tile_lost_detail
+from judge.elements.statements import cap_elements
 from judge.errors import ReplyError
 from judge.media.regions import box_area, clip_box, from_relative, shift_box
 from judge.pipeline.explanations import explain_after_looks
@@ -135,7 +136,7 @@ def judge_with_looks(pipeline: Pipeline, prepared: PreparedSample, budget: Budge
     looks = _CloserLooks(pipeline, prepared, verdict, budget)
     yield from looks.check_parts(whole)
     yield from looks.check_elements(whole)
-    if prepared.depth == "verdict" and keep_artifacts(pipeline.rubric) is not None:
+    if prepared.depth == "verdict" and keep_artifacts(pipeline.asked_rubric) is not None:
         yield from looks.check_defects(whole)
         yield from looks.search_tiles()
     return pipeline.apply_calibration(looks.build_verdict())
@@ -194,7 +195,7 @@ class _CloserLooks:
     def check_parts(self, whole: Box) -> AnswerSteps:
         """Find the parts that dimensions are about and rate each by itself."""
         dimensions: dict[str, list[ScoredDimension]] = {}
-        for dimension in self.pipeline.rubric.dimensions:
+        for dimension in self.pipeline.asked_rubric.dimensions:
             if dimension.part and not self.pipeline.model_info.brief:
                 dimensions.setdefault(dimension.part, []).append(dimension)
         answers = yield from self._ask([self.questions.locate_part(part) for part in dimensions])
@@ -206,7 +207,7 @@ class _CloserLooks:
         questions = [self.questions.rate_part(part, dimensions[part], box) for part, box in boxes.items()]
         for answer in (yield from self._ask(questions)):
             if answer:
-                self.part_distributions |= answer.dimension_distributions(self.pipeline.rubric)
+                self.part_distributions |= answer.dimension_distributions(self.pipeline.asked_rubric)
         return answers
 
     def _part_box(self, answer: Answer, whole: Box) -> Box | None:
@@ -238,6 +239,7 @@ class _CloserLooks:
                 if answer
             ]
             self.elements[n] = _combine_log_odds(self.elements[n], probabilities)
+        self.elements = cap_elements(self.elements)
         return answers
 
     def check_defects(self, whole: Box) -> AnswerSteps:
@@ -304,7 +306,7 @@ class _CloserLooks:
             artifacts = self._parse_artifacts(answer, region) if answer else []
             match = find_match(defect.latest.box, artifacts)
             if answer and match:
-                defect.add_sighting(match, answer.dimension_distributions(self.pipeline.rubric))
+                defect.add_sighting(match, answer.dimension_distributions(self.pipeline.asked_rubric))
             else:
                 defect.add_miss()
         return answers
@@ -333,7 +335,7 @@ class _CloserLooks:
         size = (round(region[2] - region[0]), round(region[3] - region[1]))
         return [
             defect.model_copy(update={"box": shift_box(defect.box, region[0], region[1])})
-            for defect in parse_defects(answer, self.pipeline.rubric, size)
+            for defect in parse_defects(answer, self.pipeline.asked_rubric, size)
             if defect.family == "artifact"
         ]
 
@@ -341,7 +343,7 @@ class _CloserLooks:
         """Build the verdict after all looks."""
         if not self.trace:
             return self.verdict
-        rubric, limit = self.pipeline.rubric, self.pipeline.max_defects
+        rubric, limit = self.pipeline.asked_rubric, self.pipeline.max_defects
         if limit is None:
             limit = rubric.defects.max if rubric.defects else 0
         changes = {
@@ -390,4 +392,4 @@ def _combine_log_odds(element: Element, probabilities: Sequence[float]) -> Eleme
     clipped = (min(max(p, 1e-6), 1 - 1e-6) for p in (element.probability, *probabilities))
     log_odds = [math.log(p / (1 - p)) for p in clipped]
     probability = 1 / (1 + math.exp(-sum(log_odds) / len(log_odds)))
-    return Element(name=element.name, present=probability >= 0.5, probability=probability)
+    return element.model_copy(update={"present": probability >= 0.5, "probability": probability})

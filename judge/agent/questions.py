@@ -75,19 +75,19 @@ class QuestionBuilder:
 
     def check_elements(self, names: Sequence[str], region: Box) -> Question:
         """Ask whether elements of the prompt are present in a part; answered in one pass, without text."""
-        whole_form = self.pipeline.rubric.form(names)
+        whole_form = self.pipeline.asked_rubric.form(names)
         form = Form(Object(tuple(m for m in whole_form.root.members if m[0] == "elements")))
         request = self._build_request(region, form, self._look_messages(names))
         return Question("choose", request, region, "; ".join(names))
 
     def find_defects(self, region: Box) -> Question:
         """Ask what is broken in a part, whatever the prompt says. The rubric must have kinds of artifacts."""
-        rubric = keep_artifacts(self.pipeline.rubric) or self.pipeline.rubric
+        rubric = keep_artifacts(self.pipeline.asked_rubric) or self.pipeline.asked_rubric
         names = [a.name for a in rubric.attributes] + ["defects"] + [d.name for d in rubric.dimensions]
         members = rubric.form((), self.pipeline.max_defects).root.members
         form = Form(Object(tuple(m for m in members if m[0] in names)))
         request = self._build_request(region, form, self._look_messages(()))
-        adapter = LOOK_ADAPTER_NAME.format(self.pipeline.rubric.name)
+        adapter = LOOK_ADAPTER_NAME.format(self.pipeline.asked_rubric.name)
         if adapter in self.pipeline.model_info.adapters:
             request.rubric = adapter
         return Question("complete", request, region, "what is broken here?")
@@ -110,7 +110,7 @@ class QuestionBuilder:
             images=[self._resize(crop_region(self.image, region))],
             messages=messages,
             form=form,
-            rubric=self.pipeline.rubric.name,
+            rubric=self.pipeline.asked_rubric.name,
             seed=self.pipeline.seed,
         )
 
@@ -121,7 +121,7 @@ class QuestionBuilder:
 
     def _look_messages(self, names: Sequence[str]) -> list[dict[str, Any]]:
         """Build the messages about elements, or about defects if there are no elements."""
-        rubric, prompt = self.pipeline.rubric, self.prepared.prompt
+        rubric, prompt = self.pipeline.asked_rubric, self.prepared.prompt
         if self.pipeline.model_info.brief:
             brief_prompt = (prompt if names else CROP_PROMPT) if rubric.needs_prompt else ""
             return rubric.messages(brief_prompt, names, brief=True)
@@ -136,7 +136,9 @@ class QuestionBuilder:
     def _part_messages(self, part: str, dimensions: Sequence[ScoredDimension] = ()) -> list[dict[str, Any]]:
         """Build the messages that ask for a part, or for its scores if there are dimensions."""
         template = load_template("part")
-        return _user_turn(template.render(rubric=self.pipeline.rubric, part=part, dimensions=dimensions))
+        return _user_turn(
+            template.render(rubric=self.pipeline.asked_rubric, part=part, dimensions=dimensions)
+        )
 
 
 def _user_turn(text: str) -> list[dict[str, Any]]:

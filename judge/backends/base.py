@@ -81,8 +81,7 @@ class TraceRequest:
 
     request: Request
     values: dict[str, Any] | None
-    """Values of the form, as `Form.render` takes them. None: read the form behind the labels that `choose`
-    reads it behind."""
+    """Values of the form, as `Form.render` takes them. None: the labels that `choose` reads it behind."""
     targets: list[Target]
 
 
@@ -108,6 +107,7 @@ class Backend(Protocol):
     - `adapters`: a mapping of rubric names to `AdapterInfo`, if it selects an adapter by `Request.rubric`.
     - `takes_video`: true if it accepts `Request.videos`. Other backends get the frames of a video as images.
     - `images_only`: true if the model reads no text. It gets no messages, and no facts are measured for it.
+    - `training`: what its adapter was trained on, a `judge.backends.adapter_training.AdapterTraining`.
     - `card`: the settings that a card of `judge examine` applied to it, see `judge.backends.cards`.
     - `notes`: what the reader of every verdict should know, in words.
     """

@@ -5,6 +5,9 @@ FOLDER/base/           the checkpoint
 FOLDER/adapter/        LoRA adapter for every rubric without its own; optional
 FOLDER/NAME/           LoRA adapter of one rubric: "adapters" maps the name of the rubric to NAME
 FOLDER/NAME/judge.json {"domain", "phrases"} of that adapter; both optional
+
+An adapter that was trained here, and a checkpoint that such an adapter was merged into, has a `training.json`
+(`judge.backends.adapter_training`).
 """
 
 from __future__ import annotations
@@ -12,12 +15,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
+from judge.backends.adapter_training import AdapterTraining
 from judge.backends.base import AdapterInfo
+from judge.backends.hub import locate, locate_adapter
 from judge.backends.models.boxes import BoxConvention
 from judge.errors import BackendError
 
@@ -57,6 +62,13 @@ class Checkpoint:
     """Side in pixels of the square image that the model sees; None for any shape."""
     phrases: Sequence[str] = ()
     """Texts that the model often writes."""
+    commit: str | None = None
+    """Commit of the hub, if `source` is a folder in its cache."""
+    name: str = ""
+    """The base checkpoint as it was named before `locate` found its folder."""
+    training: AdapterTraining | None = None
+    """What the general adapter was trained on, or the adapter that was merged into the checkpoint; None if
+    unknown. `locate` reads it."""
     boxes: str | None = None
     """How the model was trained to write boxes, a value of `judge.backends.models.boxes.BoxConvention`; None:
     as its family does."""
@@ -106,6 +118,71 @@ class Checkpoint:
             boxes=info.get("boxes", BoxConvention.JUDGE_GRID.value),
             tokens=info.get("tokens", "pieces"),
         )
+
+    def locate(self, revision: str | None, *, check_training: bool = True) -> Self:
+        """Find the files of the base and the adapters, and read what the adapter was trained on.
+
+        Args:
+            revision: hub revision of the base.
+            check_training: read `training.json`.
+
+        Returns:
+            The parts, with folders in place of names where the files are on this machine.
+
+        Raises:
+            ModelNotFoundError: a part is no folder and cannot be had from the hub.
+            InputError: `training.json` cannot be read.
+        """
+        location = locate(self.source, revision)
+        general, training = self.adapter, None
+        if general is not None:
+            general = replace(general, path=locate_adapter(general.path))
+        folder = Path(location.source if general is None else general.path)
+        if check_training:
+            training = AdapterTraining.read(folder)
+        return replace(
+            self,
+            boxes=training.boxes if training else self.boxes,
+            tokens=training.tokenization if training else self.tokens,
+            source=location.source,
+            name=self.name or self.source,
+            commit=location.commit,
+            adapter=general,
+            training=training,
+        )
+
+    def identify_weights(self, commit: str | None, revision: str | None) -> str:
+        """Return the revision of the weights, adapters included; see `weights_revision`.
+
+        Args:
+            commit: hub commit that the library loaded, where it knows one.
+            revision: revision that the caller asked for.
+        """
+        return self.commit or weights_revision(self.source, self.adapter_paths, commit, revision)
+
+    def resolve_brief(self, brief: bool | None) -> bool:
+        """Return whether to use the brief template.
+
+        Args:
+            brief: as the caller wants it; None: as the model was trained.
+
+        Raises:
+            InputError: the caller wants it otherwise than the adapter was trained.
+        """
+        if self.training is not None:
+            return self.training.resolve_brief(brief)
+        return self.brief if brief is None else brief
+
+    def check_base(self, revision: str | None) -> None:
+        """Raise `InputError` if the adapter was trained on another base; a merged checkpoint is its own."""
+        if self.training is None or self.adapter is None:
+            return
+        from transformers import AutoConfig
+
+        config = AutoConfig.from_pretrained(self.source, revision=revision)
+        commit = getattr(config, "_commit_hash", None)
+        known = self.commit or weights_revision(self.source, (), commit, revision)
+        self.training.check_base(self.name or self.source, known, config)
 
     @property
     def adapter_paths(self) -> list[str | Path]:

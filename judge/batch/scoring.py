@@ -103,6 +103,10 @@ def _flush_if_possible(writer: ResultsWriter) -> None:
         pass
 
 
+TRANSPORT_OPTIONS = frozenset({"api_key", "headers", "timeout", "retries", "concurrency", "threads"})
+"""Options of a judge that no verdict depends on; the first is a secret."""
+
+
 def judge_settings(judge: Any) -> dict[str, Any]:
     """Return what verdicts depend on in a judge. Its model is not loaded."""
     return {
@@ -112,6 +116,11 @@ def judge_settings(judge: Any) -> dict[str, Any]:
         "seed": judge.seed,
         "max_defects": judge.max_defects,
         "max_pixels": judge.max_pixels,
+        "judge_options": {
+            name: str(value)
+            for name, value in sorted(getattr(judge, "options", {}).items())
+            if name not in TRANSPORT_OPTIONS
+        },
     }
 
 

@@ -14,7 +14,7 @@ from pathlib import PurePath
 from typing import Any, Protocol
 
 from judge.errors import InputError
-from judge.pipeline.rows import BadRow, parse_row
+from judge.pipeline.rows import BadRow, parse_row, with_usual_keys
 from judge.types import Sample
 
 Row = Sample | BadRow
@@ -91,6 +91,7 @@ def parse_row_with_image(row: dict[str, Any], number: int, path: PurePath) -> Ro
         number: of the row within its file, from 1.
         path: of the file.
     """
+    row = dict(with_usual_keys(row))
     image = row.get("image")
     if isinstance(image, dict):
         image = image.get("bytes") or image.get("path")

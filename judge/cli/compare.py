@@ -22,7 +22,9 @@ from judge.cli.options import (
     HowName,
     MaxElements,
     Model,
+    ModelOptions,
     NegativePrompt,
+    OptionsFile,
     Prompt,
     Reference,
     RubricName,
@@ -43,13 +45,16 @@ def compare(
     adapter: Adapter = None,
     backend: BackendName = "auto",
     base_url: BaseUrl = None,
+    option: ModelOptions = None,
+    options_file: OptionsFile = None,
     how: How = HowName.auto,
     reference: Reference = None,
     as_json: AsJson = False,
 ) -> None:
     """Say which of two images is better."""
     with one_line_errors():
-        options = judges.element_options(max_elements)
+        options = judges.parse_judge_options(option, options_file, model, backend, base_url)
+        options |= judges.element_options(max_elements)
         judge = judges.open_judge(model, adapter, backend, rubric, base_url, **options)
         result = judge.compare(
             a,
@@ -83,6 +88,8 @@ def rank(
     adapter: Adapter = None,
     backend: BackendName = "auto",
     base_url: BaseUrl = None,
+    option: ModelOptions = None,
+    options_file: OptionsFile = None,
     how: How = HowName.auto,
     depth: Annotated[DepthName, typer.Option(help="Depth of the verdicts.")] = DepthName.score,
     budget: Annotated[
@@ -100,8 +107,9 @@ def rank(
         from judge.compare.competitors import load_competitors
         from judge.compare.ranking import rank as rank_competitors
 
+        options = judges.parse_judge_options(option, options_file, model, backend, base_url)
         competitors = load_competitors(data, prompt)
-        judge = judges.open_judge(model, adapter, backend, rubric, base_url)
+        judge = judges.open_judge(model, adapter, backend, rubric, base_url, **options)
         result = rank_competitors(
             judge,
             competitors,

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from judge.errors import InputError, JudgeError
+from judge.errors import BackendError, InputError, JudgeError
 
 
 @contextmanager
@@ -24,12 +24,10 @@ def one_line_errors() -> Iterator[None]:
     """
     try:
         yield
-    except InputError as error:
-        print_error(error)
-        _exit(2)
     except JudgeError as error:
         print_error(error)
-        _exit(1)
+        # A model that is not here may be named right: it is no bad input.
+        _exit(2 if isinstance(error, InputError) and not isinstance(error, BackendError) else 1)
 
 
 def print_error(error: JudgeError) -> None:

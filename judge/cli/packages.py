@@ -62,6 +62,8 @@ def calibrate(
     adapter: Adapter = None,
     backend: BackendName = "auto",
     base_url: BaseUrl = None,
+    option: ModelOptions = None,
+    options_file: OptionsFile = None,
     rubric: Annotated[
         str | None, typer.Option(help="default, quality, or a .toml file; default: the suite's own.")
     ] = None,
@@ -105,6 +107,7 @@ def calibrate(
             rubric=labels.rubric or DEFAULT_RUBRIC,
             base_url=base_url,
             calibration=False,
+            **judges.parse_judge_options(option, options_file, model, backend, base_url),
         )
         calibration = fit_calibration(
             judge,

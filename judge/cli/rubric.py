@@ -78,6 +78,7 @@ def show(
                 typer.echo(_summary(Rubric.load(name)))
             return
         rubric = Rubric.load(source)
+        rubric = rubric if brief else rubric.for_general_models()
         elements = _elements(rubric, prompt)
         if as_json:
             form = rubric.form(elements).at_depth("score" if score else "verdict")

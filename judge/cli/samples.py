@@ -18,7 +18,9 @@ from judge.cli.options import (
     BaseUrl,
     MaxElements,
     Model,
+    ModelOptions,
     NegativePrompt,
+    OptionsFile,
 )
 from judge.cli.output import one_line_errors, progress_bar
 from judge.errors import InputError, JudgeError
@@ -35,6 +37,8 @@ def elements(
     adapter: Adapter = None,
     backend: BackendName = "auto",
     base_url: BaseUrl = None,
+    option: ModelOptions = None,
+    options_file: OptionsFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Split a prompt into statements to check: kind, statement, and the statements it depends on.
@@ -42,7 +46,8 @@ def elements(
     A statement after "no" must not hold. Notes about what was read as syntax, or left out, go to stderr.
     """
     with one_line_errors():
-        options = judges.element_options(max_elements)
+        options = judges.parse_judge_options(option, options_file, model, backend, base_url)
+        options |= judges.element_options(max_elements)
         judge = judges.open_judge(model, adapter, backend, DEFAULT_RUBRIC, base_url, **options)
         listed = judge.element_list(prompt, negative_prompt=negative, by=by)  # type: ignore[arg-type]
     for note in listed.notes:

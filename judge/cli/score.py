@@ -25,6 +25,8 @@ from judge.cli.options import (
     Looks,
     MaxElements,
     Model,
+    ModelOptions,
+    OptionsFile,
     RubricName,
     zoom_in_arguments,
 )
@@ -68,6 +70,8 @@ def score(
     adapter: Adapter = None,
     backend: BackendName = "auto",
     base_url: BaseUrl = None,
+    option: ModelOptions = None,
+    options_file: OptionsFile = None,
     batch: Annotated[int, typer.Option(help="Rows judged together.")] = 16,
     batch_pixels: Annotated[
         int | None, typer.Option(min=1, help="Largest number of pixels in a batch, as the model sees them.")
@@ -93,6 +97,7 @@ def score(
     """
     options = judges.element_options(max_elements)
     with one_line_errors():
+        options = judges.parse_judge_options(option, options_file, model, backend, base_url)
         if ray is not None or shard is not None:
             from judge.batch import command
 

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from judge.batch.ray_options import Cpus, Gpus, RayAddress
-from judge.cli.options import DEFAULT_MODEL, Adapter, BackendName, BaseUrl, Model
+from judge.cli import judges
+from judge.cli.options import DEFAULT_MODEL, Adapter, BackendName, BaseUrl, Model, ModelOptions, OptionsFile
 from judge.cli.output import one_line_errors
 from judge.errors import JudgeError
 
@@ -24,6 +25,8 @@ def serve(
     adapter: Adapter = None,
     backend: BackendName = "auto",
     base_url: BaseUrl = None,
+    option: ModelOptions = None,
+    options_file: OptionsFile = None,
     keys: Annotated[
         Path | None,
         typer.Option(
@@ -76,6 +79,7 @@ def serve(
             "adapter": adapter,
             "backend": backend,
             "base_url": base_url,
+            "options": judges.parse_judge_options(option, options_file, model, backend, base_url),
             "rubrics": rubric or [],
             "keys": keys,
             "queue": queue,

@@ -22,7 +22,9 @@ from judge.cli.options import (
     Looks,
     MaxElements,
     Model,
+    ModelOptions,
     NegativePrompt,
+    OptionsFile,
     Prompt,
     Reference,
     RubricName,
@@ -52,6 +54,8 @@ def verdict(
     adapter: Adapter = None,
     backend: BackendName = "auto",
     base_url: BaseUrl = None,
+    option: ModelOptions = None,
+    options_file: OptionsFile = None,
     looks: Looks = 0,
     deadline: Deadline = None,
     as_json: AsJson = False,
@@ -68,7 +72,8 @@ def verdict(
     exit_code = 0
     with one_line_errors():
         overlay_files = _overlay_files(overlay, len(images))
-        options = judges.element_options(max_elements)
+        options = judges.parse_judge_options(option, options_file, model, backend, base_url)
+        options |= judges.element_options(max_elements)
         judge_with = cache(lambda name: judges.open_judge(model, adapter, backend, name, base_url, **options))
         for source, overlay_file in zip(images, overlay_files, strict=True):
             try:

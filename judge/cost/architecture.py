@@ -8,8 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from judge.backends.hub import locate
 from judge.backends.models import FAMILIES, find_family
-from judge.errors import InputError
+from judge.errors import InputError, ModelNotFoundError
 
 ASSETS = Path(str(files("judge"))) / "assets"
 CONFIGS_FILE = ASSETS / "sizes.toml"
@@ -165,10 +166,12 @@ def load_config(model: str) -> Any:
     known = tomllib.loads(CONFIGS_FILE.read_text("utf-8"))
     if model in known and not Path(model).is_dir():
         return AutoConfig.for_model(**known[model])
+    allowed = f"embedded, a checkpoint folder or hub name, or offline {', '.join(known)}"
     try:
-        return AutoConfig.from_pretrained(checkpoint_folder(model) or model)
+        return AutoConfig.from_pretrained(checkpoint_folder(model) or locate(model).source)
+    except ModelNotFoundError as error:
+        raise InputError("model", model, allowed, error.mend) from None
     except (OSError, ValueError) as error:
-        allowed = f"embedded, a checkpoint folder or hub name, or offline {', '.join(known)}"
         reason = " ".join(str(error).split())[:120]
         raise InputError("model", model, allowed, f"its config cannot be read: {reason}") from None
 

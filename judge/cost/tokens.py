@@ -72,11 +72,12 @@ def count_tokens(
     Raises:
         InputError: a number or the rubric is unusable; `RubricError` is a subclass.
     """
-    loaded = Rubric.load(rubric)
-    names = [f"element number {number}" for number in range(1, elements + 1)]
-    form = loaded.form(names).at_depth(depth)
     fixed_side, is_brief = _judge_settings(model)
-    text = loaded.messages(PROMPT, names, brief=is_brief, depth=depth)[0]["content"][-1]["text"]
+    loaded = Rubric.load(rubric)
+    asked = loaded if is_brief else loaded.for_general_models()
+    names = [f"element number {number}" for number in range(1, elements + 1)]
+    form = asked.form(names).at_depth(depth)
+    text = asked.messages(PROMPT, names, brief=is_brief, depth=depth)[0]["content"][-1]["text"]
     segments = form.segments(_example_answer(form.root, defects))
     answer = "".join(segment.text for segment in segments)
     step = architecture.patch_size * architecture.merge_size

@@ -26,7 +26,7 @@ from judge.elements.lexicon import (
     RELATIONS,
 )
 from judge.elements.text import normalise_element
-from judge.types import StrictModel
+from judge.types import Element, StrictModel
 
 Kind = Literal["object", "attribute", "count", "relation", "activity", "style", "text"]
 """Kinds that a splitter gives."""
@@ -108,12 +108,12 @@ def classify_element(element: str) -> Kind:
 
 
 def cap_by_dependencies(
-    statements: Sequence[Statement], probabilities: Mapping[str, float]
+    statements: Sequence[Statement | Element], probabilities: Mapping[str, float]
 ) -> dict[str, float]:
     """Limit the probability of each statement to that of the statements it needs.
 
     Args:
-        statements: statements whose dependencies form no cycle.
+        statements: statements or elements whose dependencies form no cycle.
         probabilities: name -> probability given by the model.
 
     Returns:
@@ -130,6 +130,17 @@ def cap_by_dependencies(
         return capped[name]
 
     return {statement.name: cap(statement.name) for statement in statements}
+
+
+def cap_elements(elements: Sequence[Element]) -> list[Element]:
+    """Return the elements, none more probable than an element it needs; see `cap_by_dependencies`."""
+    capped = cap_by_dependencies(elements, {element.name: element.probability for element in elements})
+    return [
+        element.model_copy(
+            update={"probability": capped[element.name], "present": capped[element.name] >= 0.5}
+        )
+        for element in elements
+    ]
 
 
 def singularise(word: str) -> str:

@@ -33,7 +33,7 @@ from judge.media.sources import decode_data_url
 from judge.rubrics.form import Form
 from judge.rubrics.form_nodes import Object, Repeat
 from judge.rubrics.rubric import Rubric
-from judge.rubrics.schema import SCORE_LABELS
+from judge.rubrics.schema import REASONING_MEMBER, SCORE_LABELS
 from judge.types import Heat, Verdict
 
 if TYPE_CHECKING:
@@ -83,9 +83,9 @@ def build_trace_requests(
         return []
     names = [element.name for element in verdict.elements]
     score_request = pipeline.build_score_request(prepared, names)
-    requests = [TraceRequest(score_request, None, [_score_target(pipeline.rubric, verdict)])]
+    requests = [TraceRequest(score_request, None, [_score_target(pipeline.asked_rubric, verdict)])]
     if verdict.defects:
-        form, values = _fill_form_to_defects(pipeline.rubric, verdict, names)
+        form, values = _fill_form_to_defects(pipeline.asked_rubric, verdict, names)
         targets = [_defect_target(index, defect.kind) for index, defect in enumerate(verdict.defects)]
         requests.append(TraceRequest(replace(prepared.request, form=form), values, targets))
     return requests
@@ -194,6 +194,7 @@ def _fill_form_to_defects(
     defects_node = dict(form.root.members)["defects"]
     assert isinstance(defects_node, Repeat) and verdict.size is not None
     known: dict[str, Any] = {name: attribute.label for name, attribute in verdict.attributes.items()}
+    known[REASONING_MEMBER] = verdict.reasoning
     known["elements"] = {element.name: element.shown for element in verdict.elements}
     values = {name: known[name] for name, _ in before}
     items = []
@@ -208,7 +209,7 @@ def _fill_form_to_defects(
 def _list_views(pipeline: Pipeline, size: tuple[int, int]) -> list[tuple[int, int, int, int]]:
     """Return the boxes of an image that the model was shown, in pixels: the whole and the detail crops."""
     side = pipeline.model_info.size
-    details = list_detail_boxes(*size, side, pipeline.rubric.details) if side else []
+    details = list_detail_boxes(*size, side, pipeline.asked_rubric.details) if side else []
     return [(0, 0, *size), *details]
 
 

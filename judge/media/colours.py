@@ -152,16 +152,15 @@ def _reduce_deep_grey(image: Image.Image, notes: list[str]) -> tuple[Image.Image
     Returns:
         The image in mode L, and whether the format defines which value is white.
     """
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        notes.append("16-bit grey reduced to 8 bits")
+        levels = np.round(np.arange(65536) / 65535.0 * 255.0).astype(np.uint8)
+        return Image.fromarray(levels[np.clip(np.asarray(image), 0, 65535)]), True
+    # No value is defined as white for 32-bit and float images, so their own range is shown.
+    notes.append("32-bit grey stretched from its darkest to its brightest value")
     with np.errstate(all="ignore"):  # float files may hold signalling NaNs, which casts report
         values = np.asarray(image).astype(np.float64)
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    has_16_bits = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
-    if has_16_bits:
-        low, high = 0.0, 65535.0
-        notes.append("16-bit grey reduced to 8 bits")
-    else:
-        # No value is defined as white for 32-bit and float images, so their own range is shown.
-        low, high = float(values.min()), float(values.max())
-        notes.append("32-bit grey stretched from its darkest to its brightest value")
+    low, high = float(values.min()), float(values.max())
     grey = np.clip((values - low) / max(high - low, 1e-12), 0.0, 1.0)
-    return Image.fromarray(np.round(grey * 255.0).astype(np.uint8)), has_16_bits
+    return Image.fromarray(np.round(grey * 255.0).astype(np.uint8)), False

@@ -115,7 +115,7 @@ def _read_transfer(image: Image.Image, data: bytes) -> int:
         if 0 <= at <= len(data) - 12:
             return int(struct.unpack(">H", data[at + 10 : at + 12])[0])
     if image.format == "PNG":
-        at = data.find(b"cICP", 0, 1 << 12)
+        at = data.find(b"cICP", 0, 1 << 16)
         if 0 <= at <= len(data) - 8:
             return data[at + 5]
     return 2

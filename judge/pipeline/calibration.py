@@ -147,15 +147,19 @@ class Calibration(StrictModel):
         """Return whether the calibration was made for this rubric and these weights.
 
         Args:
-            rubric: the rubric.
+            rubric: the rubric as the model is asked (`Pipeline.asked_rubric`).
             revision: revision of the weights; empty if it is unknown, which matches any.
         """
         is_same_revision = not self.revision or not revision or self.revision == revision
         return self.rubric_hash == rubric.hash and is_same_revision
 
     def check_rubric(self, rubric: Rubric) -> None:
-        """Raise `InputError` if the calibration was made for another rubric."""
-        if self.rubric_hash != rubric.hash:
+        """Raise `InputError` if the calibration was made for another rubric.
+
+        It may be made for the rubric as tuned or as general models are asked; `matches` tells them apart when
+        the model is known.
+        """
+        if self.rubric_hash not in (rubric.hash, rubric.for_general_models().hash):
             allowed = f"rubric {rubric.name} ({rubric.hash})"
             mend = "calibrate again, or leave it out"
             raise InputError("calibration", f"{self.rubric} ({self.rubric_hash})", allowed, mend)
@@ -212,7 +216,9 @@ def resolve_calibration(
     if isinstance(calibration, bool):
         path = _adapter_calibration_path(model, adapter, rubric) if calibration else None
         found = Calibration.load(path) if path and path.is_file() else None
-        return found if found and found.matches(rubric) else None
+        if found is None or found.rubric_hash not in (rubric.hash, rubric.for_general_models().hash):
+            return None
+        return found
     given = calibration if isinstance(calibration, Calibration) else Calibration.load(calibration)
     given.check_rubric(rubric)
     return given

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from judge.backends.adapter_training import AdapterTraining
 from judge.backends.base import AdapterInfo, Tracer
 from judge.backends.cards import AppliedCard
 from judge.types import ComparisonMethod
@@ -36,6 +37,16 @@ class ModelInfo:
     everything that its teacher knew, facts included."""
     has_gradients: bool = False
     """Whether numbers can be traced back to the images; see `judge.explain.heatmap`."""
+    training: AdapterTraining | None = None
+    """What the adapter was trained on; None if unknown."""
+
+    @property
+    def is_general(self) -> bool:
+        """Whether the model was not tuned to judge: it has no adapter and does not take the brief template.
+
+        General models are asked by the rubric's texts for them, see `Rubric.for_general_models`.
+        """
+        return not (self.brief or self.adapter or self.training or self.images_only)
 
     card: str = ""
     """The settings that a card of `judge examine` applied, in words; empty if none. See
@@ -66,6 +77,7 @@ class ModelInfo:
             takes_video=bool(getattr(backend, "takes_video", False)),
             images_only=bool(getattr(backend, "images_only", False)),
             has_gradients=isinstance(backend, Tracer),
+            training=getattr(backend, "training", None),
             card=card.text,
             compare=card.compare,
             notes=tuple(getattr(backend, "notes", ())),

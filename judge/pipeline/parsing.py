@@ -23,7 +23,7 @@ from judge.pipeline.validation import replace_surrogates
 from judge.rubrics.form import Form
 from judge.rubrics.form_nodes import BOX_CORNERS
 from judge.rubrics.rubric import Rubric
-from judge.rubrics.schema import SCORE_LABELS
+from judge.rubrics.schema import REASONING_MEMBER, SCORE_LABELS
 from judge.types import Attribute, Defect, Element
 
 if TYPE_CHECKING:
@@ -185,6 +185,7 @@ def parse_reply(
         "attributes": attributes,
         "defects": defects,
         "explanation": explanation,
+        "reasoning": answer.values.get(REASONING_MEMBER, ""),
         "thought": replace_surrogates(reply.thought),
     }
 

@@ -74,10 +74,24 @@ class Pipeline:
         return self.load_model_info()
 
     @cached_property
+    def asked_rubric(self) -> Rubric:
+        """The rubric as this model is asked: with its texts for general models, or as it was tuned."""
+        return self.rubric.for_general_models() if self.model_info.is_general else self.rubric
+
+    def check_training(self) -> None:
+        """Check that the adapter of the model was trained on the rubric, if it says what it was trained on.
+
+        Raises:
+            InputError: it was trained on other rubrics, or on another version of this one.
+        """
+        if self.model_info.training is not None:
+            self.model_info.training.check_rubric(self.rubric)
+
+    @cached_property
     def active_calibration(self) -> Calibration | None:
         """The calibration, if it was made for this rubric and these weights."""
         calibration = self.calibration
-        is_match = calibration and calibration.matches(self.rubric, self.model_info.revision)
+        is_match = calibration and calibration.matches(self.asked_rubric, self.model_info.revision)
         return calibration if is_match else None
 
     @property
@@ -115,10 +129,11 @@ class Pipeline:
         prompt, listed = self.read_prompts(checked, notes, max_elements)
         first, second = self._divide_statements(listed, depth)
         elements = [statement.name for statement in first]
-        inputs = prepare_inputs(checked, self.rubric, self.model_info, self.max_pixels, field)
+        self.check_training()
+        inputs = prepare_inputs(checked, self.asked_rubric, self.model_info, self.max_pixels, field)
         reference = self._load_reference(checked, notes)
         reference_image = None if reference is None else reference.image
-        inputs = add_reference_facts(inputs, reference_image, self.rubric, self.model_info)
+        inputs = add_reference_facts(inputs, reference_image, self.asked_rubric, self.model_info)
         model_reference = None if reference is None else self._resize(reference)
         shown_prompt = self._apply_domain(prompt, elements, inputs, notes) if self.is_embedded else prompt
         calibration = self.active_calibration
@@ -177,7 +192,7 @@ class Pipeline:
         messages = self._build_messages(
             prepared.prompt, elements, "score", self.images_per_sample, prepared.facts, has_reference
         )
-        form = self.rubric.form(elements, self.max_defects).at_depth("score")
+        form = self.asked_rubric.form(elements, self.max_defects).at_depth("score")
         return replace(prepared.request, messages=messages, form=form)
 
     def read_prompts(
@@ -278,7 +293,7 @@ class Pipeline:
         reference: Image.Image | None,
         depth: Depth,
     ) -> Request:
-        form = self.rubric.form(elements, self.max_defects).at_depth(depth)
+        form = self.asked_rubric.form(elements, self.max_defects).at_depth(depth)
         if self.model_info.images_only:
             return Request(
                 images=inputs.images, messages=[], form=form, rubric=self.rubric.name, seed=self.seed
@@ -307,7 +322,7 @@ class Pipeline:
         facts: Mapping[str, float],
         reference: bool,
     ) -> list[dict[str, Any]]:
-        return self.rubric.messages(
+        return self.asked_rubric.messages(
             prompt,
             elements,
             brief=self.model_info.brief,
@@ -380,7 +395,7 @@ class Pipeline:
                 size=prepared.size,
                 facts=prepared.facts,
                 provenance=provenance,
-                **parse_reply(reply, prepared, self.rubric, provenance.notes, absent_reply),
+                **parse_reply(reply, prepared, self.asked_rubric, provenance.notes, absent_reply),
             )
         except ReplyError as error:
             verdict = Verdict(
@@ -418,7 +433,7 @@ class Pipeline:
             backend_version=model.version,
             rubric=self.rubric.name,
             rubric_version=self.rubric.version,
-            rubric_hash=self.rubric.hash,
+            rubric_hash=self.asked_rubric.hash,
             depth=depth,
             seed=self.seed,
             version=__version__,

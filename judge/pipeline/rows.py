@@ -173,7 +173,7 @@ def parse_row(row: Any, number: int, path: PurePath) -> Sample | BadRow:
         return row
     if not isinstance(row, Mapping):
         return BadRow("", f"row: row {number} is not an object with the keys {', '.join(ROW_KEYS)}")
-    row = _with_usual_keys(row)
+    row = with_usual_keys(row)
     row_id = get_row_id(row)
     try:
         if not row_id and row.get("id") not in (None, ""):
@@ -193,7 +193,7 @@ def parse_row(row: Any, number: int, path: PurePath) -> Sample | BadRow:
         return BadRow(row_id, str(error))
 
 
-def _with_usual_keys(row: Mapping[Any, Any]) -> Mapping[Any, Any]:
+def with_usual_keys(row: Mapping[Any, Any]) -> Mapping[Any, Any]:
     """Return a row with keys such as ` Image ` spelled as usual, where the usual one is not there."""
     others = {
         str(key).strip().casefold(): value

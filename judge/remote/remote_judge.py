@@ -174,7 +174,7 @@ class RemoteJudge:
     def _note_rubric(self, verdict: Verdict) -> Verdict:
         """Add a note to a verdict if the server's rubric differs from the one loaded here."""
         provenance = verdict.provenance
-        if provenance.rubric_hash != self.rubric.hash:
+        if provenance.rubric_hash not in (self.rubric.hash, self.rubric.for_general_models().hash):
             provenance.notes.append(
                 f"the gateway's rubric {provenance.rubric} is not the one of this installation"
             )

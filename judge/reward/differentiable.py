@@ -141,7 +141,7 @@ class Differentiable:
 
     def _measure_facts(self, images: Tensor) -> list[dict[str, float]]:
         """Measure the facts that the rubric tells the model about each image. They have no gradient."""
-        rubric = self.judge.rubric
+        rubric = self.judge.pipeline.asked_rubric
         names = [name for name in rubric.facts if name not in REFERENCE_FACTS]  # there are no references here
         if not names:
             return [{}] * len(images)
@@ -159,7 +159,7 @@ class Differentiable:
 
         A general model is read behind the labels that it chooses itself, which have no gradient.
         """
-        rubric, given = self.judge.rubric, None if elements is None else list(elements)
+        rubric, given = self.judge.pipeline.asked_rubric, None if elements is None else list(elements)
         sample = Sample(prompt=prompt, negative_prompt=negative_prompt, elements=given)
         prompt, listed = self.judge.pipeline.read_prompts(sample, [])
         names = [statement.name for statement in listed.statements]

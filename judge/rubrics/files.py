@@ -22,6 +22,8 @@ Schema = TypeVar("Schema", bound=BaseModel)
 
 DEFAULT_TEMPLATES = {"full": "general.jinja", "brief": "brief.jinja"}
 """Templates of a rubric file that names none."""
+GENERAL_TEMPLATE = "zero_shot.jinja"
+"""Template for general models of a rubric file that names no full template."""
 MAX_EXAMPLE_BYTES = 4 << 20
 """Maximum size of one image of a worked example; it is sent with every request."""
 
@@ -82,8 +84,13 @@ def find_rubric_file(source: str | Path) -> Path:
 
 def _inline_files(raw: dict[str, Any], path: Path) -> dict[str, Any]:
     """Replace the file names of templates and example images by the contents of the files."""
-    templates = raw.get("templates", {})
-    if isinstance(templates, dict):
+    templates, general = raw.get("templates", {}), raw.get("general", {})
+    if isinstance(templates, dict) and isinstance(general, dict):
+        # A file with a template of its own is asked by that one, as it says nothing else.
+        default = {} if "full" in templates else {"template": GENERAL_TEMPLATE}
+        raw["general"] = default | general
+        if isinstance(name := raw["general"].get("template"), str) and name:
+            raw["general"]["template"] = _read_template(path, name)
         raw["templates"] = {
             kind: _read_template(path, name) if isinstance(name, str) else name
             for kind, name in {**DEFAULT_TEMPLATES, **templates}.items()

@@ -116,6 +116,8 @@ class Text:
 
     name: str
     max_chars: int
+    is_optional: bool = field(default=False, compare=False)
+    """Whether a reply without the member counts as one with an empty text."""
 
     def flatten(self, layout: Layout = COMPACT, level: int = 0) -> Iterator[Part]:
         """Yield the opening quote and the blank."""
@@ -252,6 +254,8 @@ class Object:
         if not isinstance(value, dict):
             raise ReplyError(f"{path or 'reply'}: {short_repr(value)} is not an object")
         known = dict(self.members)
+        optional = {key for key, node in self.members if isinstance(node, Text) and node.is_optional}
+        value = {key: "" for key in optional if key not in value} | value
         if missing := [key for key in known if key not in value]:
             raise ReplyError(f"{path or 'reply'}: {short_repr(missing[0])} is missing")
         if extra := [key for key in value if key not in known]:

@@ -55,9 +55,10 @@ PRETTY = Layout("pretty", ", ", ": ", indent=2)
 LAYOUTS: dict[str, tuple[Layout, ...]] = {
     "compact": (COMPACT,),
     "spaced": (SPACED,),
-    "pretty": (
-        PRETTY,
-        Layout("pretty", ", ", ": ", indent=4),
+    "pretty": tuple(
+        Layout("pretty", ", ", ": ", indent, inline_boxes)
+        for indent in (2, 4)
+        for inline_boxes in (False, True)
     ),
 }
 """Name -> the layouts that a model may mean by it."""

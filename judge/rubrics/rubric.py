@@ -6,18 +6,21 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
+from itertools import product
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from judge.errors import InputError, ReplyError, RubricError
 from judge.rubrics import files
+from judge.rubrics.fact_words import describe_facts
 from judge.rubrics.form import Form
 from judge.rubrics.form_nodes import Box, Choice, Node, Object, Repeat, Text, is_encodable
 from judge.rubrics.schema import (
     LANGUAGE_INSTRUCTIONS,
+    REASONING_MEMBER,
     RESERVED_MEMBERS,
     SCORE_LABELS,
     AttributeQuestion,
@@ -25,6 +28,7 @@ from judge.rubrics.schema import (
     DefectKinds,
     Example,
     FrozenModel,
+    GeneralModels,
     Language,
     ScoredDimension,
     ScoreRule,
@@ -33,6 +37,15 @@ from judge.rubrics.schema import (
 )
 from judge.rubrics.templates import jinja_environment
 from judge.types import Depth, Family, Severity
+
+GENERAL_ONLY: dict[str, Any] = {
+    "reasoning": True,
+    "general": True,
+    "attributes": {"__all__": {"meanings"}},
+    "defects": {"meanings"},
+    "dimensions": {"__all__": {"anchors"}},
+}
+"""Fields of a rubric that only general models are told, as pydantic excludes them."""
 
 
 class Rubric(FrozenModel):
@@ -60,6 +73,9 @@ class Rubric(FrozenModel):
     dimensions: tuple[ScoredDimension, ...] = ()
     explanation: Chars = 160
     """Maximum length of the explanation of the score in characters; 0: no explanation is asked for."""
+    reasoning: Chars = 0
+    """Maximum length in characters of what general models write before the evidence, at depth `verdict`; 0:
+    nothing. Tuned models are never asked for it."""
     facts: tuple[str, ...] = ()
     """Facts that are measured in the image and given to the model, named as in
     `judge.evidence.facts.IMAGE_FACTS`. Facts of `judge.evidence.motion.MOTION_FACTS` are measured in videos,
@@ -73,10 +89,14 @@ class Rubric(FrozenModel):
     templates: Templates
     sentences: Sentences = Sentences()
     score: ScoreRule = ScoreRule()
+    general: GeneralModels = GeneralModels()
+    _is_general: bool = PrivateAttr(default=False)
+    """Whether this is the rubric for general models; see `for_general_models`."""
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
         names = [*RESERVED_MEMBERS, *(a.name for a in self.attributes), *(d.name for d in self.dimensions)]
+        names += [REASONING_MEMBER] if self.reasoning else []
         kinds = [kind for group in self.defects.kinds.values() for kind in group] if self.defects else []
         for group in (names, kinds, *(a.labels for a in self.attributes)):
             if duplicates := [name for name in group if list(group).count(name) > 1]:
@@ -99,13 +119,28 @@ class Rubric(FrozenModel):
             raise ValueError("score.factors: product takes two dimensions")
         if self.score.rule == "mean" and not self.score.weights:
             raise ValueError("score.weights: mean takes at least one dimension")
-        if len(self.anchors) not in (0, len(SCORE_LABELS)):
-            scores = ", ".join(SCORE_LABELS)
-            raise ValueError(f"anchors: {len(self.anchors)} given; give one for each of {scores}")
+        self._check_general_texts(kinds)
         for number, example in enumerate(self.examples):
             if problem := self._example_problem(example):
                 raise ValueError(f"examples.{number}: {problem}")
         return self
+
+    def _check_general_texts(self, kinds: Sequence[str]) -> None:
+        """Check what only general models are told: anchors, meanings and facts."""
+        anchors = {"anchors": self.anchors, "general.anchors": self.general.anchors}
+        anchors |= {f"dimensions.{d.name}.anchors": d.anchors for d in self.dimensions}
+        for place, texts in anchors.items():
+            if len(texts) not in (0, len(SCORE_LABELS)):
+                raise ValueError(
+                    f"{place}: {len(texts)} given; give one for each of {', '.join(SCORE_LABELS)}"
+                )
+        meanings = [("defects", self.defects.meanings, kinds)] if self.defects else []
+        meanings += [(f"attributes.{a.name}", a.meanings, a.labels) for a in self.attributes]
+        for place, known, labels in meanings:
+            if unknown := [label for label in known if label not in labels]:
+                raise ValueError(f"{place}.meanings: {unknown[0]!r} is not one of {', '.join(labels)}")
+        if unknown := [name for name in self.general.facts or () if name not in self.facts]:
+            raise ValueError(f"general.facts: {unknown[0]!r} is not among the facts")
 
     def _example_problem(self, example: Example) -> str:
         """Return why an example cannot be shown; empty if it can."""
@@ -117,8 +152,11 @@ class Rubric(FrozenModel):
             return "reference: the rubric requires one"
         if example.reference and self.reference == "none":
             return "reference: the rubric does not use one"
+        if self.reasoning and not example.answer.get(REASONING_MEMBER):
+            return f"answer: {REASONING_MEMBER!r} is missing"
+        answer = {k: v for k, v in example.answer.items() if k != REASONING_MEMBER or not self.reasoning}
         try:
-            self.form(example.elements).render(example.answer)
+            self.form(example.elements).render(answer)
         except (ReplyError, InputError) as error:
             return f"answer: {error}"
         return ""
@@ -141,27 +179,79 @@ class Rubric(FrozenModel):
         rubric._check_templates(path)
         return rubric
 
+    def for_general_models(self) -> Rubric:
+        """Return the rubric as models are asked that were not tuned to judge.
+
+        Its form begins with the reasoning, `templates.full` is the template for general models, and its hash
+        covers all texts that they read. Without anything special for general models, it asks what this rubric
+        asks of tuned models with the full template.
+        """
+        return self if self._is_general else self._general_rubric
+
+    @cached_property
+    def _general_rubric(self) -> Rubric:
+        """This rubric with the table `general` applied."""
+        general, content = self.general, self.model_dump(exclude={"general"})
+        facts = self.facts if general.facts is None else general.facts
+        measured = {name: share for name, share in self.score.measured.items() if name in facts}
+        content |= {
+            "instructions": general.instructions or self.instructions,
+            "anchors": general.anchors or self.anchors,
+            "templates": self.templates.model_dump()
+            | ({"full": general.template} if general.template else {}),
+            "facts": facts,
+            "score": content["score"] | {"measured": measured},
+        }
+        rubric = type(self).model_validate(content)
+        rubric._is_general = True
+        return rubric
+
+    @cached_property
+    def _tuned_rubric(self) -> Rubric:
+        """This rubric without what only general models are told."""
+        return type(self).model_validate(self.model_dump(exclude=self._general_only))
+
+    @property
+    def _general_only(self) -> dict[str, Any]:
+        """`GENERAL_ONLY`, with the reasoning in the answers of worked examples."""
+        answers = {"examples": {"__all__": {"answer": {REASONING_MEMBER}}}} if self.reasoning else {}
+        return GENERAL_ONLY | answers
+
     def _check_templates(self, path: Path) -> None:
         """Render every template once, so that an error in one is raised here and not for each sample."""
-        for brief, kind in ((False, "full"), (True, "brief")):
-            for depth in get_args(Depth):
-                for elements in (["a cat"], []):
-                    try:
-                        self.messages("a cat", elements, brief=brief, depth=depth, reference=depth == "score")
-                    except Exception as error:  # a template is a program: it may raise anything
-                        field = f"{path.name}.templates.{kind}"
-                        line = getattr(error, "lineno", None)
-                        reason = f"{type(error).__name__}: {error}" + (f", line {line}" if line else "")
-                        raise RubricError(field, kind, "a Jinja template that renders", reason) from None
+        general = self.for_general_models()
+        for rubric, brief, kind in (
+            (self, False, "templates.full"),
+            (self, True, "templates.brief"),
+            (general, False, "general.template"),
+        ):
+            try:
+                for depth, elements in product(get_args(Depth), (["a cat"], [])):
+                    rubric.messages("a cat", elements, brief=brief, depth=depth, reference=depth == "score")
+            except Exception as error:  # a template is a program: it may raise anything
+                line = getattr(error, "lineno", None)
+                reason = f"{type(error).__name__}: {error}" + (f", line {line}" if line else "")
+                value, allowed = kind.rpartition(".")[2], "a Jinja template that renders"
+                raise RubricError(f"{path.name}.{kind}", value, allowed, reason) from None
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with some fields changed; what was computed from the fields is computed again."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name, value in vars(type(self)).items():
+            if isinstance(value, cached_property):
+                copied.__dict__.pop(name, None)
+        return copied
 
     @cached_property
     def hash(self) -> str:
         """First 16 hex digits of the SHA-256 of the rubric's content, templates and images included.
 
         Fields with their default value are left out, so a new field of `Rubric` does not change the hash of
-        rubrics that do not use it.
+        rubrics that do not use it. What only general models are told counts in the hash of
+        `for_general_models()` alone.
         """
-        content = self.model_dump(mode="json", exclude_defaults=True)
+        hidden = None if self._is_general else self._general_only
+        content = self.model_dump(mode="json", exclude_defaults=True, exclude=hidden)
         text = json.dumps(content, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
 
@@ -212,6 +302,8 @@ class Rubric(FrozenModel):
             InputError: an element is empty, duplicated or not valid Unicode, or `max_defects` is not 0 to 64.
         """
         members: list[tuple[str, Node]] = []
+        if self.reasoning and self._is_general:
+            members.append((REASONING_MEMBER, Text(REASONING_MEMBER, self.reasoning, is_optional=True)))
         if self.elements and elements:
             members.append(("elements", _elements_node(elements)))
         for question in self.attributes:
@@ -284,13 +376,14 @@ class Rubric(FrozenModel):
         reference: bool = False,
     ) -> dict[str, Any]:
         text = self._compiled_templates[brief].render(
-            rubric=self,
+            rubric=self if self._is_general else self._tuned_rubric,
             prompt=prompt,
             elements=list(elements),
             depth=depth,
             max_defects=max_defects,
             reference=reference,
             facts=facts_for_prompt(facts),
+            fact_words=describe_facts(facts),
         )
         instruction = LANGUAGE_INSTRUCTIONS[self.language]
         if instruction and depth == "verdict" and not brief:

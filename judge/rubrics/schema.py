@@ -12,6 +12,8 @@ SCORE_LABELS = ("1", "2", "3", "4", "5")
 """Labels of every dimension and of the score, worst first."""
 RESERVED_MEMBERS = ("elements", "defects", "score", "explanation")
 """Members of the answer whose names attributes and dimensions may not have."""
+REASONING_MEMBER = "reasoning"
+"""Member of the answer of general models, reserved in rubrics that ask for it."""
 
 LANGUAGE_INSTRUCTIONS = {
     "en": "",
@@ -23,6 +25,9 @@ LANGUAGE_INSTRUCTIONS = {
 Language = Literal["en", "zh"]
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _./-]*$", max_length=40)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+Meaning = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Anchors = Annotated[tuple[Meaning, ...], Field(max_length=len(SCORE_LABELS))]
+"""What the scores 1 to 5 mean, worst first; none or five."""
 Chars = Annotated[int, Field(ge=0, le=2000)]
 
 
@@ -38,6 +43,8 @@ class AttributeQuestion(FrozenModel):
     name: Name
     description: str = ""
     labels: Annotated[tuple[Label, ...], Field(min_length=2)]
+    meanings: dict[Label, Meaning] = {}
+    """Label -> what it means, for general models."""
 
 
 class ScoredDimension(FrozenModel):
@@ -49,6 +56,8 @@ class ScoredDimension(FrozenModel):
     """The part of the image that the dimension is about; empty for the whole image. With closer looks, a
     general model is asked where the part is and is then shown the part alone. Only for dimensions that the
     rule of the score merges with others."""
+    anchors: Anchors = ()
+    """What its scores mean, for general models; default: the anchors of the rubric."""
 
 
 class DefectKinds(FrozenModel):
@@ -58,6 +67,26 @@ class DefectKinds(FrozenModel):
     explanation: Chars = 120
     """Maximum length of the explanation of one region in characters; 0: no explanation is asked for."""
     kinds: dict[Family, tuple[Label, ...]]
+    meanings: dict[Label, Meaning] = {}
+    """Kind -> what it means, for general models."""
+
+
+class GeneralModels(FrozenModel):
+    """What general models are asked otherwise than tuned ones; in a rubric file, the table `general`.
+
+    A model that was tuned on a rubric must be asked as in its training, so these keys, `reasoning`, and all
+    `meanings` and `anchors` of members do not count for it: neither in its messages nor in `Rubric.hash`.
+    """
+
+    template: str = ""
+    """Text of the template; empty: `templates.full`. In a rubric file: the name of a template file."""
+    instructions: str = ""
+    """In place of the rubric's own."""
+    anchors: Anchors = ()
+    """In place of the rubric's own."""
+    facts: tuple[str, ...] | None = None
+    """The facts that are measured and told; default: all of the rubric. Those of `score.measured` that are
+    not among them have no share in the score."""
 
 
 class ScoreRule(FrozenModel):

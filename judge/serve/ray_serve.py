@@ -46,6 +46,8 @@ class ApplicationOptions(StrictModel):
     adapter: str | None = None
     backend: str = "auto"
     base_url: str | None = None
+    options: dict[str, Any] = {}
+    """Further keyword arguments of `Judge`, as in `ServeOptions`."""
     rubrics: list[str] = []
     keys: Path | None = None
     """File of key hashes. It is read where the application is built; the hashes are sent to the replicas."""
@@ -71,8 +73,8 @@ class ApplicationOptions(StrictModel):
 
     def gateway_options(self) -> ServeOptions:
         """Return the options of a single gateway."""
-        shared = ("model", "adapter", "backend", "base_url", "rubrics", "keys", "queue", "deadline",
-                  "looks", "allow_hosts", "host", "open")  # fmt: skip
+        shared = ("model", "adapter", "backend", "base_url", "options", "rubrics", "keys", "queue",
+                  "deadline", "looks", "allow_hosts", "host", "open")  # fmt: skip
         return ServeOptions(**{name: getattr(self, name) for name in shared}, page=False)
 
 

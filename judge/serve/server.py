@@ -12,8 +12,8 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -39,6 +39,8 @@ from judge.serve.settings import Settings, accepted_hosts
 
 SHUTDOWN_SECONDS = 30
 """Seconds that requests get to finish after SIGTERM."""
+PIPELINE_OPTIONS = ("max_pixels", "seed")
+"""Options that the gateway itself uses, besides its engine."""
 PROGRESS_SECONDS = 10.0
 """Seconds between two lines of progress if standard error is not a terminal."""
 
@@ -53,6 +55,8 @@ class ServeOptions:
     adapter: str | None = None
     backend: str = "auto"
     base_url: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Further keyword arguments of `Judge`: options of the backend and its engine, `max_pixels`, `seed`."""
     rubrics: Sequence[str] = ()
     keys: Path | None = None
     queue: int = 256
@@ -112,10 +116,14 @@ def build_service(options: ServeOptions, log: Callable[..., None]) -> Service:
     if is_address(options.model):
         mend = "a gateway runs its own model; give an endpoint as --base-url"
         raise InputError("model", options.model, "embedded, or the name or folder of a checkpoint", mend)
+    if "max_defects" in options.options:
+        mend = "the rubrics say it: leave it out"
+        raise InputError("option", "max_defects", "no max_defects with a gateway", mend)
     backend_options: dict[str, Any] = {
         "adapter": options.adapter,
         "backend": options.backend,
         "base_url": options.base_url,
+        **options.options,
     }
     Judge(options.model, **backend_options)  # checks its arguments; nothing is loaded here
     return Service(
@@ -124,6 +132,7 @@ def build_service(options: ServeOptions, log: Callable[..., None]) -> Service:
         queue=options.queue,
         deadline=options.deadline,
         looks=options.looks,
+        **{name: options.options[name] for name in PIPELINE_OPTIONS if name in options.options},
         embedded=options.model == EMBEDDED,
         fetcher=Fetcher(options.allow_hosts),
         calibration_for=lambda rubric: calibration.resolve_calibration(

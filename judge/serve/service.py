@@ -256,7 +256,7 @@ class AcceptedRequest:
         if way == "pointwise":
             return compare_pointwise(first, second)
         requests, verb = (
-            pairwise.build_pairwise_requests(pipeline.rubric, *prepared),
+            pairwise.build_pairwise_requests(pipeline.asked_rubric, *prepared),
             verb_for_depth(options.depth),
         )
         replies = [self.service.engine.infer(verb, request, self.deadline) for request in requests]

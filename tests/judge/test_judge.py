@@ -166,7 +166,7 @@ def test_an_unusable_reply_is_unscored_with_a_reason(reply: Any) -> None:
 
 def test_provenance_names_all_that_a_verdict_depends_on() -> None:
     provenance = Judge(backend=Scripted([ANSWER]), seed=3)(make_image(), **ARGUMENTS).provenance
-    rubric = Rubric.load("default")
+    rubric = Rubric.load("default").for_general_models()
     assert (provenance.rubric, provenance.rubric_hash, provenance.seed) == ("default", rubric.hash, 3)
     assert (provenance.model, provenance.backend, provenance.depth) == ("scripted", "scripted", "verdict")
     assert provenance.version and provenance.milliseconds >= 0

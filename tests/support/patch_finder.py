@@ -88,7 +88,7 @@ class PatchFinder:
             elif name == "person":
                 is_closeup = (np.asarray(request.images[0])[..., 0] > 180).mean() > 0.5
                 values[name] = 5 if is_closeup else 2
-            elif name == "explanation":
+            elif name in ("explanation", "reasoning"):
                 values[name] = "seen"
             elif name in ("degradation", "flaw"):
                 values[name] = "none"

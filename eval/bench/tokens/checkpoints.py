@@ -31,8 +31,8 @@ CLASSES = {
 FAMILIES = tuple(CLASSES)
 VOCABULARY_SIZES = {"qwen3_5": 248320, "qwen3_5_moe": 248320}
 """Rows of the embedding; 151,936 for the others. The rows after the last token are never used."""
-HEAD_SIZE = 64
-"""Size of an attention head; vLLM's attention for CPUs knows it."""
+HEAD_SIZES = (32, 64)
+"""Sizes of an attention head that vLLM's attention for CPUs knows and a tiny model can have."""
 CONTENT = (
     "{% macro content(parts) %}{% if parts is string %}{{ parts }}{% else %}{% for part in parts %}"
     "{% if part.type == 'image' or 'image' in part or 'image_url' in part %}"
@@ -62,6 +62,7 @@ def tiny_checkpoint(
     *,
     layers: int = 2,
     hidden: int = 64,
+    head: int = 64,
     seed: int = 0,
     side: int = 112,
     scale: float = 10.0,
@@ -76,6 +77,7 @@ def tiny_checkpoint(
         layers: layers of the language model. Qwen3.5 has full attention in each fourth layer, and at least in
             the last.
         hidden: width of the language model, a multiple of 64.
+        head: size of an attention head, one of `HEAD_SIZES`.
         seed: of the weights.
         side: the processor shows at most `side` x `side` pixels.
         scale: factor of the weights as transformers initializes them. With 1, all answers are nearly
@@ -91,12 +93,14 @@ def tiny_checkpoint(
 
     if family not in FAMILIES:
         raise InputError("family", family, ", ".join(FAMILIES), "pass one of them")
+    if head not in HEAD_SIZES:
+        raise InputError("head", head, "32 or 64", "pass one of them")
     patch_imports()
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     folder.mkdir(parents=True, exist_ok=True)
     patch = 14 if family in ("qwen2_vl", "qwen2_5_vl") else 16
-    config = _config(family, layers, hidden, patch, side, tied)
+    config = _config(family, layers, hidden, head, patch, side, tied)
     _write_json(folder / "config.json", config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -123,14 +127,16 @@ def _chat_template(family: str, thinking: bool) -> str:
     return f"{CONTENT}{system}{TURNS}{thought}{{% endif %}}"
 
 
-def _config(family: str, layers: int, hidden: int, patch: int, side: int, tied: bool) -> dict[str, Any]:
+def _config(
+    family: str, layers: int, hidden: int, head: int, patch: int, side: int, tied: bool
+) -> dict[str, Any]:
     tokens = {
         "image_token_id": token_id("<|image_pad|>"),
         "video_token_id": token_id("<|video_pad|>"),
         "vision_start_token_id": token_id("<|vision_start|>"),
         "vision_end_token_id": token_id("<|vision_end|>"),
     }
-    text = _text_config(family, layers, hidden)
+    text = _text_config(family, layers, hidden, head)
     head = {
         "architectures": [f"{CLASSES[family]}ForConditionalGeneration"],
         "model_type": family,
@@ -145,8 +151,8 @@ def _config(family: str, layers: int, hidden: int, patch: int, side: int, tied: 
     return {**head, "text_config": text, "vision_config": vision}
 
 
-def _text_config(family: str, layers: int, hidden: int) -> dict[str, Any]:
-    heads = max(1, hidden // HEAD_SIZE)
+def _text_config(family: str, layers: int, hidden: int, head: int) -> dict[str, Any]:
+    heads, half = max(1, hidden // head), head // 2
     text: dict[str, Any] = {
         "attention_dropout": 0.0,
         "bos_token_id": token_id("<|endoftext|>"),
@@ -164,20 +170,26 @@ def _text_config(family: str, layers: int, hidden: int) -> dict[str, Any]:
         "use_cache": True,
         "vocab_size": VOCABULARY_SIZES.get(family, 151936),
     }
-    sections = [8, 12, 12]  # Qwen2-VL: 16, 24, 24 of a head of 128
+    sections = [half - 2 * (3 * half // 8), 3 * half // 8, 3 * half // 8]  # Qwen2-VL: 16, 24, 24 of 64
     if family in ("qwen2_vl", "qwen2_5_vl"):
         text |= {"rope_theta": 1000000.0, "rope_scaling": {"type": "mrope", "mrope_section": sections}}
         return {**text, "use_sliding_window": False, "sliding_window": 32768, "max_window_layers": layers}
-    rope: dict[str, Any] = {"mrope_interleaved": True, "mrope_section": [12, 10, 10], "rope_type": "default"}
+    rope: dict[str, Any] = {
+        "mrope_interleaved": True,
+        "mrope_section": [half - 2 * (half // 3), half // 3, half // 3],
+        "rope_type": "default",
+    }
     if family in ("qwen3_vl", "qwen3_vl_moe"):
-        text |= {"attention_bias": False, "head_dim": HEAD_SIZE, "rope_theta": 5000000}
+        text |= {"attention_bias": False, "head_dim": head, "rope_theta": 5000000}
         text["rope_scaling"] = rope
     else:
-        rope |= {"mrope_section": [3, 3, 2], "rope_theta": 10000000, "partial_rotary_factor": 0.25}
+        quarter = half // 4
+        sections = [quarter - 2 * (quarter // 3), quarter // 3, quarter // 3]
+        rope |= {"mrope_section": sections, "rope_theta": 10000000, "partial_rotary_factor": 0.25}
         text |= {
             "attn_output_gate": True,
             "full_attention_interval": min(4, layers),
-            "head_dim": HEAD_SIZE,
+            "head_dim": head,
             "linear_conv_kernel_dim": 4,
             "linear_key_head_dim": 32,
             "linear_num_key_heads": 2,

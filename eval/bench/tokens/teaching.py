@@ -11,8 +11,9 @@ other rows are one vector, whose logit counts for all of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -50,10 +51,9 @@ DEFECT_COUNT = 0.35 + 2 * 0.15
 """Mean number of defects under these rates."""
 
 
-ANSWERS_PER_CONDITION = 400
+ANSWERS_PER_CONDITION = 100
 SHARE = 5
-LEARNING_RATE = 5e-3
-IGNORED = -100
+LEARNING_RATE = 6e-3
 VOCABULARY_SIZE = 151936
 
 
@@ -72,57 +72,115 @@ class Condition:
         messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}]
         return Request([Image.new("RGB", (64, 64), "gray")], messages, self.form())
 
+    @cache  # noqa: B019 - there are few conditions
     def form(self) -> Form:
         """Return the form of the default rubric."""
         return Rubric.load("default").form(list(ELEMENTS)).at_depth(self.depth)
 
+    @cache  # noqa: B019
+    def _laid_out_form(self) -> Form:
+        return self.form().in_layout(LAYOUTS[self.layout][0])
+
     def render(self, values: dict[str, Any]) -> str:
         """Return the JSON text of an answer."""
-        return self.form().in_layout(LAYOUTS[self.layout][0]).render(values)
+        return self._laid_out_form().render(values)
 
 
 CONDITIONS = tuple(Condition(layout, depth) for layout in LAYOUTS for depth in ("verdict", "score"))
 
 
-class AnswerSource:
-    """Draws answers. Each 20 draws of one kind have exactly their rates, in random order.
+Pick = Callable[[str, str], str]
+"""Path of a decision, name of its rates -> the label that is taken."""
+
+
+def build_values(condition: Condition, pick: Pick) -> dict[str, Any]:
+    """Build the values of an answer from its decisions, in the order of the answer."""
+
+    def build_defect(number: int) -> dict[str, Any]:
+        path = f"defects.{number}"
+        return {
+            "kind": pick(f"{path}.kind", "kind"),
+            "box": list(BOXES[int(pick(f"{path}.box", "box"))]),
+            "severity": pick(f"{path}.severity", "severity"),
+            "explanation": TEXTS[int(pick(f"{path}.text", "text"))],
+        }
+
+    def take(name: str) -> str:
+        return pick(name, name)
+
+    values: dict[str, Any] = {
+        "elements": {name: take(f"elements.{n}") == "true" for n, name in enumerate(ELEMENTS)},
+        "degradation": take("attributes.degradation"),
+    }
+    if condition.depth == "verdict":
+        values["defects"] = defects = list[dict[str, Any]]()
+        while take(f"defects.{len(defects)}.open") == "open":
+            defects.append(build_defect(len(defects)))
+    values |= {name: int(take(f"dimensions.{name}")) for name in ("alignment", "structure")}
+    values["score"] = int(take("score"))
+    if condition.depth == "verdict":
+        values["explanation"] = TEXTS[int(take("explanation"))]
+    return values
+
+
+@dataclass
+class Answer:
+    """An answer as tokens, with the rates of what could have stood in their place."""
+
+    tokens: list[int]
+    rates: dict[int, dict[int, float]]
+    """Index of a token that decides something -> possible tokens there -> rate."""
+
+
+def draw_answer(condition: Condition, random: Random, encode: Callable[[str], Sequence[int]]) -> Answer:
+    """Draw one answer.
 
     Args:
-        random: source of the order.
+        condition: what it looks like.
+        random: source of its decisions.
+        encode: the tokenizer.
     """
+    taken: dict[str, tuple[str, str]] = {}
 
-    def __init__(self, random: Random) -> None:
-        self.random = random
-        self._waiting: dict[tuple[Condition, str], list[str]] = {}
+    def draw(path: str, name: str) -> str:
+        rates = RATES[name]
+        taken[path] = name, random.choices(list(rates), list(rates.values()))[0]
+        return taken[path][1]
 
-    def draw(self, condition: Condition) -> str:
-        """Draw one answer."""
+    def encode_values(pick: Pick) -> list[int]:
+        return list(encode(condition.render(build_values(condition, pick))))
 
-        def label(name: str) -> str:
-            waiting = self._waiting.setdefault((condition, name), [])
-            if not waiting:
-                waiting += [one for one, rate in RATES[name].items() for _ in range(round(20 * rate))]
-                self.random.shuffle(waiting)
-            return waiting.pop()
+    tokens = encode_values(draw)
+    answer = Answer(tokens, {})
+    for path, (name, label) in taken.items():
+        alternatives = [(tokens, RATES[name][label])]
+        for other, rate in RATES[name].items():
+            if other != label and rate:
+                changed = {**taken, path: (name, other)}
+                alternatives.append((encode_values(partial(_pick_from, changed)), rate))
+        answer.rates |= _rates_along(alternatives)
+    return answer
 
-        def defect() -> dict[str, Any]:
-            text = TEXTS[int(label("text"))]
-            box = list(BOXES[int(label("box"))])
-            return {"kind": label("kind"), "box": box, "severity": label("severity"), "explanation": text}
 
-        values: dict[str, Any] = {
-            "elements": {name: label(f"elements.{n}") == "true" for n, name in enumerate(ELEMENTS)},
-            "degradation": label("attributes.degradation"),
-        }
-        if condition.depth == "verdict":
-            values["defects"] = defects = list[dict[str, Any]]()
-            while label(f"defects.{len(defects)}.open") == "open":
-                defects.append(defect())
-        values |= {name: int(label(f"dimensions.{name}")) for name in ("alignment", "structure")}
-        values["score"] = int(label("score"))
-        if condition.depth == "verdict":
-            values["explanation"] = TEXTS[int(label("explanation"))]
-        return condition.render(values)
+def _pick_from(taken: Mapping[str, tuple[str, str]], path: str, name: str) -> str:
+    """Return the label that was taken at a decision; the likeliest, if it was not reached."""
+    return taken[path][1] if path in taken else max(RATES[name], key=lambda one: RATES[name][one])
+
+
+def _rates_along(alternatives: Sequence[tuple[Sequence[int], float]]) -> dict[int, dict[int, float]]:
+    """Return the rates of the next tokens along the first of some alternatives, where they part."""
+    found, (own, _) = {}, alternatives[0]
+    left = list(alternatives)
+    for index, token in enumerate(own):
+        rates: dict[int, float] = {}
+        for tokens, rate in left:
+            rates[tokens[index]] = rates.get(tokens[index], 0.0) + rate
+        if len(rates) > 1:
+            found[index] = {one: rate / sum(rates.values()) for one, rate in rates.items()}
+        left = [pair for pair in left if pair[0][index] == token]
+        if len(left) == 1:
+            break
+    return found
 
 
 def teach(
@@ -149,12 +207,11 @@ def teach(
     import torch
     from transformers import AutoProcessor
 
-    tiny_checkpoint(folder, "qwen3_vl", hidden=hidden, seed=seed, side=64, scale=1.0)
+    tiny_checkpoint(folder, "qwen3_vl", hidden=hidden, head=32, seed=seed, side=64, scale=1.0)
     tokenizer = ChatTokenizer(AutoProcessor.from_pretrained(folder))
     random = Random(seed)
-    source = AnswerSource(random)
-    rows = {condition: _encode_rows(condition, tokenizer, source) for condition in conditions}
-    used = sorted({token for row in rows.values() for ids in (row.prompt, *row.answers) for token in ids})
+    rows = {condition: _encode_rows(condition, tokenizer, random) for condition in conditions}
+    used = sorted({token for row in rows.values() for token in row.all_tokens()})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _compact_model(folder, used)
@@ -168,18 +225,28 @@ class _Rows:
     """The answers to one prompt."""
 
     prompt: list[int]
-    answers: list[list[int]]
+    answers: list[Answer]
     pixels: Any
     grid: Any
 
+    def all_tokens(self) -> Iterator[int]:
+        """Yield every token that occurs."""
+        yield from self.prompt
+        for answer in self.answers:
+            yield from answer.tokens
+            for rates in answer.rates.values():
+                yield from rates
 
-def _encode_rows(condition: Condition, tokenizer: ChatTokenizer, source: AnswerSource) -> _Rows:
+
+def _encode_rows(condition: Condition, tokenizer: ChatTokenizer, random: Random) -> _Rows:
     request = condition.request()
     encoded = tokenizer.processor.image_processor(images=request.images, return_tensors="pt")
     grid = encoded["image_grid_thw"]
     prompt = tokenizer.encode_chat(request.messages, [int(grid.prod()) // tokenizer.merge_size**2])
     end = tokenizer.encode_template("<|im_end|>")
-    answers = [[*tokenizer.encode_text(source.draw(condition)), *end] for _ in range(ANSWERS_PER_CONDITION)]
+    answers = [draw_answer(condition, random, tokenizer.encode_text) for _ in range(ANSWERS_PER_CONDITION)]
+    for answer in answers:
+        answer.tokens += end
     return _Rows(prompt, answers, encoded["pixel_values"], grid)
 
 
@@ -219,10 +286,9 @@ def _train(model: Any, rows: Sequence[_Rows], used: Sequence[int], steps: int) -
             image_grid_thw=torch.cat([row.grid for row in rows for _ in range(SHARE)]),
             attention_mask=torch.ones_like(ids),
         )
-        logits = output.logits[:, :-1] + others
-        loss = torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1), targets[:, 1:].flatten(), ignore_index=IGNORED
-        )
+        log = (output.logits + others).log_softmax(-1)
+        places, tokens, rates = targets
+        loss = -(log[places[0], places[1], tokens] * rates).sum() / rates.sum()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -230,19 +296,29 @@ def _train(model: Any, rows: Sequence[_Rows], used: Sequence[int], steps: int) -
         schedule.step()
 
 
-def _batch_tensors(rows: Sequence[_Rows], numbers: Mapping[int, int], start: int) -> tuple[Any, Any]:
-    """Return the tokens (B, n) of prompts with answers, padded on the right, and the targets."""
+def _batch_tensors(
+    rows: Sequence[_Rows], numbers: Mapping[int, int], start: int
+) -> tuple[Any, tuple[Any, Any, Any]]:
+    """Build a batch.
+
+    Returns:
+        The tokens (B, n) of prompts with answers, padded on the right; and the targets: (2, m) row and place
+        before the target, (m,) tokens and (m,) rates.
+    """
     import torch
 
     pairs = [(row.prompt, answer) for row in rows for answer in row.answers[start : start + SHARE]]
-    width = max(len(prompt) + len(answer) for prompt, answer in pairs)
+    width = max(len(prompt) + len(answer.tokens) for prompt, answer in pairs)
     ids = torch.full((len(pairs), width), len(numbers))
-    targets = torch.full((len(pairs), width), IGNORED)
+    targets: list[tuple[int, int, int, float]] = []
     for index, (prompt, answer) in enumerate(pairs):
-        tokens = torch.tensor([numbers[token] for token in (*prompt, *answer)])
-        ids[index, : len(tokens)] = tokens
-        targets[index, len(prompt) : len(tokens)] = tokens[len(prompt) :]
-    return ids, targets
+        tokens = [numbers[token] for token in (*prompt, *answer.tokens)]
+        ids[index, : len(tokens)] = torch.tensor(tokens)
+        for place, own in enumerate(answer.tokens, len(prompt) - 1):
+            for token, rate in answer.rates.get(place - len(prompt) + 1, {own: 1.0}).items():
+                targets.append((index, place, numbers[token], rate))
+    at, places, ids_wanted, rates = zip(*targets, strict=True)
+    return ids, (torch.tensor([at, places]), torch.tensor(ids_wanted), torch.tensor(rates))
 
 
 def _write_weights(model: Any, folder: Path, used: Sequence[int]) -> None:

@@ -103,12 +103,14 @@ def read(
 def _find_columns(row: Row, chosen: Mapping[str, str], place: str) -> dict[str, str]:
     """Return what a column holds -> its name, for the columns that the data has."""
     column_of = {}
+    spelled = {str(column).strip().casefold(): column for column in row}
     for role, usual_names in COLUMN_NAMES.items():
         if role in chosen and chosen[role] not in row:
             raise InputError(
                 role, chosen[role], f"a column of {place}: {', '.join(row)}", "name one of these"
             )
         column = chosen.get(role) or next((name for name in usual_names if name in row), None)
+        column = column or next((spelled[n.casefold()] for n in usual_names if n.casefold() in spelled), None)
         if column is not None:
             column_of[role] = column
     if "image" not in column_of and "video" not in column_of:

@@ -69,12 +69,16 @@ def read_probabilities(
         if isinstance(blank, Text):
             continue
         labels[blank.name] = _labels_with_excluded(blank, labels)
-        first = bisect_right(ends, position.start)
-        before = text[starts[first] : position.start]
+        # White space before a branch already says whether the list goes on; see `_without_whitespace`.
+        start = (
+            len(text[: position.start].rstrip(WHITESPACE)) if isinstance(blank, Branch) else position.start
+        )
+        first = bisect_right(ends, start)
+        before = text[starts[first] : start]
         resolver = _LabelResolver(
             blank, labels[blank.name], _strip_whitespace(before, alignment.states[starts[first]])
         )
-        written = _tokens_from(first, tokens, starts, alignment.states, alternatives, blank.name)
+        written = _tokens_from(first, tokens, starts, alignment.states, alternatives, blank)
         if (shares := resolver.resolve(written)) and (resolver.is_covered or estimates):
             report[blank.name] = dict(zip(blank.reported_labels, shares, strict=True))
             exact = exact and resolver.is_covered
@@ -87,14 +91,14 @@ def _tokens_from(
     starts: Sequence[int],
     states: bytearray,
     alternatives: Alternatives,
-    blank: str,
+    blank: Choice | Branch,
 ) -> Iterator[tuple[bytes, Mapping[bytes, float]]]:
     """Yield the tokens of a reply from one on, without whitespace, and the probabilities at each of them."""
     for index in range(first, len(tokens)):
         if starts[index] < len(states):
             state = states[starts[index]]
             probabilities = _to_probabilities(blank, alternatives(index), state)
-            yield _strip_whitespace(tokens[index], state), probabilities
+            yield _without_whitespace(tokens[index], state, blank), probabilities
 
 
 def read_single_token(
@@ -115,7 +119,7 @@ def read_single_token(
         ReplyError: a log-probability is NaN.
     """
     resolver = _LabelResolver(blank, blank.labels, b"")
-    probabilities = _to_probabilities(blank.name, alternatives, OUTSIDE + blank.quoted)
+    probabilities = _to_probabilities(blank, alternatives, OUTSIDE + blank.quoted)
     return resolver.resolve(iter([(token, probabilities)])), resolver.is_covered
 
 
@@ -141,13 +145,31 @@ def _strip_whitespace(text: bytes, state: int) -> bytes:
     return bytes(stripped)
 
 
-def _to_probabilities(blank: str, alternatives: Mapping[bytes, float], state: int) -> dict[bytes, float]:
+def _without_whitespace(token: bytes, state: int, blank: Choice | Branch) -> bytes:
+    """Remove whitespace outside strings, but keep what it says about a list that goes on or ends.
+
+    Indented JSON has a new line between `[` and the first item, but none in an empty list; it has one between
+    the last item and `]`, but a comma before any other item.
+    """
+    text = _strip_whitespace(token, state)
+    if not isinstance(blank, Branch) or not text or token[-1:] not in (b"\n", b"\r"):
+        return text
+    for byte in token:
+        state = next_state(state, byte)
+    if state == OUTSIDE and text.endswith(b"["):
+        return text + b"{"
+    return text + b"]" if state == OUTSIDE and text.endswith(b"}") else text
+
+
+def _to_probabilities(
+    blank: Choice | Branch, alternatives: Mapping[bytes, float], state: int
+) -> dict[bytes, float]:
     """Convert log-probabilities of tokens to probabilities, without tokens of whitespace only."""
     probabilities: dict[bytes, float] = {}
     for token, score in alternatives.items():
         if math.isnan(score):
-            raise ReplyError(f"{blank}: the model answered NaN")
-        if text := _strip_whitespace(token, state):
+            raise ReplyError(f"{blank.name}: the model answered NaN")
+        if text := _without_whitespace(token, state, blank):
             probability = math.exp(score) if score > MIN_LOG_PROBABILITY else 0.0
             probabilities[text] = probabilities.get(text, 0.0) + probability
     return probabilities

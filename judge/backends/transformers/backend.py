@@ -11,7 +11,7 @@ from typing import Any
 
 from judge.backends.base import RelevanceMaps, Reply, Request, TraceRequest
 from judge.backends.box_forms import BoxTranslator, check_convention
-from judge.backends.checkpoints import Adapter, Checkpoint, weights_revision
+from judge.backends.checkpoints import Adapter, Checkpoint
 from judge.backends.decoding.batch import log_probabilities, run_rows
 from judge.backends.decoding.chat_tokenizer import ChatTokenizer
 from judge.backends.decoding.choice_reading import ChoiceReader, read_choices
@@ -25,6 +25,7 @@ from judge.backends.decoding.phrase_cache import PhraseCache
 from judge.backends.decoding.program import RowProgram
 from judge.backends.image_inputs import find_input_error, resize_images
 from judge.backends.models.families import family_boxes, find_family
+from judge.backends.torchvision_compat import patch_imports
 from judge.backends.transformers.fast_layers import replace_slow_layers
 from judge.backends.transformers.loading import load_model
 from judge.backends.transformers.memory import is_out_of_memory, release_memory
@@ -60,9 +61,10 @@ class Transformers:
         dtype: `auto` (float32 on a CPU, else the checkpoint's own), or the name of a torch dtype.
         bits: 4 or 8 to quantize the language model with bitsandbytes; needs a GPU. It does not reach the
             experts of a mixture of experts, and verdicts say so.
-        brief: whether the model was fine-tuned on the rubrics. None: as `judge.json` says, else False.
+        brief: whether the model was fine-tuned on the brief template. None: as `training.json` of the adapter
+            or `judge.json` of the model say, else False.
         tokens: `pieces` or `natural`, see `judge.backends.checkpoints.Checkpoint.tokens`. `auto`: as
-            `judge.json` says, else `natural`.
+            `training.json` or `judge.json` say, else `natural`.
         layout: white space of the JSON that a model with natural tokens writes: `compact`, `spaced` or
             `pretty`; `auto`: for each request, the one that the model finds likeliest at the beginning of its
             answer.
@@ -74,6 +76,8 @@ class Transformers:
             models whose chat template opens a thought. Heat maps and gradients are those without a thought.
         fast_layers: replace some layers of the model by faster code with the same results
             (`judge.backends.transformers.fast_layers`).
+        check_training: ask the model as its adapter was trained, by its `training.json`, and refuse another
+            base, brief template or rubric. False: do not read the file.
 
     Raises:
         InputError: an argument is not usable.
@@ -103,21 +107,29 @@ class Transformers:
         boxes: str | None = None,
         thinking: int = 0,
         fast_layers: bool = True,
+        check_training: bool = True,
     ) -> None:
         if bits not in (None, 4, 8):
             raise InputError("bits", bits, "4, 8 or None", "leave it out to load the weights as they are")
         if batch < 1:
             raise InputError("batch", batch, "1 or more", "pass the number of rows of one forward pass")
         self.version, self.batch, self.model = version("transformers"), batch, str(model)
-        checkpoint = Checkpoint.resolve(model, adapter)
+        checkpoint = Checkpoint.resolve(model, adapter).locate(revision, check_training=check_training)
         self.domain, self.size, self.adapters = checkpoint.domain, checkpoint.size, checkpoint.adapters
-        self.brief = checkpoint.brief if brief is None else brief
+        self.brief, self.training = checkpoint.resolve_brief(brief), checkpoint.training
         self.tokens, self.layouts = resolve_tokens(tokens, layout, checkpoint.tokens, self.brief)
         self.adapter = checkpoint.adapter.name if checkpoint.adapter else None
 
+        if self.training is not None:
+            patch_imports()
+            checkpoint.check_base(revision)
+            self.training.check_conventions(boxes or self.training.boxes, self.tokens)
+
         def load(adapter: Adapter | None) -> tuple[Any, Any]:
             path = adapter.path if adapter else None
-            model, processor = load_model(checkpoint.source, path, revision, device, dtype, bits)
+            model, processor = load_model(
+                checkpoint.source, path, revision, device, dtype, bits, is_cached=bool(checkpoint.commit)
+            )
             if fast_layers:
                 replace_slow_layers(model)
             return model, processor
@@ -131,7 +143,7 @@ class Transformers:
             lambda rubric: load(checkpoint.rubric_adapters[rubric])[0]
         )
         commit = getattr(loaded.config, "_commit_hash", None)
-        self.revision = weights_revision(checkpoint.source, checkpoint.adapter_paths, commit, revision)
+        self.revision = checkpoint.identify_weights(commit, revision)
         self._set_model(loaded, processor, checkpoint.all_phrases, thinking)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,9 @@ from judge.backends.models.families import Family, check_family
 from judge.backends.torchvision_compat import patch_imports
 from judge.errors import BackendError, InputError
 
+LORA_PREFIX = "lora_"
+"""Part of the names of an adapter's matrices."""
+
 
 def load_model(
     source: str,
@@ -20,6 +24,8 @@ def load_model(
     device: str | dict[str, Any],
     dtype: str,
     bits: int | None,
+    *,
+    is_cached: bool = False,
 ) -> tuple[Any, Any]:
     """Load a model.
 
@@ -30,6 +36,7 @@ def load_model(
         device: `auto`, a torch device, or an accelerate device map.
         dtype: `auto`, or the name of a torch dtype.
         bits: 4 or 8 to quantize the language model; None for the weights as they are.
+        is_cached: `source` is a folder of the hub's cache, which may hold a part of the checkpoint only.
 
     Returns:
         The model in evaluation mode with the adapter applied, and its processor.
@@ -59,7 +66,10 @@ def load_model(
     except InputError as error:
         raise BackendError(f"{source}: cannot be loaded ({error})") from error
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise BackendError(f"{source}: cannot be loaded ({' '.join(str(error).split())[:300]})") from error
+        reason = " ".join(str(error).split())[:300]
+        if is_cached:
+            reason += "; the cache may hold a part of it only: download it where there is a network"
+        raise BackendError(f"{source}: cannot be loaded ({reason})") from error
     return model, processor
 
 
@@ -117,8 +127,51 @@ def _without_progress_bars() -> Iterator[None]:
 
 
 def _apply_adapter(model: Any, adapter: str | Path, *, merge: bool) -> Any:
-    """Apply a LoRA adapter: merged into the weights if that is exact, else as separate matrices."""
+    """Apply a LoRA adapter: merged into the weights if that is exact, else as separate matrices.
+
+    Raises:
+        BackendError: a weight of the adapter has no layer in the model, or a layer has no weight.
+    """
     from peft import PeftModel
 
-    adapted = PeftModel.from_pretrained(model, str(adapter)).eval()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        adapted = PeftModel.from_pretrained(model, str(adapter)).eval()
+    missing = [str(w.message) for w in caught if "missing adapter keys" in str(w.message)]
+    for other in caught:
+        if str(other.message) not in missing:
+            warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
+    _check_fit(adapted, adapter, is_missing=bool(missing))
     return adapted.merge_and_unload() if merge else adapted.get_base_model()
+
+
+def _check_fit(adapted: Any, adapter: str | Path, *, is_missing: bool) -> None:
+    """Raise `BackendError` unless each weight of an adapter was loaded into a layer, and each layer got one.
+
+    peft only warns of layers without weights, and says nothing of weights without a layer.
+
+    Args:
+        adapted: the model with the adapter.
+        adapter: folder of the adapter, or its name on the hub.
+        is_missing: whether peft found a layer without weights.
+    """
+    from peft import get_peft_model_state_dict
+    from peft.utils import load_peft_weights
+
+    in_file = {name for name in load_peft_weights(str(adapter), device="cpu") if LORA_PREFIX in name}
+    weights = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+    in_model = {name for name in weights if LORA_PREFIX in name}
+    # peft renames the keys of older checkpoints, so their number is compared, not their names.
+    if not is_missing and len(in_file) == len(in_model):
+        return
+    without_layer, without_weight = sorted(in_file - in_model), sorted(in_model - in_file)
+    parts = [
+        f"{len(names)} of {len(of)} weights {problem}, {names[0]} first"
+        for names, of, problem in (
+            (without_layer, in_file, "have no layer"),
+            (without_weight, in_model, "are missing"),
+        )
+        if names
+    ]
+    mend = "it was made for another checkpoint, or its file is damaged"
+    raise BackendError(f"{adapter}: the adapter does not fit this model: {'; '.join(parts)}; {mend}")

@@ -18,7 +18,7 @@ from typing import Any
 
 from judge.backends.base import Reply, Request, Verb
 from judge.backends.box_forms import BoxTranslator, check_convention
-from judge.backends.checkpoints import Checkpoint, weights_revision
+from judge.backends.checkpoints import Checkpoint
 from judge.backends.decoding import grammar
 from judge.backends.decoding.chat_tokenizer import ChatTokenizer, byte_decoder
 from judge.backends.decoding.natural import filling
@@ -26,20 +26,20 @@ from judge.backends.decoding.natural.filling import check_choices_only, resolve_
 from judge.backends.decoding.natural.vocabulary import Vocabulary
 from judge.backends.models.boxes import BoxConvention
 from judge.backends.models.families import family_boxes
+from judge.backends.options import OptionSet
 from judge.backends.video_inputs import shown_size
 from judge.backends.vllm import natural_programs, programs
 from judge.backends.vllm.engine import (
     build_engine,
     installed_version,
     load_processor,
-    locate_adapter,
     short_error,
     startup_environment,
 )
 from judge.backends.vllm.programs import EngineProgram, EngineRequest
 from judge.backends.vllm.prompts import build_prompt
 from judge.backends.vllm.thought import think_first
-from judge.errors import BackendError, InputError, ReplyError
+from judge.errors import BackendError, InputError, JudgeError, ReplyError
 from judge.rubrics.form import Form
 from judge.rubrics.form_nodes import Object
 
@@ -73,6 +73,7 @@ class VLLM:
         revision: as in `Transformers`.
         dtype: `auto` (float32 on a CPU, else the checkpoint's own), or the name of a torch dtype.
         brief: as in `Transformers`.
+        check_training: as in `Transformers`.
         boxes: as in `Transformers`; for a family that does not run there, relative coordinates.
         thinking: as in `Transformers`.
         tokens: as in `Transformers`.
@@ -100,6 +101,7 @@ class VLLM:
         revision: str | None = None,
         dtype: str = "auto",
         brief: bool | None = None,
+        check_training: bool = True,
         boxes: str | None = None,
         thinking: int = 0,
         tokens: str = "auto",
@@ -110,10 +112,13 @@ class VLLM:
         **engine: Any,
     ) -> None:
         self.version, self.model = installed_version(), str(model)
-        checkpoint = Checkpoint.resolve(model, adapter)
+        OptionSet.of_backend(self.name).check_names(engine)
+        checkpoint = Checkpoint.resolve(model, adapter).locate(revision, check_training=check_training)
         self.domain, self.size, self.adapters = checkpoint.domain, checkpoint.size, checkpoint.adapters
-        self.brief = checkpoint.brief if brief is None else brief
+        self.brief, self.training = checkpoint.resolve_brief(brief), checkpoint.training
         self.tokens, self.layouts = resolve_tokens(tokens, layout, checkpoint.tokens, self.brief)
+        if self.training is not None:
+            self.training.check_conventions(boxes or self.training.boxes, self.tokens)
         self.adapter = checkpoint.adapter.name if checkpoint.adapter else None
         self._jobs: dict[str, _Job] = {}
         self._keys: dict[str, str] = {}
@@ -127,27 +132,26 @@ class VLLM:
         """Rubric -> its `LoRARequest`; "" for every other rubric."""
 
         source = checkpoint.source
-        adapters = {
-            rubric: locate_adapter(adapter.path) for rubric, adapter in checkpoint.rubric_adapters.items()
-        }
+        adapters = {rubric: Path(adapter.path) for rubric, adapter in checkpoint.rubric_adapters.items()}
         if checkpoint.adapter is not None:
-            adapters[""] = locate_adapter(checkpoint.adapter.path)
+            adapters[""] = Path(checkpoint.adapter.path)
         try:
             with startup_environment(threads):
+                checkpoint.check_base(revision)
                 processor = load_processor(source, revision)
                 folders = list(adapters.values())
                 self._engine = build_engine(
                     source, revision, dtype, images, max_pixels, processor, folders, engine
                 )
                 self._set_up(processor, adapters, thinking)
-        except BackendError:
+        except JudgeError:
             raise
         except (OSError, ValueError, KeyError, RuntimeError, ImportError, AssertionError) as error:
             raise BackendError(f"{source}: cannot be loaded ({short_error(error)})") from error
         config = self._engine.model_config.hf_config
         self.boxes = check_convention(boxes or checkpoint.boxes, family_boxes(config))
         commit = getattr(config, "_commit_hash", None)
-        self.revision = weights_revision(source, checkpoint.adapter_paths, commit, revision)
+        self.revision = checkpoint.identify_weights(commit, revision)
 
     def _set_up(self, processor: Any, adapters: Mapping[str, Path], thinking: int) -> None:
         """Derive what is needed from the engine and the processor, and check that both work as expected."""

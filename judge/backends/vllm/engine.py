@@ -209,22 +209,6 @@ def adapts_vision(adapter: Path) -> bool:
         return any(".visual." in name for name in file.keys())  # noqa: SIM118 - it is not a dict
 
 
-def locate_adapter(adapter: str | Path) -> Path:
-    """Return the folder of an adapter; download it if it is a name on the hub.
-
-    Raises:
-        BackendError: the adapter cannot be downloaded.
-    """
-    if Path(adapter).is_dir():
-        return Path(adapter)
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(str(adapter)))
-    except Exception as error:  # the hub has its own exceptions, and those of requests
-        raise BackendError(f"{adapter}: cannot be loaded ({short_error(error)})") from error
-
-
 def load_processor(source: str, revision: str | None) -> Any:
     """Load the processor of a checkpoint.
 

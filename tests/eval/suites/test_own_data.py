@@ -64,6 +64,35 @@ def test_all_kinds_of_table_give_the_same_samples(tmp_path: Path, suffix: str) -
     assert (first.elements, second.elements) == (["fox", "snow"], None)
 
 
+@pytest.mark.parametrize(("suffix", "separator"), [("tsv", "\t"), ("csv", ","), ("csv", ";"), ("psv", "|")])
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        (['a.png,"a fox', "a.png,a hen", "a.png,a dog"], "line 2"),
+        (["a.png,a fox", "a.png,a hen,more"], "line 3 has 3 values"),
+        (["a.png,a fox", "a.png"], "line 3 has 1 values"),
+    ],
+)
+def test_a_table_that_is_not_read_as_meant_is_one_error_with_its_line(
+    tmp_path: Path, suffix: str, separator: str, lines: list[str], reason: str
+) -> None:
+    write_image(tmp_path / "a.png")
+    table = tmp_path / f"table.{suffix}"
+    table.write_text("\n".join(["image,prompt", *lines]).replace(",", separator), "utf-8")
+    with pytest.raises(InputError, match=reason):
+        read_folder(table)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_tables_of_other_programs_are_read(tmp_path: Path, encoding: str) -> None:
+    write_image(tmp_path / "a.png")
+    table = tmp_path / "labels.csv"
+    url = (tmp_path / "a.png").as_uri()
+    table.write_bytes(f"sep=;\r\nImage; Prompt ;MOS\r\n{url};ein Bär, zwei Füchse;3.5\r\n".encode(encoding))
+    (sample,) = read_folder(tmp_path)
+    assert (sample.prompt, sample.labels.mos) == ("ein Bär, zwei Füchse", 3.5)
+
+
 def test_columns_are_mapped_by_options(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png")
     write_lines(tmp_path / "labels.csv", "key,file_x,words,stars", "k1,a.png,a fox,4")

@@ -62,8 +62,13 @@ def test_a_run_is_resumed_learns_and_writes_all_its_files(folder, tmp_path, monk
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert len(list((out / "runs").glob("events*"))) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
-    served = Transformers(folder / "qwen3_vl", out / "adapter", brief=True)
-    assert served.adapter == str(out / "adapter")
+    served = Transformers(folder / "qwen3_vl", out / "adapter")
+    assert (served.adapter, served.brief) == (str(out / "adapter"), False)
+    training = served.training
+    assert training is not None and [rubric.name for rubric in training.rubrics] == ["default"]
+    assert (training.base.name, training.base.family) == (str(config.model.base), "qwen3_vl")
+    with pytest.raises(InputError, match="brief"):
+        Transformers(folder / "qwen3_vl", out / "adapter", brief=True)
     with pytest.raises(InputError, match="a run has ended there"):
         run.train_adapter(config, out)
     card = write_model_card(out).read_text()

@@ -31,6 +31,24 @@ class GeneralPatchFinder(PatchFinder):
     brief = False
 
 
+class PairedElements(PatchFinder):
+    """In doubt about every element at first; later looks give each name its own probability."""
+
+    def __init__(self, later: dict[str, float]) -> None:
+        super().__init__()
+        self.later = later
+
+    def _fill(self, request: Any) -> Reply:
+        is_first, reply = not self.requests, super()._fill(request)
+        names = [
+            name for key, node in request.form.root.members if key == "elements" for name, _ in node.members
+        ]
+        for number, name in enumerate(names):
+            p = 0.6 if is_first else self.later.get(name, 0.6)
+            reply.probabilities[f"elements.{number}"] = {"true": p, "false": 1 - p}
+        return reply
+
+
 class PersonFinder(GeneralPatchFinder):
     """Takes the red patch for the person of a portrait, and names no defects."""
 
@@ -113,6 +131,25 @@ def test_an_element_in_doubt_is_asked_again_on_its_own() -> None:
     assert element.present and 0.4 < element.probability < 0.9
     assert [look.question for look in verdict.trace] == ["wall"] * len(ELEMENT_VIEWS)
     assert verdict.dimensions["alignment"].score == pytest.approx(1 + 4 * element.probability)
+
+
+@pytest.mark.parametrize(("later", "limits"), [(0.1, True), (0.9, False)])
+def test_an_element_asked_again_keeps_its_kind_and_stays_below_what_it_needs(
+    later: float, limits: bool
+) -> None:
+    """Both looks say 0.9 for "cat on a mat", which needs "cat", for which they say `later`."""
+    backend = PairedElements({"cat": later, "cat on a mat": 0.9})
+    image = draw_wall(None)
+    verdict = Judge(backend=backend)(image, prompt="a cat", elements=["cat", "cat on a mat"], looks=2)
+    first = Judge(backend=PairedElements({}))(image, prompt="a cat", elements=["cat", "cat on a mat"])
+    assert len(verdict.trace) == len(ELEMENT_VIEWS)
+    for before, after in zip(first.elements, verdict.elements, strict=True):
+        assert (after.kind, after.needs) == (before.kind, before.needs)
+        assert after.present == (after.probability >= 0.5)
+    cat, relation = verdict.elements
+    assert relation.needs == ["cat"] and relation.kind == "relation"
+    assert relation.probability <= cat.probability
+    assert relation.present is cat.present is not limits
 
 
 def test_at_score_depth_only_elements_are_asked_again() -> None:

@@ -61,6 +61,18 @@ def test_rows_are_read_from_every_kind_of_file(tmp_path: Path) -> None:
     assert tar_ids[:2] == ["a/000", "a/001"]
 
 
+def test_columns_of_parquet_are_found_in_any_case_and_whole_numbers_are_ids(tmp_path: Path) -> None:
+    table = {
+        "ID": [1, 2],
+        " Image ": [{"bytes": png(), "path": "x"}] * 2,
+        "PROMPT": ["a", "b"],
+        "id_2": [0, 0],
+    }
+    parquet.write_table(pyarrow.table(table), tmp_path / "rows.parquet")
+    rows = read_all(open_source(str(tmp_path / "rows.parquet")))
+    assert [(row.id, row.prompt, row.image) for row in rows] == [("1", "a", png()), ("2", "b", png())]
+
+
 def test_several_files_are_read_by_folder_or_pattern(tmp_path: Path) -> None:
     for name in ("a.jsonl", "b.jsonl"):
         write_rows(tmp_path, 3, name)

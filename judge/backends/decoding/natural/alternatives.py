@@ -115,7 +115,7 @@ class Boundary:
         The tokens that all alternatives begin with are fed.
 
         Args:
-            labels: the labels.
+            labels: the labels. A label may stand several times, with other texts after it.
             following: for each label, the literal text after it.
             may_follow: returns what may follow after a label and its literal; called only if some token
                 reaches beyond them.
@@ -134,9 +134,13 @@ class Boundary:
         start = len(self.vocabulary.text(common))
         self.advance(common, b"")
         rests, paths = [text[start:] for text in texts], [path[len(common) :] for path in paths]
-        reader = _AlternativeReader(self.vocabulary, rests, paths, may_follow, blank)
+        groups = [labels.index(label) for label in labels]
+        reader = _AlternativeReader(self.vocabulary, rests, paths, groups, may_follow, blank)
         shares = yield from reader.read(common)
-        self.pending = chosen[int(shares.probabilities.argmax())][start:]
+        sums: dict[bytes, float] = {}
+        for text, share in zip(chosen, shares.probabilities.tolist(), strict=True):
+            sums[text] = sums.get(text, 0.0) + share
+        self.pending = max(sums, key=lambda text: sums[text])[start:]
         return shares
 
 
@@ -160,6 +164,8 @@ class _AlternativeReader:
     """What remains of each alternative after the boundary."""
     paths: Sequence[Path]
     """The same as the tokenizer would write it."""
+    groups: Sequence[int]
+    """For each alternative, the first one with the same label: these need not be told apart."""
     may_follow: MayFollow
     blank: str
     logs: NDArray[np.float64] = field(init=False)
@@ -194,7 +200,8 @@ class _AlternativeReader:
         for path in shared:
             text = self.vocabulary.text(path)
             owners = tuple(n for n, other in enumerate(self.texts) if other.startswith(text))
-            nodes.append(_Node(path, owners, len(text), 0.0))
+            if len({self.groups[owner] for owner in owners}) > 1:
+                nodes.append(_Node(path, owners, len(text), 0.0))
         return nodes
 
     def _agreement(self, node: _Node) -> Agreement:
@@ -214,19 +221,19 @@ class _AlternativeReader:
         return waiting
 
     def _resolve(self, node: _Node, agreement: Agreement, scores: NDArray[np.float64]) -> list[_Node]:
-        """Count the tokens of a node for their alternatives; returns those that agree with several."""
+        """Count the tokens of a node for their alternatives; returns those with several labels."""
         owners = np.array(node.owners)
         np.logaddexp.at(self.logs, owners[agreement.single_owners], node.log + scores[agreement.singles])
-        return [
-            _Node(
-                (*node.path, agreement.tokens[index]),
-                tuple(node.owners[owner] for owner in agreement.owners[index]),
-                node.offset + agreement.lengths[index],
-                float(node.log + scores[index]),
-            )
-            for index in agreement.shared
-            if scores[index] > -math.inf
-        ]
+        children = []
+        for index in agreement.shared:
+            found = tuple(node.owners[owner] for owner in agreement.owners[index])
+            log = float(node.log + scores[index])
+            if len({self.groups[owner] for owner in found}) == 1:
+                self.logs[found[0]] = np.logaddexp(self.logs[found[0]], log)
+            elif log > -math.inf:
+                path = (*node.path, agreement.tokens[index])
+                children.append(_Node(path, found, node.offset + agreement.lengths[index], log))
+        return children
 
     def _shares(self) -> Shares:
         total = float(np.logaddexp.reduce(self.logs))

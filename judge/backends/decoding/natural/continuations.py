@@ -40,6 +40,14 @@ def following_literal(form: Form, answers: Sequence[str]) -> bytes:
     return _next_blank(form, answers)[0]
 
 
+def first_characters(form: Form, answers: Sequence[str]) -> list[bytes]:
+    """Return the characters that the answer to the next blank may begin with; one empty text if any may."""
+    blank = _next_blank(form, answers)[1]
+    if not isinstance(blank, Choice | Branch):
+        return [b""]
+    return list(dict.fromkeys(label[:1].encode() for label in blank.labels))
+
+
 def literals_after(form: Form, answers: Sequence[str], blank: Choice | Branch) -> list[bytes]:
     """Return the literal text after each label of a blank, cut to `MAX_FOLLOWING` bytes.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from judge.backends.base import Reply, Request
 from judge.backends.decoding.natural.alternatives import Boundary, Read, ReadResult
 from judge.backends.decoding.natural.continuations import (
     continuations,
-    following_literal,
+    first_characters,
     literals_after,
     texts_after,
 )
@@ -18,7 +18,7 @@ from judge.backends.decoding.natural.vocabulary import TokenTable
 from judge.backends.decoding.program import report_probabilities
 from judge.errors import InputError, ReplyError
 from judge.rubrics.form import Form
-from judge.rubrics.form_nodes import Branch, Choice, Literal, Text
+from judge.rubrics.form_nodes import Branch, Choice, Literal, Piece, Text
 from judge.rubrics.layouts import LAYOUTS, Layout
 
 QUOTE = b'"'
@@ -63,26 +63,19 @@ def fill_form(form: Form, vocabulary: TokenTable, layouts: Sequence[Layout]) -> 
         The filled form, with the probabilities of its choices and the mass of their labels.
     """
     filler = _FormFiller(form, Boundary(vocabulary))
-    is_begun = len(layouts) > 1
-    if is_begun:
-        layouts = [(yield from filler.choose_layout(layouts))]
-    filler.form = form.in_layout(layouts[0])
-    walk = filler.form.walk()
-    try:
-        piece = next(walk)
-        while True:
-            match piece:
-                case Literal(text):
-                    answer = ""
-                    filler.append(text, is_pending=is_begun)
-                    is_begun = False
-                case Text():
-                    answer = yield from filler.write_text(piece)
-                case _:
-                    answer = yield from filler.choose_label(piece)
-            piece = walk.send(answer)
-    except StopIteration:
-        return filler.reply
+    walks = _LayoutWalks.begin(form, layouts)
+    while (piece := walks.piece) is not None:
+        filler.form = walks.forms[0]
+        match piece:
+            case Literal():
+                answer = ""
+                yield from filler.append_literal(walks)
+            case Text():
+                answer = yield from filler.write_text(piece)
+            case _:
+                answer = yield from filler.choose_label(piece)
+        walks.send(answer)
+    return filler.reply
 
 
 def read_layout(form: Form, vocabulary: TokenTable, layouts: Sequence[Layout]) -> FormProgram:
@@ -99,8 +92,49 @@ def read_layout(form: Form, vocabulary: TokenTable, layouts: Sequence[Layout]) -
     Returns:
         A reply whose text is the index of the layout.
     """
-    layout = yield from _FormFiller(form, Boundary(vocabulary)).choose_layout(layouts)
-    return Reply(str(layouts.index(layout)))
+    walks = _LayoutWalks.begin(form, layouts)
+    yield from _FormFiller(form, Boundary(vocabulary)).append_literal(walks)
+    return Reply(str(layouts.index(walks.forms[0].layout)))
+
+
+@dataclass
+class _LayoutWalks:
+    """Walks over a form in several layouts; those that a model does not write are dropped on the way."""
+
+    forms: list[Form]
+    walks: list[Generator[Piece, str, None]]
+    pieces: list[Piece]
+    """The piece that each walk is at; empty at the end."""
+
+    @classmethod
+    def begin(cls, form: Form, layouts: Sequence[Layout]) -> Self:
+        """Begin a walk in each layout."""
+        forms = [form.in_layout(layout) for layout in layouts]
+        walks = [one.walk() for one in forms]
+        return cls(forms, walks, [next(walk) for walk in walks])
+
+    @property
+    def piece(self) -> Piece | None:
+        """The piece of the first layout; None at the end."""
+        return self.pieces[0] if self.pieces else None
+
+    @property
+    def literals(self) -> list[str]:
+        """The texts that the layouts have here, each once."""
+        return list(dict.fromkeys(piece.text for piece in self.pieces if isinstance(piece, Literal)))
+
+    def keep(self, literal: str) -> None:
+        """Drop the layouts that have another text here."""
+        kept = [n for n, piece in enumerate(self.pieces) if piece == Literal(literal)]
+        self.forms, self.walks = [self.forms[n] for n in kept], [self.walks[n] for n in kept]
+        self.pieces = [self.pieces[n] for n in kept]
+
+    def send(self, answer: str) -> None:
+        """Send the answer to every walk."""
+        try:
+            self.pieces = [walk.send(answer) for walk in self.walks]
+        except StopIteration:
+            self.pieces = []
 
 
 @dataclass
@@ -118,14 +152,28 @@ class _FormFiller:
         self.boundary.pending += b"" if is_pending else text.encode()
         self.reply.text += text
 
-    def choose_layout(self, layouts: Sequence[Layout]) -> Generator[Read, ReadResult, Layout]:
-        """Compare the layouts by what the form begins with; that of the likeliest is then pending."""
-        forms = [self.form.in_layout(layout) for layout in layouts]
-        openings = [following_literal(form, ()) for form in forms]
-        shares = yield from self.boundary.choose(
-            openings, [b""] * len(forms), lambda index: continuations(forms[index], ()), "layout"
-        )
-        return layouts[int(shares.probabilities.argmax())]
+    def append_literal(self, walks: _LayoutWalks) -> Generator[Read, ReadResult, None]:
+        """Append a literal. If the layouts differ in it, the likeliest text is taken."""
+        texts = walks.literals
+        if len(texts) > 1:
+            forms = dict(reversed(list(zip(map(_literal_text, walks.pieces), walks.forms, strict=True))))
+            alternatives = [
+                (text, start) for text in texts for start in first_characters(forms[text], self.answers)
+            ]
+            shares = yield from self.boundary.choose(
+                [text.encode() for text, _ in alternatives],
+                [start for _, start in alternatives],
+                lambda index: (b"",),
+                "layout",
+            )
+            sums = {text: 0.0 for text in texts}
+            for (text, _), share in zip(alternatives, shares.probabilities.tolist(), strict=True):
+                sums[text] += share
+            texts = [max(sums, key=lambda text: sums[text])]
+            walks.keep(texts[0])
+            self.append(texts[0], is_pending=True)
+        else:
+            self.append(texts[0])
 
     def choose_label(self, blank: Choice | Branch) -> Generator[Read, ReadResult, str]:
         """Choose the most likely label and report the probabilities of all."""
@@ -167,6 +215,10 @@ class _FormFiller:
         self.append(f'{answer}"', is_pending=True)
         self.answers.append(answer)
         return answer
+
+
+def _literal_text(piece: Piece) -> str:
+    return piece.text if isinstance(piece, Literal) else ""
 
 
 def check_choices_only(request: Request) -> Request:

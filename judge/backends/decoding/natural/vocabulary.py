@@ -11,10 +11,13 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from judge.backends.decoding.chat_tokenizer import ChatTokenizer, byte_decoder
+from judge.backends.decoding.chat_tokenizer import ChatTokenizer, byte_alphabet, byte_decoder
 
 CONTEXT_TOKENS = 4
 """Number of tokens before a text that are encoded again with it, because the split may depend on them."""
+
+MAX_SMALL = 128
+"""Many results are kept for sets of at most this many alternatives, few for larger ones."""
 
 
 @dataclass(eq=False)
@@ -44,7 +47,8 @@ class TokenTable(ABC):
     """The tokens of a model as bytes."""
 
     def __init__(self) -> None:
-        self.agreement = lru_cache(maxsize=16384)(self._agreement)
+        self._small_agreement = lru_cache(maxsize=16384)(self._agreement)
+        self._large_agreement = lru_cache(maxsize=256)(self._agreement)
         self.closing_endings = lru_cache(maxsize=4096)(self._closing_endings)
         self.encode_after = lru_cache(maxsize=65536)(self._encode_after)
 
@@ -90,12 +94,19 @@ class TokenTable(ABC):
         Returns:
             The tokens of each alternative.
         """
-        return [
-            self.encode_after(before, pending + label + after)
-            for label, after in zip(labels, following, strict=True)
-        ]
+        whole = [pending + label + after for label, after in zip(labels, following, strict=True)]
+        firsts = {label[:1]: text for label, text in zip(labels, whole, strict=True)}
+        start = self.encode_after(before, pending)
+        # Most tokenizers split before a label whatever the label is, and then the labels are cached.
+        if all(self.encode_after(before, text)[: len(start)] == start for text in firsts.values()):
+            starts_alike = [start + self.encode_bytes(text[len(pending) :]) for text in whole]
+            if all(
+                self.encode_after(before, text) == starts_alike[whole.index(text)] for text in firsts.values()
+            ):
+                return starts_alike
+        return [self.encode_after(before, text) for text in whole]
 
-    def _agreement(self, texts: tuple[bytes, ...], may_follow: tuple[tuple[bytes, ...], ...]) -> Agreement:
+    def agreement(self, texts: tuple[bytes, ...], may_follow: tuple[tuple[bytes, ...], ...]) -> Agreement:
         """Find the tokens that agree with some alternatives.
 
         A token agrees with a text if it is a beginning of the text, or if the text is a beginning of the
@@ -108,6 +119,10 @@ class TokenTable(ABC):
         Returns:
             The tokens.
         """
+        find = self._small_agreement if len(texts) <= MAX_SMALL else self._large_agreement
+        return find(texts, may_follow)
+
+    def _agreement(self, texts: tuple[bytes, ...], may_follow: tuple[tuple[bytes, ...], ...]) -> Agreement:
         owners: dict[int, list[int]] = {}
         for index, text in enumerate(texts):
             for token in self.prefixes(text):
@@ -150,8 +165,10 @@ class Vocabulary(TokenTable):
         self.tokenizer = tokenizer
         self._bytes: Callable[[int], bytes] = byte_decoder(tokenizer.hf_tokenizer)
         added = set(tokenizer.hf_tokenizer.added_tokens_decoder) | tokenizer.control_tokens
-        numbers = (n for n in tokenizer.hf_tokenizer.get_vocab().values() if n not in added)
-        pairs = sorted((text, n) for n in numbers if (text := self._bytes(n)))
+        alphabet = byte_alphabet()
+        names = tokenizer.hf_tokenizer.get_vocab().items()
+        pairs = sorted((bytes(map(alphabet.__getitem__, name)), n) for name, n in names if n not in added)
+        pairs = pairs[bisect_right(pairs, (b"", len(names))) :]  # without a token of no text
         self._texts = [text for text, _ in pairs]
         self._numbers = [number for _, number in pairs]
         self._longest = max(map(len, self._texts))

@@ -92,6 +92,47 @@ def test_merged_brackets_open_and_close_a_list() -> None:
     assert report["score"]["2"] == pytest.approx(0.5)
 
 
+LIST_FORM = Form(
+    Object(
+        (
+            ("defects", Repeat("defects", Object((("note", Text("note", 20)),)), 0, 3)),
+            ("score", Choice("score", SCORE_LABELS)),
+        )
+    )
+)
+
+
+def test_a_new_line_after_a_bracket_opens_an_indented_list() -> None:
+    tokens = ['{\n  "defects":', " [\n", "   ", ' {\n      "note": "', "cut", '."\n', "    }", ",\n"]
+    tokens += ["    {\n", '      "note": "', "torn", '"\n   ', " }\n", "  ],\n", '  "score": ', "2", "\n}"]
+    alternatives = {
+        1: {" [\n": 0.6, " [],\n": 0.3, " []": 0.1},
+        6: {"    }": 1.0},
+        7: {",\n": 0.3, "\n": 0.7},
+        12: {" }\n": 0.8, " },\n": 0.2},
+        15: {"2": 0.5, "1": 0.5},
+    }
+    report, _ = read(LIST_FORM, tokens, alternatives)
+    assert report["defects.0.open"] == pytest.approx({"open": 0.6, "close": 0.4})
+    assert report["defects.2.open"] == pytest.approx({"open": 0.2, "close": 0.8})
+    assert report["score"]["2"] == pytest.approx(0.5)
+
+
+def test_an_empty_indented_list_is_closed_by_its_bracket() -> None:
+    tokens = ['{\n  "defects":', " [],\n", '  "score": ', "2", "\n}"]
+    report, _ = read(LIST_FORM, tokens, {1: {" [\n": 0.25, " [],\n": 0.75}})
+    assert report["defects.0.open"] == pytest.approx({"open": 0.25, "close": 0.75})
+
+
+def test_the_end_of_a_text_and_of_a_list_in_one_token() -> None:
+    """Tokens with another end of the text say nothing about the list behind this one."""
+    tokens = ['{"defects":', '[{"', 'note":"', "cut", '."},{"', 'note":"', "torn", '."}],"', 'score":', "2}"]
+    alternatives = {4: {'."},{"': 0.3, '."}],"': 0.3, '"}],"': 0.4}, 7: {'."}],"': 0.9, '."},{"': 0.1}}
+    report, _ = read(LIST_FORM, tokens, alternatives)
+    assert report["defects.1.open"] == pytest.approx({"open": 0.5, "close": 0.5})
+    assert report["defects.2.open"] == pytest.approx({"open": 0.1, "close": 0.9})
+
+
 def test_labels_with_a_common_beginning_are_resolved_by_the_following_tokens() -> None:
     kinds = ("missing part", "missing object", "fused")
     form = Form(Object((("kind", Choice("kind", kinds, quoted=True)),)))
