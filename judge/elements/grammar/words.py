@@ -1,0 +1,50 @@
+"""Word lists of the splitter by grammar. All words are lower case."""
+
+from __future__ import annotations
+
+from judge.elements.lexicon import COLOURS, MEDIUM_NOUNS, NUMBERS
+
+QUANTITY_WORDS = NUMBERS | frozenset("some one zero plenty countless infinite hundreds thousands".split())
+"""Words that state a number of things."""
+AMOUNT_NOUNS = frozenset(
+    "lots lot plenty dozens dozen hundreds thousands millions couple pair number variety quantity bit amount".split()
+)
+"""Nouns that only count what "of" joins to them, as in "a couple of cats"."""
+UNIT_NOUNS = frozenset(
+    "group stack stacks pile piles bunch bouquet row rows flock herd crowd stick sticks slice slices piece pieces "
+    "bottom top side middle center centre edge back rest cup glass bowl plate bottle depth field set swarm cluster "
+    "pack pair loaf ball can jar".split()
+)
+"""Nouns that form one thing with what "of" joins to them, as in "a stack of books"."""
+STYLE_NOUNS = frozenset(MEDIUM_NOUNS) | frozenset(
+    "style art artstation cinematic bokeh lighting aesthetic resolution quality focus view perspective angle "
+    "panorama photorealism photorealistic realism realistic impressionism watercolor watercolour wallpaper render "
+    "engine octane detail details detailed font orientation contrast hdr vector cgi anime shot closeup close-up "
+    "colors palette mood atmosphere masterpiece unreal minimalism surrealism cubism".split()
+)
+"""Last words of phrases about style, medium and view."""
+PLAIN_MEDIA = frozenset("picture image scene depiction artwork".split())
+"""Media that say nothing about the image by themselves."""
+EMPTY_NOUNS = PLAIN_MEDIA | frozenset("something anything text word words caption".split())
+"""Nouns that name nothing to look for by themselves."""
+MATERIALS = frozenset(
+    "wood wooden wool woolen plastic rubber leather metal metallic glass stone gold silver cotton silk velvet paper "
+    "ceramic porcelain clay marble steel iron brass copper bronze concrete brick straw denim fur crystal lace satin "
+    "linen cardboard bamboo wicker plush shell latex vinyl foam felt granite chrome titanium aluminum aluminium "
+    "suede nylon tweed jade ivory".split()
+)
+"""Materials; as nouns before a thing they are its attributes."""
+COLOUR_WORDS = COLOURS | frozenset(
+    "lavender ruby emerald olive bronze turquoise scarlet crimson azure indigo amber ivory coral salmon peach mint "
+    "khaki charcoal mauve lilac burgundy sapphire tan cream rose plum fuchsia aqua".split()
+)
+"""Colours, those named after things included."""
+COLOUR_SHADES = frozenset("midnight royal navy sky dark light pale deep bright baby lime forest hot neon pastel".split())
+"""Words that stand before a colour and belong to it."""
+PLURAL_MODIFIERS = frozenset(
+    "sports arms glasses goods sales clothes jeans sunglasses customs games news sweets systems savings grass "
+    "christmas princess dress canvas bus cross glass chess octopus cactus boss goddess lens dinosaurs".split()
+)
+"""Words in -s that stand before a noun and are no verbs."""
+STATES = frozenset("on fire|in flight|in bloom|in motion|in love|in ruins|at rest".split("|"))
+"""Preposition and noun that together state a property."""
