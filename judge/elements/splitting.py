@@ -22,7 +22,7 @@ from judge.elements.lexicon import (
     PHRASE_BREAKS,
     RELATIONS,
 )
-from judge.elements.text import clean_text, truncate
+from judge.elements.text import HAS_CONTENT, clean_text, truncate
 
 MAX_SPLIT_ELEMENTS = 12
 """Maximum number of elements taken from one prompt."""
@@ -71,11 +71,11 @@ def split_prompt(prompt: str, limit: int = MAX_SPLIT_ELEMENTS) -> list[str]:
     found: dict[str, str] = {}
     for statement in _extract_statements(text):
         statement = truncate(statement)
-        if statement and re.search(r"\w", statement):
+        if statement and HAS_CONTENT.search(statement):
             found.setdefault(statement.casefold(), statement)
         if len(found) >= limit:
             break
-    if not found and re.search(r"\w", text):
+    if not found and HAS_CONTENT.search(text):
         return [truncate(text)][:limit]
     return list(found.values())
 

@@ -110,6 +110,8 @@ def find_subjects(verb: Any, find: Find, depth: int = 0) -> list[Thing]:
     head = verb.head
     if head == verb or depth > 8:
         return []
+    if verb.dep_ == "pcomp":  # "a garden with children playing"
+        return [thing for child in head.rights if child.dep_ == "pobj" and child.i < verb.i for thing in find(child)]
     if verb.tag_ == "VBG" and verb.dep_ == "acl" and head.dep_ == "pobj" and head.head.lower_ in ("with", "in"):
         owners = find(head.head.head)  # "a woman in a coat holding a cup"
         if owners and is_person(owners[0]) and not any(is_person(thing) for thing in find(head)):
