@@ -29,6 +29,9 @@ from judge.elements.text import normalise_element
 from judge.types import StrictModel
 
 Kind = Literal["object", "attribute", "count", "relation", "activity", "style", "text"]
+"""Kinds that a splitter gives."""
+AnyKind = Literal[Kind, "unchanged"]
+"""All kinds; unchanged: as in the reference image."""
 
 _TEXT = re.compile(
     r"[\"“”‘’]|(?<!\w)'|^(?:the\s+)?(?:text|word|words|letter|letters|caption|writing)\b", re.I
@@ -50,7 +53,7 @@ class Statement(StrictModel):
 
     name: str
     """The text of the element that the judge checks."""
-    kind: Kind
+    kind: AnyKind
     needs: list[str] = []
     """Names of the statements in the same list that must hold before this one can."""
     expected: bool = True
