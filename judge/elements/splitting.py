@@ -29,6 +29,7 @@ MAX_SPLIT_ELEMENTS = 12
 
 TokenKind = Literal["phrase", "relation", "verb", "copula", "break"]
 
+_RELATION_STARTS = frozenset(phrase.split()[0] for phrase in RELATIONS)
 _TRAILING_WORDS = ARTICLES | {"of", "very"}
 _PRONOUNS = frozenset("he she it they him them who which that there here we i you something".split())
 _TRANSITIVE_VERBS = frozenset(
@@ -159,7 +160,8 @@ def _tokenize_clause(words: list[str]) -> Iterator[tuple[TokenKind, str]]:
 
 def _match_relation(words: list[str], at: int) -> tuple[int, str]:
     """Return the number of words from `at` that state a relation (0 if none do), and its wording."""
-    for size in range(min(MAX_RELATION_WORDS, len(words) - at), 0, -1):
+    longest = MAX_RELATION_WORDS if words[at].lower() in _RELATION_STARTS else 0
+    for size in range(min(longest, len(words) - at), 0, -1):
         wording = RELATIONS.get(" ".join(words[at : at + size]).lower())
         if wording:
             return size, wording

@@ -33,7 +33,10 @@ def read_statements(text: str) -> list[Statement]:
         Distinct statements in the order of the text, each thing before the statements about it; `needs` holds
         names of the list.
     """
-    segments = cut_segments(text)
+    distinct: dict[tuple[str, ...], Segment] = {}
+    for segment in cut_segments(text):
+        distinct.setdefault((segment.text, *segment.texts.values()), segment)
+    segments = list(distinct.values())
     reader = _Reader()
     for segment, doc in zip(segments, parse_texts(segment.text for segment in segments), strict=True):
         reader.read(segment, doc)

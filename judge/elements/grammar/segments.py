@@ -15,6 +15,8 @@ from judge.elements.splitting import QUOTED_TEXT
 
 PLACE_WORD = "near"
 """Stands for every relation of several words: a preposition that the parser attaches well."""
+MAX_SEGMENT_WORDS = 80
+"""Longer segments are cut."""
 _TEXT_MARK, _TEXT_WORD = "\ue000", "slogan"
 _SEPARATOR = re.compile(r"\s*(?:[;:|\n!?()\[\]{}<>•]+|,(?!\d)|/(?=\s|$)|\.(?=\s|$)|\s[-–—]{1,3}\s)\s*")
 _SENTENCE_END = re.compile(r"[.!?\n]")
@@ -84,7 +86,16 @@ def cut_segments(text: str) -> list[Segment]:
         if match:
             at, is_start = match.end(), is_start or bool(_SENTENCE_END.search(match.group()))
     remaining = iter(quoted)
+    parts = [(piece, starts and not at) for part, starts in parts for at, piece in enumerate(_cut_long(part))]
     return [_mark_segment(part, starts, remaining) for part, starts in parts]
+
+
+def _cut_long(text: str) -> list[str]:
+    """Cut a part without punctuation that is too long to be a sentence, which would take the parser long."""
+    words = text.split()
+    if len(words) <= MAX_SEGMENT_WORDS:
+        return [text]
+    return [" ".join(words[at : at + MAX_SEGMENT_WORDS]) for at in range(0, len(words), MAX_SEGMENT_WORDS)]
 
 
 def _mark_segment(text: str, starts_sentence: bool, quoted: object) -> Segment:

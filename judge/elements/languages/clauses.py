@@ -42,7 +42,11 @@ def split_by_language(text: str, split_english: Callable[[str], list[Statement]]
     if latin == "en" and not _OTHER_LETTER.search(text):
         return split_english(text)
     found: dict[str, Statement] = {}
+    seen: set[str] = set()
     for part, language, quoted in _cut_parts(text, latin):
+        if part in seen and not quoted:
+            continue
+        seen.add(part)
         if language == "en":
             statements = split_english(part)
         elif language in ("chinese", "japanese"):

@@ -129,7 +129,7 @@ def _tag_chinese(text: str) -> Tagged | None:
         posseg = _load_jieba()
         if posseg is None:
             return None
-        return [(pair.word, _chinese_part(pair.word, pair.flag)) for pair in posseg.cut(text) if pair.word.strip()]
+        return [(pair.word, _chinese_part(pair.word, pair.flag)) for pair in posseg.cut(text, HMM=False) if pair.word.strip()]
 
 
 def _chinese_part(word: str, flag: str) -> str:
