@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from typing import Literal
 
 from judge.elements.lexicon import (
+    AMBIGUOUS_VERBS,
     ARTICLES,
     COLOURS,
     COPULAS,
+    FINITE_VERBS,
     ING_NOUNS,
     MAX_RELATION_WORDS,
     MEDIUM_NOUNS,
@@ -180,6 +182,9 @@ def _joins_colours(phrase: list[str], following: list[str]) -> bool:
 
 def _is_verb(word: str, phrase: list[str], following: list[str]) -> bool:
     """Return True for "riding" in "a cat riding a bike", False in "a riding hood" and "a painting"."""
+    if word in FINITE_VERBS or word in AMBIGUOUS_VERBS:
+        is_clear = word in FINITE_VERBS or (following and following[0].lower() in ARTICLES)
+        return bool(is_clear and _strip_stopwords(phrase))
     if not word.endswith("ing") or len(word) < 5 or word in ING_NOUNS or not _strip_stopwords(phrase):
         return False
     if word in _TRANSITIVE_VERBS or not following:

@@ -19,6 +19,7 @@ from judge.elements.lexicon import (
     ARTICLES,
     COLOURS,
     COPULAS,
+    FINITE_VERBS,
     ING_NOUNS,
     MEDIUM_NOUNS,
     NUMBERS,
@@ -36,6 +37,8 @@ AnyKind = Literal[Kind, "unchanged"]
 _TEXT = re.compile(
     r"[\"“”‘’]|(?<!\w)'|^(?:the\s+)?(?:text|word|words|letter|letters|caption|writing)\b", re.I
 )
+_NAMED_TEXT = re.compile(r"[^\"“”‘’']*$")
+"""Matches an element that names a text without quotation marks, as "letter a" does."""
 _QUOTED = re.compile(r"“([^”]+)”|\"([^\"]+)\"|(?<!\w)'([^']+)'(?!\w)|‘([^’]+)’")
 _PARTICLES = (["off"], ["out"], ["up"], ["down"], ["away"])
 _STYLE_NOUNS = frozenset(MEDIUM_NOUNS) | frozenset(
@@ -97,7 +100,7 @@ def _own_word(element: str, kind: Kind) -> str:
         case "relation":
             return element[found.start() : found.end()].strip() if (found := _RELATION.search(element)) else ""
         case "activity":
-            verb = next(at for at, word in enumerate(words) if at and _is_verb(word.lower()))
+            verb = next(at for at, w in enumerate(words) if at and (_is_verb(w.lower()) or w.lower() in FINITE_VERBS))
             return " ".join(words[verb : verb + 1 + (words[verb + 1 : verb + 2] in _PARTICLES)])
         case "attribute" if len(words) > 2:
             copula = next((at for at, word in enumerate(words[:-1]) if at and word.lower() in COPULAS), -1)
@@ -112,11 +115,11 @@ def classify_element(element: str) -> Kind:
     words = element.lower().split()
     if not words:
         return "object"
-    if _TEXT.search(element):
+    if _TEXT.search(element) and (not _NAMED_TEXT.match(element) or not _RELATION.search(element)):
         return "text"
     if _RELATION.search(element):
         return "relation"
-    if any(_is_verb(word) for word in words[1:]):
+    if any(_is_verb(word) or word in FINITE_VERBS for word in words[1:]):
         return "activity"
     if words[0] in NUMBERS or words[0].isdigit():
         return "count"

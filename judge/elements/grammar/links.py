@@ -9,7 +9,7 @@ from typing import Any
 from judge.elements.grammar.references import is_person
 from judge.elements.grammar.segments import Segment
 from judge.elements.grammar.things import Thing, original_text, wording
-from judge.elements.grammar.words import STATES
+from judge.elements.grammar.words import HOLDERS, STATES
 from judge.elements.statements import Kind
 
 PLACE_PREPOSITIONS = frozenset(
@@ -62,7 +62,7 @@ def find_links(doc: Any, segment: Segment, find: Find) -> Iterator[Link]:
 
 def is_activity(token: Any) -> bool:
     """Return whether a token is a verb that states what a thing does or what is done to it."""
-    if token.pos_ != "VERB" or token.dep_ in ("amod", "aux", "auxpass", "compound"):
+    if token.pos_ != "VERB" or len(token) < 2 or token.dep_ in ("amod", "aux", "auxpass", "compound"):
         return False
     return token.lemma_ not in _COPULAS and token.lemma_ not in _EMPTY_VERBS or token.tag_ == "VBN"
 
@@ -129,6 +129,9 @@ def _read_relation(preposition: Any, segment: Segment, find: Find) -> Iterator[L
     ends = [child for child in preposition.children if child.dep_ in ("pobj", "pcomp", "obj")]
     objects = [thing for end in ends for thing in find(end)]
     subjects = _governor(preposition.head, find)
+    if preposition.lower_ == "in" and not long:
+        is_state = any(f"in {thing.name.lower()}" in STATES for thing in objects)
+        objects = [thing for thing in objects if thing.token.lower_ in HOLDERS or is_state]
     state = f"{preposition.lower_} {objects[0].name.lower()}" if objects else ""
     if subjects and state in STATES:
         yield Link("attribute", state, subjects, [])
@@ -158,13 +161,13 @@ def _read_property(token: Any, find: Find) -> Iterator[Link]:
     if not subjects:
         return
     if token.pos_ in ("ADJ", "VERB", "ADV"):
-        objects, word = list[Thing](), wording(token)
+        objects, word, preposition = list[Thing](), wording(token), ""
         for child in token.rights:
             if child.dep_ == "prep" and child.lower_ in ("than", "as", "of", "with"):
                 ends = [thing for end in child.children if end.dep_ == "pobj" for thing in find(end)]
                 if ends:
-                    objects, word = ends, f"{word} {child.text}"
-        yield Link("relation" if objects else "attribute", word, subjects, objects)
+                    objects, preposition = ends, child.text
+        yield Link("relation" if objects else "attribute", word, subjects, objects, preposition)
         for child in token.rights:
             if child.dep_ == "conj" and child.pos_ == "ADJ":
                 yield Link("attribute", wording(child), subjects, [])

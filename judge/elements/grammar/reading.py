@@ -43,6 +43,11 @@ def read_statements(text: str) -> list[Statement]:
     return reader.finish()
 
 
+def _is_state(thing: Thing) -> bool:
+    """Return whether a thing is part of a state such as "on fire"."""
+    return thing.token.dep_ == "pobj" and f"{thing.token.head.lower_} {thing.name.lower()}" in STATES
+
+
 @dataclass
 class _Reader:
     """Collects the statements of the segments of a prompt."""
@@ -51,6 +56,8 @@ class _Reader:
     """Name in lower case -> statement."""
     things: list[Thing] = field(default_factory=list)
     """All things so far."""
+    companions: list[Link] = field(default_factory=list)
+    """What is with what; listed if there are several, since who has what is then a question."""
     pending: list[tuple[Kind, str]] = field(default_factory=list)
     """Adjectives that wait for their noun: "tall" in "a tall, dark man"."""
 
@@ -65,7 +72,8 @@ class _Reader:
             self.pending = []
         self._join_units(things)
         for thing in things.values():
-            self._add_thing(thing, segment)
+            if not _is_state(thing):
+                self._add_thing(thing, segment)
         known = [*self.things]
         self.things += [thing for thing in things.values() if thing.token.idx not in segment.texts]
         for link in find_links(doc, segment, lambda token: self._find(token, segment, things, known)):
@@ -84,10 +92,13 @@ class _Reader:
         if STYLE_TAG.fullmatch(name):
             self._add("style", name.removeprefix("by "))
             return True
+        if re.fullmatch(r"\d+[ -]years?[ -]old", name, re.I):
+            self._add("attribute", name)
+            return True
         if any(token.dep_ in ("prep", "cc") or (is_activity(token) and token.dep_ != "ROOT") for token in words):
             return False
         if words[-1].lower_ in STYLE_NOUNS and (len(words) > 1 or words[-1].lower_ not in PLAIN_MEDIA):
-            is_split = len(words) > 2 and len(things) == 1 and len(next(iter(things.values())).modifiers) > 1
+            is_split = len(things) == 1 and self._is_split_style(next(iter(things.values())), is_tag=True)
             if not is_split:
                 self._add("style", name)
             return not is_split
@@ -136,10 +147,10 @@ class _Reader:
             self._add("activity", f"{thing.name} {thing.activity}", thing.activity, [thing])
 
     def _add_style(self, thing: Thing) -> None:
-        """Add a medium: with one adjective as one statement, else one for each adjective."""
+        """Add a medium: a noun with one adjective as one statement, else one for each adjective."""
         thing.is_style = True
         words = [word for _, word in thing.modifiers]
-        if len(words) == 1 and " " not in words[0]:
+        if words and not self._is_split_style(thing):
             self._add("style", f"{words[0]} {thing.name}")
             return
         if thing.name.lower() not in PLAIN_MEDIA:
@@ -147,15 +158,20 @@ class _Reader:
         for word in words:
             self._add("style", f"{word} {thing.name}", word)
 
-    def _add_link(self, link: Link) -> None:
+    @staticmethod
+    def _is_split_style(thing: Thing, is_tag: bool = False) -> bool:
+        """Return whether the adjectives of a medium are statements of their own."""
+        words = [word for _, word in thing.modifiers]
+        return len(words) > 1 or any(" " in word for word in words) or bool(words and not is_tag and " " in thing.name)
+
+    def _add_link(self, link: Link, is_last: bool = False) -> None:
         subjects = [thing for thing in link.subjects if not thing.is_style]
         objects = [thing for thing in link.objects if not thing.is_style and thing not in subjects]
         if link.kind == "relation" and not (subjects and objects):
             return
-        if link.word == "with":  # a background belongs to the image
-            objects = [thing for thing in objects if thing.token.lower_ != "background"]
-            if not objects:
-                return
+        if link.word == "with" and not is_last:
+            self.companions.append(link)
+            return
         if link.kind == "attribute":
             names = [f"{link.word} {thing.name}" for thing in subjects[:1]] or [link.word]
         else:
@@ -217,6 +233,9 @@ class _Reader:
 
     def finish(self) -> list[Statement]:
         """Return the statements, with `needs` in the wording of the statements that are there."""
+        if len(self.companions) > 1:
+            for link in self.companions:
+                self._add_link(link, is_last=True)
         names = {key: statement.name for key, statement in self.statements.items()}
         return [
             statement.model_copy(

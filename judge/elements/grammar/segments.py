@@ -20,6 +20,7 @@ MAX_SEGMENT_WORDS = 80
 _TEXT_MARK, _TEXT_WORD = "\ue000", "slogan"
 _SEPARATOR = re.compile(r"\s*(?:[;:|\n!?()\[\]{}<>•]+|,(?!\d)|/(?=\s|$)|\.(?=\s|$)|\s[-–—]{1,3}\s)\s*")
 _SENTENCE_END = re.compile(r"[.!?\n]")
+_SPACED_DIMENSION = re.compile(r"\b([23]) (d)\b", re.I)  # "3 d render"
 _SPACED_HYPHEN = re.compile(r"(?<=[a-z]) - (?=[a-z])", re.I)
 _LONG_RELATIONS = sorted((phrase for phrase in RELATIONS if " " in phrase), key=len, reverse=True)
 _RELATION = re.compile(
@@ -38,7 +39,8 @@ _CONTINUATION = re.compile(
 
 STYLE_TAG = re.compile(
     r"trending on .*|\d+ ?k|.*\b\d+ ?k|(?:unreal engine|octane render)\b.*|award[- ]winning|by [\w .]+|"
-    r"in the style of .*|depth of field|(?:golden|blue) hour|shot (?:on|with) .*|.*\b\d+ ?mm\b.*|f/?\d.*",
+    r"in the style of .*|top[- ]down(?: view)?|(?:low|high|wide)[- ]angle(?: (?:view|shot))?|first[- ]person(?: view)?|"
+    r"(?:bird|worm)'?s[- ]eye view|depth of field|(?:golden|blue) hour|shot (?:on|with) .*|.*\b\d+ ?mm\b.*|f/?\d.*",
     re.I,
 )
 """Segments that are styles as a whole."""
@@ -70,7 +72,7 @@ def cut_segments(text: str) -> list[Segment]:
         return f" {_TEXT_MARK} "
 
     text = " ".join(QUOTED_TEXT.sub(keep, text.replace(_TEXT_MARK, "")).split())
-    text = _SPACED_HYPHEN.sub("-", text)
+    text = _SPACED_DIMENSION.sub(r"\1\2", _SPACED_HYPHEN.sub("-", text))
     parts: list[tuple[str, bool]] = []
     at, is_start = 0, True
     for match in [*_SEPARATOR.finditer(text), None]:

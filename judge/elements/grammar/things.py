@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from judge.elements.grammar.words import COLOUR_SHADES, COLOUR_WORDS, MATERIALS, QUANTITY_WORDS
+from judge.elements.grammar.words import (
+    COLOUR_SHADES,
+    COLOUR_WORDS,
+    MATERIALS,
+    QUALITY_LEVELS,
+    QUALITY_NOUNS,
+    QUANTITY_WORDS,
+    is_adjective_like,
+)
 from judge.elements.lexicon import ING_NOUNS
 from judge.elements.statements import Kind
 
@@ -79,7 +87,8 @@ def _read_thing(token: Any) -> tuple[Thing, int]:
     doc, start, end, activity = token.doc, token.i, token.i + 1, ""
     for child in sorted(token.lefts, key=lambda child: -child.i):
         is_part = child.dep_ in ("compound", "nmod", "npadvmod") and is_noun(child) and not child.like_num
-        if is_part and child.i + 1 == start and not _is_attribute_noun(child):
+        is_part = is_part and not _is_attribute_noun(child) or _is_name(child, token)
+        if is_part and child.i + 1 == start:
             start = child.left_edge.i
             while start < child.i and (doc[start].pos_ in ("ADJ", "DET", "NUM") or _is_attribute_noun(doc[start])):
                 start += 1
@@ -97,15 +106,25 @@ def _read_thing(token: Any) -> tuple[Thing, int]:
     return Thing(name, token, modifiers, activity=activity), start
 
 
+def _is_name(token: Any, noun: Any) -> bool:
+    """Return whether a word and the noun after it are a name by their capitals: "Oculus Rift"."""
+    words = [original_text(token.doc, n, n + 1) for n in range(len(token.doc))]
+    capitals = sum(word[:1].isupper() for word in words)
+    is_pair = words[token.i][:1].isupper() and words[noun.i][:1].isupper() and token.i > 0
+    return is_pair and token.lower_ not in COLOUR_WORDS and token.pos_ != "NUM" and 2 * capitals <= len(words) + 1
+
+
 def _is_attribute_noun(token: Any) -> bool:
     """Return whether a noun before a thing is a colour or material of it."""
+    if token.lower_ in QUALITY_NOUNS:
+        return token.i > 0 and token.nbor(-1).lower_ in QUALITY_LEVELS
     if token.lower_ in COLOUR_SHADES:
         return token.i + 1 < len(token.doc) and token.nbor().lower_ in COLOUR_WORDS
-    return token.lower_ in MATERIALS or token.lower_ in COLOUR_WORDS
+    return token.lower_ in MATERIALS or token.lower_ in COLOUR_WORDS or is_adjective_like(token.lower_)
 
 
 def _read_modifier(token: Any) -> list[tuple[Kind, str]]:
-    if token.lower_ in COLOUR_SHADES and token.nbor().lower_ in COLOUR_WORDS:
+    if _is_shade(token):
         return []  # a part of the colour's wording
     if token.like_num or token.lower_ in QUANTITY_WORDS:
         return [("count", wording(token))]
@@ -114,6 +133,15 @@ def _read_modifier(token: Any) -> list[tuple[Kind, str]]:
     if token.pos_ in ("ADJ", "VERB", "NOUN", "PROPN", "ADV") and token.dep_ != "conj":
         return [("attribute", text) for text in _attribute_wordings(token)]
     return []
+
+
+def _is_shade(token: Any) -> bool:
+    """Return whether a word belongs to the colour or quality after it: "midnight" in "midnight blue"."""
+    if token.i + 1 == len(token.doc):
+        return False
+    following = token.nbor().lower_
+    is_colour = token.lower_ in COLOUR_SHADES and following in COLOUR_WORDS
+    return is_colour or (token.lower_ in QUALITY_LEVELS and following in QUALITY_NOUNS)
 
 
 def _is_loose_adjective(token: Any) -> bool:
@@ -137,7 +165,7 @@ def wording(token: Any) -> str:
             if child.pos_ == "DET" or child.lower_ in QUANTITY_WORDS or (_is_attribute_noun(child) and child.lower_ not in COLOUR_SHADES):
                 break
             start = child.left_edge.i
-    if start == token.i and start and token.nbor(-1).lower_ in COLOUR_SHADES and token.lower_ in COLOUR_WORDS:
+    if start == token.i and start and _is_shade(token.nbor(-1)):
         start -= 1
     while start < token.i and (token.doc[start].pos_ in ("DET", "PUNCT") or token.doc[start].lower_ in QUANTITY_WORDS):
         start += 1

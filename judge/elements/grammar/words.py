@@ -7,7 +7,8 @@ from judge.elements.lexicon import COLOURS, MEDIUM_NOUNS, NUMBERS
 QUANTITY_WORDS = NUMBERS | frozenset("some one zero plenty countless infinite hundreds thousands".split())
 """Words that state a number of things."""
 AMOUNT_NOUNS = frozenset(
-    "lots lot plenty dozens dozen hundreds thousands millions couple pair number variety quantity bit amount".split()
+    "lots lot plenty dozens dozen hundreds thousands millions couple pair number variety quantity bit amount collection horde handful multitude "
+    "series".split()
 )
 """Nouns that only count what "of" joins to them, as in "a couple of cats"."""
 UNIT_NOUNS = frozenset(
@@ -20,7 +21,7 @@ STYLE_NOUNS = frozenset(MEDIUM_NOUNS) | frozenset(
     "style art artstation cinematic bokeh lighting aesthetic resolution quality focus view perspective angle "
     "panorama photorealism photorealistic realism realistic impressionism watercolor watercolour wallpaper render "
     "engine octane detail details detailed font orientation contrast hdr vector cgi anime shot closeup close-up "
-    "colors palette mood atmosphere masterpiece unreal minimalism surrealism cubism".split()
+    "colors palette effect effects design scale vibe vibes tone tones ambience ambiance layout composition mood atmosphere masterpiece unreal minimalism surrealism cubism".split()
 )
 """Last words of phrases about style, medium and view."""
 PLAIN_MEDIA = frozenset("picture image scene depiction artwork".split())
@@ -41,10 +42,29 @@ COLOUR_WORDS = COLOURS | frozenset(
 """Colours, those named after things included."""
 COLOUR_SHADES = frozenset("midnight royal navy sky dark light pale deep bright baby lime forest hot neon pastel".split())
 """Words that stand before a colour and belong to it."""
+QUALITY_NOUNS = frozenset("quality resolution definition res detail fidelity".split())
+"""Nouns that with an adjective before them are a property of a medium: "a high quality photo"."""
+QUALITY_LEVELS = frozenset("high highest low best top good great premium hyper ultra".split())
+"""Adjectives before `QUALITY_NOUNS`."""
 PLURAL_MODIFIERS = frozenset(
     "sports arms glasses goods sales clothes jeans sunglasses customs games news sweets systems savings grass "
     "christmas princess dress canvas bus cross glass chess octopus cactus boss goddess lens dinosaurs".split()
 )
 """Words in -s that stand before a noun and are no verbs."""
+HOLDERS = frozenset(
+    "box bowl vase cup teacup mug glass basket jar bag bottle pot bucket cage car boat bed nest hand hands mouth arms tree "
+    "cart drawer pocket helmet window frame suit dress hat coat uniform armor armour shirt jacket costume cape robe gown "
+    "kimono skirt jeans shorts swimsuit tuxedo hoodie sweater spacesuit chair armchair bathtub oven fridge cage aquarium "
+    "tank hole envelope suitcase backpack plate shell wheelbarrow hammock".split()
+)
+"""Nouns that hold or clothe: being in them is a relation; being in a park is where the image is set."""
+_ADJECTIVE_ENDINGS = ("ous", "ful", "ish", "less", "escent", "able", "ible", "esque", "like")
+
+
+def is_adjective_like(word: str) -> bool:
+    """Return whether a word ends as only adjectives do; parsers take rare ones for nouns."""
+    return len(word) > 6 and word.endswith(_ADJECTIVE_ENDINGS) and not word.endswith(("fish", "table"))
+
+
 STATES = frozenset("on fire|in flight|in bloom|in motion|in love|in ruins|at rest".split("|"))
 """Preposition and noun that together state a property."""
