@@ -2,7 +2,8 @@
 
     GRAMMAR.split("two red cats on a wooden table")
 
-- `rules`: phrases by the rules of `judge.elements.splitting`; needs nothing, takes microseconds.
+- `rules`: phrases by the rules of `judge.elements.splitting`, refined by `judge.elements.refinement`; needs nothing,
+  takes microseconds.
 - `grammar`: one statement for each thing, property, number, relation and activity, by a dependency parser
   (`judge.elements.grammar`); needs spaCy and an English pipeline.
 - `words`: as fine, by the parts of speech of `judge.elements.atomic`; needs nothing.
@@ -22,6 +23,7 @@ from typing import Any
 from judge.elements.atomic import extract_atomic_statements
 from judge.elements.grammar import pipeline
 from judge.elements.languages.clauses import split_by_language
+from judge.elements.refinement import refine_statements
 from judge.elements.splitting import split_prompt
 from judge.elements.statements import Statement, annotate_elements
 from judge.errors import InputError
@@ -71,8 +73,12 @@ class Splitter:
         return f"{self.name} ({detail})" if detail else self.name
 
 
-def _split_by_rules(text: str, limit: int) -> list[Statement]:
+def _split_into_phrases(text: str, limit: int) -> list[Statement]:
     return annotate_elements(split_prompt(text, limit))
+
+
+def _split_by_rules(text: str, limit: int) -> list[Statement]:
+    return refine_statements(_split_into_phrases(text, limit))[:limit]
 
 
 def _split_by_grammar(text: str, limit: int) -> list[Statement]:
@@ -81,6 +87,9 @@ def _split_by_grammar(text: str, limit: int) -> list[Statement]:
     return read_statements(text)[:limit]
 
 
+PHRASES = Splitter("rules", _split_into_phrases, lambda: "phrases")
+"""The rules without their last step: "two red cats" stays one element. Models that were tuned on the scenes of this
+package get such elements for prompts in the words of the scenes, as in their training."""
 RULES = Splitter("rules", _split_by_rules)
 GRAMMAR = Splitter("grammar", _split_by_grammar, pipeline.pipeline_version)
 WORDS = Splitter("words", extract_atomic_statements)
