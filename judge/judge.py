@@ -14,8 +14,13 @@ from judge.agent.budget import DEFAULT_LOOKS, Budget, check_deadline, check_look
 from judge.agent.closer_looks import TimedReply, judge_with_looks, run_in_rounds
 from judge.agent.questions import Question, verb_for_depth
 from judge.backends.base import Reply, Request, Tracer, Verb
-from judge.elements import model_extraction, statements
-from judge.elements.splitting import split_prompt
+from judge.elements import model_extraction
+from judge.elements.element_list import (
+    MAX_LISTED_ELEMENTS,
+    ElementList,
+    list_elements,
+    split_by_rules,
+)
 from judge.errors import BackendError, InputError, ReplyError
 from judge.explain import heatmap
 from judge.pipeline import pairwise
@@ -27,6 +32,7 @@ from judge.pipeline.validation import (
     check_backend,
     check_depth,
     check_how,
+    check_max_elements,
     check_prompt,
     get_sample_id,
     is_address,
@@ -71,6 +77,8 @@ class Judge:
         seed: passed to the backend and recorded in the provenance; default: 0. Backends that decide by argmax
             ignore it.
         max_defects: defects that the model is asked for at most, 0 or more; default: as the rubric says.
+        max_elements: elements taken from a prompt at most, 1 to 64; default: 24. If there are more, the most
+            specific ones stay, and a note has the number.
         max_pixels: images with more pixels are scaled down, for models without a fixed input size; default:
             1,003,520 (1280 patches of 28 x 28).
         calibration: output of `judge calibrate` as a file, a folder or a loaded `Calibration`. True
@@ -96,6 +104,7 @@ class Judge:
         base_url: str | None = None,
         seed: int = 0,
         max_defects: int | None = None,
+        max_elements: int = MAX_LISTED_ELEMENTS,
         max_pixels: int = MAX_PIXELS,
         calibration: str | Path | Calibration | bool = True,
         looks: int | None = None,
@@ -106,6 +115,7 @@ class Judge:
         self.rubric.form((), max_defects)  # raises here for a bad number, not once per sample
         self.model, self.adapter, self.seed = model, adapter, seed
         self.max_defects, self.max_pixels = max_defects, max_pixels
+        self.max_elements = check_max_elements(max_elements)
         self.looks = check_looks(DEFAULT_LOOKS if looks is None else looks)
         self._backend_argument, self._options = backend, options
         self.calibration: Calibration | None = None
@@ -127,7 +137,7 @@ class Judge:
                 "max_pixels": None if max_pixels == MAX_PIXELS else max_pixels,
                 "calibration": None if calibration is True else calibration,
             }
-            self._remote = RemoteJudge(model, self.rubric, server_options, options)
+            self._remote = RemoteJudge(model, self.rubric, server_options, options, self.max_elements)
 
     @cached_property
     def backend(self) -> Backend:
@@ -159,6 +169,7 @@ class Judge:
             seed=self.seed,
             max_defects=self.max_defects,
             max_pixels=self.max_pixels,
+            max_elements=self.max_elements,
             is_embedded=isinstance(self._backend_argument, str) and self.model == EMBEDDED,
             calibration=self.calibration,
         )
@@ -169,6 +180,7 @@ class Judge:
         *,
         video: Any = None,
         prompt: str = "",
+        negative_prompt: str = "",
         elements: Sequence[str] | None = None,
         id: str = "",
         reference: Any = None,
@@ -188,6 +200,8 @@ class Judge:
                 (frames, H, W, 3), or a sequence of images. Use the rubric `video` for videos.
             prompt: the text that the image was made from, at most 20,000 characters. Control characters and
                 line ends become spaces. Rubrics such as `quality` need no prompt.
+            negative_prompt: what the image must not show, as given to the generator. Each phrase becomes an
+                element that must be absent; phrases about quality do not.
             elements: statements to check, at most 64; default: taken from the prompt.
             id: name of the sample; kept in the verdict.
             reference: the image to compare with (the source of an edit, the original of a restoration), for
@@ -208,7 +222,7 @@ class Judge:
             BackendError: the model cannot be loaded or run.
         """
         sample = {"id": id, "image": image, "video": video, "prompt": prompt, "elements": elements}
-        sample["reference"] = reference
+        sample |= {"negative_prompt": negative_prompt, "reference": reference}
         if self._remote is not None:
             return self._remote.verdict(sample, depth, heat=heat, looks=self._remote_looks(looks, deadline))
         budget = self._budget(looks, deadline)
@@ -225,6 +239,7 @@ class Judge:
         looks: int | None = None,
         deadline: float | None = None,
         heat: bool = False,
+        max_elements: int | None = None,
     ) -> Iterator[Verdict]:
         """Judge samples in batches. Yields one verdict per sample, in order.
 
@@ -243,17 +258,20 @@ class Judge:
             looks: zoom-ins (closer looks) per image at most; default: the judge's own `looks`.
             deadline: seconds after the start of each batch; see `__call__`.
             heat: add heat maps.
+            max_elements: elements taken from a prompt at most; default: the judge's own `max_elements`.
 
         Raises:
             InputError: an argument is unusable.
             BackendError: the model cannot be loaded.
         """
         check_depth(depth)
+        limit = self.max_elements if max_elements is None else check_max_elements(max_elements)
         if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
             raise InputError("batch", batch, "1 or more", "16 is the usual value")
         if self._remote is not None:
-            return self._remote.many(iter(samples), depth, batch, heat, self._remote_looks(looks, deadline))
-        return self._many(iter(samples), depth, batch, self._budget(looks, deadline), heat)
+            shown_looks = self._remote_looks(looks, deadline)
+            return self._remote.many(iter(samples), depth, batch, heat, shown_looks, limit)
+        return self._many(iter(samples), depth, batch, self._budget(looks, deadline), heat, limit)
 
     def compare(
         self,
@@ -261,6 +279,7 @@ class Judge:
         b: Any,
         *,
         prompt: str = "",
+        negative_prompt: str = "",
         elements: Sequence[str] | None = None,
         reference: Any = None,
         depth: Depth = "verdict",
@@ -275,6 +294,7 @@ class Judge:
             a: the first image, in any form that a single call takes.
             b: the second image.
             prompt: the text that both images were made from.
+            negative_prompt: what they must not show.
             elements: statements to check; default: taken from the prompt.
             reference: the image to compare with, for rubrics that use one.
             depth: "verdict" or "score".
@@ -289,6 +309,7 @@ class Judge:
         """
         check_how(how)
         shared: dict[str, Any] = {"prompt": prompt, "elements": elements, "reference": reference}
+        shared["negative_prompt"] = negative_prompt
         if self._remote is not None:
             return self._remote.compare(a, b, depth=depth, looks=self.looks, how=self.way(how), **shared)
         start, budget = self._clock(), self._budget(None, None)
@@ -353,7 +374,11 @@ class Judge:
         return "pairwise" if check_how(how) == "pairwise" else "pointwise"
 
     def elements(
-        self, prompt: str, *, by: Literal["auto", "rules", "words", "model"] = "auto"
+        self,
+        prompt: str,
+        *,
+        negative_prompt: str = "",
+        by: Literal["auto", "rules", "words", "model"] = "auto",
     ) -> list[Statement]:
         """Take the elements out of a prompt, with their kinds and what each depends on.
 
@@ -361,6 +386,7 @@ class Judge:
 
         Args:
             prompt: the text that an image was made from.
+            negative_prompt: what the image must not show.
             by: "rules": as verdicts do by default. "words": finer, word by word (`judge.elements.atomic`).
                 "model": the model lists them. "auto" (default): the model if it is a general one, else the
                 rules.
@@ -370,20 +396,43 @@ class Judge:
             BackendError: the model cannot be loaded or run.
             ReplyError: the model named no element.
         """
+        return self.element_list(prompt, negative_prompt=negative_prompt, by=by).statements
+
+    def element_list(
+        self,
+        prompt: str,
+        *,
+        negative_prompt: str = "",
+        by: Literal["auto", "rules", "words", "model"] = "auto",
+    ) -> ElementList:
+        """Return the elements of a prompt as `elements` does, with the plain prompt and notes.
+
+        Args:
+            prompt: as in `elements`.
+            negative_prompt: as in `elements`.
+            by: as in `elements`.
+        """
         if by not in ("auto", "rules", "words", "model"):
             raise InputError("by", by, "auto, rules, words, model", "use one of them")
-        prompt = check_prompt(prompt, True, [])
+        check_prompt(prompt, True, [])
+        check_prompt(negative_prompt, False, [], "negative_prompt")
+        split = split_by_rules
         if by == "words":
             from judge.elements.atomic import extract_atomic_statements
 
-            return extract_atomic_statements(prompt)
-        if by == "model" or (by == "auto" and self._remote is None and not self.pipeline.model_info.brief):
+            split = extract_atomic_statements
+        elif by == "model" or (by == "auto" and self._remote is None and not self.pipeline.model_info.brief):
             if self._remote is not None:
                 raise InputError("by", by, "rules or words behind a gateway", "use one of them")
-            request = model_extraction.build_extraction_request(prompt, seed=self.seed)
-            (reply,) = self._request_replies([request], "complete", tolerant=False)
-            return model_extraction.parse_elements(request, reply)
-        return statements.annotate_elements(split_prompt(prompt))
+            split = self._split_by_model
+        return list_elements(prompt, negative_prompt, split=split, limit=self.max_elements)
+
+    def _split_by_model(self, text: str, limit: int) -> list[Statement]:
+        """Let the model list the elements of plain text."""
+        count = min(limit, self.max_elements)
+        request = model_extraction.build_extraction_request(text, count, seed=self.seed)
+        (reply,) = self._request_replies([request], "complete", tolerant=False)
+        return model_extraction.parse_elements(request, reply)
 
     def reseeded(self, seed: int) -> Judge:
         """Return this judge, with the same loaded model, with another seed."""
@@ -427,10 +476,17 @@ class Judge:
         batch: int,
         budget: Budget,
         heat: bool,
+        max_elements: int,
     ) -> Iterator[Verdict]:
         """Yield the verdicts of `many`, batch by batch."""
         self.backend  # noqa: B018 - a model that cannot be loaded ends the run here, not sample by sample
-        prepare = partial(self._prepare_or_unscored, depth=depth, keep_for_looks=budget.looks > 0)
+        prepare = partial(
+            self._prepare_or_unscored,
+            depth=depth,
+            keep_for_overlay=False,
+            keep_for_looks=budget.looks > 0,
+            max_elements=max_elements,
+        )
         while group := list(islice(samples, batch)):
             start = self._clock()
             results = list(thread_map(prepare, group, len(group)))
@@ -442,11 +498,11 @@ class Judge:
                 yield result if isinstance(result, Verdict) else next(judged_in_order)
 
     def _prepare_or_unscored(
-        self, sample: Sample | Mapping[str, Any], depth: Depth, keep_for_looks: bool
+        self, sample: Sample | Mapping[str, Any], depth: Depth, **options: Any
     ) -> PreparedSample | Verdict:
         """Prepare a sample, or return an unscored verdict if it is unusable."""
         try:
-            return self.pipeline.prepare(sample, depth, keep_for_overlay=False, keep_for_looks=keep_for_looks)
+            return self.pipeline.prepare(sample, depth, **options)
         except InputError as error:
             return self.unscored(str(error), id=get_sample_id(sample), depth=depth)
 

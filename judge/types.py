@@ -51,8 +51,11 @@ class Sample(StrictModel):
     3), or a sequence of images; see `judge.media.video`."""
     prompt: str = ""
     """The text that the image was made from. It may be empty only for rubrics that need no prompt."""
+    negative_prompt: Annotated[str, Field(exclude_if=lambda text: not text)] = ""
+    """What the image must not show, as given to the generator. Left out of JSON if empty."""
     elements: list[str] | None = None
-    """Statements to check, in order and without duplicates. None: they are taken from the prompt."""
+    """Statements to check, in order and without duplicates. None: they are taken from the prompt. Those of
+    the negative prompt are added."""
     reference: Any = None
     """The image to compare with (the source of an edit, the original of a restoration), in any form that
     `image` takes. Only rubrics with `reference` use it."""
@@ -119,19 +122,35 @@ class Dimension(StrictModel):
 
 
 class Element(StrictModel):
-    """One element of the prompt, and whether the image shows it."""
+    """One element of the prompt, and whether the image is as the prompt asks."""
 
     name: str
-    """The statement that was checked."""
+    """The statement that was checked, as the model was asked: "yellow cross", also if it must be absent."""
+    expected: bool = True
+    """True: the image must show the element. False: the image must not show it, as a negative prompt or
+    "without" in the prompt says."""
     present: bool
-    """Whether `probability` is at least 0.5."""
+    """Whether the image is as asked: whether `probability` is at least 0.5. For an element that must be
+    absent, True means that the image does not show it; `shown` is what the image shows."""
     probability: Probability
-    """Probability that the image shows the element, 0 to 1. It is the probability of the model, reduced to
-    that of an element in `needs` if that is lower."""
+    """Probability, 0 to 1, that the image is as asked. If `expected`, the probability of the model that the
+    image shows the element, reduced to that of an element in `needs` if that is lower; else 1 minus the
+    probability of the model that the image shows it."""
     kind: str = ""
-    """object, attribute, count, relation, activity, style or text; see `judge.elements.statements`."""
+    """object, attribute, count, relation, activity, style, text or unchanged; see
+    `judge.elements.statements`."""
     needs: list[str] = []
     """Names of elements of this verdict that must be present before this one can be."""
+
+    @property
+    def shown(self) -> bool:
+        """Whether the image shows the element, wanted or not."""
+        return self.present == self.expected
+
+    @property
+    def label(self) -> str:
+        """The statement for people: "no yellow cross" for a yellow cross that must be absent."""
+        return self.name if self.expected else f"no {self.name}"
 
 
 class Attribute(StrictModel):

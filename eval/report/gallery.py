@@ -115,7 +115,9 @@ def _make_elements(sample: SuiteSample, verdict: Any) -> Iterator[dict[str, str]
         present = truth.get(" ".join(element["name"].split()))
         state = "unlabelled" if present is None else "" if present == element["present"] else "wrong"
         yield {
-            "name": to_plain_text(element["name"]),
+            "name": to_plain_text(
+                element["name"] if element.get("expected", True) else f"no {element['name']}"
+            ),
             "mark": "✓" if element["present"] else "✗",
             "probability": f"{element['probability']:.2f}",
             "state": state,

@@ -17,7 +17,7 @@ from eval.suites.shared.media_files import read_image_shape
 from eval.suites.shared.samples import GroundTruth, SuiteSample
 from eval.suites.shared.suite import Suite
 from finetune.lora.config import DataConfig, SourceConfig
-from judge.elements.splitting import split_prompt
+from judge.elements.element_list import list_elements
 from judge.errors import InputError
 from judge.media.decoding import open_video
 from judge.media.regions import to_relative
@@ -239,7 +239,8 @@ class _TargetBuilder:
         labels = sample.labels
         names = [e.name for e in labels.elements] or sample.elements
         if names is None:
-            names = split_prompt(sample.prompt)
+            statements = list_elements(sample.prompt, sample.negative_prompt).statements
+            names = [statement.name for statement in statements]
         shares: list[float | None] = [float(e.present) for e in labels.elements] or [None] * len(names)
         if len(labels.element_shares) == len(names):
             shares = [

@@ -49,7 +49,7 @@ from judge.agent.tiling import center_view, square_around, tile_lost_detail
 from judge.errors import ReplyError
 from judge.media.regions import box_area, clip_box, from_relative, shift_box
 from judge.pipeline.explanations import explain_after_looks
-from judge.pipeline.parsing import Answer, parse_defects, refine_box
+from judge.pipeline.parsing import Answer, invert_if_unwanted, parse_defects, refine_box
 from judge.pipeline.scoring import rescore
 from judge.types import Box, Defect, Element, Look, Verdict
 
@@ -112,7 +112,8 @@ def judge_with_looks(pipeline: Pipeline, prepared: PreparedSample, budget: Budge
         budget: what the closer looks may spend; it is updated.
 
     Yields:
-        Rounds of questions, the first of them the sample's own. The generator must be sent the replies, in
+        Rounds of questions, the first of them the sample's own and, if there is one, that about what must be
+        absent. The generator must be sent the replies, in
         order.
 
     Returns:
@@ -120,8 +121,14 @@ def judge_with_looks(pipeline: Pipeline, prepared: PreparedSample, budget: Budge
     """
     whole = (0.0, 0.0, float(prepared.size[0]), float(prepared.size[1]))
     first_question = Question(verb_for_depth(prepared.depth), prepared.request, whole, "")
-    [(reply, milliseconds)] = yield [first_question]
-    verdict = pipeline.build_verdict(prepared, reply, milliseconds)
+    questions = [first_question]
+    if prepared.absent_request is not None:
+        questions.append(Question("choose", prepared.absent_request, whole, ""))
+    replies = yield questions
+    milliseconds = sum(time for _, time in replies)
+    verdict = pipeline.build_verdict(
+        prepared, replies[0][0], milliseconds, *(reply for reply, _ in replies[1:])
+    )
     if verdict.status == "unscored" or prepared.original is None or not budget.looks:
         return pipeline.apply_calibration(verdict)
     budget.record_time(milliseconds)
@@ -222,8 +229,11 @@ class _CloserLooks:
         views = [center_view(whole, share) for share in ELEMENT_VIEWS]
         answers = yield from self._ask([self.questions.check_elements(names, view) for view in views])
         for index, n in enumerate(uncertain):
+            expected = self.elements[n].expected
             probabilities = [
-                answer.element_probability(index, answer.values["elements"][names[index]])
+                invert_if_unwanted(
+                    expected, answer.element_probability(index, answer.values["elements"][names[index]])
+                )
                 for answer in answers
                 if answer
             ]

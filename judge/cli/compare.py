@@ -9,6 +9,7 @@ import typer
 
 from judge.cli import judges
 from judge.cli.options import (
+    DEFAULT_MAX_ELEMENTS,
     DEFAULT_MODEL,
     DEFAULT_RUBRIC,
     Adapter,
@@ -19,7 +20,9 @@ from judge.cli.options import (
     Elements,
     How,
     HowName,
+    MaxElements,
     Model,
+    NegativePrompt,
     Prompt,
     Reference,
     RubricName,
@@ -32,7 +35,9 @@ def compare(
     a: Annotated[str, typer.Argument(metavar="A", help="One image.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Another image of the same prompt.")],
     prompt: Prompt = "",
+    negative: NegativePrompt = "",
     elements: Elements = None,
+    max_elements: MaxElements = DEFAULT_MAX_ELEMENTS,
     rubric: RubricName = DEFAULT_RUBRIC,
     model: Model = DEFAULT_MODEL,
     adapter: Adapter = None,
@@ -44,9 +49,16 @@ def compare(
 ) -> None:
     """Say which of two images is better."""
     with one_line_errors():
-        judge = judges.open_judge(model, adapter, backend, rubric, base_url)
+        options = judges.element_options(max_elements)
+        judge = judges.open_judge(model, adapter, backend, rubric, base_url, **options)
         result = judge.compare(
-            a, b, prompt=prompt, elements=split_elements(elements), reference=reference, how=how.value
+            a,
+            b,
+            prompt=prompt,
+            negative_prompt=negative,
+            elements=split_elements(elements),
+            reference=reference,
+            how=how.value,
         )
     if as_json:
         typer.echo(result.model_dump_json())

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from judge.cli.options import DEFAULT_RUBRIC
+from judge.cli.options import DEFAULT_MAX_ELEMENTS, DEFAULT_RUBRIC
 
 if TYPE_CHECKING:
     from judge.judge import Judge
@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 VIDEO_RUBRIC = "video"
 
 
-def open_judge(model: str, adapter: str | None, backend: str, rubric: str, base_url: str | None) -> Judge:
+def open_judge(
+    model: str,
+    adapter: str | None,
+    backend: str,
+    rubric: str,
+    base_url: str | None,
+    max_elements: int = DEFAULT_MAX_ELEMENTS,
+) -> Judge:
     """Return the judge for the given options. Its model is loaded at the first verdict.
 
     Commands call this as `judges.open_judge`, so that tests can replace it with a scripted judge.
@@ -25,7 +32,19 @@ def open_judge(model: str, adapter: str | None, backend: str, rubric: str, base_
     from judge.judge import Judge
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    return Judge(model, adapter=adapter, backend=backend, rubric=rubric, base_url=base_url)
+    return Judge(
+        model,
+        adapter=adapter,
+        backend=backend,
+        rubric=rubric,
+        base_url=base_url,
+        max_elements=max_elements,
+    )
+
+
+def element_options(max_elements: int) -> dict[str, int]:
+    """Return the argument of `open_judge` for `--max-elements`, without its default."""
+    return {} if max_elements == DEFAULT_MAX_ELEMENTS else {"max_elements": max_elements}
 
 
 def is_video(source: str) -> bool:

@@ -12,6 +12,7 @@ import typer
 
 DEFAULT_MODEL = "embedded"
 DEFAULT_RUBRIC = "default"
+DEFAULT_MAX_ELEMENTS = 24
 
 
 class DepthName(StrEnum):
@@ -30,6 +31,12 @@ class HowName(StrEnum):
 
 
 Prompt = Annotated[str, typer.Option("--prompt", "-p", help="Text the image was generated from.")]
+NegativePrompt = Annotated[
+    str, typer.Option("--negative", "-n", help="What the image must not show: the negative prompt.")
+]
+MaxElements = Annotated[
+    int, typer.Option(help="Elements taken from a prompt, at most; the most specific ones stay.")
+]
 Elements = Annotated[
     str | None, typer.Option(help="Statements to check, separated by commas. Default: taken from the prompt.")
 ]

@@ -105,9 +105,11 @@ def _summary(rubric: Rubric) -> str:
 
 
 def _elements(rubric: Rubric, prompt: str) -> list[str]:
-    from judge.elements.splitting import split_prompt
+    from judge.elements.element_list import list_elements
 
-    return split_prompt(prompt) if rubric.elements else []
+    if not rubric.elements:
+        return []
+    return [statement.name for statement in list_elements(prompt).statements]
 
 
 def _format_message(message: dict[str, Any]) -> str:

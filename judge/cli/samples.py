@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from judge.cli import judges
-from judge.cli.options import DEFAULT_MODEL, DEFAULT_RUBRIC, Adapter, AsJson, BackendName, BaseUrl, Model
+from judge.cli.options import (
+    DEFAULT_MAX_ELEMENTS,
+    DEFAULT_MODEL,
+    DEFAULT_RUBRIC,
+    Adapter,
+    AsJson,
+    BackendName,
+    BaseUrl,
+    MaxElements,
+    Model,
+    NegativePrompt,
+)
 from judge.cli.output import one_line_errors, progress_bar
 from judge.errors import InputError, JudgeError
 
@@ -18,19 +29,27 @@ MAX_SHEET_SCENES = 36
 def elements(
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="Text to split.")],
     by: Annotated[str, typer.Option(help="rules, words (finer), model, or auto.")] = "rules",
+    negative: NegativePrompt = "",
+    max_elements: MaxElements = DEFAULT_MAX_ELEMENTS,
     model: Model = DEFAULT_MODEL,
     adapter: Adapter = None,
     backend: BackendName = "auto",
     base_url: BaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Split a prompt into statements to check: kind, statement, and the statements it depends on."""
+    """Split a prompt into statements to check: kind, statement, and the statements it depends on.
+
+    A statement after "no" must not hold. Notes about what was read as syntax, or left out, go to stderr.
+    """
     with one_line_errors():
-        judge = judges.open_judge(model, adapter, backend, DEFAULT_RUBRIC, base_url)
-        statements = judge.elements(prompt, by=by)  # type: ignore[arg-type]
-    for statement in statements:
+        options = judges.element_options(max_elements)
+        judge = judges.open_judge(model, adapter, backend, DEFAULT_RUBRIC, base_url, **options)
+        listed = judge.element_list(prompt, negative_prompt=negative, by=by)  # type: ignore[arg-type]
+    for note in listed.notes:
+        typer.echo(f"note: {note}", err=True)
+    for statement in listed.statements:
         needs = f"  needs {', '.join(statement.needs)}" if statement.needs else ""
-        text = f"{statement.kind:<10} {statement.name}{needs}"
+        text = f"{statement.kind:<10} {'' if statement.expected else 'no '}{statement.name}{needs}"
         typer.echo(statement.model_dump_json() if as_json else text)
 
 

@@ -13,6 +13,7 @@ import typer
 from judge.batch.ray_options import Cpus, Gpus, RayAddress, Workers
 from judge.cli import judges
 from judge.cli.options import (
+    DEFAULT_MAX_ELEMENTS,
     DEFAULT_MODEL,
     DEFAULT_RUBRIC,
     Adapter,
@@ -21,6 +22,7 @@ from judge.cli.options import (
     Deadline,
     DepthName,
     Looks,
+    MaxElements,
     Model,
     RubricName,
     zoom_in_arguments,
@@ -45,7 +47,7 @@ def score(
         str,
         typer.Argument(
             metavar="ROWS",
-            help="JSONL or CSV with id, image or video, prompt, elements, reference. With --ray or --shard "
+            help="JSONL or CSV with id, image or video, prompt, negative_prompt, elements, reference. With --ray or --shard "
             "also parquet, WebDataset tars, a folder of them or of images, a glob pattern, any fsspec URL.",
         ),
     ],
@@ -78,8 +80,10 @@ def score(
     ] = FormatName.jsonl,
     looks: Looks = 0,
     deadline: Deadline = None,
+    max_elements: MaxElements = DEFAULT_MAX_ELEMENTS,
 ) -> None:
     """Judge every row of a file. A bad row gives an unscored verdict with the reason."""
+    options = judges.element_options(max_elements)
     with one_line_errors():
         if ray is not None or shard is not None:
             from judge.batch import command
@@ -90,7 +94,7 @@ def score(
             tally = command.run(
                 rows,
                 out,
-                partial(judges.open_judge, model, adapter, backend, rubric, base_url),
+                partial(judges.open_judge, model, adapter, backend, rubric, base_url, **options),
                 depth=depth.value,
                 batch=batch,
                 pixels=batch_pixels,
@@ -106,7 +110,7 @@ def score(
             total, unscored = _score_file(
                 Path(rows),
                 Path(out),
-                lambda name: judges.open_judge(model, adapter, backend, name, base_url),
+                lambda name: judges.open_judge(model, adapter, backend, name, base_url, **options),
                 rubric,
                 depth,
                 batch,

@@ -10,6 +10,7 @@ import typer
 
 from judge.cli import judges
 from judge.cli.options import (
+    DEFAULT_MAX_ELEMENTS,
     DEFAULT_MODEL,
     DEFAULT_RUBRIC,
     Adapter,
@@ -19,7 +20,9 @@ from judge.cli.options import (
     Deadline,
     Elements,
     Looks,
+    MaxElements,
     Model,
+    NegativePrompt,
     Prompt,
     Reference,
     RubricName,
@@ -40,7 +43,9 @@ def verdict(
         list[str], typer.Argument(metavar="FILE...", help="Images or videos, all of the same prompt.")
     ],
     prompt: Prompt = "",
+    negative: NegativePrompt = "",
     elements: Elements = None,
+    max_elements: MaxElements = DEFAULT_MAX_ELEMENTS,
     reference: Reference = None,
     rubric: RubricName = DEFAULT_RUBRIC,
     model: Model = DEFAULT_MODEL,
@@ -63,7 +68,8 @@ def verdict(
     exit_code = 0
     with one_line_errors():
         overlay_files = _overlay_files(overlay, len(images))
-        judge_with = cache(lambda name: judges.open_judge(model, adapter, backend, name, base_url))
+        options = judges.element_options(max_elements)
+        judge_with = cache(lambda name: judges.open_judge(model, adapter, backend, name, base_url, **options))
         for source, overlay_file in zip(images, overlay_files, strict=True):
             try:
                 video = judges.is_video(source)
@@ -72,6 +78,7 @@ def verdict(
                     None if video else source,
                     video=source if video else None,
                     prompt=prompt,
+                    negative_prompt=negative,
                     elements=split_elements(elements),
                     id=source,
                     reference=reference,

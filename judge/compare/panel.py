@@ -102,6 +102,7 @@ class Panel:
         image: Any,
         *,
         prompt: str = "",
+        negative_prompt: str = "",
         elements: Sequence[str] | None = None,
         id: str = "",
         reference: Any = None,
@@ -109,6 +110,7 @@ class Panel:
     ) -> Verdict:
         """Judge one image. Arguments and errors are those of `Judge.__call__`."""
         fields = {"id": id, "image": image, "prompt": prompt, "elements": elements, "reference": reference}
+        fields["negative_prompt"] = negative_prompt
         verdicts = []
         for judge, rotation in zip(self.judges, self._rotations, strict=True):
             sample = _rotate_elements(check_sample(fields), rotation)
@@ -116,6 +118,7 @@ class Panel:
                 judge(
                     sample.image,
                     prompt=sample.prompt,
+                    negative_prompt=sample.negative_prompt,
                     elements=sample.elements,
                     id=sample.id,
                     reference=sample.reference,
@@ -148,6 +151,7 @@ class Panel:
         b: Any,
         *,
         prompt: str = "",
+        negative_prompt: str = "",
         elements: Sequence[str] | None = None,
         reference: Any = None,
         depth: Depth = "verdict",
@@ -157,10 +161,9 @@ class Panel:
 
         Arguments and errors are those of `Judge.compare`.
         """
-        comparisons = [
-            judge.compare(a, b, prompt=prompt, elements=elements, reference=reference, depth=depth, how=how)
-            for judge in self.judges
-        ]
+        shared: dict[str, Any] = {"prompt": prompt, "elements": elements, "reference": reference}
+        shared["negative_prompt"] = negative_prompt
+        comparisons = [judge.compare(a, b, depth=depth, how=how, **shared) for judge in self.judges]
         first = self._merge([comparison.a for comparison in comparisons], depth)
         second = self._merge([comparison.b for comparison in comparisons], depth)
         return merge_comparisons(comparisons, self.weights, first, second)
@@ -195,11 +198,16 @@ def _rotate_elements(sample: Sample, places: int) -> Sample:
     """Return the sample with its elements, or those of its prompt, rotated by some places."""
     if not places:
         return sample
-    from judge.elements.splitting import split_prompt
+    from judge.elements.element_list import list_elements
 
-    elements = split_prompt(sample.prompt) if sample.elements is None else sample.elements
+    elements, changes = sample.elements, dict[str, Any]()
+    if elements is None:
+        statements = list_elements(sample.prompt, sample.negative_prompt).statements
+        elements = [statement.name for statement in statements if statement.expected]
+        # With elements of its own, only the negative prompt says what must be absent.
+        changes["negative_prompt"] = "\n".join(s.name for s in statements if not s.expected)
     first = places % len(elements) if elements else 0
-    return sample.model_copy(update={"elements": [*elements[first:], *elements[:first]]})
+    return sample.model_copy(update={"elements": [*elements[first:], *elements[:first]], **changes})
 
 
 def _rotate_if_valid(sample: Sample | Mapping[str, Any], places: int) -> Sample | Mapping[str, Any]:

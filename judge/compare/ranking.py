@@ -236,6 +236,7 @@ class _PairwiseReferee:
                 a.image,
                 b.image,
                 prompt=a.prompt,
+                negative_prompt=a.negative_prompt,
                 elements=a.elements,
                 reference=a.reference,
                 depth=self.depth,

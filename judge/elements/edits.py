@@ -30,7 +30,7 @@ _THE = r"(?:the|this|that|these|those|his|her|its|their|my|our|all(?:\s+the)?|ev
 _ATTRIBUTES = frozenset(
     "background sky weather season style lighting light time scene setting color colour colors expression pose hair "
     "hairstyle mood atmosphere texture material environment location view perspective outfit clothes clothing floor "
-    "wall walls ground size shape font text".split()
+    "wall walls ground size shape font text day night".split()
 )
 """Nouns of which an image always has one: to change one does not remove it."""
 _ADJECTIVES = COLOURS | frozenset(
@@ -46,27 +46,30 @@ _SEPARATOR = re.compile(
 )
 _START = r"^(?:(?:please|now|can\s+you|could\s+you|kindly|i\s+want\s+you\s+to|edit\s+the\s+(?:image|photo|picture)\s+to|first|next|finally)\s*,?\s+)*"
 _VERBS = [
-    ("recolour", r"chang\w*\s+(?:the\s+)?(?:colou?r|material|texture|style|size|shape)s?\s+of\s+(?P<x>.+?)(?:\s+from\s+(?P<old>.+?))?\s+(?:in)?to\s+(?P<y>.+)"),
-    ("recolour", r"chang\w*\s+(?P<x>.+?)['’]s?\s+colou?r\s+(?:from\s+(?P<old>.+?)\s+)?to\s+(?P<y>.+)"),
-    ("replace", r"(?:replac|swap|exchang|switch)\w*\s+(?:out\s+)?(?P<x>.+?)\s+(?:with|by|for)\s+(?P<y>.+)"),
-    ("replace", r"substitut\w*\s+(?P<y>.+?)\s+for\s+(?P<x>.+)"),
-    ("replace", r"substitut\w*\s+(?P<x>.+?)\s+with\s+(?P<y>.+)"),
-    ("change", r"(?:chang|turn|transform|convert|morph)\w*\s+(?P<x>.+?)(?:\s+from\s+(?P<old>.+?))?\s+(?:in)?to\s+(?P<y>.+)"),
-    ("remove", r"(?:remov|delet|eras|eliminat)\w*\s+(?P<x>.+?)(?:\s+from\s+(?P<place>.+))?"),
+    ("count", r"change\s+the\s+number\s+of\s+(?P<x>.+?)(?:\s+from\s+\S+)?\s+to\s+(?P<y>.+)"),
+    ("put", r"(?:swap|switch|exchange)\s+(?:the\s+)?(?:positions?|places?)\s+of\s+(?P<y>.+)"),
+    ("recolour", r"change\s+(?:the\s+)?(?:colou?r|material|texture|style|size|shape)s?\s+of\s+(?P<x>.+?)(?:\s+from\s+(?P<old>.+?))?\s+(?:in)?to\s+(?P<y>.+)"),
+    ("recolour", r"change\s+(?P<x>.+?)['’]s?\s+colou?r\s+(?:from\s+(?P<old>.+?)\s+)?to\s+(?P<y>.+)"),
+    ("replace", r"(?:replace|swap|exchange|switch)\s+(?:out\s+)?(?P<x>.+?)\s+(?:with|by|for)\s+(?P<y>.+)"),
+    ("replace", r"substitute\s+(?P<y>.+?)\s+for\s+(?P<x>.+)"),
+    ("replace", r"substitute\s+(?P<x>.+?)\s+with\s+(?P<y>.+)"),
+    ("change", r"(?:change|turn|transform|convert|morph)\s+(?!of\b)(?P<x>.+?)(?:\s+from\s+(?P<old>.+?))?\s+(?:in)?to\s+(?P<y>.+)"),
+    ("remove", r"(?:remove|delete|erase|eliminate)\s+(?P<x>.+?)(?:\s+from\s+(?P<place>.+))?"),
     ("remove", r"(?:get\s+rid\s+of|take\s+(?:out|away|off)|cut\s+out)\s+(?P<x>.+?)(?:\s+from\s+(?P<place>.+))?"),
     ("fix", r"(?:do\s+not|don['’]?t|never|without)\s+(?:chang|alter|touch|modify|mov|edit|affect)\w*\s+(?P<x>.+)"),
-    ("keep", r"(?:keep|preserv|leav|maintain|retain)\w*\s+(?P<x>.+?)(?P<same>(?:\s+(?:exactly|completely|as|the|it|they|unchanged|intact|same"
+    ("keep", r"(?:keep|preserve|leave|maintain|retain)\s+(?P<x>.+?)(?P<same>(?:\s+(?:exactly|completely|as|the|it|they|unchanged|intact|same"
      r"|untouched|identical|is|are|was|were|alone|before|in\s+place))*)"),
-    ("add", r"(?:add|insert|includ|introduc)\w*\s+(?:in\s+)?(?P<y>.+?)"),
-    ("put", r"(?:put|plac|position)\w*\s+(?P<y>.+?)"),
-    ("move", r"mov\w*\s+(?P<x>.+?)\s+(?:to\s+)(?P<y>.+)"),
-    ("give", rf"giv\w*\s+(?P<x>{_THE}\s+\S+)\s+(?P<y>.+)"),
-    ("make", r"(?:mak|paint|colou?r|recolou?r|dye)\w*\s+(?P<x>(?:the|this|that|these|those|his|her|its|their|my|all)\s+.+?)\s+(?:look\s+(?:like\s+)?)?(?P<y>\S+(?:\s+\S+)?)"),
+    ("add", r"(?:add|insert|include|introduce)\s+(?!to\b|up\b)(?:in\s+)?(?P<y>.+?)"),
+    ("put", r"(?:put|place|position)\s+(?P<y>.+?)"),
+    ("put", r"move\s+(?P<y>.+?\s(?:next\s+to|close\s+to|behind|beside|in\s+front\s+of|under|above|near|between)\s.+)"),
+    ("move", r"move\s+(?P<x>.+?)\s+(?:to\s+)(?P<y>.+)"),
+    ("give", rf"give\s+(?P<x>{_THE}\s+\S+)\s+(?P<y>.+)"),
+    ("make", r"(?:make|paint|colou?r|recolou?r|dye)\s+(?P<x>(?:the|this|that|these|those|his|her|its|their|my|all)\s+.+?)\s+(?:look\s+(?:like\s+)?)?(?P<y>\S+(?:\s+\S+)?)"),
 ]  # fmt: skip
 _COMPILED = [(kind, re.compile(rf"{_START}{pattern}$", re.I | re.S)) for kind, pattern in _VERBS]
-_STRONG_KINDS = frozenset({"recolour", "replace", "change", "remove"})
-"""Verbs that no description begins with."""
-_REST = re.compile(r"^(?:everything\s+else|all\s+else|the\s+rest(?:\s+of\s+.+)?|the\s+other\s+\w+|all\s+other\s+\w+)\b", re.I)
+_REST = re.compile(
+    r"^(?:(?:every|any)thing\s+else|all\s+else|the\s+rest(?:\s+of\s+.+)?|the\s+other\s+\w+|all\s+other\s+\w+)\b", re.I
+)
 EVERYTHING_ELSE = "everything else"
 """What an instruction keeps that names nothing."""
 _AND = re.compile(r"\s+(?:and|or)\s+|\s*、\s*|和")
@@ -86,8 +89,7 @@ def read_edit(text: str) -> Edit | None:
         text: plain text on one line.
 
     Returns:
-        What the instructions ask for; None if the text is not an instruction: its first clause must be one,
-        with a verb such as replace, remove, change, or two clauses with other verbs of editing.
+        What the instructions ask for; None if the first clause of the text is not an instruction.
     """
     hidden: list[str] = []
 
@@ -105,7 +107,7 @@ def read_edit(text: str) -> Edit | None:
     if not found or not found[0]:
         return None
     is_keep = any(item and item[0] == "keep" and item[1]["same"] for item in found)
-    if not (set(kinds) & _STRONG_KINDS or is_keep or (len(kinds) > 1 and set(kinds) & {"keep", "fix"}) or kinds == ["add"] * len(found)):
+    if not is_keep and not set(kinds) - {"keep", "fix"}:
         return None
     builder = _EditBuilder()
     for clause, item in zip(clauses, found, strict=True):
@@ -151,10 +153,15 @@ class _EditBuilder:
             phrases = _AND.split(x)
             self.unchanged += [EVERYTHING_ELSE if _REST.match(part) else _strip_all(part) for part in phrases]
         elif kind == "remove":
-            self.gone += map(_strip_all, _AND.split(x))
+            for thing in map(_strip_all, _AND.split(x)):
+                if thing.lower() == "background":  # an image without one has a plain one
+                    self.texts.append("plain background")
+                else:
+                    self.gone.append(thing)
         elif kind == "replace":
-            self.gone.append(strip_articles(x))
-            self.texts.append(y)
+            self._replace(strip_articles(x), y)
+        elif kind == "count":
+            self.texts.append(f"{y} {strip_articles(x)}")
         elif kind == "recolour":
             self._describe(x, y, old)
         elif kind == "change":
@@ -167,6 +174,12 @@ class _EditBuilder:
             self.texts.append(f"{x} with {y}")
         else:
             self._describe(x, y, old)
+
+    def _replace(self, old: str, new: str) -> None:
+        """Ask for something new, and for the old to be gone unless the new one is of its kind."""
+        if not re.search(rf"(?:^|\s){re.escape(old)}$", new, re.I):  # "the sky" by "a starry sky"
+            self.gone.append(old)
+        self.texts.append(new)
 
     def _describe(self, thing: str, value: str, old: str) -> None:
         """Ask for a thing with a new property: "the car" and "blue" make "blue car"."""
@@ -188,10 +201,9 @@ class _EditBuilder:
                 self.gone.append(noun)
             self._describe(" ".join(rest) or noun, value, old)
         elif head in _ATTRIBUTES:
-            is_named = head in value.lower() or value.split()[0].lower() in ARTICLES
+            is_named = head in value.lower() or head in ("day", "night") or value.split()[0].lower() in ARTICLES
             self.texts.append(value if is_named or len(words) > 2 else f"{value} {head}")
         elif noun.lower() in ("image", "picture", "photo", "scene", "it", "this"):
             self.texts.append(value)
         else:
-            self.gone.append(noun)
-            self.texts.append(value)
+            self._replace(noun, value)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from judge.elements.edits import EVERYTHING_ELSE, Edit, read_edit
 from judge.elements.negation import split_negation, strip_articles
@@ -20,8 +20,13 @@ from judge.elements.text import clean_text, normalise_element, truncate
 
 MAX_LISTED_ELEMENTS = 24
 """Default of the largest number of elements of one prompt."""
+MAX_GIVEN_ELEMENTS = 64
+"""Elements that a caller may give; those of the negative prompt do not go beyond it."""
 MAX_SPLIT = 200
 """Largest number of elements that a splitter is asked for; those above the limit are counted in a note."""
+
+_ONLY = re.compile(r"(^|[,.;:]\s+)(?:only|just|simply)\s+(?=(?:an?|the|one|two|three|some)\b)", re.I)
+"""Words before a thing that do not describe it."""
 
 Splitter = Callable[[str, int], list[Statement]]
 """Returns the statements of a plain text without negation; the number is the largest number of statements."""
@@ -39,8 +44,10 @@ class ElementList:
     """What the reader of a verdict should know about the list."""
     is_edit: bool = False
     """Whether the prompt is an instruction of an edit."""
-    unchanged: list[str] = field(default_factory=list)
-    """What an edit keeps. With a reference image the list has an element for each."""
+
+    def without_statements(self) -> ElementList:
+        """Return the list without any element."""
+        return replace(self, statements=[], notes=[])
 
 
 def split_by_rules(text: str, limit: int) -> list[Statement]:
@@ -52,48 +59,48 @@ def list_elements(
     prompt: str,
     negative_prompt: str = "",
     *,
-    elements: Sequence[str] | None = None,
     split: Splitter = split_by_rules,
     limit: int = MAX_LISTED_ELEMENTS,
     has_reference: bool = False,
-    negatives: bool = True,
 ) -> ElementList:
     """List the elements of a prompt.
 
     Args:
         prompt: the prompt as its author wrote it, with line ends.
         negative_prompt: what the image must not show.
-        elements: statements that are used instead of those of the prompt; those of the negative prompt are
-            added.
         split: takes the elements out of plain text.
-        limit: largest number of elements; `elements` are never cut.
+        limit: largest number of elements.
         has_reference: whether the judge is shown the source of an edit, so that what must be unchanged can be
             checked.
-        negatives: whether what must not be there becomes an element.
 
     Returns:
         The elements, with a note for whatever was read as syntax or left out.
     """
     plain, excluded = read_prompt(prompt), read_negative_prompt(negative_prompt)
-    notes = [*plain.notes, *(f"negative prompt: {note}" for note in excluded.notes)]
-    if elements is not None:
-        wanted = annotate_elements(elements)
-        unwanted = _to_statements(excluded.negative, wanted, notes) if negatives else []
-        return ElementList([*wanted, *unwanted], plain, notes)
+    notes = [*plain.notes, *excluded.notes]
     edit = read_edit(plain.text)
-    text, negated = split_negation(edit.text if edit else plain.text)
+    text, negated = split_negation(_ONLY.sub(r"\1", edit.text if edit else plain.text))
     wanted = _name_choices(split(text, MAX_SPLIT), plain) if text else []
     if edit:
         wanted = _add_unchanged(wanted, edit, has_reference, notes)
     wanted = remove_repeated(wanted)
     phrases = [*(edit.gone if edit else []), *negated, *plain.negative, *excluded.negative]
     unwanted = _to_statements(phrases, wanted, notes)
-    if unwanted and not negatives:
-        notes.append(f"the rubric does not ask what must be absent, left out: {_join(unwanted)}")
-        unwanted = []
-    return ElementList(
-        limit_statements(wanted, unwanted, limit, notes), plain, notes, edit is not None, edit.unchanged if edit else []
-    )
+    return ElementList(limit_statements(wanted, unwanted, limit, notes), plain, notes, edit is not None)
+
+
+def list_given_elements(prompt: str, elements: Sequence[str], negative_prompt: str = "") -> ElementList:
+    """List statements that the caller gave, and what the negative prompt excludes.
+
+    Args:
+        prompt: the prompt; only its syntax is read.
+        elements: distinct statements, all of them kept.
+        negative_prompt: what the image must not show.
+    """
+    excluded, notes = read_negative_prompt(negative_prompt), list[str]()
+    wanted = annotate_elements(elements)
+    unwanted = _to_statements(excluded.negative, wanted, notes)[: max(0, MAX_GIVEN_ELEMENTS - len(wanted))]
+    return ElementList([*wanted, *unwanted], read_prompt(prompt), [*excluded.notes, *notes])
 
 
 def shown_text(listed: ElementList) -> str:
@@ -108,20 +115,27 @@ def _name_choices(statements: list[Statement], plain: PlainPrompt) -> list[State
     names = {statement.name: truncate(plain.name_choices(statement.name)) for statement in statements}
     return [
         statement.model_copy(
-            update={"name": names[statement.name], "needs": [names.get(name, name) for name in statement.needs]}
+            update={
+                "name": names[statement.name],
+                "needs": [names.get(name, name) for name in statement.needs],
+            }
         )
         for statement in statements
     ]
 
 
-def _add_unchanged(wanted: list[Statement], edit: Edit, has_reference: bool, notes: list[str]) -> list[Statement]:
+def _add_unchanged(
+    wanted: list[Statement], edit: Edit, has_reference: bool, notes: list[str]
+) -> list[Statement]:
     """Add what an edit keeps: as it is in the reference, or without one its presence."""
     if has_reference:
         kept = [Statement(name=truncate(f"{name} unchanged"), kind="unchanged") for name in edit.unchanged]
         return [*wanted, *kept]
     if edit.unchanged:
         listed = ", ".join(edit.unchanged)
-        notes.append(f"without a reference image only the presence of what the edit keeps is checked: {listed}")
+        notes.append(
+            f"without a reference image only the presence of what the edit keeps is checked: {listed}"
+        )
     names = [name for name in edit.unchanged if name != EVERYTHING_ELSE]
     return annotate_elements(list(dict.fromkeys([*(s.name for s in wanted), *map(truncate, names)])))
 
@@ -153,9 +167,13 @@ def _to_statements(phrases: Iterable[str], wanted: Sequence[Statement], notes: l
         if not re.search(r"\w", name):
             continue
         if _singular_key(name) in positive:
-            notes.append(f"the prompt both asks for and excludes {name!r}: it counts as an element that must be there")
+            notes.append(
+                f"the prompt both asks for and excludes {name!r}: it counts as an element that must be there"
+            )
             continue
-        found.setdefault(_singular_key(name), Statement(name=name, kind=classify_element(name), expected=False))
+        found.setdefault(
+            _singular_key(name), Statement(name=name, kind=classify_element(name), expected=False)
+        )
     return list(found.values())
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from judge.elements.lexicon import ARTICLES, COLOURS
+from judge.elements.lexicon import ARTICLES, COLOURS, MEDIUM_NOUNS
 from judge.elements.negation_languages import split_other_languages
 from judge.elements.splitting import QUOTED_TEXT
 
@@ -20,7 +20,8 @@ _MAY_NEGATE = re.compile(
     re.I,
 )
 _ANY = re.compile(
-    r"^\s*(?:(?:any|a\s+single|even\s+(?:a|one)|visible|apparent|signs?\s+of|traces?\s+of|hints?\s+of)\s+)*", re.I
+    r"^\s*(?:(?:any|a\s+single|even\s+(?:a|one)|visible|apparent|signs?\s+of|traces?\s+of|hints?\s+of)\s+)*",
+    re.I,
 )
 _LIST_SEPARATOR = re.compile(
     r"\s*,\s*(?:(?:or|nor|and)\s+)?|\s+(?:or|nor|and)\s+(?:no\s+|any\s+|without\s+)?|\s*/\s*", re.I
@@ -37,15 +38,16 @@ _NOT_NEGATION = re.compile(
     r"|\b(?:duty|hands|royalty|gluten|sugar|fat|dairy|care|toll|scot|stress|tax|barrier|lactose|cruelty|caffeine|alcohol|nut"
     r"|wrinkle|rent|interest|guilt|worry|pain|meat|lead|acid)-free\b"
     r"|\bfree\s+(?:hand|fall|range|running|style|standing|time|wifi|kick|of\s+charge)\b|\bno-\w+"
-    r"|\bnothing\s+(?:but|else)\b|\bno\s+background\b|\bdoctor\s+no\b|\bcan(?:not|['’]?t)\s+(?:wait|help)\b|\bbut\s+not\s+limited\s+to\b",
+    r"|\bnothing\s+but\b|\bno\s+background\b|\bdoctor\s+no\b|\bcan(?:not|['’]?t)\s+(?:wait|help)\b|\bbut\s+not\s+limited\s+to\b",
     re.I,
 )
 """Phrases with a word of negation that negate nothing in the image."""
 _SAYS = re.compile(
-    r"\b(?:says?|saying|reads?|reading|written|labell?ed|titled|words?|text|caption(?:ed)?|sign|letters|inscription)\s+$", re.I
+    r"\b(?:says?|saying|reads?|reading|written|labell?ed|titled|words?|text|caption(?:ed)?|sign|letters|inscription)\s+$",
+    re.I,
 )
 _TRIGGER = re.compile(
-    rf"""
+    r"""
     (?P<neither>\b(?:with\s+)?neither\b\s+)
     |(?P<instead>,?\s*\b(?:instead\s+of|rather\s+than|in\s+lieu\s+of|in\s+place\s+of)\s+)
     |(?P<be>\b(?:is|are|was|were|am)(?:\s+not\b|n['’]t\b)\s*)
@@ -68,7 +70,7 @@ _FREE = re.compile(r"\b([a-z]+)-free\b", re.I)
 _LIST_END = re.compile(r"\s*(?:,\s*)?(?:\bor\b|\bnor\b|/)\s*", re.I)
 _STOP = re.compile(
     r"\s+(?:at|during|while|whereas|with|but|against|beneath|under|below|above|behind|beside|beyond|near|next\s+to|in\s+front\s+of|over|across|along|through|inside|outside|by|from"
-    r"|surrounded|set|standing|sitting|lying|walking|running|playing|floating|flying|resting|placed|seen|shot|photographed|rendered"
+    r"|surrounded|set|placed|seen|shot|photographed|rendered"
     r"|is|are|has|have|was|were|that\s+is|just|only|instead|anywhere|visible|in\s+sight|around|there|here|where|because|since|so|please"
     r"|allowed|at\s+all|in\s+(?!his\b|her\b|its\b|their\b|it\b|them\b|the\s+(?:image|picture|scene|photo|frame|background|foreground|"
     r"sky|water|corner|window|field|room|air|middle|center|distance|shot|view)\b)|on\s+(?:an?|white|black|gr[ae]y|plain)\b)(?=\s|$)",
@@ -99,7 +101,34 @@ _SUBJECT_EDGE = re.compile(
     r"^(?:(?:and|but|while|where|because|since|so|please)\s+)+(?=\S)|\s+(?:that|who|which)$", re.I
 )
 _KEEPS = re.compile(r"^(?:change|alter|touch|modify|move|edit|affect)\b", re.I)
+MAX_ACTIVITY_CHARS = 40
+"""What follows the verb of a negated activity belongs to it up to this length."""
+MAX_PHRASE_CHARS = 240
+"""A negated phrase without punctuation ends here."""
+_NOTHING_ELSE = re.compile(
+    r"\b(?:and\s+|but\s+|with\s+)?nothing\s+else\b(?:\s+(?:in|at|on)\b[^,.;!?]{0,30})?", re.I
+)
+_NOT_ONLY = re.compile(r"\bnot\s+only\s+([^.;!?]{1,120}?),?\s+but(?:\s+also)?\s+", re.I)
+_MEDIUM_SUBJECT = re.compile(rf"^(?:[\w-]+\s+){{0,3}}?(?:{'|'.join(MEDIUM_NOUNS)})\s+of\s+", re.I)
 _PERSON = {"nobody": "people", "no one": "people", "no-one": "people"}
+
+
+_NEW_PART = ARTICLES | frozenset(
+    "with no not without two three four one some is are does do has have did can will should".split()
+)
+"""Words after "and" with which something else begins."""
+_ACTIVITY = re.compile(
+    r"(?P<noun>[\w'-]+)\s+(?!\w*(?:thing|painting|drawing|building|ceiling|clothing|wing|ring|king|lighting)s?\b)"
+    r"(?P<verb>\w{2,}ing)\b",
+    re.I,
+)
+_MOVING = re.compile(
+    r"(?:people|persons?|humans?|m[ae]n|wom[ae]n|child(?:ren)?|kids?|boys?|girls?|dogs?|cats?|birds?|animals?|cows?|horses?"
+    r"|sheep|fish|cars?|vehicles?|trucks?|boats?|ships?|planes?|bikes?|bicycles?|insects?|crowds?|pedestrians?|tourists?)$",
+    re.I,
+)
+"""Things that act themselves: "without dogs running around" is about running dogs, "with no hat riding a horse" about
+the man who has none."""
 
 
 def split_negation(text: str) -> tuple[str, list[str]]:
@@ -112,12 +141,14 @@ def split_negation(text: str) -> tuple[str, list[str]]:
         The text without its negated parts, and the negated phrases without the words that negate them. A
         text without negation is returned unchanged.
     """
-    remaining, phrases = split_other_languages(text)
+    remaining, phrases = split_other_languages(_NOT_ONLY.sub(r"\1 and ", text))
+    remaining, count = _NOTHING_ELSE.subn(" ", remaining)
+    phrases += ["other objects"] if count else []
     if _MAY_NEGATE.search(remaining):
         splitter = _Splitter(remaining)
         remaining = splitter.split()
         phrases = splitter.phrases + phrases
-    if not phrases:
+    if remaining == text:
         return text, []
     bare = (strip_articles(phrase) for phrase in phrases)
     return tidy_clauses(remaining), list(dict.fromkeys(phrase for phrase in bare if re.search(r"\w", phrase)))
@@ -151,6 +182,8 @@ class _Splitter:
 
     text: str
     phrases: list[str] = field(default_factory=list)
+    has_subject: bool = False
+    """Whether the clause says something else before the negation."""
 
     def split(self) -> str:
         """Return the text without its negated parts, which go to `phrases`."""
@@ -173,6 +206,7 @@ class _Splitter:
                 kept.append(text[at : match.end()])
                 at = match.end()
                 continue
+            self.has_subject = bool(_PUNCTUATION.split("".join([*kept, text[at : match.start()]])[-200:])[-1].strip())
             before, end = self._read(match, text, text[at : match.start()])
             kept.append(before)
             at = max(end, match.end())
@@ -201,7 +235,7 @@ class _Splitter:
         if person:
             self.phrases.append(person)
             where = _WHERE.match(text, start - 1)
-            does = re.compile(r"(?:is|are|was|were)\s+").match(text, start)
+            does = re.compile(r"(?:is|are|was|were)\s+|(?=\w+ing\b)").match(text, start)
             if does and not where:  # "no one is on the street"
                 end = self._phrase_end(text, does.end())
                 self.phrases[-1] += f" {text[does.end() : end].strip()}"
@@ -224,9 +258,18 @@ class _Splitter:
 
     def _phrase_end(self, text: str, start: int) -> int:
         """Return where a negated phrase ends."""
-        mark = _PUNCTUATION.search(text, start)
-        end = mark.start() if mark else len(text)
-        stop = _STOP.search(text, max(0, start - 1), end)
+        limit = min(len(text), start + MAX_PHRASE_CHARS)
+        mark = _PUNCTUATION.search(text, start, limit)
+        end = mark.start() if mark else limit
+        first = start
+        activity = _ACTIVITY.search(text, start, end)
+        if activity and self.has_subject and not _MOVING.match(activity["noun"]):
+            end = activity.start("verb") - 1
+        elif activity:
+            first = activity.end()
+            if end - first < MAX_ACTIVITY_CHARS:
+                first = end
+        stop = _STOP.search(text, max(0, first - 1), end)
         while stop and stop.start() <= start:
             stop = _STOP.search(text, stop.end(), end)
         if stop:
@@ -235,13 +278,16 @@ class _Splitter:
             is_and = conjunction.group(0).split()[0].lower() == "and"
             word = (conjunction.group(1) or "").lower()
             # "without cars and people" negates both, "without windows and a tree" only the windows.
-            if not is_and or word in ARTICLES | {"with", "no", "not", "without", "two", "three", "four", "one", "some", "is", "are"}:
+            if not is_and or word in _NEW_PART:
                 return start + conjunction.start()
         return end
 
     def _list_end(self, text: str, end: int) -> int:
         """Return where a list `A, B, or C` that began with the phrase before `end` ends; `end` if there is none."""
-        mark = re.compile(r"(?:\s*,\s*(?!or\b|nor\b|and\b|but\b|no\b|not\b|with)[\w' -]{1,30}?){0,8}\s*,?\s*\b(?:or|nor)\s+", re.I).match(text, end)
+        mark = re.compile(
+            r"(?:\s*,\s*(?!or\b|nor\b|and\b|but\b|no\b|not\b|with)[\w' -]{1,30}?){0,8}\s*,?\s*\b(?:or|nor)\s+",
+            re.I,
+        ).match(text, end)
         if not mark:
             return end
         return self._phrase_end(text, mark.end())
@@ -279,5 +325,6 @@ class _Splitter:
         else:
             is_state = kind == "be" and not re.match(r"\w+ing\b", predicate)
             statement = strip_articles(predicate) if is_state else predicate
-            self.phrases.append(f"{strip_articles(subject)} {'is ' if is_state else ''}{statement}")
+            thing = _MEDIUM_SUBJECT.sub("", subject)
+            self.phrases.append(f"{strip_articles(thing)} {'is ' if is_state else ''}{statement}")
         return f"{before[:cut]} {subject} ", end

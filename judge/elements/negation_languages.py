@@ -14,13 +14,16 @@ _ZH_WORDS = (
     "不显示", "不能有", "别画", "没戴", "没穿", "避免", "而不是", "不是",
 )  # fmt: skip
 _ZH = re.compile(rf"({'|'.join(_ZH_WORDS)})([^，,。.；;、！!？?\s]+)")
-_ZH_NONE = re.compile(r"(?:(?<=[，,。；;、\s的])|^)(?:无|無)(?!人机|限|敌|论|聊|花果|线|数|尽|垠|边|穷|框|人機|線|数)([^，,。；;、！？\s的]{1,8})")
+_ZH_NONE = re.compile(
+    r"(?:(?<=[，,。；;、\s的])|^)(?:无|無)(?!人机|限|敌|论|聊|花果|线|数|尽|垠|边|穷|框|人機|線|数)([^，,。；;、！？\s的]{1,8})"
+)
 _ZH_LIST = re.compile(r"(?:和|与|及|以及|或者|或|跟)")
 _JA = re.compile(
     rf"([{_CJK}A-Za-z0-9]{{1,20}}?)(?:が(?:い|居)?(?:写ってい)?ない|のない|のいない|は?なし|は?無し|抜き|を含まない|を持たない|がいない"
     r"|を入れない(?:でください)?|は(?:い)?らない|ではなく|じゃなくて)"
 )
-_KO = re.compile(r"([\uac00-\ud7a3A-Za-z0-9]+?)(?:이|가|은|는|도)?\s*(없는|없이|없음|없고|없다|빼고|제외|말고|금지)")
+_KO = re.compile(r"([\uac00-\ud7a3A-Za-z0-9]+)\s*(?:없는|없이|없음|없고|없다|빼고|제외|말고|금지)")
+_KO_WORD = re.compile(r"([\uac00-\ud7a3]+)\s+$")
 _JA_PARTICLE = re.compile(r"^.*[、。,.\sはがをにでとへもや]")
 
 _EUROPEAN: tuple[tuple[str, str, str], ...] = (
@@ -43,10 +46,13 @@ _EUROPEAN: tuple[tuple[str, str, str], ...] = (
     (r"ללא|בלי", "ו|עם|על|תחת|אבל|ליד", ""),
     (r"ilman|ingenting", "ja|kanssa", r"ja|on"),
 )  # fmt: skip
+_ANY_EUROPEAN = re.compile(rf"(?<![\w'’-])(?:{'|'.join(words for words, _, _ in _EUROPEAN)})(?!\w)", re.I)
 _TR = re.compile(r"(?<!\w)((?:[^\W\d_]+\s){0,1}[^\W\d_]+)\s+(?:olmadan|olmayan|içermeyen|yok)(?!\w)", re.I)
 _HI = re.compile(r"(?:बिना\s+([^\s,।]+)(?:\s+के)?)|([^\s,।]+)\s+के\s+(?:बिना|बगैर)")
 _END = re.compile(r"[,;:.!?()\n،؛。]")
-_OR = re.compile(r"\s+(?:ni|o|ou|oder|noch|oppure|né|nem|of|или|ни|ani|lub|eller|atau|hoặc|ή|أو|או)\s+|\s*/\s*", re.I)
+_OR = re.compile(
+    r"\s+(?:ni|o|ou|oder|noch|oppure|né|nem|of|или|ни|ani|lub|eller|atau|hoặc|ή|أو|או)\s+|\s*/\s*", re.I
+)
 
 
 def split_other_languages(text: str) -> tuple[str, list[str]]:
@@ -55,14 +61,37 @@ def split_other_languages(text: str) -> tuple[str, list[str]]:
     if re.search(rf"[{_CJK}]", text):
         text = _split_chinese(_split_japanese(text, phrases), phrases)
     if re.search(r"[\uac00-\ud7a3]", text):
-        text = _KO.sub(lambda match: phrases.append(match.group(1)) or " ", text)  # type: ignore[func-returns-value]
+        text = _split_korean(text, phrases)
     if re.search(r"(?:olmadan|olmayan|içermeyen|yok)\b", text):
-        text = _TR.sub(lambda match: phrases.append(match.group(1)) or " ", text)  # type: ignore[func-returns-value]
+        text = _take(_TR, text, phrases)
     if re.search(r"बिना|बगैर", text):
-        text = _HI.sub(lambda match: phrases.append(match.group(1) or match.group(2)) or " ", text)  # type: ignore[func-returns-value]
-    for words, stops, evidence in _EUROPEAN:
+        text = _take(_HI, text, phrases)
+    for words, stops, evidence in _EUROPEAN if _ANY_EUROPEAN.search(text) else ():
         text = _split_european(text, words, stops, evidence, phrases)
     return text, phrases
+
+
+def _take(pattern: re.Pattern[str], text: str, phrases: list[str]) -> str:
+    """Remove what a pattern matches; its first group with a text is the negated phrase."""
+    phrases.extend(next(filter(None, match.groups())) for match in pattern.finditer(text))
+    return pattern.sub(" ", text)
+
+
+def _split_korean(text: str, phrases: list[str]) -> str:
+    """Take the word before "there is no", with adjectives, which end in the consonant n."""
+    kept, at = [], 0
+    for match in _KO.finditer(text):
+        start = match.start()
+        while (word := _KO_WORD.search(text, max(at, start - 40), start)) and _ends_in_n(word.group(1)):
+            start = word.start()
+        phrases.append(text[start : match.end(1)])
+        kept.append(text[at:start])
+        at = match.end()
+    return " ".join([*kept, text[at:]])
+
+
+def _ends_in_n(word: str) -> bool:
+    return (ord(word[-1]) - 0xAC00) % 28 == 4  # the fourth final consonant of a Hangul syllable
 
 
 def _split_japanese(text: str, phrases: list[str]) -> str:
@@ -100,7 +129,9 @@ def _split_chinese(text: str, phrases: list[str]) -> str:
 
 def _split_european(text: str, words: str, stops: str, evidence: str, phrases: list[str]) -> str:
     pattern = re.compile(rf"(?<![\w'’-])(?:{words})(?:\s+|(?<=['’]))(?=[^\W\d_])", re.I)
-    if not pattern.search(text) or (evidence and not re.search(rf"(?<!\w)(?:{evidence})(?!\w)", pattern.sub(" ", text), re.I)):
+    if not pattern.search(text) or (
+        evidence and not re.search(rf"(?<!\w)(?:{evidence})(?!\w)", pattern.sub(" ", text), re.I)
+    ):
         return text
     stop = re.compile(rf"\s+(?:{stops})(?=\s)", re.I)
     kept, at = [], 0

@@ -20,10 +20,10 @@ from judge.elements.syntax.metadata import (
     read_multi_prompt,
     read_parameters,
 )
-from judge.elements.syntax.reading import Reader, Reading, choice_mark, remove_marks
+from judge.elements.syntax.reading import Reader, Reading, remove_marks
 from judge.elements.syntax.structured import read_json, read_key_lines
 from judge.elements.syntax.tags import read_board_tags, read_score_tags
-from judge.elements.syntax.weights import read_brackets, read_networks, read_wildcards
+from judge.elements.syntax.weights import read_bare_weights, read_brackets, read_networks, read_wildcards
 from judge.elements.text import CONTROL_CHARACTERS, clean_text
 
 DOCUMENT_READERS: tuple[Reader, ...] = (read_json, read_image_addresses, read_networks, read_html)
@@ -37,6 +37,7 @@ READERS: tuple[Reader, ...] = (
     read_brackets,
     read_multi_prompt,
     read_composition,
+    read_bare_weights,
     read_score_tags,
     read_board_tags,
     read_boilerplate,
@@ -44,7 +45,7 @@ READERS: tuple[Reader, ...] = (
 """Readers that leave quoted texts alone."""
 NEGATIVE_READERS: tuple[Reader, ...] = (
     read_networks, read_markdown, read_wildcards, read_brackets, read_multi_prompt, read_composition,
-    read_score_tags, read_board_tags,
+    read_bare_weights,    read_score_tags, read_board_tags,
 )  # fmt: skip
 """Readers of a negative prompt."""
 _PHRASE_END = re.compile(r"\s*[,，、;；|\n。]\s*|[.!?]\s+|[.!?]$")
@@ -53,6 +54,8 @@ _NEGATING_PREFIX = re.compile(
     r"(?:\s+(?:include|show|add|draw|use|contain|have|want|be))?)\s+)+(?:any\s+)?",
     re.I,
 )
+MAX_PLACED_CHOICES = 16
+"""Of this many choices an alternative is looked for whose words stand nowhere else in the prompt."""
 MAX_CHOICES = 6
 """Number of alternatives that an element names; the others are counted in a note."""
 
@@ -104,8 +107,14 @@ def read_prompt(text: str) -> PlainPrompt:
     plain, choices = _choose(reading, join_lines(reading.text))
     negative, aside = _read_negatives(reading, reading.negative)
     notes = reading.notes() + _quality_notes(aside)
-    notes += [f"{len(c)} alternatives: any of them counts; {MAX_CHOICES} are named" for c in choices if len(c) > MAX_CHOICES]
-    return PlainPrompt(_tidy(reading.restore(plain)), negative, reading.style, reading.settings, notes, choices)
+    notes += [
+        f"{len(c)} alternatives: any of them counts; {MAX_CHOICES} are named"
+        for c in choices
+        if len(c) > MAX_CHOICES
+    ]
+    return PlainPrompt(
+        _tidy(reading.restore(plain)), negative, reading.style, reading.settings, notes, choices
+    )
 
 
 def read_negative_prompt(text: str) -> PlainPrompt:
@@ -137,20 +146,21 @@ def _choose(reading: Reading, text: str) -> tuple[str, list[tuple[str, ...]]]:
     """
     choices: list[tuple[str, ...]] = []
     chosen: dict[int, str] = {}
+    rest, marks = f" {text.casefold()} ", set(map(int, re.findall("\ue002(\\d+)\ue003", text)))
     for number, options in enumerate(reading.choices):
         flat: list[str] = []
         for option in options:  # alternatives inside alternatives come first in the list
             inner = re.fullmatch("\ue002(\\d+)\ue003", option.strip())
             flat += reading.choices[int(inner.group(1))] if inner else [_fill(option, chosen)]
         reading.choices[number] = flat
-        rest = f" {text.casefold()} "
-        pick = next((option for option in flat if not _occurs(option, rest)), flat[0])
+        free = (option for option in flat if not _occurs(option, rest)) if number < MAX_PLACED_CHOICES else ()
+        pick = next(iter(free), flat[0])
         chosen[number] = pick
-        if choice_mark(number) in text:
+        if number in marks:
             named = [_bare(option) for option in [pick, *(option for option in flat if option != pick)]]
             choices.append(tuple(filter(None, dict.fromkeys(named))))
     filled = _fill(text, chosen)
-    choices = [tuple(map(reading.restore, choice)) for choice in choices if len(choice) > 1]
+    choices = [tuple(map(reading.restore, choice)) for choice in dict.fromkeys(choices) if len(choice) > 1]
     return filled, choices
 
 
@@ -195,8 +205,8 @@ def _read_negatives(reading: Reading, texts: list[str]) -> tuple[list[str], list
 
 def _open_choices(reading: Reading, text: str) -> str:
     """Return a text with all alternatives of each choice, since none of them must be there."""
-    for number in range(len(reading.choices) - 1, -1, -1):
-        text = text.replace(choice_mark(number), ", ".join(reading.choices[number]))
+    while mark := re.search("\ue002(\\d+)\ue003", text):
+        text = f"{text[: mark.start()]}{', '.join(reading.choices[int(mark.group(1))])}{text[mark.end() :]}"
     return text
 
 

@@ -55,6 +55,8 @@ QUOTED_TEXT = re.compile(
     r"“([^”]{1,80})”|\"([^\"]{1,80})\"|(?<!\w)'([^']{1,80})'(?!\w)|(?<!\w)‘([^’]{1,80})’(?!\w)"
 )
 """Matches a text of 1 to 80 characters in quotation marks; one of its four groups holds the content."""
+_MARKED_WORD = re.compile(r"https?://\S+[^\s.,;:!?)\]]|\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+|\b\d{1,4}:\d{1,4}\b")
+"""Addresses, times and ratios, whose punctuation separates nothing."""
 _SPACED_HYPHEN = re.compile(r"(?<=[a-z]) - (?=[a-z])")  # "award - winning" in tokenised captions
 _CLAUSE_SEPARATOR = re.compile(r"[,;:|\n!?()\[\]{}<>]+|\.(?!\d)|\s[-–—]{1,3}\s|\s/\s")
 
@@ -93,7 +95,7 @@ def _extract_statements(text: str) -> Iterator[str]:
         return f" \ue000{len(protected) - 1}\ue001 "
 
     text = _SPACED_HYPHEN.sub("-", re.sub("[\ue000\ue001]", "", text))
-    text = QUOTED_TEXT.sub(protect, text)
+    text = _MARKED_WORD.sub(protect, QUOTED_TEXT.sub(protect, text))
     text = re.sub("|".join(map(re.escape, _FIXED_PHRASES)), protect, text, flags=re.I)
     subject = ""
     for clause in _CLAUSE_SEPARATOR.split(text):

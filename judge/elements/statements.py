@@ -60,7 +60,7 @@ class Statement(StrictModel):
     needs: list[str] = []
     """Names of the statements in the same list that must hold before this one can."""
     expected: bool = True
-    """False: the image must not show it."""
+    """False: the image must not show it. `name` says what it must not show, without a negation."""
     word: str = ""
     """The word or words of the prompt that the statement stands for; empty if equal to `name`."""
 
@@ -164,6 +164,14 @@ def singularise(word: str) -> str:
     if re.search(r"(?:s|x|z|ch|sh)es$", word):
         return word[:-2]
     return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
+
+
+def singularise_last(name: str) -> str:
+    """Return a phrase with its last word in the singular, unless it begins with a number: "blue cats"."""
+    words = name.split()
+    if not words or words[0].lower() in NUMBERS or words[0].isdigit():
+        return name
+    return " ".join([*words[:-1], singularise(words[-1])])
 
 
 def _normalised_words(element: str) -> list[str]:

@@ -173,7 +173,9 @@ def _score_target(rubric: Rubric, verdict: Verdict) -> Target:
         slope = float(rubric.combine(scores | {name: scores[name] + 1}) - rubric.combine(scores))
         if name == "alignment" and verdict.elements:
             share = 4 * slope / len(verdict.elements)
-            target |= {f"elements.{n}": {"true": share} for n in range(len(verdict.elements))}
+            for n, element in enumerate(verdict.elements):
+                # The score falls with the probability that the image shows what must be absent.
+                target[f"elements.{n}"] = {"true": share if element.expected else -share}
         else:
             target[f"dimensions.{name}"] = {label: int(label) * slope for label in SCORE_LABELS}
     return target
@@ -192,7 +194,7 @@ def _fill_form_to_defects(
     defects_node = dict(form.root.members)["defects"]
     assert isinstance(defects_node, Repeat) and verdict.size is not None
     known: dict[str, Any] = {name: attribute.label for name, attribute in verdict.attributes.items()}
-    known["elements"] = {element.name: element.present for element in verdict.elements}
+    known["elements"] = {element.name: element.shown for element in verdict.elements}
     values = {name: known[name] for name, _ in before}
     items = []
     for defect in verdict.defects:

@@ -70,7 +70,7 @@ def draw_summary_strip(verdict: Verdict, writer: TextWriter, width: int) -> Imag
 
 def _build_rows(verdict: Verdict) -> list[_Row]:
     rows = [
-        _Row(element.name, f"{element.probability:.2f}", TEXT_COLOR, element.present)
+        _Row(element.label, f"{element.probability:.2f}", TEXT_COLOR, element.present)
         for element in verdict.elements
     ]
     for index, defect in enumerate(verdict.defects):

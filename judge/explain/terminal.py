@@ -99,7 +99,7 @@ def _render_elements(verdict: Verdict) -> RenderableType:
     for element in verdict.elements:
         mark = Text("✓", style="green") if element.present else Text("✗", style="red")
         probability = Text(f"{element.probability:.2f}", style="dim")
-        table.add_row(mark, probability, Text(to_plain_text(element.name)))
+        table.add_row(mark, probability, Text(to_plain_text(element.label)))
     return table
 
 

@@ -138,6 +138,17 @@ def find_unknown_words(prompt: str, elements: Sequence[str], known: Collection[s
     return [word for word in dict.fromkeys(words) if not _is_known(word, known)]
 
 
+def names_known_object(name: str) -> bool:
+    """Return whether the embedded judge was trained on all words of a statement, and one names an object."""
+    from judge.scenes.vocabulary import OBJECT_KINDS
+
+    words = _WORD.findall(name.lower())
+    has_object = any(
+        word in (*OBJECT_KINDS, "background") or word.rstrip("s") in OBJECT_KINDS for word in words
+    )
+    return has_object and not find_unknown_words("", [name], training_words())
+
+
 def is_photographic(image: Image.Image) -> bool:
     """Return the result of the image test in the module's docstring; `image` is RGB of any size."""
     import cv2

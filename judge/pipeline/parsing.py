@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from judge.backends.base import Reply
-from judge.elements.statements import annotate_elements, cap_by_dependencies
+from judge.elements.statements import Statement, annotate_elements, cap_by_dependencies
 from judge.errors import ReplyError
 from judge.media.regions import describe_position, from_relative
-from judge.pipeline.distributions import expectation
+from judge.pipeline.distributions import expectation, tilt_to_mean
 from judge.pipeline.explanations import explain_by_rubric
 from judge.pipeline.scoring import (
     build_dimensions,
@@ -99,7 +99,13 @@ class Answer:
         return self.probabilities("there", ("true", "false"), written)["true"]
 
 
-def parse_reply(reply: Reply, prepared: PreparedSample, rubric: Rubric, notes: list[str]) -> dict[str, Any]:
+def parse_reply(
+    reply: Reply,
+    prepared: PreparedSample,
+    rubric: Rubric,
+    notes: list[str],
+    absent_reply: Reply | ReplyError | None = None,
+) -> dict[str, Any]:
     """Parse a reply to the fields of a scored verdict.
 
     Args:
@@ -107,12 +113,13 @@ def parse_reply(reply: Reply, prepared: PreparedSample, rubric: Rubric, notes: l
         prepared: the sample with the request that was answered.
         rubric: the rubric of the request.
         notes: notes for the reader are appended.
+        absent_reply: the reply about what must be absent, if it was asked in a request of its own.
 
     Raises:
         ReplyError: the reply does not fit the form, or its probabilities are not usable.
     """
     answer = Answer(prepared.request.form, reply)
-    elements = _parse_elements(answer)
+    elements = _parse_elements(answer, prepared.statements)
     attributes = _parse_attributes(answer, rubric)
     distributions = answer.dimension_distributions(rubric)
     supports = dimension_supports(elements, distributions)
@@ -123,6 +130,10 @@ def parse_reply(reply: Reply, prepared: PreparedSample, rubric: Rubric, notes: l
         rubric,
         notes,
     )
+    absent = _parse_absent_elements(prepared, absent_reply, notes)
+    if absent:
+        distribution = _shift_by_absent(rubric, distribution, distributions, elements, absent)
+        elements = [*elements, *absent]
     if prepared.depth == "score":
         distributions = {name: support_to_distribution(support) for name, support in supports.items()}
     defects = parse_defects(answer, rubric, prepared.size)
@@ -174,15 +185,22 @@ def _parse_attributes(answer: Answer, rubric: Rubric) -> dict[str, Attribute]:
     return attributes
 
 
-def _parse_elements(answer: Answer) -> list[Element]:
-    """Return the elements, none more probable than the elements it needs; see `judge.elements.statements`."""
+def _parse_elements(answer: Answer, statements: Sequence[Statement]) -> list[Element]:
+    """Return the elements, none more probable than the elements it needs; see `judge.elements.statements`.
+
+    The model was asked whether the image shows each of them; for one that must be absent its answer is
+    inverted.
+    """
     written = answer.values.get("elements", {})
     reported = {name: answer.element_probability(n, value) for n, (name, value) in enumerate(written.items())}
-    statements = annotate_elements(list(reported))
+    if [statement.name for statement in statements] != list(reported):
+        statements = annotate_elements(list(reported))
     probabilities = cap_by_dependencies(statements, reported)
+    probabilities = {s.name: invert_if_unwanted(s.expected, probabilities[s.name]) for s in statements}
     return [
         Element(
             name=statement.name,
+            expected=statement.expected,
             present=probabilities[statement.name] >= 0.5,
             probability=probabilities[statement.name],
             kind=statement.kind,
@@ -190,6 +208,55 @@ def _parse_elements(answer: Answer) -> list[Element]:
         )
         for statement in statements
     ]
+
+
+def _parse_absent_elements(
+    prepared: PreparedSample, reply: Reply | ReplyError | None, notes: list[str]
+) -> list[Element]:
+    """Return the elements that must be absent, from the reply to the request about them."""
+    if prepared.absent_request is None or reply is None:
+        return []
+    try:
+        if isinstance(reply, ReplyError):
+            raise reply
+        return _parse_elements(Answer(prepared.absent_request.form, reply), prepared.absent_statements)
+    except ReplyError as error:
+        names = ", ".join(statement.name for statement in prepared.absent_statements)
+        notes.append(f"what must be absent could not be checked ({names}): {error}")
+        return []
+
+
+def _shift_by_absent(
+    rubric: Rubric,
+    distribution: list[float],
+    distributions: dict[str, list[float]],
+    elements: list[Element],
+    absent: list[Element],
+) -> list[float]:
+    """Return the distribution of the score with what must be absent taken into account.
+
+    The score moves by as much as the rubric's rule moves when these elements are added to the others. The
+    distribution of `alignment` in `distributions` is replaced likewise.
+    """
+    before = dimension_supports(elements, distributions)
+    after = dimension_supports([*elements, *absent], distributions)
+    rules = [score_by_rule(rubric, supports) for supports in (before, after)]
+    if "alignment" in distributions:
+        means = [sum(value * share for value, share in supports["alignment"]) for supports in (before, after)]
+        distributions["alignment"] = _shift_mean(distributions["alignment"], means[1] - means[0])
+    if rules[0] is None or rules[1] is None:
+        return distribution
+    return _shift_mean(distribution, expectation(rules[1]) - expectation(rules[0]))
+
+
+def _shift_mean(distribution: list[float], shift: float) -> list[float]:
+    mean = min(5.0, max(1.0, expectation(distribution) + shift))
+    return tilt_to_mean(distribution, mean) if shift else distribution
+
+
+def invert_if_unwanted(expected: bool, probability: float) -> float:
+    """Return the probability that the image is as asked, from the probability that it shows an element."""
+    return probability if expected else 1 - probability
 
 
 def parse_defects(answer: Answer, rubric: Rubric, size: tuple[int, int]) -> list[Defect]:

@@ -12,7 +12,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from judge.backends.base import Reply, Request
-from judge.elements.splitting import split_prompt
+from judge.elements.element_list import (
+    MAX_LISTED_ELEMENTS,
+    ElementList,
+    list_elements,
+    list_given_elements,
+    remove_repeated,
+    shown_text,
+)
+from judge.elements.statements import Statement, singularise_last
 from judge.errors import InputError, ReplyError
 from judge.media.image import LoadedImage, load_image, resize_to_fit
 from judge.pipeline import domain
@@ -24,6 +32,7 @@ from judge.pipeline.validation import (
     check_depth,
     check_elements,
     check_how,
+    check_max_elements,
     check_prompt,
     check_sample,
     replace_surrogates,
@@ -54,6 +63,8 @@ class Pipeline:
     max_pixels: int = MAX_PIXELS
     is_embedded: bool = False
     """Whether the model is the embedded judge, whose domain is known."""
+    max_elements: int = MAX_LISTED_ELEMENTS
+    """Elements taken from a prompt, at most."""
     calibration: Calibration | None = None
     """Brings scores to the human scale; used only if it was made for this rubric and these weights."""
 
@@ -84,6 +95,7 @@ class Pipeline:
         keep_for_overlay: bool = True,
         keep_for_looks: bool = False,
         field: str = "image",
+        max_elements: int | None = None,
     ) -> PreparedSample:
         """Check a sample, decode its image or video and build the request.
 
@@ -93,14 +105,16 @@ class Pipeline:
             keep_for_overlay: keep the decoded original for the verdict's overlay.
             keep_for_looks: keep the decoded original for closer looks.
             field: name of the image in errors.
+            max_elements: elements taken from the prompt, at most; default: those of the pipeline.
 
         Raises:
             InputError: a field of the sample is not usable; `MediaError` for the image or video.
         """
         checked, notes = check_sample(sample), list[str]()
         check_depth(depth)
-        prompt = check_prompt(checked.prompt, self.rubric.needs_prompt, notes)
-        elements = self._resolve_elements(checked, prompt, notes)
+        prompt, listed = self.read_prompts(checked, notes, max_elements)
+        first, second = self._divide_statements(listed, depth)
+        elements = [statement.name for statement in first]
         inputs = prepare_inputs(checked, self.rubric, self.model_info, self.max_pixels, field)
         reference = self._load_reference(checked, notes)
         reference_image = None if reference is None else reference.image
@@ -119,6 +133,13 @@ class Pipeline:
             facts=inputs.facts,
             notes=[*inputs.notes, *notes],
             overlay_image=inputs.original if keep_for_overlay else None,
+            statements=first,
+            absent_request=self._build_request(
+                shown_prompt, [s.name for s in second], inputs, model_reference, "score"
+            )
+            if second
+            else None,
+            absent_statements=second,
             abstain_reason=calibration.abstain_reason(inputs.original) if calibration else "",
             prompt=shown_prompt,
             model_image=inputs.images[0] if inputs.images else None,
@@ -156,14 +177,84 @@ class Pipeline:
         form = self.rubric.form(elements, self.max_defects).at_depth("score")
         return replace(prepared.request, messages=messages, form=form)
 
-    def _resolve_elements(self, sample: Sample, prompt: str, notes: list[str]) -> Sequence[str]:
-        """Return the sample's own elements, or those of its prompt; none if the rubric asks for none."""
-        elements = check_elements(sample.elements)
-        if self.rubric.elements:
-            return split_prompt(prompt) if elements is None else elements
-        if elements:
-            notes.append(f"rubric {self.rubric.name} does not ask for elements: those given were not used")
-        return []
+    def read_prompts(
+        self, sample: Sample, notes: list[str], max_elements: int | None = None
+    ) -> tuple[str, ElementList]:
+        """Check the prompts of a sample and list the elements to ask about.
+
+        Args:
+            sample: the sample.
+            notes: notes for the verdict are appended.
+            max_elements: elements taken from the prompt, at most; default: those of the pipeline.
+
+        Returns:
+            The prompt that the model is shown, and the elements; none if the rubric asks for none.
+
+        Raises:
+            InputError: a prompt or an element is not usable.
+        """
+        limit = check_max_elements(self.max_elements if max_elements is None else max_elements)
+        prompt = check_prompt(sample.prompt, self.rubric.needs_prompt, notes)
+        negative_prompt = check_prompt(sample.negative_prompt, False, notes, "negative_prompt")
+        given = check_elements(sample.elements)
+        listed = self._list_elements(sample, given, limit, notes)
+        if not self.is_embedded:
+            # A general model reads the prompt as its author wrote it.
+            return (f"{prompt} Negative prompt: {negative_prompt}" if negative_prompt else prompt), listed
+        if negative_prompt and not self.rubric.elements:
+            notes.append(f"the negative prompt was not used: rubric {self.rubric.name} asks for no elements")
+        return shown_text(listed) or prompt, listed
+
+    def _list_elements(
+        self, sample: Sample, given: list[str] | None, limit: int, notes: list[str]
+    ) -> ElementList:
+        """Return the sample's own elements or those of its prompt, with those of its negative prompt."""
+        if not self.rubric.elements:
+            if given:
+                notes.append(
+                    f"rubric {self.rubric.name} does not ask for elements: those given were not used"
+                )
+            return list_given_elements(sample.prompt, [])
+        if given is not None:
+            listed = list_given_elements(sample.prompt, given, sample.negative_prompt)
+        else:
+            has_reference = self.rubric.reference != "none" and sample.reference is not None
+            listed = list_elements(
+                sample.prompt, sample.negative_prompt, limit=limit, has_reference=has_reference
+            )
+            if self.rubric.reference == "required" and not listed.is_edit:
+                # The prompt of an edit is an instruction: what it describes need not be in the image.
+                listed = listed.without_statements()
+        return self._leave_out_negatives(listed, notes)
+
+    def _leave_out_negatives(self, listed: ElementList, notes: list[str]) -> ElementList:
+        """Leave out what must be absent where the rubric or the embedded judge cannot say anything about it."""
+        notes += listed.notes
+        unwanted = [statement for statement in listed.statements if not statement.expected]
+        if not unwanted or (self.rubric.negatives and not self.is_embedded):
+            return listed
+        kept: list[Statement] = []
+        reason = f"rubric {self.rubric.name} does not ask what must be absent"
+        if self.rubric.negatives:
+            kept = [s.model_copy(update={"name": singularise_last(s.name)}) for s in unwanted]
+            kept = [s for s in kept if domain.names_known_object(s.name)]
+            reason = "the embedded judge was not trained on the words of what must be absent"
+        wanted = [statement for statement in listed.statements if statement.expected]
+        result = replace(listed, statements=remove_repeated([*wanted, *kept]))
+        names = {singularise_last(statement.name) for statement in kept}
+        left_out = [s.name for s in unwanted if singularise_last(s.name) not in names]
+        if left_out:
+            notes.append(f"{reason}: left out {', '.join(left_out[:5])}" + (", ..." if left_out[5:] else ""))
+        return result
+
+    def _divide_statements(
+        self, listed: ElementList, depth: Depth
+    ) -> tuple[tuple[Statement, ...], tuple[Statement, ...]]:
+        """Return the elements of the first request, and those of a second one about what must be absent."""
+        if depth == "score" or not self.model_info.brief:
+            return tuple(listed.statements), ()
+        wanted = tuple(statement for statement in listed.statements if statement.expected)
+        return wanted, tuple(statement for statement in listed.statements if not statement.expected)
 
     def _apply_domain(
         self, prompt: str, elements: Sequence[str], inputs: ModelInputs, notes: list[str]
@@ -255,7 +346,11 @@ class Pipeline:
     # -- From a reply to a verdict ---------------------------------------------------------------------
 
     def build_verdict(
-        self, prepared: PreparedSample, reply: Reply | ReplyError, milliseconds: float
+        self,
+        prepared: PreparedSample,
+        reply: Reply | ReplyError,
+        milliseconds: float,
+        absent_reply: Reply | ReplyError | None = None,
     ) -> Verdict:
         """Build the verdict from a reply, without calibration.
 
@@ -263,6 +358,7 @@ class Pipeline:
             prepared: the sample with the request that was answered.
             reply: the backend's reply.
             milliseconds: time of the reply.
+            absent_reply: the reply to `PreparedSample.absent_request`, if there is one.
 
         Returns:
             The verdict; unscored, with the reason, if the reply is not usable or the sample is outside the
@@ -280,7 +376,7 @@ class Pipeline:
                 size=prepared.size,
                 facts=prepared.facts,
                 provenance=provenance,
-                **parse_reply(reply, prepared, self.rubric, provenance.notes),
+                **parse_reply(reply, prepared, self.rubric, provenance.notes, absent_reply),
             )
         except ReplyError as error:
             verdict = Verdict(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from judge.backends.base import Request
+from judge.elements.statements import Statement
 from judge.types import Depth
 
 if TYPE_CHECKING:
@@ -27,6 +28,13 @@ class PreparedSample:
     """Notes for the verdict's provenance."""
     overlay_image: Image.Image | None
     """The decoded original, if the verdict is to keep it for its overlay."""
+    statements: tuple[Statement, ...] = ()
+    """The elements that the request asks about, in order; empty if it asks about none."""
+    absent_request: Request | None = None
+    """A second request, at depth `score`, about what must be absent. A model that was tuned on a rubric has
+    learnt that an absent element makes a low score, so the first request must not name it."""
+    absent_statements: tuple[Statement, ...] = ()
+    """The elements that `absent_request` asks about, in order."""
     abstain_reason: str = ""
     """Why the verdict abstains: the image is outside the calibration's domain. Empty if it does not."""
     prompt: str = ""

@@ -16,7 +16,7 @@ from judge.errors import InputError
 from judge.types import Sample
 
 JSON_LINES_SUFFIXES = (".jsonl", ".ndjson", ".json")
-ROW_KEYS = ("id", "image", "video", "prompt", "elements", "reference")
+ROW_KEYS = ("id", "image", "video", "prompt", "negative_prompt", "elements", "reference")
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ def read_rows(path: Path) -> list[Sample | BadRow]:
     """Read the rows of a file in order; blank lines are skipped.
 
     A row has `image` or `video` (a path relative to the file, an absolute path or a `data:` URL), `prompt`,
-    and optionally `id`, `reference` (an image in the same forms as `image`) and `elements`: in JSONL a list,
-    in CSV a JSON list or texts separated by ";". Other keys, such as `labels`, are ignored.
+    and optionally `id`, `negative_prompt`, `reference` (an image in the same forms as `image`) and `elements`:
+    in JSONL a list, in CSV a JSON list or texts separated by ";". Other keys, such as `labels`, are ignored.
 
     Args:
         path: a `.jsonl`, `.ndjson`, `.json` or `.csv` file.
@@ -98,6 +98,7 @@ def parse_row(row: Any, number: int, path: PurePath) -> Sample | BadRow:
             image=None if is_video else _parse_source(row.get("image"), path.parent),
             video=_parse_source(row["video"], path.parent) if is_video else None,
             prompt=_check_text("prompt", row.get("prompt") or ""),
+            negative_prompt=_check_text("negative_prompt", row.get("negative_prompt") or ""),
             elements=_parse_elements(row.get("elements")),
             reference=_parse_source(row["reference"], path.parent, "reference") if has_reference else None,
         )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import ValidationError
 
+from judge.elements.element_list import MAX_LISTED_ELEMENTS
 from judge.elements.text import CONTROL_CHARACTERS, MAX_ELEMENT_CHARS, clean_text
 from judge.errors import InputError
 from judge.types import ComparisonOption, Depth, Sample
@@ -107,28 +108,39 @@ def get_sample_id(sample: Sample | Mapping[str, Any]) -> str:
     return str(sample.get("id", "") if isinstance(sample, Mapping) else sample.id)
 
 
-def check_prompt(prompt: str, needed: bool, notes: list[str]) -> str:
+def check_prompt(prompt: str, needed: bool, notes: list[str], field: str = "prompt") -> str:
     """Return the prompt on one line, since a line end in it could look like a line of the instructions.
 
     Args:
         prompt: the prompt.
         needed: whether a blank prompt is an error.
         notes: a note is appended if control characters were replaced.
+        field: name of the prompt in errors and notes.
 
     Raises:
         InputError: the prompt is too long, not valid Unicode, or blank although it is needed.
     """
     if len(prompt) > MAX_PROMPT_CHARS:
         mend = f"it has {len(prompt)}: shorten it"
-        raise InputError("prompt", prompt, f"at most {MAX_PROMPT_CHARS} characters", mend)
-    _check_unicode("prompt", prompt)
+        raise InputError(field, prompt, f"at most {MAX_PROMPT_CHARS} characters", mend)
+    _check_unicode(field, prompt)
     if any(not mark.isspace() for mark in CONTROL_CHARACTERS.findall(prompt)):
-        notes.append("control characters in the prompt were read as spaces")
+        name = field.replace("_", " ")
+        notes.append(f"control characters in the {name} were read as spaces")
     prompt = clean_text(prompt)
     if needed and not prompt:
         mend = "pass the text the image was generated from, or use a rubric that needs none (quality)"
-        raise InputError("prompt", prompt, "text that is not blank", mend)
+        raise InputError(field, prompt, "text that is not blank", mend)
     return prompt
+
+
+def check_max_elements(max_elements: int) -> int:
+    """Return the largest number of elements that are taken from a prompt; raise `InputError` if unusable."""
+    is_number = isinstance(max_elements, int) and not isinstance(max_elements, bool)
+    if not is_number or not 1 <= max_elements <= MAX_ELEMENTS:
+        mend = f"{MAX_LISTED_ELEMENTS} is the usual value"
+        raise InputError("max_elements", max_elements, f"1 to {MAX_ELEMENTS}", mend)
+    return max_elements
 
 
 def check_elements(elements: list[str] | None) -> list[str] | None:

@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 import httpx
 
+from judge.elements.element_list import MAX_LISTED_ELEMENTS
 from judge.errors import InputError
-from judge.pipeline.validation import check_how, replace_surrogates
+from judge.pipeline.validation import check_how, check_max_elements, replace_surrogates
 from judge.remote.payloads import form_fields, request_body, row_or_verdict, split_media
 from judge.remote.responses import parse_json, parse_model, parse_verdicts
 from judge.types import Comparison, ComparisonOption, Depth, Sample, Verdict
@@ -42,6 +43,7 @@ def verdict_call(
     *,
     video: Any = None,
     prompt: str = "",
+    negative_prompt: str = "",
     elements: Sequence[str] | None = None,
     id: str = "",
     reference: Any = None,
@@ -49,6 +51,7 @@ def verdict_call(
     depth: Depth = "verdict",
     heat: bool = False,
     looks: int = 0,
+    max_elements: int = MAX_LISTED_ELEMENTS,
 ) -> Call[Verdict]:
     """Judge one image or one video.
 
@@ -57,6 +60,7 @@ def verdict_call(
             allows.
         video: instead of an image: a path, encoded bytes, a `data:` URL or an https URL.
         prompt: the text that the image was made from.
+        negative_prompt: what must not be shown.
         elements: statements to check; default: taken from the prompt.
         id: of the sample; kept in the verdict.
         reference: the image to compare with, for rubrics that use one.
@@ -64,6 +68,7 @@ def verdict_call(
         depth: "verdict" for everything, "score" for numbers only.
         heat: add heat maps of score and defects.
         looks: zoom-ins (closer looks) at most; the server has a limit of its own.
+        max_elements: elements taken from the prompt, at most.
 
     Raises:
         InputError: the image or another argument is unusable, or the server rejects it.
@@ -71,7 +76,8 @@ def verdict_call(
             too slow (`DeadlineError`); the three are in `judge.errors`.
     """
     files, fields = split_media({"image": image, "video": video, "reference": reference})
-    fields |= form_fields(prompt, elements, rubric, depth) | {"id": replace_surrogates(id)}
+    fields |= form_fields(prompt, negative_prompt, elements, rubric, depth, max_elements)
+    fields |= {"id": replace_surrogates(id)}
     fields |= ({"heat": True} if heat else {}) | ({"looks": looks} if looks else {})
     response = yield HttpRequest("POST", "/v1/verdicts", request_body(files, fields))
     verdict = parse_model(response, Verdict)
@@ -84,12 +90,14 @@ def compare_call(
     b: Any,
     *,
     prompt: str = "",
+    negative_prompt: str = "",
     elements: Sequence[str] | None = None,
     reference: Any = None,
     rubric: str = "default",
     depth: Depth = "verdict",
     looks: int = 0,
     how: ComparisonOption = "pointwise",
+    max_elements: int = MAX_LISTED_ELEMENTS,
 ) -> Call[Comparison]:
     """Judge two images of one prompt, and say which is better.
 
@@ -97,12 +105,14 @@ def compare_call(
         a: the first image, as in `verdict`.
         b: the second image.
         prompt: the text that both images were made from.
+        negative_prompt: what must not be shown.
         elements: statements to check; default: taken from the prompt.
         reference: the image to compare with, for rubrics that use one.
         rubric: name of a rubric of the server.
         depth: "verdict" for everything, "score" for numbers only.
         looks: zoom-ins (closer looks) per image at most.
         how: "pointwise", "pairwise" or "auto", as in `Judge.compare`; "auto" depends on the server's model.
+        max_elements: elements taken from the prompt, at most.
 
     Raises:
         InputError: an image (field `a` or `b`) or another argument is unusable, or the server rejects it.
@@ -110,7 +120,8 @@ def compare_call(
             too slow (`DeadlineError`).
     """
     files, fields = split_media({"a": a, "b": b, "reference": reference})
-    fields |= form_fields(prompt, elements, rubric, depth) | ({"looks": looks} if looks else {})
+    fields |= form_fields(prompt, negative_prompt, elements, rubric, depth, max_elements)
+    fields |= {"looks": looks} if looks else {}
     fields["how"] = check_how(how)
     response = yield HttpRequest("POST", "/v1/compare", request_body(files, fields))
     comparison = parse_model(response, Comparison)
@@ -119,7 +130,11 @@ def compare_call(
 
 
 def scores_call(
-    samples: Iterable[Sample | Mapping[str, Any]], *, rubric: str = "default", batch: int = 64
+    samples: Iterable[Sample | Mapping[str, Any]],
+    *,
+    rubric: str = "default",
+    batch: int = 64,
+    max_elements: int = MAX_LISTED_ELEMENTS,
 ) -> Call[list[Verdict]]:
     """Score many images at depth "score". Returns one verdict per sample, in order.
 
@@ -129,6 +144,7 @@ def scores_call(
         samples: samples or mappings of their fields.
         rubric: name of a rubric of the server.
         batch: samples per request, 1 or more.
+        max_elements: elements taken from a prompt, at most.
 
     Raises:
         InputError: `batch` is unusable, or the server rejects the request.
@@ -137,6 +153,9 @@ def scores_call(
     """
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         raise InputError("batch", batch, "1 or more", "64 is the usual value")
+    options: dict[str, Any] = {"rubric": rubric}
+    if check_max_elements(max_elements) != MAX_LISTED_ELEMENTS:
+        options["max_elements"] = max_elements
     verdicts: list[Verdict] = []
     remaining = iter(samples)
     while group := list(islice(remaining, batch)):
@@ -144,7 +163,7 @@ def scores_call(
         rows = [row for row in prepared if isinstance(row, dict)]
         judged: list[Verdict] = []
         if rows:
-            response = yield HttpRequest("POST", "/v1/scores", {"json": {"rows": rows, "rubric": rubric}})
+            response = yield HttpRequest("POST", "/v1/scores", {"json": {"rows": rows, **options}})
             judged = parse_verdicts(response, len(rows))
         verdicts += [row if isinstance(row, Verdict) else judged.pop(0) for row in prepared]
     return verdicts

@@ -7,10 +7,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from judge.elements.element_list import MAX_LISTED_ELEMENTS
 from judge.errors import InputError
 from judge.media.image import read_image_bytes
 from judge.pipeline.validation import (
     check_elements,
+    check_max_elements,
     check_prompt,
     check_sample,
     get_sample_id,
@@ -40,17 +42,33 @@ def split_media(media: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, A
     return files, links
 
 
-def form_fields(prompt: str, elements: Sequence[str] | None, rubric: str, depth: Depth) -> dict[str, Any]:
-    """Check prompt and elements and return the fields that all requests about one sample share.
+def form_fields(
+    prompt: str,
+    negative_prompt: str,
+    elements: Sequence[str] | None,
+    rubric: str,
+    depth: Depth,
+    max_elements: int,
+) -> dict[str, Any]:
+    """Check prompts and elements and return the fields that all requests about one sample share.
 
     Raises:
-        InputError: the prompt or an element is unusable.
+        InputError: a prompt, an element or the limit is unusable.
     """
-    sample = check_sample({"prompt": prompt, "elements": elements})
-    check_prompt(sample.prompt, False, [])
-    check_elements(sample.elements)
-    optional = {} if elements is None else {"elements": sample.elements}
+    sample = check_sample({"prompt": prompt, "negative_prompt": negative_prompt, "elements": elements})
+    _check_texts(sample)
+    optional: dict[str, Any] = {} if elements is None else {"elements": sample.elements}
+    if negative_prompt:
+        optional["negative_prompt"] = sample.negative_prompt
+    if check_max_elements(max_elements) != MAX_LISTED_ELEMENTS:
+        optional["max_elements"] = max_elements
     return {"prompt": sample.prompt, "rubric": rubric, "depth": depth, **optional}
+
+
+def _check_texts(sample: Sample) -> None:
+    check_prompt(sample.prompt, False, [])
+    check_prompt(sample.negative_prompt, False, [], "negative_prompt")
+    check_elements(sample.elements)
 
 
 def request_body(files: Mapping[str, bytes], fields: dict[str, Any]) -> dict[str, Any]:
@@ -65,10 +83,10 @@ def row_or_verdict(sample: Sample | Mapping[str, Any], rubric: str) -> dict[str,
     """Return a sample as a row of `POST /v1/scores`, or an unscored verdict if it is unusable."""
     try:
         checked = check_sample(sample)
-        check_prompt(checked.prompt, False, [])
-        check_elements(checked.elements)
+        _check_texts(checked)
         row: dict[str, Any] = {"id": replace_surrogates(checked.id), "prompt": checked.prompt}
         row["elements"] = checked.elements
+        row |= {"negative_prompt": checked.negative_prompt} if checked.negative_prompt else {}
         media = {"image": checked.image, "video": checked.video, "reference": checked.reference}
         row |= {name: _to_url(source, name) for name, source in select_media_fields(media).items()}
     except InputError as error:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from judge.elements.element_list import MAX_LISTED_ELEMENTS
 from judge.errors import DeadlineError, InputError
 from judge.pipeline.validation import check_depth, check_sample, get_sample_id
 from judge.remote.client import Client
@@ -16,7 +17,7 @@ from judge.types import Comparison, ComparisonMethod, Depth, Sample, Verdict
 
 CLIENT_OPTIONS = ("api_key", "timeout", "retries", "headers")
 """Options of `Judge` that are passed on to the client."""
-SHARED_FIELDS = ("key", "Host", "request", "rubric", "depth", "heat", "looks")
+SHARED_FIELDS = ("key", "Host", "request", "rubric", "depth", "heat", "looks", "max_elements")
 """Fields that the server rejects for every row alike; an error in one of them ends a run of many rows."""
 
 
@@ -28,6 +29,7 @@ class RemoteJudge:
         rubric: as loaded here. The server uses its own rubric of the same name; a difference is noted.
         server_options: arguments of `Judge` that the server decides. Each must be None.
         options: passed on to `judge.Client`.
+        max_elements: elements taken from a prompt, at most; sent with each request.
 
     Raises:
         InputError: an argument is unusable.
@@ -39,6 +41,7 @@ class RemoteJudge:
         rubric: Rubric,
         server_options: Mapping[str, Any],
         options: Mapping[str, Any],
+        max_elements: int = MAX_LISTED_ELEMENTS,
     ) -> None:
         for name, value in server_options.items():
             if value is not None:
@@ -48,6 +51,7 @@ class RemoteJudge:
                 allowed = f"the options of a gateway: {', '.join(CLIENT_OPTIONS)}"
                 raise InputError(name, options[name], allowed, "leave it out")
         self.rubric, self.client = rubric, Client(address, **options)
+        self.max_elements = max_elements
 
     def verdict(
         self,
@@ -56,6 +60,7 @@ class RemoteJudge:
         keep_image: bool = True,
         heat: bool = False,
         looks: int = 0,
+        max_elements: int | None = None,
     ) -> Verdict:
         """Judge one sample.
 
@@ -65,6 +70,7 @@ class RemoteJudge:
             keep_image: keep the image in the verdict, for its overlay.
             heat: as in `Judge`.
             looks: zoom-ins (closer looks) at most.
+            max_elements: elements taken from the prompt, at most; default: as for the judge.
 
         Raises:
             InputError: an argument is unusable.
@@ -76,7 +82,9 @@ class RemoteJudge:
             checked.image,
             video=checked.video,
             prompt=checked.prompt,
+            negative_prompt=checked.negative_prompt,
             elements=checked.elements,
+            max_elements=self.max_elements if max_elements is None else max_elements,
             id=checked.id,
             reference=checked.reference,
             rubric=self.rubric.name,
@@ -95,6 +103,7 @@ class RemoteJudge:
         batch: int,
         heat: bool = False,
         looks: int = 0,
+        max_elements: int | None = None,
     ) -> Iterator[Verdict]:
         """Judge samples, `batch` requests at a time. Yields one verdict per sample, in order.
 
@@ -104,20 +113,23 @@ class RemoteJudge:
             batch: requests sent at once.
             heat: as in `Judge`.
             looks: zoom-ins (closer looks) per sample at most.
+            max_elements: elements taken from a prompt, at most; default: as for the judge.
 
         Raises:
             InputError: the server rejects an argument that all samples share.
             BackendError: the server cannot be reached or cannot answer.
         """
-        judge_one = partial(self._verdict_or_unscored, depth=depth, heat=heat, looks=looks)
+        judge_one = partial(
+            self._verdict_or_unscored, depth=depth, heat=heat, looks=looks, max_elements=max_elements
+        )
         return thread_map(judge_one, samples, 2 * batch, batch)
 
     def _verdict_or_unscored(
-        self, sample: Sample | Mapping[str, Any], *, depth: Depth, heat: bool, looks: int
+        self, sample: Sample | Mapping[str, Any], *, depth: Depth, **options: Any
     ) -> Verdict:
         """Judge one sample; an error that concerns only this sample gives an unscored verdict."""
         try:
-            return self.verdict(sample, depth, keep_image=False, heat=heat, looks=looks)
+            return self.verdict(sample, depth, keep_image=False, **options)
         except (InputError, DeadlineError) as error:
             if isinstance(error, InputError) and error.field in SHARED_FIELDS:
                 raise
@@ -129,6 +141,7 @@ class RemoteJudge:
         b: Any,
         *,
         prompt: str,
+        negative_prompt: str,
         elements: Sequence[str] | None,
         reference: Any,
         depth: Depth,
@@ -141,7 +154,9 @@ class RemoteJudge:
             a,
             b,
             prompt=prompt,
+            negative_prompt=negative_prompt,
             elements=elements,
+            max_elements=self.max_elements,
             reference=reference,
             rubric=self.rubric.name,
             depth=depth,

@@ -24,7 +24,7 @@ from judge.errors import InputError
 from judge.judge import Judge
 from judge.media.tensors import load_image_or_tensor
 from judge.pipeline.comparison import compare_pointwise
-from judge.pipeline.validation import check_depth
+from judge.pipeline.validation import check_depth, check_max_elements
 from judge.reward.result import RewardResult, part_names, reward_parts
 from judge.reward.spatial import RewardMap
 from judge.runtime.thread_map import thread_map
@@ -90,6 +90,7 @@ class Reward(BaseReward):
             same call, computed from the verdicts, instead of by `weights`.
         depth: "score" (default), one forward pass per batch; or "verdict", with defects and explanations.
         batch: images judged at once, 1 or more.
+        max_elements: elements taken from a prompt at most; default: as the judge.
         cache: number of verdicts to keep, the most recently used; 0 for none.
 
     Raises:
@@ -106,6 +107,7 @@ class Reward(BaseReward):
         depth: Depth = "score",
         batch: int = 16,
         cache: int = 100_000,
+        max_elements: int | None = None,
     ) -> None:
         self.judge = Judge() if judge is None else judge
         self.rubric, self.depth, self.batch = self.judge.rubric, check_depth(depth), batch
@@ -119,6 +121,7 @@ class Reward(BaseReward):
         if isinstance(cache, bool) or not isinstance(cache, int) or cache < 0:
             raise InputError("cache", cache, "0 or more", "give the number of verdicts to keep")
         self.weights = check_weights(weights, part_names(self.rubric, self.depth))
+        self._options = {} if max_elements is None else {"max_elements": check_max_elements(max_elements)}
         self.elements, self.pairwise, self.cache = elements, pairwise, cache
         self.requested = 0
         """Number of images that this reward was called with."""
@@ -143,7 +146,7 @@ class Reward(BaseReward):
                 tensor (N, 3, H, W) or array (N, H, W, 3) with N images. They are taken one by one, so an
                 iterator need not hold them all. None stands for an image that was not made.
             metadata: a mapping or None per prompt. The list `elements` in it replaces the elements of the
-                prompt.
+                prompt; the text `negative_prompt` says what the image must not show.
             fresh: ask the model even for images in the cache.
 
         Raises:
@@ -197,7 +200,7 @@ class Reward(BaseReward):
             call = _Call(OrderedDict() if fresh else self._cache, depth, self.judge)
             rows = _pair_rows(prompts, images, metadata)
             samples = call.new_samples(rows, self.batch)
-            for verdict in self.judge.many(samples, depth=depth, batch=self.batch):
+            for verdict in self.judge.many(samples, depth=depth, batch=self.batch, **self._options):
                 call.add_verdict(verdict)
             for key, verdict in call.judged.items():
                 if verdict.status == "scored":  # what failed may succeed another time
@@ -252,7 +255,7 @@ class _Call:
             ahead: images that are decoded in advance, in threads.
         """
         for prompt, metadata, image, key in thread_map(self._decode, rows, ahead):
-            elements, id = metadata.get("elements"), str(metadata.get("id", ""))
+            id = str(metadata.get("id", ""))
             if image is None:
                 self._order.append(self.judge.unscored(key, id=id, depth=self.depth))
                 continue
@@ -264,7 +267,7 @@ class _Call:
                 self._known[key] = self.cache[key]
                 continue
             self._pending[key] = None
-            yield {"id": id, "image": image, "prompt": prompt, "elements": elements}
+            yield {"id": id, "image": image, "prompt": prompt, **_texts(metadata)}
 
     def _decode(self, row: _Row) -> tuple[str, Mapping[str, Any], Image.Image | None, str]:
         """Decode the image of a row.
@@ -276,7 +279,7 @@ class _Call:
         prompt, source, metadata = row
         try:
             image = load_image_or_tensor(source).image
-            return prompt, metadata, image, _content_key(self.depth, prompt, metadata.get("elements"), image)
+            return prompt, metadata, image, _content_key(self.depth, prompt, _texts(metadata), image)
         except (InputError, TypeError) as error:
             return prompt, metadata, None, str(error)
 
@@ -290,9 +293,16 @@ class _Call:
         return [entry if isinstance(entry, Verdict) else self._known[entry] for entry in self._order]
 
 
-def _content_key(depth: Depth, prompt: str, elements: Any, image: Image.Image) -> str:
+def _texts(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the texts of a sample that its metadata holds."""
+    negative_prompt = metadata.get("negative_prompt")
+    texts = {"elements": metadata.get("elements")}
+    return texts if negative_prompt in (None, "") else {**texts, "negative_prompt": negative_prompt}
+
+
+def _content_key(depth: Depth, prompt: str, texts: Mapping[str, Any], image: Image.Image) -> str:
     """Digest of what a verdict depends on."""
-    text = json.dumps([depth, prompt, elements, image.size])
+    text = json.dumps([depth, prompt, texts, image.size])
     return hashlib.blake2b(text.encode() + image.tobytes(), digest_size=16).hexdigest()
 
 

@@ -21,20 +21,19 @@ from torch.utils.checkpoint import checkpoint
 from judge.backends.decoding.batch import Row, log_probabilities
 from judge.backends.decoding.choice_reading import ChoiceReader
 from judge.backends.transformers.backend import Transformers
-from judge.elements.splitting import split_prompt
 from judge.errors import InputError
 from judge.evidence.facts import measure_image
 from judge.evidence.reference import REFERENCE_FACTS
 from judge.judge import Judge
 from judge.media.image import compute_fitted_size, list_detail_boxes
 from judge.media.tensors import load_image_or_tensor
-from judge.pipeline.validation import check_elements, check_prompt
 from judge.reward.core import check_weights
 from judge.reward.resize import extract_patches, resize_bicubic
 from judge.reward.result import NO_ISSUE, part_names
 from judge.rubrics.schema import SCORE_LABELS
+from judge.types import Sample
 
-_PreparedRow = tuple[list[dict[str, Any]], ChoiceReader]
+_PreparedRow = tuple[list[dict[str, Any]], ChoiceReader, list[bool]]
 """Chat messages and the blanks of the form."""
 
 
@@ -80,6 +79,7 @@ class Differentiable:
         *,
         prompts: Sequence[str],
         elements: Sequence[Sequence[str] | None] | None = None,
+        negative_prompts: Sequence[str] | None = None,
     ) -> Tensor:
         """Score images.
 
@@ -87,6 +87,7 @@ class Differentiable:
             images: (N, 3, H, W) floats in 0..1.
             prompts: one per image.
             elements: statements to check, a list or None per image; default and None: those of the prompt.
+            negative_prompts: what must not be shown, one text per image; default: nothing.
 
         Returns:
             Scores (N,), 0 (worst) to 1 (best), with a gradient to the pixels.
@@ -94,7 +95,7 @@ class Differentiable:
         Raises:
             InputError: a shape, a prompt or an element is unusable.
         """
-        parts = self.parts(images, prompts=prompts, elements=elements)
+        parts = self.parts(images, prompts=prompts, elements=elements, negative_prompts=negative_prompts)
         total = sum(self.weights.values())
         return sum((w * parts[name] for name, w in self.weights.items()), parts["score"] * 0) / total
 
@@ -104,6 +105,7 @@ class Differentiable:
         *,
         prompts: Sequence[str],
         elements: Sequence[Sequence[str] | None] | None = None,
+        negative_prompts: Sequence[str] | None = None,
     ) -> dict[str, Tensor]:
         """Return the parts of the score by name, (N,) each; see `Reward`.
 
@@ -111,22 +113,26 @@ class Differentiable:
             images: as in `__call__`.
             prompts: as in `__call__`.
             elements: as in `__call__`.
+            negative_prompts: as in `__call__`.
 
         Raises:
             InputError: a shape, a prompt or an element is unusable.
         """
-        _check_arguments(images, prompts, elements)
-        element_lists = elements or [None] * len(prompts)
+        _check_arguments(images, prompts, elements, negative_prompts)
+        element_lists, negatives = elements or [None] * len(prompts), negative_prompts or [""] * len(prompts)
         parts: list[dict[str, Tensor]] = []
         for start in range(0, len(prompts), self.batch):
             batch = slice(start, start + self.batch)
             facts = self._measure_facts(images[batch])
             rows = [
                 self._prepare_row(*row)
-                for row in zip(prompts[batch], element_lists[batch], facts, strict=True)
+                for row in zip(prompts[batch], negatives[batch], element_lists[batch], facts, strict=True)
             ]
             logs: Any = checkpoint(self._forward, images[batch], rows, use_reentrant=False)
-            parts += [self._read_parts(reader, log) for (_, reader), log in zip(rows, logs, strict=True)]
+            parts += [
+                self._read_parts(reader, log, expected)
+                for (_, reader, expected), log in zip(rows, logs, strict=True)
+            ]
         return {name: torch.stack([row[name] for row in parts]) for name in parts[0]}
 
     def _measure_facts(self, images: Tensor) -> list[dict[str, float]]:
@@ -138,16 +144,13 @@ class Differentiable:
         return [measure_image(load_image_or_tensor(image).image, names) for image in images]
 
     def _prepare_row(
-        self, prompt: str, elements: Sequence[str] | None, facts: Mapping[str, float]
+        self, prompt: str, negative_prompt: str, elements: Sequence[str] | None, facts: Mapping[str, float]
     ) -> _PreparedRow:
         """Return the messages and the blanks for one image, as `judge.pipeline.pipeline` makes them."""
-        rubric = self.judge.rubric
-        prompt = check_prompt(prompt, rubric.needs_prompt, [])
-        names = check_elements(None if elements is None else list(elements))
-        if not rubric.elements:
-            names = []
-        elif names is None:
-            names = split_prompt(prompt)
+        rubric, given = self.judge.rubric, None if elements is None else list(elements)
+        sample = Sample(prompt=prompt, negative_prompt=negative_prompt, elements=given)
+        prompt, listed = self.judge.pipeline.read_prompts(sample, [])
+        names = [statement.name for statement in listed.statements]
         form = rubric.form(names, self.judge.max_defects).at_depth("score")
         messages = rubric.messages(
             prompt,
@@ -158,7 +161,8 @@ class Differentiable:
             images=self.judge.pipeline.images_per_sample,
             facts=facts,
         )
-        return messages, ChoiceReader.for_form(form, self.backend.tokenizer)
+        reader = ChoiceReader.for_form(form, self.backend.tokenizer)
+        return messages, reader, [statement.expected for statement in listed.statements]
 
     def _forward(self, images: Tensor, prepared: list[_PreparedRow]) -> list[Tensor]:
         """Return the log-probabilities of the labels' tokens, (edges,) for each image."""
@@ -174,7 +178,7 @@ class Differentiable:
                 grid=grid[n * views : (n + 1) * views],
                 step=reader.step,
             )
-            for n, (messages, reader) in enumerate(prepared)
+            for n, (messages, reader, _) in enumerate(prepared)
         ]
         return log_probabilities(self.network, rows, tokenizer.image_token, tokenizer.video_token)
 
@@ -206,13 +210,17 @@ class Differentiable:
         new_height, new_width = smart_resize(new_height, new_width, step, min_pixels, max_pixels)
         return resize_bicubic(whole, new_width, new_height, exact=self.exact)[:, None]
 
-    def _read_parts(self, reader: ChoiceReader, logs: Tensor) -> dict[str, Tensor]:
+    def _read_parts(self, reader: ChoiceReader, logs: Tensor, expected: Sequence[bool]) -> dict[str, Tensor]:
         """Return the parts of one image from its log-probabilities, 0 to 1 each."""
         rubric, probabilities = self.judge.rubric, reader.probabilities(logs)
         dimensions = {
             d.name: _expected_score(probabilities[f"dimensions.{d.name}"]) for d in rubric.dimensions
         }
-        present = [labels["true"] for name, labels in probabilities.items() if name.startswith("elements.")]
+        # What must be absent counts by the probability that the image does not show it.
+        present = [
+            probabilities[f"elements.{n}"]["true" if is_expected else "false"]
+            for n, is_expected in enumerate(expected)
+        ]
         if present and "alignment" in dimensions:
             dimensions["alignment"] = 1 + 4 * torch.stack(present).mean()
         by_rule: Any = rubric.combine(dimensions)
@@ -230,7 +238,10 @@ def _expected_score(probabilities: Mapping[str, Tensor]) -> Tensor:
 
 
 def _check_arguments(
-    images: Any, prompts: Sequence[str], elements: Sequence[Sequence[str] | None] | None
+    images: Any,
+    prompts: Sequence[str],
+    elements: Sequence[Sequence[str] | None] | None,
+    negative_prompts: Sequence[str] | None,
 ) -> None:
     """Raise `InputError` for images of a wrong shape or type, and for lists of a wrong length."""
     allowed = "a float tensor (N, 3, H, W) in 0..1 with N of at least 1"
@@ -244,3 +255,7 @@ def _check_arguments(
         raise InputError("prompts", len(prompts), allowed, "give one for each image")
     if elements is not None and len(elements) != len(images):
         raise InputError("elements", len(elements), allowed, "give one list for each image")
+    if negative_prompts is not None and (
+        isinstance(negative_prompts, str) or len(negative_prompts) != len(images)
+    ):
+        raise InputError("negative_prompts", len(negative_prompts), allowed, "give one for each image")

@@ -26,6 +26,7 @@ def reward_func(
     image: str = "image",
     prompt: str = "",
     elements: str = "elements",
+    negative_prompt: str = "negative_prompt",
     name: str = "judge",
     canary: Canary | None = None,
 ) -> Callable[..., list[float | None]]:
@@ -38,6 +39,7 @@ def reward_func(
         prompt: column with the texts by which images are judged; default: the model's prompts, of chats the
             last user turn.
         elements: column with the statements to check, if the data set has it.
+        negative_prompt: column with what the image must not show, if the data set has it.
         name: under which trainer and logs know the reward.
         canary: checked when it is due; its drift is logged.
     """
@@ -45,7 +47,9 @@ def reward_func(
     def score_completions(
         prompts: Sequence[Any], completions: Sequence[Any], **columns: Any
     ) -> list[float | None]:
-        arguments = _reward_arguments(prompts, completions, columns, render, image, prompt, elements)
+        arguments = _reward_arguments(
+            prompts, completions, columns, render, image, prompt, (elements, negative_prompt)
+        )
         return _log_and_return(reward(**arguments), columns, name, canary)
 
     score_completions.__name__ = name
@@ -59,6 +63,7 @@ def async_reward_func(
     image: str = "image",
     prompt: str = "",
     elements: str = "elements",
+    negative_prompt: str = "negative_prompt",
     name: str = "judge",
     canary: Canary | None = None,
 ) -> Callable[..., Awaitable[list[float | None]]]:
@@ -70,6 +75,7 @@ def async_reward_func(
         image: as in `reward_func`.
         prompt: as in `reward_func`.
         elements: as in `reward_func`.
+        negative_prompt: as in `reward_func`.
         name: as in `reward_func`.
         canary: as in `reward_func`.
     """
@@ -77,7 +83,9 @@ def async_reward_func(
     async def score_completions(
         prompts: Sequence[Any], completions: Sequence[Any], **columns: Any
     ) -> list[float | None]:
-        arguments = _reward_arguments(prompts, completions, columns, render, image, prompt, elements)
+        arguments = _reward_arguments(
+            prompts, completions, columns, render, image, prompt, (elements, negative_prompt)
+        )
         return _log_and_return(await reward.acall(**arguments), columns, name, canary)
 
     score_completions.__name__ = name
@@ -91,7 +99,7 @@ def _reward_arguments(
     render: Render | None,
     image: str,
     prompt: str,
-    elements: str,
+    text_columns: tuple[str, str],
 ) -> dict[str, Any]:
     """Return the arguments of the reward for what TRL passes."""
     image_column = columns.get(image, columns.get(image + "s", [None] * len(prompts)))
@@ -100,11 +108,16 @@ def _reward_arguments(
         if render
         else map(_last_image, image_column)
     )
-    element_column = columns.get(elements)
+    names = ("elements", "negative_prompt")
+    texts = {
+        name: columns[column] for name, column in zip(names, text_columns, strict=True) if column in columns
+    }
     return {
         "prompts": columns[prompt] if prompt else [message_text(text) for text in prompts],
         "images": images,
-        "metadata": None if element_column is None else [{"elements": names} for names in element_column],
+        "metadata": [dict(zip(texts, row, strict=True)) for row in zip(*texts.values(), strict=True)]
+        if texts
+        else None,
     }
 
 

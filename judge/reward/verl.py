@@ -39,7 +39,8 @@ def compute_score_of(
 
     Returns:
         `f(data_source, solution_image | solution_str, ground_truth, extra_info, **kwargs)`. The prompt is
-        `extra_info["prompt"]`, else `ground_truth`; the elements are `extra_info["elements"]`, if given. The
+        `extra_info["prompt"]`, else `ground_truth`; the elements are `extra_info["elements"]`, if given, and what the image
+        must not show is `extra_info["negative_prompt"]`. The
         returned dict holds `score`, the parts, `unscored` (0 or 1) and `reason`.
     """
     batch = _Batch(reward, NeutralScores(), unscored)
@@ -64,7 +65,8 @@ def compute_score_of(
                 allowed = "an image, or a text and `render`"
                 raise InputError("solution_image", None, allowed, "give one of the two")
             image = render(solution_str)
-        return await batch.score(message_text(prompt), image, {"elements": info.get("elements")})
+        metadata = {name: info.get(name) for name in ("elements", "negative_prompt")}
+        return await batch.score(message_text(prompt), image, metadata)
 
     return compute_score
 

@@ -52,6 +52,9 @@ class Rubric(FrozenModel):
     boxes and scores are about the image after it."""
     elements: bool = True
     """Whether each element of the prompt is asked for by name."""
+    negatives: bool = True
+    """Whether what must be absent (a negative prompt, "without" in the prompt) is asked for too. False: a note
+    says what was left out."""
     attributes: tuple[AttributeQuestion, ...] = ()
     defects: DefectKinds | None = None
     dimensions: tuple[ScoredDimension, ...] = ()

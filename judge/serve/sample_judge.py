@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from judge.agent.budget import Budget, check_looks
 from judge.agent.closer_looks import judge_with_looks, send_replies
+from judge.elements.element_list import MAX_LISTED_ELEMENTS
 from judge.errors import InputError
 from judge.explain import heatmap as heat_maps
 from judge.pipeline.pipeline import Pipeline
@@ -55,6 +56,8 @@ class JudgeOptions:
     """Zoom-ins (closer looks) per image, at most; see `judge.agent.closer_looks`."""
     how: ComparisonOption = "pointwise"
     """How two images are compared, see `Judge.compare`; ignored for a single image."""
+    max_elements: int = MAX_LISTED_ELEMENTS
+    """Elements taken from a prompt, at most."""
 
 
 VERDICT_OPTIONS, SCORE_OPTIONS = JudgeOptions(), JudgeOptions(depth="score")
@@ -133,6 +136,7 @@ class SampleJudge:
                 keep_for_overlay=False,
                 keep_for_looks=options.looks > 0,
                 field=field,
+                max_elements=options.max_elements,
             )
             prepared = await self._in_thread(prepare)
             verdict = await self._ask_engine(pipeline, prepared, deadline, options.looks)

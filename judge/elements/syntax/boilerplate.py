@@ -44,7 +44,9 @@ _ARTIST = re.compile(
     r"(?:[^\W\d_][\w.'-]*)(?:\s+(?:and\s+|&\s+|von\s+|van\s+|de\s+|del\s+)*[^\W\d_][\w.'-]*){0,7}",
     re.I,
 )
-_KNOWN_ARTISTS = re.compile(r"\b(?:artgerm|wlop|beeple|rossdraws|sakimichan|moebius|mucha|loish|rutkowski|ghibli)\b", re.I)
+_KNOWN_ARTISTS = re.compile(
+    r"\b(?:artgerm|wlop|beeple|rossdraws|sakimichan|moebius|mucha|loish|rutkowski|ghibli)\b", re.I
+)
 _TRAILING = re.compile(
     r"\s+(?:(?:and\s+)?(?:trending on (?:artstation|pixiv|deviantart|cgsociety)(?: hq)?|(?:a )?masterpiece|best quality"
     r"|(?:highly|ultra|extremely|insanely|hyper) detailed|(?:in )?(?:8k|4k|16k|hdr|uhd)(?: (?:uhd|hdr|hd|resolution))?"
@@ -52,7 +54,9 @@ _TRAILING = re.compile(
     r"|high resolution|award[ -]winning))$",
     re.I,
 )
-_NOT_TRAILING = re.compile(r"\b(?:a|an|the|of|is|says|saying|reads|reading|on|text|word|number|with|in)$", re.I)
+_NOT_TRAILING = re.compile(
+    r"\b(?:a|an|the|of|is|says|saying|reads|reading|on|text|word|number|with|in)$", re.I
+)
 _CHINESE = re.compile(
     r"(?:杰作|傑作|大师作品|最佳质量|最高质量|最高品质|最高品質|最高画质|高质量|高品质|高品質|高画质|高画質|超高清|高清|超清|高分辨率|高解像度"
     r"|超高分辨率|[2481][0-9]?[kK](?:高清|画质|分辨率)?|超精细|精细|细节丰富|丰富的细节|超细节|极致细节|高细节|精致|超高精细|超高精細|精細|大作|佳作"
@@ -116,7 +120,9 @@ def split_clause(clause: str) -> tuple[str, list[str]]:
 def is_boilerplate(clause: str) -> bool:
     """Return whether a whole clause says nothing about what the image shows."""
     if len(clause) > 80:
-        return bool(re.match(r"(?:art|artwork)?\s*by\s", clause, re.I)) and bool(_KNOWN_ARTISTS.search(clause))
+        return bool(re.match(r"(?:art|artwork)?\s*by\s", clause, re.I)) and bool(
+            _KNOWN_ARTISTS.search(clause)
+        )
     words = re.findall(r"[^\s,:!()]+", clause.lower())
     if words and all(word in _QUALITY or word in _FILLERS for word in words):
         return any(word in _QUALITY for word in words)

@@ -8,7 +8,9 @@ import re
 from judge.elements.syntax.reading import Reading
 from judge.elements.syntax.structured import is_known_key
 
-_BLOCK_TAGS = "p|br|div|li|ul|ol|h[1-6]|tr|table|section|article|header|footer|hr|blockquote|title|dd|dt|dl|pre"
+_BLOCK_TAGS = (
+    "p|br|div|li|ul|ol|h[1-6]|tr|table|section|article|header|footer|hr|blockquote|title|dd|dt|dl|pre"
+)
 _INLINE_TAGS = (
     "b|i|em|strong|span|a|u|s|small|sub|sup|font|center|code|td|th|tbody|thead|html|body|head|main|nav|figure"
     "|figcaption|mark|label|meta|link|svg|button|form|input|big|tt|strike|del"
@@ -23,11 +25,15 @@ _FENCE = re.compile(r"^\s*(?:```|~~~)[\w-]*\s*$", re.M)
 _HEADING = re.compile(r"^\s{0,3}#{1,6}\s+(?=\S)")
 _RULE = re.compile(r"^\s*(?:[-*_=]\s?){3,}$")
 _BULLET = re.compile(r"^\s*(?:[-*+•‣◦▪●○·–—]|\[[ xX]\])\s+(?:\[[ xX]\]\s+)?(?=\S)|^\s*[•‣◦▪●](?=\S)")
-_NUMBER = re.compile(r"^\s*(?:\(?(?:\d{1,2}|[a-hA-H]|[ivxIVX]{1,4})[.)]|\d{1,2}\s?[:、．]|[①-⑳])\s+(?=\S)|^\s*[①-⑳](?=\S)")
+_NUMBER = re.compile(
+    r"^\s*(?:\(?(?:\d{1,2}|[a-hA-H]|[ivxIVX]{1,4})[.)]|\d{1,2}\s?[:、．]|[①-⑳])\s+(?=\S)|^\s*[①-⑳](?=\S)"
+)
 _QUOTE = re.compile(r"^\s*>\s+(?=\S)")
 _LINK = re.compile(r"(!?)\[([^\[\]\n]{0,200})\]\((?:https?://|\.{0,2}/|#|\ue000)[^()\s]*(?:\s[^()]*)?\)")
 _STRIKE = re.compile(r"~~(?=\S)([^~\n]{1,200}?)(?<=\S)~~")
-_STRONG = re.compile(r"(\*\*\*|\*\*)(?=[^\s*])([^*\n]{1,300}?)(?<=[^\s*])\1|(?<!\w)__(?=\S)([^_\n]{1,300} [^_\n]{1,300}?)(?<=\S)__(?!\w)")
+_STRONG = re.compile(
+    r"(\*\*\*|\*\*)(?=[^\s*])([^*\n]{1,300}?)(?<=[^\s*])\1|(?<!\w)__(?=\S)([^_\n]{1,300} [^_\n]{1,300}?)(?<=\S)__(?!\w)"
+)
 _EMPHASIS = re.compile(r"(?<![\w*])\*(?=[^\s*])([^*\n]{1,300}?)(?<=[^\s*])\*(?![\w*])")
 _CODE = re.compile(r"`([^`\n]{1,200})`")
 _CELLS = re.compile(r"^\s*\|(.+)\|\s*$")
@@ -71,6 +77,8 @@ def read_markdown(reading: Reading) -> None:
     if not re.search(r"[#*+•‣◦▪●○·–—>|~`_\[\n①-⑳-]|\b[1a][.)] ", reading.text):
         return
     reading.replace(_FENCE, "Markdown", "")
+    if len(re.findall(r"(?:^|\s)[•‣◦▪●]\s", reading.text)) > 1:
+        reading.text = re.sub(r"\s+(?=[•‣◦▪●]\s)", "\n", reading.text)
     reading.text = _split_numbers(reading.text)
     lines = reading.text.split("\n")
     reading.text = "\n".join(filter(None, (_read_line(reading, line, len(lines) > 1) for line in lines)))
@@ -92,8 +100,17 @@ def _read_line(reading: Reading, line: str, is_list: bool) -> str:
     cells = _CELLS.match(line)
     if cells and "|" in cells.group(1):
         reading.note("Markdown", line)
-        return "" if _CELL_RULE.match(cells.group(1)) else "\n".join(filter(None, map(str.strip, cells.group(1).split("|"))))
-    for name, pattern in (("Markdown", _HEADING), ("Markdown", _QUOTE), ("a list", _BULLET), ("a list", _NUMBER)):
+        return (
+            ""
+            if _CELL_RULE.match(cells.group(1))
+            else "\n".join(filter(None, map(str.strip, cells.group(1).split("|"))))
+        )
+    for name, pattern in (
+        ("Markdown", _HEADING),
+        ("Markdown", _QUOTE),
+        ("a list", _BULLET),
+        ("a list", _NUMBER),
+    ):
         match = pattern.match(line)
         is_item = name == "Markdown" or is_list or pattern is _BULLET
         if match and is_item and line[match.end() :].strip():

@@ -22,7 +22,7 @@ _NEGATIVE_LABEL = re.compile(
     re.I,
 )
 _POSITIVE_LABEL = re.compile(
-    r"(?:^|(?<=\n))\s*(?:positive[ _-]?prompt|prompt|正向提示词|提示词|プロンプト)\s*[:：=]\s*", re.I
+    r"^\s*parameters[ \t]*\n|(?:^|(?<=\n))\s*(?:positive[ _-]?prompt|prompt|正向提示词|提示词|プロンプト)\s*[:：=]\s*", re.I
 )
 _COMMAND = re.compile(r"^\s*/imagine\b\s*(?:prompt\b\s*:?)?\s*", re.I)
 _IMAGE_ADDRESS = re.compile(r"^\s*<?https?://[^\s<>]+>?(?:\s+|$)")
@@ -134,12 +134,12 @@ _PART_WEIGHT = re.compile(r"\s*:\s*(-?\d*\.?\d+)\s*$")
 
 def read_composition(reading: Reading) -> None:
     """Read `AND` and `BREAK` in capitals as the end of a clause, and a weight before them."""
+    if not _COMPOSITION.search(reading.text):
+        return
     letters = [mark for mark in reading.text if mark.isalpha()]
     if sum(mark.isupper() for mark in letters) > 0.6 * len(letters):
         return  # a prompt in capitals
     pieces = _COMPOSITION.split(reading.text)
-    if len(pieces) == 1:
-        return
     for word in _COMPOSITION.findall(reading.text):
         reading.note("parts of a prompt", word)
     parts = []

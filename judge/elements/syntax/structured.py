@@ -26,8 +26,25 @@ NOUN_KEYS = frozenset(
     "object subject shape name type item thing entity kind character animal noun title element class label".split()
 )
 COUNT_KEYS = frozenset("count number quantity amount howmany num".split())
-ADJECTIVE_KEYS = ("size", "age", "condition", "state", "color", "colour", "colors", "pattern", "texture", "material")
+ADJECTIVE_KEYS = (
+    "size",
+    "age",
+    "condition",
+    "state",
+    "color",
+    "colour",
+    "colors",
+    "pattern",
+    "texture",
+    "material",
+)
 """Keys whose values describe the thing of the same object, in the order of English adjectives."""
+PLACE_KEYS = ("position", "placement", "location", "side", "place")
+_PLACES = {
+    "left": "on the left", "right": "on the right", "top": "at the top", "bottom": "at the bottom",
+    "center": "in the center", "centre": "in the center", "middle": "in the middle",
+    "foreground": "in the foreground", "background": "in the background",
+}  # fmt: skip
 HEAD_KEYS = frozenset(
     "background lighting mood atmosphere hair eyes sky expression pose weather palette colorpalette foreground "
     "light tone composition".split()
@@ -135,7 +152,10 @@ class _JsonValues:
             used.add(noun_key)
             noun = value[keys[noun_key]].strip()
             is_many = any(key in used for key in COUNT_KEYS)
-            yield " ".join([*words, pluralise(noun) if is_many else noun])
+            place_key = next((key for key in PLACE_KEYS if key in keys and _place(value[keys[key]])), None)
+            place = [_place(value[keys[place_key]])] if place_key else []
+            used |= {place_key} if place_key else set()
+            yield " ".join([*words, pluralise(noun) if is_many else noun, *place])
         for key, original in keys.items():
             if key not in used:
                 name = key if key in NEGATIVE_KEYS | SETTING_KEYS | CONTENT_KEYS else original
@@ -161,6 +181,14 @@ def _describe(key: str, value: Any) -> str:
         return " and ".join(value)
     is_word = isinstance(value, str) and len(value.split()) <= 3 and not re.match(r"#|\d+\s?x", value)
     return value.strip() if is_word else ""
+
+
+def _place(value: Any) -> str:
+    """Return where a thing is as words after its noun; empty if the value does not say."""
+    if not isinstance(value, str) or len(value.split()) > 6:
+        return ""
+    is_place = re.match(r"(?:on|in|at|near|above|below|under|behind|beside|next to|left of|right of)\b", value, re.I)
+    return value.strip() if is_place else _PLACES.get(value.strip().lower(), "")
 
 
 def _split_key(key: str) -> str:
@@ -218,7 +246,10 @@ def read_key_lines(reading: Reading) -> None:
 def _read_inline_keys(reading: Reading) -> None:
     """Read `Subject: a cat. Style: oil painting.` on one line."""
     found = [match for match in _INLINE_KEY.finditer(reading.text) if is_known_key(match.group(1))]
-    if not found or (len(found) < 2 and found[0].start() > 0):
+    if len(found) < 2:
+        is_first = found and found[0].start() == 0
+        found = [match for match in found if is_first or normalise_key(match.group(1)) in NEGATIVE_KEYS]
+    if not found:
         return
     pieces = [reading.text[: found[0].start()]]
     ends = [match.start() for match in found[1:]] + [len(reading.text)]

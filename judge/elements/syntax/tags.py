@@ -16,9 +16,13 @@ _SCORE = (
     r"|(?:safe|general|sensitive|questionable|explicit)(?=\s*,\s*(?:newest|recent|mid|early|old|oldest|best quality))"
     r"|(?:newest|oldest)|(?:very |displeasing )?aesthetic|anime (?:screencap|coloring)?(?<= )"
 )
-_SCORE_TAG = re.compile(rf"(?:(?<=^)|(?<=[,\n|.]))[^\S\n]*(?:{_SCORE})[^\S\n]*(?:,|$|(?=[\n|])|\.(?=\s|$))", re.I)
+_SCORE_TAG = re.compile(
+    rf"(?:(?<=^)|(?<=[,\n|.]))[^\S\n]*(?:{_SCORE})[^\S\n]*(?:,|$|(?=[\n|])|\.(?=\s|$))", re.I
+)
 _ANY_SCORE_TAG = re.compile(r"\b(?:score_\d(?:_up)?|source_(?:anime|pony|furry|cartoon))\b,?", re.I)
-_UNDERSCORED = re.compile(r"(?<![\w./\\@#-])[A-Za-z0-9][A-Za-z0-9'!-]*(?:_\(?[A-Za-z0-9'!-]+\)?)+(?![\w./\\@-])")
+_UNDERSCORED = re.compile(
+    r"(?<![\w./\\@#-])[A-Za-z0-9][A-Za-z0-9'!-]*(?:_\(?[A-Za-z0-9'!-]+\)?)+(?![\w./\\@-])"
+)
 _PEOPLE = re.compile(r"(?<![\w-])([1-6])(\+?)(girl|boy|other|woman|man|women|men)s?(?![\w-])", re.I)
 _NUMBER_WORDS = ("", "one", "two", "three", "four", "five", "six")
 _PLURALS = {"girl": "girls", "boy": "boys", "woman": "women", "man": "men", "women": "women", "men": "men"}
@@ -34,7 +38,9 @@ def read_score_tags(reading: Reading) -> None:
         reading.note("tags about quality, kept apart as style", tag)
         return " "
 
-    if re.search(r"score_|source_|rating[_:]|s?fw\b|year \d|res\b|solo\b|est\b|aesthetic", reading.text, re.I):
+    if re.search(
+        r"score_|source_|rating[_:]|s?fw\b|year \d|res\b|solo\b|est\b|aesthetic", reading.text, re.I
+    ):
         reading.text = _ANY_SCORE_TAG.sub(read, _SCORE_TAG.sub(read, reading.text))
 
 

@@ -19,7 +19,8 @@ MAX_DEPTH = 16
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 _OPENING = {close: opening for opening, close in _PAIRS.items()}
 _NETWORK = re.compile(
-    r"<\s*(?:lora|lyco|locon|loha|hypernet|hypernetwork|hn|embed|embedding|ti|lbw|wildcard)\s*:[^<>\n]{0,200}>", re.I
+    r"<\s*(?:lora|lyco|locon|loha|hypernet|hypernetwork|hn|embed|embedding|ti|lbw|wildcard)\s*:[^<>\n]{0,200}>",
+    re.I,
 )
 _EMBEDDING = re.compile(r"\(?\bembedding:[\w./\\-]+(?::\d*\.?\d+)?\)?", re.I)
 _WILDCARD_NAME = r"(?<![\w_])__[A-Za-z][\w/*-]{0,60}?__(?![\w_]|\.\w)"
@@ -34,6 +35,8 @@ _WEIGHT_OF_NUMBER = re.compile(r"^(.*[A-Za-z].*\d)\s?:(-?\d?\.\d+)\s*$", re.S)
 _RATIO = re.compile(r"\b(?:ratio|scale|score|aspect|time|at)\b", re.I)
 _SCHEDULE = re.compile(r"^(.*?):(?:(.*?):)?\s*(\d*\.\d+|\d{1,3})\s*$", re.S)
 _AFTER_BRACKET = re.compile(r"\)(?:[+-]{1,5}|\d\.\d+)(?=[\s,.]|$)")
+_AFTER_WORD = re.compile(r"(?<=[a-z]{3})(?<!notepad)(?:\+{2,5}|-{2,5})(?=[\s,.]|$)")
+_BARE_WEIGHT = re.compile(r"(?:^|(?<=[,;|\n]))([^,;|\n:()]*[^\W\d][^,;|\n:()]*?)\s?:(-?\d*\.\d+|-\d+)[^\S\n]*(?=[,;|\n]|$)")
 _SIGN = re.compile(
     r"\(\(|\[\[|\{\{|[^\s\d:.]\s?:-?\d*\.\d+\s*\)|<lora:|\bscore_\d|\[[^\[\]|]{1,80}\|[^\[\]]{1,80}\]|\bmasterpiece\b"
     r"|\\[()]"
@@ -70,6 +73,22 @@ def read_brackets(reading: Reading) -> None:
         return
     text = _AFTER_BRACKET.sub(")", text)
     reading.text = _BracketReader(reading, text, bool(_SIGN.search(text))).read()
+
+
+def read_bare_weights(reading: Reading) -> None:
+    """Read weights without brackets: `a cat:1.2, a dog:-1`, `cat++`."""
+
+    def read(match: re.Match[str]) -> str:
+        text, weight = match.groups()
+        reading.note(DIALECT, match.group(0))
+        if float(weight) < 0:
+            reading.negative.append(text)
+            return " "
+        return text
+
+    if ":" in reading.text:
+        reading.text = _BARE_WEIGHT.sub(read, reading.text)
+    reading.replace(_AFTER_WORD, DIALECT, "")
 
 
 @dataclass

@@ -113,7 +113,9 @@ def _add_judging_routes(app: FastAPI, service: Service, settings: Settings) -> N
         with service.accept() as accepted:
             body = await parse_request(request, VerdictRequest, ("image", "video", "reference"))
             sample = _build_sample(body, body.image, body.id, body.video)
-            options = JudgeOptions(body.rubric, body.depth, body.heat, body.looks)
+            options = JudgeOptions(
+                body.rubric, body.depth, body.heat, body.looks, max_elements=body.max_elements
+            )
             verdict = await _cancel_on_disconnect(request, accepted.verdict(sample, options))
         return _respond(request, verdict, rubric=body.rubric, depth=body.depth, verdict=verdict.status)
 
@@ -129,7 +131,7 @@ def _add_judging_routes(app: FastAPI, service: Service, settings: Settings) -> N
         with service.accept() as accepted:
             body = validate(ScoresRequest, await parse_json_body(request))
             rows = parse_rows(body, settings.max_rows)
-            options = JudgeOptions(body.rubric, "score")
+            options = JudgeOptions(body.rubric, "score", max_elements=body.max_elements)
             verdicts = await _cancel_on_disconnect(request, accepted.scores(rows, options))
         numbers = [verdict.score for verdict in verdicts]
         result = Scores(scores=numbers, verdicts=verdicts)
@@ -147,7 +149,9 @@ def _add_judging_routes(app: FastAPI, service: Service, settings: Settings) -> N
         with service.accept() as accepted:
             body = await parse_request(request, CompareRequest, ("a", "b", "reference"))
             a, b = (_build_sample(body, image) for image in (body.a, body.b))
-            options = JudgeOptions(body.rubric, body.depth, looks=body.looks, how=body.how)
+            options = JudgeOptions(
+                body.rubric, body.depth, looks=body.looks, how=body.how, max_elements=body.max_elements
+            )
             comparison = await _cancel_on_disconnect(request, accepted.compare(a, b, options))
         preferred = comparison.preferred
         return _respond(request, comparison, rubric=body.rubric, depth=body.depth, preferred=preferred)
@@ -178,7 +182,7 @@ def _add_monitoring_routes(app: FastAPI, service: Service, metrics: Metrics) -> 
 
 
 def _build_sample(body: Any, image: Any, id: str = "", video: Any = None) -> Sample:
-    texts = {"prompt": body.prompt, "elements": body.elements}
+    texts = {"prompt": body.prompt, "negative_prompt": body.negative_prompt, "elements": body.elements}
     return Sample(id=id, image=image, video=video, reference=body.reference, **texts)
 
 

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, WithJsonSchema
 
+from judge.elements.element_list import MAX_LISTED_ELEMENTS
+from judge.pipeline.validation import MAX_ELEMENTS
 from judge.types import ComparisonOption, Depth, StrictModel, Verdict
 
 _IMAGE_SCHEMA = {
@@ -28,6 +30,17 @@ Elements = Annotated[
     list[str] | None, Field(description="Statements to check, in order. Default: taken from the prompt.")
 ]
 Prompt = Annotated[str, Field(description="The text the image was generated from.")]
+NegativePrompt = Annotated[
+    str, Field(description="What the image must not show: the negative prompt of the generator.")
+]
+MaxElements = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=MAX_ELEMENTS,
+        description="Elements taken from a prompt, at most; the most specific ones stay, a note has the number.",
+    ),
+]
 RubricName = Annotated[str, Field(description="A name listed by GET /v1/rubrics.")]
 Looks = Annotated[
     int,
@@ -45,11 +58,13 @@ class VerdictRequest(StrictModel):
     image: Image = None
     video: Video = None
     prompt: Prompt = ""
+    negative_prompt: NegativePrompt = ""
     elements: Elements = None
     reference: Reference = None
     rubric: RubricName = "default"
     depth: Depth = "verdict"
     id: str = ""
+    max_elements: MaxElements = MAX_LISTED_ELEMENTS
     heat: Annotated[
         bool, Field(description="Add heat maps of score and defects, if the backend has gradients.")
     ] = False
@@ -68,11 +83,13 @@ class CompareRequest(StrictModel):
     a: Image
     b: Image
     prompt: Prompt = ""
+    negative_prompt: NegativePrompt = ""
     elements: Elements = None
     reference: Reference = None
     rubric: RubricName = "default"
     depth: Depth = "verdict"
     looks: Looks = 0
+    max_elements: MaxElements = MAX_LISTED_ELEMENTS
     how: Annotated[ComparisonOption, Field(description=_HOW_DESCRIPTION)] = "pointwise"
 
 
@@ -82,6 +99,7 @@ class Row(StrictModel):
     image: Image = None
     video: Video = None
     prompt: Prompt = ""
+    negative_prompt: NegativePrompt = ""
     elements: Elements = None
     reference: Reference = None
     id: str = ""
@@ -92,6 +110,7 @@ class ScoresRequest(StrictModel):
 
     rows: Annotated[list[Any], WithJsonSchema({"type": "array", "items": Row.model_json_schema()})]
     rubric: RubricName = "default"
+    max_elements: MaxElements = MAX_LISTED_ELEMENTS
 
 
 class Scores(StrictModel):

@@ -139,7 +139,7 @@ def _build_judge_tab(events: PageEvents, blocks: gr.Blocks, max_bytes: int) -> N
     inputs = [image, *options]
     triggers = [button.click, *fields.submit_events(options)]
     gr.on(triggers, events.judge, inputs, result, concurrency_id="judge", **_CLICK)
-    filled = [image, *options[:2]]
+    filled = [image, *options[:2], options[-1]]
     _connect_gallery(blocks, examples.single_examples, gallery, filled, events.judge, inputs, result)
 
 
@@ -156,7 +156,7 @@ def _build_compare_tab(events: PageEvents, blocks: gr.Blocks, max_bytes: int) ->
     inputs = [a, b, *options]
     triggers = [button.click, *fields.submit_events(options)]
     gr.on(triggers, events.compare, inputs, result, concurrency_id="judge", **_CLICK)
-    filled = [a, b, *options[:2]]
+    filled = [a, b, *options[:2], options[-1]]
     _connect_gallery(blocks, examples.pair_examples, gallery, filled, events.compare, inputs, result)
 
 
@@ -179,7 +179,7 @@ def _connect_gallery(
         blocks: the page; the examples are drawn when it is first opened.
         draw_examples: returns the examples.
         gallery: shows them.
-        filled: fields that a click fills: images, prompt, elements.
+        filled: fields that a click fills: images, prompt, elements, negative prompt.
         judge: called after that.
         inputs: inputs of `judge`.
         result: shows what `judge` returns.
@@ -194,8 +194,8 @@ def _connect_gallery(
         if not isinstance(index, int) or not 0 <= index < len(drawn):
             return [gr.skip() for _ in filled]
         example = drawn[index]
-        # Elements are cleared: those of the prompt are judged, and none are left from the previous image.
-        return [*map(image_url, example.images), example.prompt, ""]
+        # The other texts are cleared: none are left from the previous image.
+        return [*map(image_url, example.images), example.prompt, "", ""]
 
     blocks.load(draw, outputs=gallery, show_progress="hidden", **_PRIVATE)
     gallery.select(pick, outputs=filled, show_progress="hidden", **_CLICK).then(

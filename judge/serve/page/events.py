@@ -54,13 +54,14 @@ class PageEvents:
         depth: EventInput,
         looks: EventInput,
         heat: EventInput,
+        negative: EventInput = "",
     ) -> str:
         """Judge one image, and return the verdict as HTML."""
 
         async def answer() -> str:
             start = time.perf_counter()
             data = await _decode(image, "image")
-            sample = _build_sample(data, prompt, elements)
+            sample = _build_sample(data, prompt, elements, negative)
             verdict = await self.service.verdict(sample, _build_options(rubric, depth, looks, heat))
             seconds = time.perf_counter() - start
             show = partial(markup.verdict, verdict, prompt=sample.prompt, seconds=seconds)
@@ -77,13 +78,14 @@ class PageEvents:
         rubric: EventInput,
         depth: EventInput,
         looks: EventInput,
+        negative: EventInput = "",
     ) -> str:
         """Compare two images, and return the comparison as HTML."""
 
         async def answer() -> str:
             start = time.perf_counter()
             both = [await _decode(url, field) for url, field in ((a, "a"), (b, "b"))]
-            first, second = (_build_sample(data, prompt, elements) for data in both)
+            first, second = (_build_sample(data, prompt, elements, negative) for data in both)
             comparison = await self.service.compare(first, second, _build_options(rubric, depth, looks))
             seconds = time.perf_counter() - start
             show = partial(markup.comparison, comparison, prompt=first.prompt, seconds=seconds)
@@ -123,9 +125,9 @@ async def _decode(url: EventInput, field: str) -> bytes:
         raise MediaError(field, "<data: URL>", "data: URLs in base64", "send the image again") from None
 
 
-def _build_sample(data: bytes, prompt: EventInput, elements: EventInput) -> Sample:
+def _build_sample(data: bytes, prompt: EventInput, elements: EventInput, negative: EventInput) -> Sample:
     names = [part.strip() for part in re.split(r"[,\n]", elements or "") if part.strip()]
-    return Sample(image=data, prompt=prompt or "", elements=names or None)
+    return Sample(image=data, prompt=prompt or "", negative_prompt=negative or "", elements=names or None)
 
 
 def _build_options(

@@ -62,7 +62,8 @@ def option_fields(service: Service, key: str = "", heat: bool = False) -> list[A
         heat: add the field for heat maps.
 
     Returns:
-        Fields for prompt, elements, rubric, depth, zoom-ins and, with `heat`, heat maps, in this order.
+        Fields for prompt, elements, rubric, depth, zoom-ins, with `heat` heat maps, and the negative prompt,
+        in this order.
     """
     prompt = gr.Textbox(
         label="Prompt",
@@ -71,7 +72,7 @@ def option_fields(service: Service, key: str = "", heat: bool = False) -> list[A
         max_lines=8,
         elem_id=f"j-{key}prompt",
     )
-    label = f"More: elements, rubric, depth, zoom-ins{', heat maps' if heat else ''}"
+    label = f"More: elements, negative prompt, rubric, depth, zoom-ins{', heat maps' if heat else ''}"
     # Not Gradio's accordion: see the comment in `judge.serve.page.app.build_page`.
     gr.HTML(_FOLD_BUTTON.format(key=key, label=label), js_on_load=script("fold"), apply_default_css=False)
     with gr.Column(elem_id=f"j-{key}more", elem_classes="j-folded"):
@@ -81,6 +82,13 @@ def option_fields(service: Service, key: str = "", heat: bool = False) -> list[A
             lines=1,
             max_lines=6,
             elem_id=f"j-{key}elements",
+        )
+        negative = gr.Textbox(
+            label="Negative prompt",
+            info="What the image must not show, separated by commas.",
+            lines=1,
+            max_lines=6,
+            elem_id=f"j-{key}negative",
         )
         rubrics = [(str(one["name"]), str(one.get("description", ""))) for one in service.rubrics()]
         names = [(f"{name}: {description}" if description else name, name) for name, description in rubrics]
@@ -92,7 +100,7 @@ def option_fields(service: Service, key: str = "", heat: bool = False) -> list[A
         )
         maps = [("no", "no"), ("yes: show where score and regions come from; takes longer", "yes")]
         heat_fields = [gr.Radio(maps, value="no", label="Heat maps", elem_id=f"j-{key}heat")] if heat else []
-    return [prompt, elements, rubric, depth, looks, *heat_fields]
+    return [prompt, elements, rubric, depth, looks, *heat_fields, negative]
 
 
 def look_choices(max_looks: int) -> list[tuple[str, str]]:
@@ -105,7 +113,7 @@ def look_choices(max_looks: int) -> list[tuple[str, str]]:
 
 def submit_events(fields: Sequence[Any]) -> list[Any]:
     """Return the events of Enter in the text fields, which do the same as the button."""
-    return [fields[0].submit, fields[1].submit]
+    return [fields[0].submit, fields[1].submit, fields[-1].submit]
 
 
 def result_panel(key: str, value: str) -> gr.HTML:

@@ -152,16 +152,19 @@ def elements(result: Verdict) -> str:
     if not result.elements:
         return ""
     chips = "".join(map(_element_chip, result.elements))
-    count = f"{sum(element.present for element in result.elements)} of {len(result.elements)} present"
+    word = "present" if all(element.expected for element in result.elements) else "as asked"
+    count = f"{sum(element.present for element in result.elements)} of {len(result.elements)} {word}"
     hint = f'<span class="j-fine">{count}, each with its probability</span>'
     return f'<section><h3>Elements {hint}</h3><ul class="j-chips">{chips}</ul></section>'
 
 
 def _element_chip(element: Element) -> str:
-    kind, sign, word = ("j-present", "✓", "present") if element.present else ("j-absent", "✗", "absent")
+    kind, sign = ("j-present", "✓") if element.present else ("j-absent", "✗")
+    words = ("absent", "present") if element.expected else ("not as asked", "as asked")
+    word = words[element.present]
     return (
         f'<li class="{kind}"><span class="j-sign" aria-hidden="true">{sign}</span>'
-        f'<span class="j-hidden">{word}: </span><span>{escape_text(element.name)}</span>'
+        f'<span class="j-hidden">{word}: </span><span>{escape_text(element.label)}</span>'
         f'<span class="j-how">{format_percent(element.probability)}</span></li>'
     )
 
