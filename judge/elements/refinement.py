@@ -7,6 +7,7 @@ a name such as "black hole" loses its first word too, but no noun is taken for a
 from __future__ import annotations
 
 from judge.elements.grammar.words import (
+    ADJECTIVES,
     COLOUR_SHADES,
     COLOUR_WORDS,
     MATERIALS,
@@ -16,22 +17,6 @@ from judge.elements.grammar.words import (
 )
 from judge.elements.statements import Kind, Statement, annotate_elements
 
-ADJECTIVES = frozenset(
-    "big large huge giant small little tiny miniature tall short long wide narrow thick thin fat skinny old ancient "
-    "young new modern antique vintage elderly cute beautiful pretty ugly handsome adorable elegant graceful gorgeous "
-    "majestic happy sad angry smiling sleeping laughing crying scared surprised tired sleepy hungry wet dry dirty "
-    "clean shiny rusty dusty broken cracked torn worn empty full open closed round square oval triangular rectangular "
-    "curved flat pointed sharp smooth rough soft hard fluffy furry hairy bald curly straight striped spotted dotted "
-    "checkered patterned plain floral wooden metallic golden silver transparent translucent glowing illuminated lit "
-    "bright dark dim pale colorful colourful rainbow snowy rainy foggy misty cloudy sunny stormy windy icy frozen "
-    "burning flaming flying floating walking running dancing jumping sitting standing hot cold warm fresh ripe rotten "
-    "cooked raw sliced delicious moist magical mystical mysterious enchanted haunted abandoned ruined deserted busy "
-    "crowded quiet calm peaceful lush dense expansive futuristic medieval traditional rustic cozy realistic minimalist "
-    "abstract surreal geometric symmetrical anonymous muscular strong brave fierce wild tame lone single young "
-    "masked bearded armored hooded winged horned chiseled carved polished sleek scaly scaled woolly luminescent "
-    "holographic giant infinite underwater snow-covered half-empty beautiful blurry blurred low high".split()
-)
-"""Adjectives that prompts use often."""
 _KINDS: tuple[Kind, ...] = ("object", "count")
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from judge.elements.grammar.references import is_person
 from judge.elements.grammar.segments import Segment
-from judge.elements.grammar.things import Thing, original_text, wording
-from judge.elements.grammar.words import HOLDERS, STATES
+from judge.elements.grammar.things import Thing, is_noun, original_text, wording
+from judge.elements.grammar.words import HOLDERS, IMAGE_PLACES, STATES, TIMES
 from judge.elements.statements import Kind
 
 PLACE_PREPOSITIONS = frozenset(
@@ -19,7 +19,7 @@ PLACE_PREPOSITIONS = frozenset(
 """Prepositions that state where one thing is relative to another."""
 _PASSIVE_PREPOSITIONS = frozenset("of with in by from out".split())
 _COPULAS = frozenset({"be", "have", "become", "look", "seem", "appear", "stay", "remain"})
-_EMPTY_VERBS = frozenset("show depict feature contain include draw paint generate create make image use say read".split())
+_EMPTY_VERBS = frozenset("show depict feature include draw paint generate create make image say read title".split())
 _OBJECTS = frozenset({"dobj", "obj", "dative", "oprd", "attr"})
 
 Find = Callable[[Any], list[Thing]]
@@ -56,7 +56,7 @@ def find_links(doc: Any, segment: Segment, find: Find) -> Iterator[Link]:
             yield from _read_relation(token, segment, find)
         elif token.pos_ == "ADJ" and token.dep_ in ("amod", "acl", "advcl", "appos") and token.head.i < token.i:
             yield from _read_later_adjective(token, find)
-        elif token.dep_ in ("acomp", "attr", "oprd") and token.head.lemma_ in _COPULAS:
+        elif token.dep_ in ("acomp", "oprd") or (token.dep_ == "attr" and token.head.lemma_ in _COPULAS):
             yield from _read_property(token, find)
 
 
@@ -64,6 +64,8 @@ def is_activity(token: Any) -> bool:
     """Return whether a token is a verb that states what a thing does or what is done to it."""
     if token.pos_ != "VERB" or len(token) < 2 or token.dep_ in ("amod", "aux", "auxpass", "compound"):
         return False
+    if any(child.dep_ in ("oprd", "acomp") and child.pos_ == "ADJ" for child in token.rights):
+        return False  # "painted blue" says that it is blue
     return token.lemma_ not in _COPULAS and token.lemma_ not in _EMPTY_VERBS or token.tag_ == "VBN"
 
 
@@ -116,6 +118,8 @@ def find_subjects(verb: Any, find: Find, depth: int = 0) -> list[Thing]:
         owners = find(head.head.head)  # "a woman in a coat holding a cup"
         if owners and is_person(owners[0]) and not any(is_person(thing) for thing in find(head)):
             return owners
+    if verb.dep_ == "acl" and head.dep_ == "conj" and not any(child.dep_ in ("acl", "prep") for child in head.head.rights):
+        return [*find(head.head), *find(head)] if find(head.head)[:1] != find(head)[:1] else find(head)
     if verb.dep_ in ("acl", "relcl", "appos") or (verb.dep_ in ("conj", "advcl", "dep", "prep") and head.pos_ in ("NOUN", "PROPN")):
         return find(head)
     return find_subjects(head, find, depth + 1) if head.pos_ in ("VERB", "AUX") else []
@@ -127,8 +131,12 @@ def _read_relation(preposition: Any, segment: Segment, find: Find) -> Iterator[L
     if not long and not is_possession and preposition.lower_ not in PLACE_PREPOSITIONS:
         return
     ends = [child for child in preposition.children if child.dep_ in ("pobj", "pcomp", "obj")]
-    objects = [thing for end in ends for thing in find(end)]
+    places = [end for end in ends if is_image_place(end)]
+    for place in places:
+        yield Link("relation", f"{preposition.text} the {place.text}", _place_subjects(preposition, place, find), [])
+    objects = [thing for end in ends if end not in places for thing in find(end)]
     subjects = _governor(preposition.head, find)
+    objects = [thing for thing in objects if thing.token.lower_ not in TIMES]
     if preposition.lower_ == "in" and not long:
         is_state = any(f"in {thing.name.lower()}" in STATES for thing in objects)
         objects = [thing for thing in objects if thing.token.lower_ in HOLDERS or is_state]
@@ -137,6 +145,22 @@ def _read_relation(preposition: Any, segment: Segment, find: Find) -> Iterator[L
         yield Link("attribute", state, subjects, [])
     elif subjects and objects:
         yield Link("relation", long or preposition.text, subjects, objects)
+
+
+def is_image_place(token: Any) -> bool:
+    """Return whether a noun is a place in the image: "left" in "a boy on the left"."""
+    has_more = any(child.dep_ in ("amod", "compound", "prep") for child in token.children)
+    return token.lower_ in IMAGE_PLACES and token.dep_ in ("pobj", "conj") and not has_more
+
+
+def _place_subjects(preposition: Any, place: Any, find: Find) -> list[Thing]:
+    """Return what is at a place in the image: the noun right before it, else the subject, else what follows."""
+    before = preposition.nbor(-1) if preposition.i else None
+    if before is not None and is_noun(before):
+        return find(before)[:1]
+    if before is not None and before.pos_ in ("VERB", "AUX", "ADV", "ADJ"):
+        return _governor(preposition.head, find)
+    return next((found[:1] for token in place.doc[place.i + 1 :] if (found := find(token))), [])
 
 
 def _governor(head: Any, find: Find) -> list[Thing]:

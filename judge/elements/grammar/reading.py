@@ -6,14 +6,15 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from judge.elements.grammar.links import Link, find_links, is_activity
+from judge.elements.grammar.links import Link, find_links, is_activity, is_image_place
 from judge.elements.grammar.pipeline import parse_texts
 from judge.elements.grammar.references import PARTS, refer
 from judge.elements.grammar.repairs import repair_parse
 from judge.elements.grammar.segments import STYLE_TAG, Segment, cut_segments
-from judge.elements.grammar.things import Thing, find_things, original_text, wording
+from judge.elements.grammar.things import Thing, find_things, original_text
 from judge.elements.grammar.words import (
     AMOUNT_NOUNS,
+    COLOUR_WORDS,
     EMPTY_NOUNS,
     PLAIN_MEDIA,
     STATES,
@@ -58,6 +59,8 @@ class _Reader:
     """All things so far."""
     companions: list[Link] = field(default_factory=list)
     """What is with what; listed if there are several, since who has what is then a question."""
+    parts: list[tuple[str, str, str, Thing]] = field(default_factory=list)
+    """Properties of one of several things: "one ", the property, the noun, the thing."""
     pending: list[tuple[Kind, str]] = field(default_factory=list)
     """Adjectives that wait for their noun: "tall" in "a tall, dark man"."""
 
@@ -67,18 +70,21 @@ class _Reader:
         things = find_things(doc)
         if not segment.texts and self._read_tag(doc, things):
             return
+        known = [*self.things]
+        self._read_parts(doc, things, known)
         for thing in [*things.values()][:1]:
             thing.modifiers[:0] = self.pending
             self.pending = []
         self._join_units(things)
         for thing in things.values():
-            if not _is_state(thing):
+            if not _is_state(thing) and not is_image_place(thing.token):
                 self._add_thing(thing, segment)
-        known = [*self.things]
         self.things += [thing for thing in things.values() if thing.token.idx not in segment.texts]
         for link in find_links(doc, segment, lambda token: self._find(token, segment, things, known)):
             self._add_link(link)
-        self._add_parts(doc, things, known)
+        for start, word, noun, thing in self.parts:
+            self._add("attribute", f"{start}{word} {noun}", word, [thing])
+        self.parts.clear()
         self._add_texts(segment, things)
 
     def _read_tag(self, doc: Any, things: dict[int, Thing]) -> bool:
@@ -128,8 +134,7 @@ class _Reader:
                     part.modifiers.insert(0, ("count", thing.name))
                 elif thing.token.lower_ in UNIT_NOUNS:
                     del things[part.token.i]
-                    thing.name = f"{thing.name} of {part.name}"
-                    thing.modifiers += part.modifiers
+                    thing.name = f"{thing.name} of {part.full_name}"
 
     def _add_thing(self, thing: Thing, segment: Segment) -> None:
         noun = thing.token
@@ -167,7 +172,8 @@ class _Reader:
     def _add_link(self, link: Link, is_last: bool = False) -> None:
         subjects = [thing for thing in link.subjects if not thing.is_style]
         objects = [thing for thing in link.objects if not thing.is_style and thing not in subjects]
-        if link.kind == "relation" and not (subjects and objects):
+        is_complete = bool(subjects and (objects or not link.objects))
+        if link.kind == "relation" and not is_complete or link.subjects and not subjects:
             return
         if link.word == "with" and not is_last:
             self.companions.append(link)
@@ -188,19 +194,22 @@ class _Reader:
             labels.append(f"{thing.modifiers[0][1]} {thing.name}" if is_ambiguous else thing.name)
         return " and ".join(dict.fromkeys(labels))
 
-    def _add_parts(self, doc: Any, things: dict[int, Thing], known: list[Thing]) -> None:
-        """Add the properties in "two dogs, one black and the other white"."""
-        for token in doc:
-            if token.pos_ != "ADJ" or token.lower_ in PARTS or token.head.i in things and token.dep_ == "amod":
+    def _read_parts(self, doc: Any, things: dict[int, Thing], known: list[Thing]) -> None:
+        """Add the properties in "two dogs, one black and the other white", and remove them from the things."""
+        for token in doc[1:]:
+            part = doc[token.i - 1]
+            is_property = token.pos_ == "ADJ" or token.lower_ in COLOUR_WORDS
+            if part.lower_ not in PARTS or not is_property or (token.head.i in things and token.dep_ == "amod"):
                 continue
-            part = next((child for child in token.lefts if child.lower_ in PARTS), None)
+            if token.i + 1 < len(doc) and token.nbor().i in things:
+                continue
             earlier = [*known, *(thing for index, thing in things.items() if index < token.i)]
-            thing = refer(part, earlier) if part is not None else None
+            thing = refer(part, earlier)
             if thing:
+                things.pop(token.i, None)
                 noun = thing.name.split(" ", 1)[-1] if thing.whole else thing.name
-                start = "one" if thing.whole else ""
-                word = wording(token) if part is None else original_text(doc, token.i, token.i + 1)
-                self._add("attribute", f"{start} {word} {noun}", word, [thing])
+                word = original_text(doc, token.i, token.i + 1)
+                self.parts.append(("one " if thing.whole else "", word, noun, thing))
 
     def _add_texts(self, segment: Segment, things: dict[int, Thing]) -> None:
         for at, text in segment.texts.items():

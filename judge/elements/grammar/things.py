@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from judge.elements.grammar.words import (
+    ADJECTIVES,
     COLOUR_SHADES,
     COLOUR_WORDS,
     MATERIALS,
@@ -42,6 +43,11 @@ class Thing:
         """Whether the noun is a plural, or is counted."""
         counts = [word for kind, word in self.modifiers if kind == "count" and word.lower() not in ("one", "1")]
         return self.token.tag_ in ("NNS", "NNPS") or bool(counts)
+
+    @property
+    def full_name(self) -> str:
+        """The noun with its modifiers."""
+        return " ".join([*(word for _, word in self.modifiers), self.name])
 
     @property
     def needed(self) -> str:
@@ -120,7 +126,8 @@ def _is_attribute_noun(token: Any) -> bool:
         return token.i > 0 and token.nbor(-1).lower_ in QUALITY_LEVELS
     if token.lower_ in COLOUR_SHADES:
         return token.i + 1 < len(token.doc) and token.nbor().lower_ in COLOUR_WORDS
-    return token.lower_ in MATERIALS or token.lower_ in COLOUR_WORDS or is_adjective_like(token.lower_)
+    word = token.lower_
+    return word in MATERIALS or word in COLOUR_WORDS or word in ADJECTIVES or is_adjective_like(word)
 
 
 def _read_modifier(token: Any) -> list[tuple[Kind, str]]:
@@ -128,6 +135,8 @@ def _read_modifier(token: Any) -> list[tuple[Kind, str]]:
         return []  # a part of the colour's wording
     if token.like_num or token.lower_ in QUANTITY_WORDS:
         return [("count", wording(token))]
+    if token.tag_ == "VBG" and token.i and token.nbor(-1).lower_ in ("both", "each", "all", "one", "other"):
+        return []
     if token.dep_ in ("det", "poss", "punct", "cc", "prep", "case", "predet", "nsubj", "mark", "advcl"):
         return []
     if token.pos_ in ("ADJ", "VERB", "NOUN", "PROPN", "ADV") and token.dep_ != "conj":

@@ -66,5 +66,28 @@ def is_adjective_like(word: str) -> bool:
     return len(word) > 6 and word.endswith(_ADJECTIVE_ENDINGS) and not word.endswith(("fish", "table"))
 
 
+ADJECTIVES = frozenset(
+    "big large huge giant small little tiny miniature tall short long wide narrow thick thin fat skinny old ancient "
+    "young new modern antique vintage elderly cute beautiful pretty ugly handsome adorable elegant graceful gorgeous "
+    "majestic happy sad angry smiling sleeping laughing crying scared surprised tired sleepy hungry wet dry dirty "
+    "clean shiny rusty dusty broken cracked torn worn empty full open closed round square oval triangular rectangular "
+    "curved flat pointed sharp smooth rough soft hard fluffy furry hairy bald curly straight striped spotted dotted "
+    "checkered patterned plain floral wooden metallic golden silver transparent translucent glowing illuminated lit "
+    "bright dark dim pale colorful colourful rainbow snowy rainy foggy misty cloudy sunny stormy windy icy frozen "
+    "burning flaming flying floating walking running dancing jumping sitting standing hot cold warm fresh ripe rotten "
+    "cooked raw sliced delicious moist magical mystical mysterious enchanted haunted abandoned ruined deserted busy "
+    "crowded quiet calm peaceful lush dense expansive futuristic medieval traditional rustic cozy realistic minimalist "
+    "abstract surreal geometric symmetrical anonymous muscular strong brave fierce wild tame lone single young "
+    "masked bearded armored hooded winged horned chiseled carved polished sleek scaly scaled woolly luminescent "
+    "holographic giant infinite underwater snow-covered half-empty beautiful blurry blurred low high".split()
+)
+"""Adjectives that prompts use often."""
+TIMES = frozenset(
+    "morning afternoon evening night day noon midnight dusk dawn sunset sunrise twilight spring summer autumn fall "
+    "winter season weekend hour century era time".split()
+)
+"""Nouns for times: what happens "on a rainy evening" is not on top of it."""
+IMAGE_PLACES = frozenset("left right foreground background center centre middle top bottom".split())
+"""Nouns for places in the image, in "a boy on the left"."""
 STATES = frozenset("on fire|in flight|in bloom|in motion|in love|in ruins|at rest".split("|"))
 """Preposition and noun that together state a property."""
