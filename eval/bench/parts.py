@@ -57,7 +57,7 @@ def elements(data: Path | None) -> dict[str, Any]:
     """
     from eval.bench.accuracy.elements import find_label_file, measure_splitters, read_labels
     from judge.elements.grammar.pipeline import is_available
-    from judge.elements.splitters import HOW_TO_INSTALL, SPLITTERS, default_splitter
+    from judge.elements.splitters.registry import HOW_TO_INSTALL, SPLITTERS, default_splitter
 
     labels = find_label_file(data) if data else None
     if labels is None or not labels.is_file():

@@ -59,6 +59,8 @@ class _Reader:
     """All things so far."""
     companions: list[Link] = field(default_factory=list)
     """What is with what; listed if there are several, since who has what is then a question."""
+    aliases: dict[int, Thing] = field(default_factory=dict)
+    """Nouns of the current segment that are part of another thing: "pancakes" of "stack of pancakes"."""
     parts: list[tuple[str, str, str, Thing]] = field(default_factory=list)
     """Properties of one of several things: "one ", the property, the noun, the thing."""
     pending: list[tuple[Kind, str]] = field(default_factory=list)
@@ -66,6 +68,7 @@ class _Reader:
 
     def read(self, segment: Segment, doc: Any) -> None:
         """Read one parsed segment."""
+        self.aliases.clear()
         repair_parse(doc)
         things = find_things(doc)
         if not segment.texts and self._read_tag(doc, things):
@@ -134,6 +137,7 @@ class _Reader:
                     part.modifiers.insert(0, ("count", thing.name))
                 elif thing.token.lower_ in UNIT_NOUNS:
                     del things[part.token.i]
+                    self.aliases[part.token.i] = thing
                     thing.name = f"{thing.name} of {part.full_name}"
 
     def _add_thing(self, thing: Thing, segment: Segment) -> None:
@@ -218,7 +222,7 @@ class _Reader:
 
     def _find(self, token: Any, segment: Segment, things: dict[int, Thing], known: list[Thing]) -> list[Thing]:
         """Return the things that a token stands for."""
-        thing = things.get(token.i)
+        thing = things.get(token.i) or self.aliases.get(token.i)
         if thing is not None and token.idx in segment.texts:
             return [t for t in things.values() if t.token.idx < token.idx and t.token.idx not in segment.texts][-1:]
         if thing is not None:

@@ -2,7 +2,7 @@
 
     GRAMMAR.split("two red cats on a wooden table")
 
-- `rules`: phrases by the rules of `judge.elements.splitting`, refined by `judge.elements.refinement`; needs nothing,
+- `rules`: phrases by the rules of `judge.elements.splitting`, refined by `judge.elements.splitters.refinement`; needs nothing,
   takes microseconds.
 - `grammar`: one statement for each thing, property, number, relation and activity, by a dependency parser
   (`judge.elements.grammar`); needs spaCy and an English pipeline.
@@ -23,7 +23,7 @@ from typing import Any
 from judge.elements.atomic import extract_atomic_statements
 from judge.elements.grammar import pipeline
 from judge.elements.languages.clauses import split_by_language
-from judge.elements.refinement import refine_statements
+from judge.elements.splitters.refinement import refine_statements
 from judge.elements.splitting import split_prompt
 from judge.elements.statements import Statement, annotate_elements
 from judge.errors import InputError
