@@ -10,7 +10,13 @@ if TYPE_CHECKING:
 
 
 def open_judge(
-    model: str, adapter: str | None, backend: str, rubric: str, base_url: str | None, seed: int
+    model: str,
+    adapter: str | None,
+    backend: str,
+    rubric: str,
+    base_url: str | None,
+    seed: int,
+    elements: str = "auto",
 ) -> Judge:
     """Create the judge that the options ask for; its model is not loaded yet.
 
@@ -21,7 +27,8 @@ def open_judge(
     from judge.judge import Judge
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    return Judge(model, adapter=adapter, backend=backend, rubric=rubric, base_url=base_url, seed=seed)
+    options = {} if elements == "auto" else {"elements": elements}
+    return Judge(model, adapter=adapter, backend=backend, rubric=rubric, base_url=base_url, seed=seed, **options)
 
 
 def other_backends(judge: Judge) -> dict[str, Callable[[], Judge]]:

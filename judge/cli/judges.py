@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from judge.cli.options import DEFAULT_MAX_ELEMENTS, DEFAULT_RUBRIC
 
@@ -21,6 +21,7 @@ def open_judge(
     rubric: str,
     base_url: str | None,
     max_elements: int = DEFAULT_MAX_ELEMENTS,
+    elements: str = "auto",
 ) -> Judge:
     """Return the judge for the given options. Its model is loaded at the first verdict.
 
@@ -39,12 +40,14 @@ def open_judge(
         rubric=rubric,
         base_url=base_url,
         max_elements=max_elements,
+        elements=elements,
     )
 
 
-def element_options(max_elements: int) -> dict[str, int]:
-    """Return the argument of `open_judge` for `--max-elements`, without its default."""
-    return {} if max_elements == DEFAULT_MAX_ELEMENTS else {"max_elements": max_elements}
+def element_options(max_elements: int, elements: str = "auto") -> dict[str, Any]:
+    """Return the arguments of `open_judge` for `--max-elements` and `--elements`, without their defaults."""
+    options: dict[str, Any] = {} if max_elements == DEFAULT_MAX_ELEMENTS else {"max_elements": max_elements}
+    return options if elements == "auto" else {**options, "elements": elements}
 
 
 def is_video(source: str) -> bool:

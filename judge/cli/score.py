@@ -21,6 +21,7 @@ from judge.cli.options import (
     BaseUrl,
     Deadline,
     DepthName,
+    ElementsFrom,
     Looks,
     MaxElements,
     Model,
@@ -81,9 +82,10 @@ def score(
     looks: Looks = 0,
     deadline: Deadline = None,
     max_elements: MaxElements = DEFAULT_MAX_ELEMENTS,
+    elements: ElementsFrom = "auto",
 ) -> None:
     """Judge every row of a file. A bad row gives an unscored verdict with the reason."""
-    options = judges.element_options(max_elements)
+    options = judges.element_options(max_elements, elements)
     with one_line_errors():
         if ray is not None or shard is not None:
             from judge.batch import command

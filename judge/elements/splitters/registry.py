@@ -113,6 +113,8 @@ def find_splitter(name: str) -> Splitter:
     """
     if name == "auto":
         return default_splitter()
+    if name == "model":
+        raise InputError("elements", name, "rules, grammar or words here", "there is no model to ask")
     if name == "grammar" and not pipeline.is_available():
         raise InputError("elements", name, "rules, words or model in this installation", HOW_TO_INSTALL)
     return SPLITTERS[name]
