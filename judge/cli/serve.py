@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from judge.batch.ray_options import Cpus, Gpus, RayAddress
-from judge.cli.options import DEFAULT_MODEL, Adapter, BackendName, BaseUrl, Model
+from judge.cli.options import DEFAULT_MODEL, Adapter, BackendName, BaseUrl, ElementsFrom, Model
 from judge.cli.output import one_line_errors
 from judge.errors import JudgeError
 
@@ -41,6 +41,7 @@ def serve(
     looks: Annotated[
         int, typer.Option(help="Zoom-ins (closer looks) per image that a request may ask for, at most.")
     ] = 16,
+    elements: ElementsFrom = "auto",
     allow_host: Annotated[
         list[str] | None,
         typer.Option(help="Host from which images may be fetched by URL; may be repeated. Default: none."),
@@ -81,6 +82,7 @@ def serve(
             "queue": queue,
             "deadline": deadline,
             "looks": looks,
+            "elements": elements,
             "allow_hosts": allow_host or [],
             "open": open_to_all,
         }

@@ -58,6 +58,7 @@ class ServeOptions:
     queue: int = 256
     deadline: float = 60.0
     looks: int = DEFAULT_MAX_LOOKS
+    elements: str = "auto"
     allow_hosts: Sequence[str] = ()
     page: bool = True
     open: bool = False
@@ -117,13 +118,14 @@ def build_service(options: ServeOptions, log: Callable[..., None]) -> Service:
         "backend": options.backend,
         "base_url": options.base_url,
     }
-    Judge(options.model, **backend_options)  # checks its arguments; nothing is loaded here
+    Judge(options.model, elements=options.elements, **backend_options)  # checks its arguments; nothing is loaded here
     return Service(
         Engine(judge_backend_spec(options.model, **backend_options), log=log),
         rubrics=[*list_rubric_names(), *options.rubrics],
         queue=options.queue,
         deadline=options.deadline,
         looks=options.looks,
+        elements=options.elements,
         embedded=options.model == EMBEDDED,
         fetcher=Fetcher(options.allow_hosts),
         calibration_for=lambda rubric: calibration.resolve_calibration(
