@@ -106,7 +106,8 @@ def _make_task(row: JudgedSample, run: RecordedRun, url: str | None) -> dict[str
     for number, defect in enumerate(verdict["defects"], 1):
         results += _region_results(f"region-{number}", defect, verdict["size"])
     if names:
-        present = [element["name"] for element in verdict["elements"] if element["present"]]
+        # People mark what the image shows, wanted or not.
+        present = [e["name"] for e in verdict["elements"] if e["present"] == e.get("expected", True)]
         results.append(_make_result("elements", "choices", {"choices": present or [NO_ELEMENTS]}))
     if verdict["score"] is not None:
         results.append(_make_result("score", "number", {"number": round(verdict["score"], 2)}))

@@ -48,8 +48,9 @@ def score(
         str,
         typer.Argument(
             metavar="ROWS",
-            help="JSONL or CSV with id, image or video, prompt, negative_prompt, elements, reference. With --ray or --shard "
-            "also parquet, WebDataset tars, a folder of them or of images, a glob pattern, any fsspec URL.",
+            help="JSONL or CSV with id, image or video, prompt, negative_prompt, elements, reference. "
+            "With --ray or --shard also parquet, WebDataset tars, a folder of them or of images, "
+            "a glob pattern, any fsspec URL.",
         ),
     ],
     out: Annotated[

@@ -26,49 +26,70 @@ class Edit:
     """What must be as in the reference."""
 
 
-_THE = r"(?:the|this|that|these|those|his|her|its|their|my|our|all(?:\s+the)?|every|both|any|an?|some|one|two|three)"
+_THE = (
+    r"(?:the|this|that|these|those|his|her|its|their|my|our|all(?:\s+the)?|every|both|any|an?|some|one|two"
+    r"|three)"
+)
 _ATTRIBUTES = frozenset(
-    "background sky weather season style lighting light time scene setting color colour colors expression pose hair "
-    "hairstyle mood atmosphere texture material environment location view perspective outfit clothes clothing floor "
+    "background sky weather season style lighting light time scene setting color colour colors expression "
+    "pose hair "
+    "hairstyle mood atmosphere texture material environment location view perspective outfit clothes "
+    "clothing floor "
     "wall walls ground size shape font text day night".split()
 )
 """Nouns of which an image always has one: to change one does not remove it."""
 _ADJECTIVES = COLOURS | frozenset(
-    "blonde blond brunette wooden golden metallic glass striped dotted snowy sunny rainy cloudy foggy stormy dark bright "
-    "big bigger small smaller large larger tall taller short shorter long longer old young new transparent shiny matte "
+    "blonde blond brunette wooden golden metallic glass striped dotted snowy sunny rainy cloudy foggy stormy "
+    "dark bright "
+    "big bigger small smaller large larger tall taller short shorter long longer old young new transparent "
+    "shiny matte "
     "happy sad angry smiling open closed empty full round square plain checkered".split()
 )
 _SEPARATOR = re.compile(
-    r"\s*(?:[.;!\n]|,(?!\d)|。|；|，)\s*(?:and\s+|then\s+|also\s+|but\s+|while\s+)*|\s+(?=without\s+(?:chang|alter|touch|modify|mov|edit|affect)\w*ing\b)|\s+(?:and(?:\s+then)?|then|but|while)\s+(?=(?:"
-    r"replac|swap|substitut|chang|turn|transform|convert|remov|delet|eras|eliminat|add|insert|put|plac|keep|preserv|leav|maintain"
+    r"\s*(?:[.;!\n]|,(?!\d)|。|；|，)\s*(?:and\s+|then\s+|also\s+|but\s+|while\s+)*|\s+(?=without\s+(?:chang"
+    r"|alter|touch|modify|mov|edit|affect)\w*ing\b)|\s+(?:and(?:\s+then)?|then|but|while)\s+(?=(?:"
+    r"replac|swap|substitut|chang|turn|transform|convert|remov|delet|eras|eliminat|add|insert|put|plac|keep"
+    r"|preserv|leav|maintain"
     r"|retain|mov|mak|giv|paint|colo|recolo|tak|get\s+rid)\w*\b)",
     re.I,
 )
-_START = r"^(?:(?:please|now|can\s+you|could\s+you|kindly|i\s+want\s+you\s+to|edit\s+the\s+(?:image|photo|picture)\s+to|first|next|finally)\s*,?\s+)*"
+_START = (
+    r"^(?:(?:please|now|can\s+you|could\s+you|kindly|i\s+want\s+you\s+to|edit\s+the\s+(?:image|photo"
+    r"|picture)\s+to|first|next|finally)\s*,?\s+)*"
+)
 _VERBS = [
     ("count", r"change\s+the\s+number\s+of\s+(?P<x>.+?)(?:\s+from\s+\S+)?\s+to\s+(?P<y>.+)"),
     ("put", r"(?:swap|switch|exchange)\s+(?:the\s+)?(?:positions?|places?)\s+of\s+(?P<y>.+)"),
-    ("recolour", r"change\s+(?:the\s+)?(?:colou?r|material|texture|style|size|shape)s?\s+of\s+(?P<x>.+?)(?:\s+from\s+(?P<old>.+?))?\s+(?:in)?to\s+(?P<y>.+)"),
+    ("recolour", r"change\s+(?:the\s+)?(?:colou?r|material|texture|style|size"
+        r"|shape)s?\s+of\s+(?P<x>.+?)(?:\s+from\s+(?P<old>.+?))?\s+(?:in)?to\s+(?P<y>.+)"),
     ("recolour", r"change\s+(?P<x>.+?)['’]s?\s+colou?r\s+(?:from\s+(?P<old>.+?)\s+)?to\s+(?P<y>.+)"),
     ("replace", r"(?:replace|swap|exchange|switch)\s+(?:out\s+)?(?P<x>.+?)\s+(?:with|by|for)\s+(?P<y>.+)"),
     ("replace", r"substitute\s+(?P<y>.+?)\s+for\s+(?P<x>.+)"),
     ("replace", r"substitute\s+(?P<x>.+?)\s+with\s+(?P<y>.+)"),
-    ("change", r"(?:change|turn|transform|convert|morph)\s+(?!of\b)(?P<x>.+?)(?:\s+from\s+(?P<old>.+?))?\s+(?:in)?to\s+(?P<y>.+)"),
+    ("change", r"(?:change|turn|transform|convert"
+        r"|morph)\s+(?!of\b)(?P<x>.+?)(?:\s+from\s+(?P<old>.+?))?\s+(?:in)?to\s+(?P<y>.+)"),
     ("remove", r"(?:remove|delete|erase|eliminate)\s+(?P<x>.+?)(?:\s+from\s+(?P<place>.+))?"),
-    ("remove", r"(?:get\s+rid\s+of|take\s+(?:out|away|off)|cut\s+out)\s+(?P<x>.+?)(?:\s+from\s+(?P<place>.+))?"),
-    ("fix", r"(?:do\s+not|don['’]?t|never|without)\s+(?:chang|alter|touch|modify|mov|edit|affect)\w*\s+(?P<x>.+)"),
-    ("keep", r"(?:keep|preserve|leave|maintain|retain)\s+(?P<x>.+?)(?P<same>(?:\s+(?:exactly|completely|as|the|it|they|unchanged|intact|same"
+    ("remove", r"(?:get\s+rid\s+of|take\s+(?:out|away|off)"
+        r"|cut\s+out)\s+(?P<x>.+?)(?:\s+from\s+(?P<place>.+))?"),
+    ("fix", r"(?:do\s+not|don['’]?t|never|without)\s+(?:chang|alter|touch|modify|mov|edit"
+        r"|affect)\w*\s+(?P<x>.+)"),
+    ("keep", r"(?:keep|preserve|leave|maintain|retain)\s+(?P<x>.+?)(?P<same>(?:\s+(?:exactly|completely|as"
+        r"|the|it|they|unchanged|intact|same"
      r"|untouched|identical|is|are|was|were|alone|before|in\s+place))*)"),
     ("add", r"(?:add|insert|include|introduce)\s+(?!to\b|up\b)(?:in\s+)?(?P<y>.+?)"),
     ("put", r"(?:put|place|position)\s+(?P<y>.+?)"),
-    ("put", r"move\s+(?P<y>.+?\s(?:next\s+to|close\s+to|behind|beside|in\s+front\s+of|under|above|near|between)\s.+)"),
+    ("put", r"move\s+(?P<y>.+?\s(?:next\s+to|close\s+to|behind|beside|in\s+front\s+of|under|above|near"
+        r"|between)\s.+)"),
     ("move", r"move\s+(?P<x>.+?)\s+(?:to\s+)(?P<y>.+)"),
     ("give", rf"give\s+(?P<x>{_THE}\s+\S+)\s+(?P<y>.+)"),
-    ("make", r"(?:make|paint|colou?r|recolou?r|dye)\s+(?P<x>(?:the|this|that|these|those|his|her|its|their|my|all)\s+.+?)\s+(?:look\s+(?:like\s+)?)?(?P<y>\S+(?:\s+\S+)?)"),
+    ("make", r"(?:make|paint|colou?r|recolou?r|dye)\s+(?P<x>(?:the|this|that|these|those|his|her|its|their|my"
+        r"|all)\s+.+?)\s+(?:look\s+(?:like\s+)?)?(?P<y>\S+(?:\s+\S+)?)"),
 ]  # fmt: skip
 _COMPILED = [(kind, re.compile(rf"{_START}{pattern}$", re.I | re.S)) for kind, pattern in _VERBS]
 _REST = re.compile(
-    r"^(?:(?:every|any)thing\s+else|all\s+else|the\s+rest(?:\s+of\s+.+)?|the\s+other\s+\w+|all\s+other\s+\w+)\b", re.I
+    r"^(?:(?:every|any)thing\s+else|all\s+else|the\s+rest(?:\s+of\s+.+)?|the\s+other\s+\w+"
+    r"|all\s+other\s+\w+)\b",
+    re.I,
 )
 EVERYTHING_ELSE = "everything else"
 """What an instruction keeps that names nothing."""
@@ -201,7 +222,8 @@ class _EditBuilder:
                 self.gone.append(noun)
             self._describe(" ".join(rest) or noun, value, old)
         elif head in _ATTRIBUTES:
-            is_named = head in value.lower() or head in ("day", "night") or value.split()[0].lower() in ARTICLES
+            has_article = value.split()[0].lower() in ARTICLES
+            is_named = head in value.lower() or head in ("day", "night") or has_article
             self.texts.append(value if is_named or len(words) > 2 else f"{value} {head}")
         elif noun.lower() in ("image", "picture", "photo", "scene", "it", "this"):
             self.texts.append(value)

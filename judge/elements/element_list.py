@@ -1,8 +1,8 @@
 """The elements of a prompt, from its text to a list of statements that must hold or must not hold.
 
 The steps: the syntax of generators (`judge.elements.prompt_syntax`), instructions of an edit
-(`judge.elements.edits`), negation (`judge.elements.negation`), a splitter for the plain text that remains, and
-the limit of the list.
+(`judge.elements.edits`), negation (`judge.elements.negation`), a splitter for the plain text that remains,
+and the limit of the list.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Take the negated parts out of a text: "a beach without people" becomes "a beach" and "people".
 
-Rules for English, and the words of other languages where they are unmistakable. Texts in quotes, and names such
-as "no entry sign", are left alone. A negated phrase ends at a punctuation mark, a conjunction, or a preposition
-that begins something about the whole image ("without people at sunset").
+Rules for English, and the words of other languages where they are unmistakable. Texts in quotes, and names
+such as "no entry sign", are left alone. A negated phrase ends at a punctuation mark, a conjunction, or a
+preposition that begins something about the whole image ("without people at sunset").
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from judge.elements.lexicon import ARTICLES, COLOURS, MEDIUM_NOUNS
+from judge.elements.lexicon import ARTICLES, COLOURS, ING_NOUNS, MEDIUM_NOUNS
 from judge.elements.negation_languages import split_other_languages
 from judge.elements.splitting import QUOTED_TEXT
 
@@ -26,24 +26,25 @@ _ANY = re.compile(
 _LIST_SEPARATOR = re.compile(
     r"\s*,\s*(?:(?:or|nor|and)\s+)?|\s+(?:or|nor|and)\s+(?:no\s+|any\s+|without\s+)?|\s*/\s*", re.I
 )
-_SIGN_NAMES = (
-    r"(?:entry|smoking|parking|trespassing|exit|vacancy|fishing|swimming|dogs?|turn|u-turn|littering|pets|entrance"
-    r"|hunting|diving|phones?|photography|passing|signal)"
-)
 _NOT_NEGATION = re.compile(
-    rf"\bno[\s-]+{_SIGN_NAMES}\s+(?:signs?|symbols?|zones?|lights?|area|icon|sticker)\b|\bno\.\s?\d+|\bno\s+\d+\b"
-    r"|\bno\s+(?:more|fewer|less|later|sooner|\w+er)\s+than\b|\bno\s+(?:doubt|matter|wonder|man['’]?s|problem)\b"
-    r"|\bnot\s+(?:only|just|merely|to\s+scale|least|far|long|unlike|yet|necessarily|more\s+than|less\s+than)\b"
-    r"|\bwhy\s+not\b|\bor\s+not\b|\bnever(?:-|\s+)(?:ending|before|mind)\b|\b(?:comic|open|noto|gill)\s+sans\b|\bsans[\s-]serif\b"
-    r"|\b(?:duty|hands|royalty|gluten|sugar|fat|dairy|care|toll|scot|stress|tax|barrier|lactose|cruelty|caffeine|alcohol|nut"
-    r"|wrinkle|rent|interest|guilt|worry|pain|meat|lead|acid)-free\b"
-    r"|\bfree\s+(?:hand|fall|range|running|style|standing|time|wifi|kick|of\s+charge)\b|\bno-\w+"
-    r"|\bnothing\s+but\b|\bno\s+background\b|\bdoctor\s+no\b|\bcan(?:not|['’]?t)\s+(?:wait|help)\b|\bbut\s+not\s+limited\s+to\b",
+    r"\b(?:an?|the)\s+(?:no|do\s+not|don['’]t)\s+[\w-]+(?:\s+[\w-]+)?\s+(?:signs?|symbols?|tapes?|stickers?"
+    r"|zones?)\b"
+    r"|\bno[\s-]+(?:entry|smoking|parking|trespassing|exit|swimming|fishing|turn|u-turn"
+    r"|littering)\s+(?:signs?|symbols?|zones?)"
+    r"|\bno\.\s?\d+|\bno\s+\d+\b|\bno-\w+|\bno\s+(?:more|fewer|less|later|sooner|\w+er)\s+than\b"
+    r"|\bno\s+(?:doubt|matter|wonder|man['’]?s|problem|background)\b|\bdoctor\s+no\b|\bnothing\s+but\b"
+    r"|\bnot\s+(?:just|merely|to\s+scale|least|far|long|unlike|yet|necessarily|more\s+than|less\s+than)\b"
+    r"|\b(?:why|or)\s+not\b|\bbut\s+not\s+limited\s+to\b|\bnever(?:-|\s+)(?:ending|before|mind)\b"
+    r"|\b(?:comic|open|noto|gill)\s+sans\b|\bsans[\s-]serif\b|\bcan(?:not|['’]?t)\s+(?:wait|help)\b"
+    r"|\b(?:duty|hands|royalty|gluten|sugar|fat|dairy|care|toll|scot|stress|tax|barrier|lactose|cruelty"
+    r"|caffeine)-free\b"
+    r"|\b(?:alcohol|nut|wrinkle|rent|interest|guilt|worry|pain|meat|lead|acid)-free\b|\bfree\s+of\s+charge\b",
     re.I,
 )
 """Phrases with a word of negation that negate nothing in the image."""
 _SAYS = re.compile(
-    r"\b(?:says?|saying|reads?|reading|written|labell?ed|titled|words?|text|caption(?:ed)?|sign|letters|inscription)\s+$",
+    r"\b(?:says?|saying|reads?|reading|written|labell?ed|titled|words?|text|caption(?:ed)?|sign|letters"
+    r"|inscription)\s+$",
     re.I,
 )
 _TRIGGER = re.compile(
@@ -54,45 +55,55 @@ _TRIGGER = re.compile(
     |(?P<lack>\b(?:does|do|did|has|have|had|should|must|shall|can|could|will|would|may)
         (?:\s+not\b|n['’]t\b|not\b)\s*
         |\b(?:don['’]?t|dont|doesnt|cannot|can['’]?t|mustn['’]?t|shouldn['’]?t)\b\s*)
-    |(?P<have>\b(?:has|have|having|had|shows?|contains?|features?|holds?|wears?|wearing|holding|there\s+(?:is|are|was|were))
+    |(?P<have>\b(?:has|have|having|had|shows?|contains?|features?|holds?|wears?|wearing|holding
+        |there\s+(?:is|are|was|were))
         \s+(?:absolutely\s+)?no\s+)
     |(?P<never>\b(?:who\s+|that\s+|which\s+)?never\s+)
     |(?P<with>\b(?:but\s+|and\s+|or\s+)?(?:with\s+)?(?:absolutely\s+|little\s+(?:to|or)\s+)?
-        (?:nobody|no[\s-]one|no(?!\s*[,.;])|zero(?=\s+[a-z]))\b(?:\s+(?=\S)|$|(?=[,.;])))
-    |(?P<without>\b(?:but\s+|and\s+|or\s+)?(?:without|w/o|devoid\s+of|empty\s+of|bare\s+of|free\s+(?:of|from)|lacks|lacking(?:\s+in)?
-        |absent\s+of|in\s+the\s+absence\s+of|with\s+(?:a|an|the)\s+(?:lack|absence)\s+of|sans|minus|excluding)(?:\s+|$))
+        (?:nobody|no[\s-]one|no(?!\s*[,.;]))\b(?:\s+(?=\S)|$|(?=[,.;])))
+    |(?P<without>\b(?:but\s+|and\s+|or\s+)?(?:without|w/o|devoid\s+of|empty\s+of|bare\s+of
+        |free\s+(?:of|from)|lacks|lacking(?:\s+in)?|absent\s+of|in\s+the\s+absence\s+of
+        |with\s+(?:zero|(?:a|an|the)\s+(?:lack|absence)\s+of)|sans|excluding)(?:\s+|$))
     |(?P<command>\b(?:please\s+)?(?:avoid|exclude|omit)(?:ing)?\s+)
     |(?P<not>\b(?:but\s+|and\s+|or\s+)?not\s+)
     """,
     re.I | re.X,
 )
 _FREE = re.compile(r"\b([a-z]+)-free\b", re.I)
-_LIST_END = re.compile(r"\s*(?:,\s*)?(?:\bor\b|\bnor\b|/)\s*", re.I)
 _STOP = re.compile(
-    r"\s+(?:at|during|while|whereas|with|but|against|beneath|under|below|above|behind|beside|beyond|near|next\s+to|in\s+front\s+of|over|across|along|through|inside|outside|by|from"
-    r"|surrounded|set|placed|seen|shot|photographed|rendered"
-    r"|is|are|has|have|was|were|that\s+is|just|only|instead|anywhere|visible|in\s+sight|around|there|here|where|because|since|so|please"
-    r"|allowed|at\s+all|in\s+(?!his\b|her\b|its\b|their\b|it\b|them\b|the\s+(?:image|picture|scene|photo|frame|background|foreground|"
-    r"sky|water|corner|window|field|room|air|middle|center|distance|shot|view)\b)|on\s+(?:an?|white|black|gr[ae]y|plain)\b)(?=\s|$)",
+    r"\s+(?:at|during|while|whereas|with|but|against|beneath|under|below|above|behind|beside|beyond|near"
+    r"|next\s+to"
+    r"|in\s+front\s+of|over|across|along|through|inside|outside|by|from|surrounded|set|placed|seen|shot"
+    r"|photographed"
+    r"|rendered|is|are|has|have|was|were|that\s+is|just|only|instead|anywhere|visible|in\s+sight|around|there"
+    r"|here|where"
+    r"|because|since|so|please|allowed|at\s+all|on\s+(?:an?|white|black|gr[ae]y|plain)\b"
+    r"|in\s+(?!(?:his|her|its|their|it|them)\b|the\s+(?:image|picture|scene|photo|frame|background|foreground"
+    r"|sky|water"
+    r"|corner|window|field|room|air|middle|center|distance|shot|view)\b))(?=\s|$)",
     re.I,
 )
+"""Words that end a negated phrase, since what follows them is about the whole image."""
 _WHERE = re.compile(
-    r"\s+(?:visible|in\s+sight|around|anywhere|allowed|at\s+all|please|to\s+be\s+seen|whatsoever|present|in\s+(?:the\s+)?"
-    r"(?:image|picture|scene|photo|frame|shot|view))\b\s*",
+    r"\s+(?:visible|in\s+sight|around|anywhere|allowed|at\s+all|please|to\s+be\s+seen|whatsoever|present"
+    r"|in\s+(?:the\s+)?(?:image|picture|scene|photo|frame|shot|view))\b\s*",
     re.I,
 )
 _PLACE = re.compile(
-    r"\s+(?:in|on|around|behind|inside|to)\s+(?:it|them|(?:the|this)\s+(?:image|picture|scene|photo|frame|shot|view))\s*$",
+    r"\s+(?:in|on|around|behind|inside|to)\s+"
+    r"(?:it|them|(?:the|this)\s+(?:image|picture|scene|photo|frame|shot|view))\s*$",
     re.I,
 )
 """The end of a phrase that says only that it is in the image."""
 _PUNCTUATION = re.compile(r"[,;:.!?()\[\]|\n，。；！？、—–](?!\d)|\s-\s")
 _EMPTY_SUBJECT = re.compile(
-    r"^(?:please|do|(?:the|an?|this)?\s*(?:image|picture|scene|photo|there|it|this|that|he|she|they|you|we|i|who|which))$",
+    r"^(?:please|do|(?:the|an?|this)?\s*(?:image|picture|scene|photo|there|it|this|that|he|she|they|you|we|i"
+    r"|who|which))$",
     re.I,
 )
 _POSSESSION = re.compile(
-    r"^(?:ever\s+)?(?:include|show|add|draw|use|contain|have|want|put|depict|render|generate|make|paint|display"
+    r"^(?:ever\s+)?(?:include|show|add|draw|use|contain|have|want|put|depict|render|generate|make|paint"
+    r"|display"
     r"|feature|need|be|get|see|there\s+be|has)\s+",
     re.I,
 )
@@ -111,24 +122,21 @@ _NOTHING_ELSE = re.compile(
 _NOT_ONLY = re.compile(r"\bnot\s+only\s+([^.;!?]{1,120}?),?\s+but(?:\s+also)?\s+", re.I)
 _MEDIUM_SUBJECT = re.compile(rf"^(?:[\w-]+\s+){{0,3}}?(?:{'|'.join(MEDIUM_NOUNS)})\s+of\s+", re.I)
 _PERSON = {"nobody": "people", "no one": "people", "no-one": "people"}
-
-
 _NEW_PART = ARTICLES | frozenset(
     "with no not without two three four one some is are does do has have did can will should".split()
 )
 """Words after "and" with which something else begins."""
-_ACTIVITY = re.compile(
-    r"(?P<noun>[\w'-]+)\s+(?!\w*(?:thing|painting|drawing|building|ceiling|clothing|wing|ring|king|lighting)s?\b)"
-    r"(?P<verb>\w{2,}ing)\b",
-    re.I,
-)
+_ACTIVITY = re.compile(r"(?P<noun>[\w'-]+)\s+(?P<verb>\w{2,}ing)\b", re.I)
 _MOVING = re.compile(
-    r"(?:people|persons?|humans?|m[ae]n|wom[ae]n|child(?:ren)?|kids?|boys?|girls?|dogs?|cats?|birds?|animals?|cows?|horses?"
-    r"|sheep|fish|cars?|vehicles?|trucks?|boats?|ships?|planes?|bikes?|bicycles?|insects?|crowds?|pedestrians?|tourists?)$",
+    r"(?:people|persons?|humans?|m[ae]n|wom[ae]n|child(?:ren)?|kids?|boys?|girls?|crowds?|pedestrians?"
+    r"|tourists?"
+    r"|dogs?|cats?|birds?|animals?|cows?|horses?|sheep|fish|insects?|cars?|vehicles?|trucks?|boats?|ships?"
+    r"|planes?"
+    r"|bikes?|bicycles?)$",
     re.I,
 )
-"""Things that act themselves: "without dogs running around" is about running dogs, "with no hat riding a horse" about
-the man who has none."""
+"""Things that act themselves: "without dogs running around" is about running dogs, "with no hat riding a
+horse" about the man who has none."""
 
 
 def split_negation(text: str) -> tuple[str, list[str]]:
@@ -169,8 +177,8 @@ def tidy_clauses(text: str) -> str:
     edge = r"(?:and|but|or|with|nor|while|that|who|which|please)"
     text = re.sub(rf"(?:\s+{edge}\b)+(?=\s*(?:[,.;:!?]|$))", "", text, flags=re.I)
     text = re.sub(rf"(^|[.;:!?])\s*(?:{edge}\s+)*{edge}\s*(?=[,.;:!?]|$)", r"\1", text, flags=re.I)
-    text = re.sub(r"([,;:])(?:\s*[,;:])+", r"\1", text)
-    text = re.sub(r"[,;:\s]+(?=[.!?](?:\s|$)|$)", "", text)
+    text = re.sub(r"([,;:，、；])(?:\s*[,;:，、；])+", r"\1", text)
+    text = re.sub(r"[,;:，、；\s]+(?=[.!?](?:\s|$)|。|$)", "", text)
     text = re.sub(r"([.!?])(?:\s*[.,;!?])+(?=\s|$)", r"\1", text)
     text = re.sub(r"^[\s,.;:!?，。、；]+(?=\s|\w|$)|^(?:and|but|or)\s+", "", text)
     return text.rstrip(" ,;，、；").strip()
@@ -206,12 +214,14 @@ class _Splitter:
                 kept.append(text[at : match.end()])
                 at = match.end()
                 continue
-            self.has_subject = bool(_PUNCTUATION.split("".join([*kept, text[at : match.start()]])[-200:])[-1].strip())
+            self.has_subject = bool(
+                _PUNCTUATION.split("".join([*kept, text[at : match.start()]])[-200:])[-1].strip()
+            )
             before, end = self._read(match, text, text[at : match.start()])
             kept.append(before)
             at = max(end, match.end())
         kept.append(text[at:])
-        rest = _FREE.sub(lambda free: self._take_free(free), "".join(kept))
+        rest = _FREE.sub(self._take_free, "".join(kept))
         self.phrases = [restore(phrase) for phrase in self.phrases]
         return restore(rest)
 
@@ -220,7 +230,7 @@ class _Splitter:
         return " "
 
     def _is_quoted_capitals(self, text: str, match: re.Match[str]) -> bool:
-        """Return whether a trigger is part of a written text without quotation marks: "a sign saying NO DOGS"."""
+        """Return whether a trigger is part of a written text without quotes: "a sign saying NO DOGS"."""
         return match.group(0).strip().isupper() and bool(_SAYS.search(text[: match.start()][-40:]))
 
     def _read(self, match: re.Match[str], text: str, before: str) -> tuple[str, int]:
@@ -262,7 +272,8 @@ class _Splitter:
         mark = _PUNCTUATION.search(text, start, limit)
         end = mark.start() if mark else limit
         first = start
-        activity = _ACTIVITY.search(text, start, end)
+        activities = _ACTIVITY.finditer(text, start, end)
+        activity = next((found for found in activities if found["verb"].lower() not in ING_NOUNS), None)
         if activity and self.has_subject and not _MOVING.match(activity["noun"]):
             end = activity.start("verb") - 1
         elif activity:
@@ -283,9 +294,10 @@ class _Splitter:
         return end
 
     def _list_end(self, text: str, end: int) -> int:
-        """Return where a list `A, B, or C` that began with the phrase before `end` ends; `end` if there is none."""
+        """Return where a list `A, B, or C` ends that began before `end`; `end` if there is none."""
         mark = re.compile(
-            r"(?:\s*,\s*(?!or\b|nor\b|and\b|but\b|no\b|not\b|with)[\w' -]{1,30}?){0,8}\s*,?\s*\b(?:or|nor)\s+",
+            r"(?:\s*,\s*(?!or\b|nor\b|and\b|but\b|no\b|not\b|with)[\w' -]{1,30}?){0,8}\s*,?\s*"
+            r"\b(?:or|nor)\s+",
             re.I,
         ).match(text, end)
         if not mark:

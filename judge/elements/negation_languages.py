@@ -10,8 +10,8 @@ import re
 
 _CJK = r"\u3400-\u9fff\u3040-\u30ff々ー"
 _ZH_WORDS = (
-    "没有任何", "沒有任何", "没有", "沒有", "不要有", "不要出现", "不要", "不需要", "不包含", "不含有", "不含", "不带", "不帶", "不出现",
-    "不显示", "不能有", "别画", "没戴", "没穿", "避免", "而不是", "不是",
+    "没有任何", "沒有任何", "没有", "沒有", "不要有", "不要出现", "不要", "不需要", "不包含", "不含有",
+    "不含", "不带", "不帶", "不出现", "不显示", "不能有", "别画", "没戴", "没穿", "避免", "而不是", "不是",
 )  # fmt: skip
 _ZH = re.compile(rf"({'|'.join(_ZH_WORDS)})([^，,。.；;、！!？?\s]+)")
 _ZH_NONE = re.compile(
@@ -28,13 +28,16 @@ _JA_PARTICLE = re.compile(r"^.*[、。,.\sはがをにでとへもや]")
 
 _EUROPEAN: tuple[tuple[str, str, str], ...] = (
     # words of negation, words that end the phrase, words that show the language ("" if none is needed)
-    (r"sin(?:\s+(?:ningún|ninguna|ningun))?|ningún|ninguna|no\s+hay|nada\s+de", "y|con|en|sobre|bajo|pero|junto|al|que|de noche",
+    (r"sin(?:\s+(?:ningún|ninguna|ningun))?|ningún|ninguna|no\s+hay|nada\s+de",
+     "y|con|en|sobre|bajo|pero|junto|al|que|de noche",
      r"un|una|el|la|los|las|con|de|en|del|sobre|y|al"),
     (r"sans(?:\s+aucune?)?|pas\s+d['’]|pas\s+de|aucune?", "et|avec|dans|sur|sous|mais|devant|à|au|aux|près",
      r"un|une|le|la|les|avec|de|dans|du|des|sur|et|plage|rue"),
-    (r"ohne(?:\s+(?:jede|jegliche)[nrs]?)?|keine?[nmrs]?", "und|mit|auf|unter|aber|vor|am|im|an|bei|neben|in", ""),
+    (r"ohne(?:\s+(?:jede|jegliche)[nrs]?)?|keine?[nmrs]?",
+     "und|mit|auf|unter|aber|vor|am|im|an|bei|neben|in", ""),
     (r"senza(?:\s+alcuna?)?|nessuna?|nessun", "e|con|in|su|sotto|ma|al|alla|sullo|sulla|sul|nel|nella", ""),
-    (r"sem(?:\s+nenhuma?)?|nenhuma?", "e|com|em|sobre|sob|mas|no|na|ao|à", r"um|uma|o|a|os|as|com|de|em|do|da|no|na"),
+    (r"sem(?:\s+nenhuma?)?|nenhuma?", "e|com|em|sobre|sob|mas|no|na|ao|à", r"um|uma|o|a|os|as|com|de|em|do|da"
+        r"|no|na"),
     (r"zonder|geen", "en|met|op|onder|maar|in|aan|bij", ""),
     (r"без|нет", "и|с|на|под|но|в|у|возле", ""),
     (r"bez", "i|z|na|pod|ale|w|przy|a|s", ""),
@@ -112,9 +115,9 @@ def _split_japanese(text: str, phrases: list[str]) -> str:
 def _split_chinese(text: str, phrases: list[str]) -> str:
     def take(match: re.Match[str]) -> str:
         noun = match.group(2)
-        head, separator, rest = noun.partition("的")
+        head, _, rest = noun.partition("的")
         if not rest:  # "没有人的" and "不要红色的" have nothing after the particle
-            head, separator = noun.rstrip("的"), ""
+            head = noun.rstrip("的")
         elif match.group(1) in ("不要", "不是", "而不是", "避免"):
             head, rest = noun, ""  # "不要红色的车": the car is what must not be there
         phrases.extend(part for part in _ZH_LIST.split(head) if part)

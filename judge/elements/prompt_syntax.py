@@ -1,7 +1,7 @@
 """Read the syntax of image generators in a prompt: what remains is plain text.
 
-`read_prompt` is the entry; `READERS` is the table of the dialects, in the order in which they are read. Texts in
-quotes, addresses and file names are never changed. Its result goes to
+`read_prompt` is the entry; `READERS` is the table of the dialects, in the order in which they are read. Texts
+in quotes, addresses and file names are never changed. Its result goes to
 `judge.elements.element_list.list_elements`.
 """
 
@@ -26,9 +26,10 @@ from judge.elements.syntax.tags import read_board_tags, read_score_tags
 from judge.elements.syntax.weights import read_bare_weights, read_brackets, read_networks, read_wildcards
 from judge.elements.text import CONTROL_CHARACTERS, clean_text
 
-DOCUMENT_READERS: tuple[Reader, ...] = (read_json, read_image_addresses, read_networks, read_html)
+DOCUMENT_READERS: tuple[Reader, ...] = (read_json, read_image_addresses, read_html)
 """Readers of the whole text; quotation marks are part of their syntax."""
 READERS: tuple[Reader, ...] = (
+    read_networks,
     read_markdown,
     read_metadata,
     read_parameters,

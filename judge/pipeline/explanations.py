@@ -12,11 +12,13 @@ _AFTER_LOOKS = {
     "en": {
         "change": "At first look: {before}. After closer looks: {after}.",
         "elements": "{present} of {count} elements there",
+        "elements as asked": "{present} of {count} elements as asked",
         "no defects": "nothing broken",
     },
     "zh": {
         "change": "初看：{before}。细看之后：{after}。",
         "elements": "{count} 个元素中有 {present} 个",
+        "elements as asked": "{count} 个元素中有 {present} 个符合要求",
         "no defects": "无破损",
     },
 }
@@ -79,7 +81,9 @@ def explain_after_looks(before: Verdict, after: Verdict, rubric: Rubric, facts: 
     texts, findings = _AFTER_LOOKS[rubric.language], list[str]()
     if after.elements:
         present = sum(element.present for element in after.elements)
-        findings.append(texts["elements"].format(present=present, count=len(after.elements)))
+        has_unwanted = not all(element.expected for element in after.elements)
+        text = texts["elements as asked" if has_unwanted else "elements"]
+        findings.append(text.format(present=present, count=len(after.elements)))
     if rubric.defects:
         findings += [defect.kind for defect in after.defects] or [texts["no defects"]]
     return texts["change"].format(before=before.explanation.rstrip(".。"), after=", ".join(findings))

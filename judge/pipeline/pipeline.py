@@ -287,7 +287,7 @@ class Pipeline:
         return self._leave_out_negatives(listed, notes)
 
     def _leave_out_negatives(self, listed: ElementList, notes: list[str]) -> ElementList:
-        """Leave out what must be absent where the rubric or the embedded judge cannot say anything about it."""
+        """Leave out what must be absent where the rubric or the embedded judge does not ask about it."""
         notes += listed.notes
         unwanted = [statement for statement in listed.statements if not statement.expected]
         if not unwanted or (self.rubric.negatives and not self.is_embedded):

@@ -31,8 +31,9 @@ def read_rows(path: Path) -> list[Sample | BadRow]:
     """Read the rows of a file in order; blank lines are skipped.
 
     A row has `image` or `video` (a path relative to the file, an absolute path or a `data:` URL), `prompt`,
-    and optionally `id`, `negative_prompt`, `reference` (an image in the same forms as `image`) and `elements`:
-    in JSONL a list, in CSV a JSON list or texts separated by ";". Other keys, such as `labels`, are ignored.
+    and optionally `id`, `negative_prompt`, `reference` (an image in the same forms as `image`) and
+    `elements`: in JSONL a list, in CSV a JSON list or texts separated by ";". Other keys, such as
+    `labels`, are ignored.
 
     Args:
         path: a `.jsonl`, `.ndjson`, `.json` or `.csv` file.

@@ -65,7 +65,8 @@ def _parse_fields(body: bytes) -> tuple[list[str], list[str], list[dict[str, Any
 def _parse_label(label: Any) -> dict[str, Any]:
     """Return the metadata in a label.
 
-    A label may be JSON with the image's own `prompt`, `negative_prompt` or `elements`. Any other label has no metadata.
+    A label may be JSON with the image's own `prompt`, `negative_prompt` or `elements`. Any other label has no
+    metadata.
     """
     if isinstance(label, str) and label.lstrip().startswith("{"):
         try:

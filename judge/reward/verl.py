@@ -39,9 +39,9 @@ def compute_score_of(
 
     Returns:
         `f(data_source, solution_image | solution_str, ground_truth, extra_info, **kwargs)`. The prompt is
-        `extra_info["prompt"]`, else `ground_truth`; the elements are `extra_info["elements"]`, if given, and what the image
-        must not show is `extra_info["negative_prompt"]`. The
-        returned dict holds `score`, the parts, `unscored` (0 or 1) and `reason`.
+        `extra_info["prompt"]`, else `ground_truth`; the elements are `extra_info["elements"]`, if given, and
+        what the image must not show is `extra_info["negative_prompt"]`. The returned dict holds `score`, the
+        parts, `unscored` (0 or 1) and `reason`.
     """
     batch = _Batch(reward, NeutralScores(), unscored)
 

@@ -53,8 +53,8 @@ class Rubric(FrozenModel):
     elements: bool = True
     """Whether each element of the prompt is asked for by name."""
     negatives: bool = True
-    """Whether what must be absent (a negative prompt, "without" in the prompt) is asked for too. False: a note
-    says what was left out."""
+    """Whether what must be absent (a negative prompt, "without" in the prompt) is asked for too. False: a
+    note says what was left out."""
     attributes: tuple[AttributeQuestion, ...] = ()
     defects: DefectKinds | None = None
     dimensions: tuple[ScoredDimension, ...] = ()

@@ -1,4 +1,4 @@
-"""Prompts in the syntax of generators, with negation and as instructions of an edit, and what a person would ask.
+"""Prompts in the syntax of generators, with negation and as instructions, and what a person would ask.
 
 All prompts were written for these tests.
 """
@@ -72,8 +72,10 @@ PARAMETERS = (
          ("teapot",), never=("imagine", "16:9", "raw", "250", "ar")),
     Case("https://example.com/ref.png a paper boat in a puddle --iw 2 --no people, text --chaos 20",
          ("paper boat", "puddle"), ("people", "text"), ("https", "png", "chaos", "iw", "-puddle")),
-    Case("space station::2 nebula::1 astronauts::-0.5", ("space station", "nebula"), ("astronauts",), ("::", "2")),
-    Case("a lemon tree in a courtyard --seed 42 --tile --no cats --q 2", ("lemon tree", "courtyard"), ("cats",),
+    Case("space station::2 nebula::1 astronauts::-0.5", ("space station", "nebula"), ("astronauts",), ("::",
+         "2")),
+    Case("a lemon tree in a courtyard --seed 42 --tile --no cats --q 2", ("lemon tree", "courtyard"),
+         ("cats",),
          ("42", "seed", "tile")),
     Case("a knight on a white horse —ar 3:2 --niji 6 --sref 123 456", ("knight", "white horse"),
          never=("3:2", "niji", "123", "456")),
@@ -81,15 +83,17 @@ PARAMETERS = (
     Case("a {wooden|stone} cabin beside a __place__", ("wooden or stone cabin",), never=("{", "__", "place")),
     Case("a {2$$rose|lily|daisy} in a glass --w 512 --h 512", ("rose or lily or daisy", "glass"),
          never=("$$", "512")),
-    Case("hot air balloon::3 mountains::1 --no clouds --ar 1:1", ("hot air balloon", "mountains"), ("clouds",),
+    Case("hot air balloon::3 mountains::1 --no clouds --ar 1:1", ("hot air balloon", "mountains"),
+         ("clouds",),
          ("1:1", "-balloon")),
 )  # fmt: skip
 
 METADATA = (
     Case("a violinist on a bridge\nNegative prompt: umbrella, (worst quality:1.4), lowres, bad hands\n"
-         "Steps: 30, Sampler: DPM++ 2M Karras, CFG scale: 7, Seed: 123, Size: 512x768, Model hash: 6ce0161689",
-         ("violinist", "bridge"), ("umbrella",), ("steps", "sampler", "seed", "512x768", "-quality", "-lowres")),
-    Case("a cactus in a clay pot, desert Negative prompt: flowers, snow Steps: 20, Sampler: Euler a, CFG scale: 5",
+         "Steps: 30, Sampler: DPM++ 2M Karras, CFG scale: 7, Seed: 12, Size: 512x768, Model hash: 6ce0161689",
+         ("violinist", "bridge"), ("umbrella",), ("steps", "sampler", "seed", "512x768", "-quality",
+          "-lowres")),
+    Case("a cactus in a clay pot, desert Negative prompt: flowers, snow Steps: 20, Sampler: Euler, Seed: 5",
          ("cactus", "clay pot", "desert"), ("flowers", "snow"), ("euler", "steps")),
     Case("Prompt: a tram in the rain\nNegative prompt: cars\nSteps: 25, Seed: 9", ("tram",), ("cars",),
          ("prompt", "seed")),
@@ -102,16 +106,19 @@ METADATA = (
 STRUCTURE = (
     Case('{"subject": "a brown bear", "setting": "a river with salmon", "style": "watercolor"}',
          ("brown bear", "river", "salmon"), never=("subject", "setting", "{", '"')),
-    Case('{"objects": [{"name": "apple", "color": "green", "count": 3}, {"name": "knife", "material": "steel"}],'
+    Case('{"objects": [{"name": "apple", "color": "green", "count": 3}, {"name": "pan", "material": "tin"}],'
          ' "background": "white", "negative_prompt": "plate", "steps": 30, "seed": 7}',
-         ("three green apples", "steel knife", "white background"), ("plate",), ("objects", "30", "name")),
+         ("three green apples", "tin pan", "white background"), ("plate",), ("objects", "30", "name")),
     Case('```json\n{"scene": {"main": "a windmill", "sky": "orange"}, "people": false}\n```',
          ("windmill", "orange sky"), ("people",), ("json", "scene", "main")),
     Case("Subject: a ceramic cat\nBackground: green\nLighting: soft\nAvoid: text, hands\nAspect ratio: 1:1",
-         ("ceramic cat", "green background", "soft lighting"), ("text", "hands"), ("subject", "1:1", "avoid")),
-    Case("1. a blue door\n2. a cat on the step\n3. ivy on the wall", ("blue door", "cat", "step", "ivy", "wall"),
+         ("ceramic cat", "green background", "soft lighting"), ("text", "hands"), ("subject", "1:1",
+          "avoid")),
+    Case("1. a blue door\n2. a cat on the step\n3. ivy on the wall", ("blue door", "cat", "step", "ivy",
+         "wall"),
          never=("1", "2", "3")),
-    Case("1) a sailboat 2) a lighthouse 3) a rising sun", ("sailboat", "lighthouse", "sun"), never=("1", "2)")),
+    Case("1) a sailboat 2) a lighthouse 3) a rising sun", ("sailboat", "lighthouse", "sun"), never=("1",
+         "2)")),
     Case("- a pumpkin\n- a candle\n* an owl", ("pumpkin", "candle", "owl"), never=("-a", "*")),
     Case("# Prompt\n**A robot** watering *plants* in a [greenhouse](https://example.com/g)",
          ("robot", "plants", "greenhouse"), never=("#", "*", "https", "prompt")),
@@ -133,7 +140,8 @@ NEGATION = (
     Case("a tree. Do not include birds or nests.", ("tree",), ("birds", "nests"), ("include", "birds")),
     Case("the house doesn't have a chimney", ("house",), ("chimney",), ("chimney", "doesn")),
     Case("a plate with no food on it", ("plate",), ("food",), ("no", "food")),
-    Case("a forest with no animals, people, or roads", ("forest",), ("animals", "people", "roads"), ("animals",)),
+    Case("a forest with no animals, people, or roads", ("forest",), ("animals", "people", "roads"),
+         ("animals",)),
     Case("a cat, not a dog, on a sofa", ("cat", "sofa"), ("dog",), ("dog", "not")),
     Case("a house without windows and a tree", ("house", "tree"), ("windows",), ("windows", "-tree")),
     Case("a desk free of clutter with a lamp", ("desk", "lamp"), ("clutter",), ("clutter", "-lamp")),
@@ -156,7 +164,8 @@ EDITS = (
     Case("replace the red car with a bicycle, keep the house", ("bicycle", "house"), ("red car",),
          ("car", "replace", "keep", "-bicycle")),
     Case("Remove the lamp and the chair from the room.", (), ("lamp", "chair"), ("remove", "lamp")),
-    Case("change the color of the shirt from blue to green", ("green shirt",), ("blue shirt",), ("change", "color")),
+    Case("change the color of the shirt from blue to green", ("green shirt",), ("blue shirt",), ("change",
+         "color")),
     Case("turn the dog into a wolf", ("wolf",), ("dog",), ("dog", "turn")),
     Case("add a kite to the sky and delete the bird", ("kite",), ("bird",), ("bird", "delete", "add")),
     Case("swap the pear for a lemon; leave everything else as it is", ("lemon",), ("pear",),
@@ -169,8 +178,9 @@ EDITS = (
 PLAIN = (
     Case("a cat (orange) next to a clock at 10:30", ("cat", "clock"), never=("30", "-cat")),
     Case("a film still in 16:9, two detectives :) in an office", ("two detectives", "office"), never=("9",)),
-    Case("a poster that reads 'SALE (50%:2) --no returns'", ("sale (50%:2) --no returns",), never=("-returns",)),
-    Case("a laptop that shows https://example.com/a_b?c=1", ("laptop",), never=("c")),
+    Case("a poster that reads 'SALE (50%:2) --no returns'", ("sale (50%:2) --no returns",),
+         never=("-returns",)),
+    Case("a laptop that shows https://example.com/a_b?c=1", ("laptop",), never=("c",)),
     Case("John (left) and Mary (right) play chess", ("john", "mary", "chess"), never=("-john",)),
 )  # fmt: skip
 

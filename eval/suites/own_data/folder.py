@@ -46,6 +46,7 @@ COLUMN_NAMES = {
     "image": ("image", "file_name", "filename", "img_path", "image_path", "path", "name", "file"),
     "video": ("video", "video_path", "Video"),
     "prompt": ("prompt", "prompt_en", "caption", "text"),
+    "negative_prompt": ("negative_prompt", "negative"),
     "score": ("score", "mos", "MOS", "mos_quality", "total_score", "rating"),
     "id": ("id",),
     "elements": ("elements", "element_score"),
@@ -147,6 +148,7 @@ def _build_sample(
     return SuiteSample(
         id=sample_id,
         prompt=str(cell("prompt") or ""),
+        negative_prompt=str(cell("negative_prompt") or ""),
         elements=elements,
         generator=str(cell("generator") or ""),
         group=str(cell("group") if cell("group") is not None else ""),

@@ -64,6 +64,7 @@ class SuiteSample(LabelledSample):
             image=self.image,
             video=self.video,
             prompt=self.prompt,
+            negative_prompt=self.negative_prompt,
             elements=names or self.elements,
             reference=self.reference,
         )

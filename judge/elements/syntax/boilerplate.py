@@ -13,17 +13,21 @@ from judge.elements.syntax.reading import Reading
 
 DIALECT = "phrases about quality, kept apart as style"
 _QUALITY = frozenset(
-    "masterpiece masterpieces quality highres absurdres hires 2k 4k 8k 12k 16k 32k hd uhd fhd qhd hdr hdr10 4khd "
-    "artstation deviantart pixiv cgsociety behance 500px trending award awards award-winning winning detailed "
+    "masterpiece masterpieces quality highres absurdres hires 2k 4k 8k 12k 16k 32k hd uhd fhd qhd hdr hdr10 "
+    "4khd "
+    "artstation deviantart pixiv cgsociety behance 500px trending award awards award-winning winning "
+    "detailed "
     "details detail intricate hyperdetailed ultradetailed superdetailed hyper-detailed ultra-detailed "
     "highly-detailed high-quality high-resolution high-res highly-rendered resolution definition focus sharp "
-    "sharpness crisp unreal octane vray v-ray raytracing ray-tracing raytraced 1080p 1440p 2160p dslr raw stunning "
+    "sharpness crisp unreal octane vray v-ray raytracing ray-tracing raytraced 1080p 1440p 2160p dslr raw "
+    "stunning "
     "gorgeous breathtaking beautiful amazing epic smooth elegant professional flawless perfect aesthetic "
     "masterful exquisite magnificent hq uhq intricately awesome popular featured bestquality finely".split()
 )
 """Words of which a phrase has at least one."""
 _FILLERS = frozenset(
-    "ultra super hyper extremely insanely incredibly highly very best high top good great finest fine most so the a "
+    "ultra super hyper extremely insanely incredibly highly very best high top good great finest fine most "
+    "so the a "
     "an of and in on with full rendered rendering render engine 5 4 by art image photo picture photograph "
     "photography cg unity wallpaper level to max extreme absurd absolutely exceptional much more lots "
     "textures? hd+ quality-wise fantastic wonderful superb artwork work visuals station world hot "
@@ -33,14 +37,17 @@ _FILLERS = frozenset(
 """Words that a phrase may have besides."""
 _CAMERA = re.compile(
     r"(?:shot|taken|captured|photographed|filmed)\s+(?:on|with|by|using)\s+(?:an?\s+|the\s+)?[\w\s./-]*"
-    r"(?:canon|nikon|sony|fuji\w*|leica|hasselblad|kodak|iphone|dslr|lens|\d+\s?mm|red camera|arri\w*|gopro)[\w\s./-]*"
+    r"(?:canon|nikon|sony|fuji\w*|leica|hasselblad|kodak|iphone|dslr|lens|\d+\s?mm|red camera|arri\w*"
+    r"|gopro)[\w\s./-]*"
     r"|(?:canon|nikon|sony|fujifilm|leica|hasselblad|kodak|arri)\b[\w\s./-]*\d[\w\s./-]*"
     r"|\d+\s?mm(?:\s+(?:lens|prime|macro lens))?|f\s?/?\s?\d(?:\.\d)?|iso\s?\d{2,5}|1/\d{2,4}\s?s?(?:ec)?",
     re.I,
 )
 _ARTIST = re.compile(
-    r"(?:(?:art|artwork|painted|drawn|illustrated|directed|photographed|designed|created|photo|photography)\s+)?by\s+"
-    r"(?!(?:the|a|an|its|his|her|their|night|day|dawn|dusk|land|sea|itself|candlelight|moonlight|firelight)\b)"
+    r"(?:(?:art|artwork|painted|drawn|illustrated|directed|photographed|designed|created|photo"
+    r"|photography)\s+)?by\s+"
+    r"(?!(?:the|a|an|its|his|her|their|night|day|dawn|dusk|land|sea|itself|candlelight|moonlight"
+    r"|firelight)\b)"
     r"(?:[^\W\d_][\w.'-]*)(?:\s+(?:and\s+|&\s+|von\s+|van\s+|de\s+|del\s+)*[^\W\d_][\w.'-]*){0,7}",
     re.I,
 )
@@ -48,8 +55,10 @@ _KNOWN_ARTISTS = re.compile(
     r"\b(?:artgerm|wlop|beeple|rossdraws|sakimichan|moebius|mucha|loish|rutkowski|ghibli)\b", re.I
 )
 _TRAILING = re.compile(
-    r"\s+(?:(?:and\s+)?(?:trending on (?:artstation|pixiv|deviantart|cgsociety)(?: hq)?|(?:a )?masterpiece|best quality"
-    r"|(?:highly|ultra|extremely|insanely|hyper) detailed|(?:in )?(?:8k|4k|16k|hdr|uhd)(?: (?:uhd|hdr|hd|resolution))?"
+    r"\s+(?:(?:and\s+)?(?:trending on (?:artstation|pixiv|deviantart|cgsociety)(?: hq)?|(?:a )?masterpiece"
+    r"|best quality"
+    r"|(?:highly|ultra|extremely|insanely|hyper) detailed|(?:in )?(?:8 ?k|4 ?k|16 ?k|hdr|uhd)(?: (?:uhd|hdr|hd"
+    r"|resolution))?"
     r"|(?:octane|unreal engine 5?|vray) render(?:ing)?|(?:rendered )?in (?:unreal engine(?: 5)?|octane)"
     r"|high resolution|award[ -]winning))$",
     re.I,
@@ -65,15 +74,22 @@ _CHINESE = re.compile(
 _SEPARATOR = re.compile(r"(\s*[,，、;；|\n]\s*|[.。]\s+|[.。]$)")
 
 NEGATIVE_QUALITY = re.compile(
-    r"\b(?:bad|poor(?:ly)?|worst|worse|low(?:er)?|lowres|low-res|normal) ?(?:quality|resolution|res|anatomy|hands?|fingers?"
-    r"|feet|face|eyes|proportions?|drawn|composition|perspective|art|structure|lighting|detail(?:s|ed)?|render\w*|limbs?|legs?)?\b"
-    r"|\b(?:ugly|blur(?:ry|red)?|deformed|deformities|deformation|disfigured|distorted|distortion|mutat(?:ed|ion|ions)|malformed"
-    r"|mutilated|morbid|disgusting|amputation|out of (?:frame|focus)|cropped|cut off|jpeg|artifacts?|grain(?:y)?|noise|noisy"
-    r"|pixelated|overexposed|underexposed|oversaturated|over-?exposure|unfocused|duplicate[ds]?|clone(?:d)? face|gross|error|username"
+    r"\b(?:bad|poor(?:ly)?|worst|worse|low(?:er)?|lowres|low-res|normal) ?(?:quality|resolution|res|anatomy"
+    r"|hands?|fingers?"
+    r"|feet|face|eyes|proportions?|drawn|composition|perspective|art|structure|lighting|detail(?:s|ed)?"
+    r"|render\w*|limbs?|legs?)?\b"
+    r"|\b(?:ugly|blur(?:ry|red)?|deformed|deformities|deformation|disfigured|distorted|distortion|mutat(?:ed"
+    r"|ion|ions)|malformed"
+    r"|mutilated|morbid|disgusting|amputation|out of (?:frame|focus)|cropped|cut off|jpeg|artifacts?"
+    r"|grain(?:y)?|noise|noisy"
+    r"|pixelated|overexposed|underexposed|oversaturated|over-?exposure|unfocused|duplicate[ds]?"
+    r"|clone(?:d)? face|gross|error|username"
     r"|artist name|anatomical|asymmetr\w+|lowres|unrealistic|amateur|boring|undersaturated|washed out"
-    r"|long (?:neck|body)|easynegative|bad[-_ ]?hands?[-_ ]?v?\d*|ng_deepnegative\w*|verybadimagenegative\w*|negative_?hand\w*"
+    r"|long (?:neck|body)|easynegative|bad[-_ ]?hands?[-_ ]?v?\d*|ng_deepnegative\w*|verybadimagenegative\w*"
+    r"|negative_?hand\w*"
     r"|badprompt\w*|unaestheticxl\w*|fastnegative\w*|realisticvision-negative\w*)\b"
-    r"|\b(?:extra|missing|fused|too many|fewer|floating|disconnected|interlocked|liquid|mangled|broken|twisted|weird) "
+    r"|\b(?:extra|missing|fused|too many|fewer|floating|disconnected|interlocked|liquid|mangled|broken"
+    r"|twisted|weird) "
     r"(?:digits?|fingers?|limbs?|arms?|legs?|hands?|feet|foot|heads?|eyes?|body ?parts?|lines)\b",
     re.I,
 )
@@ -123,7 +139,8 @@ def is_boilerplate(clause: str) -> bool:
         return bool(re.match(r"(?:art|artwork)?\s*by\s", clause, re.I)) and bool(
             _KNOWN_ARTISTS.search(clause)
         )
-    words = re.findall(r"[^\s,:!()]+", clause.lower())
+    joined = re.sub(r"(?<=\d) (?=k\b)|(?<=\w) - (?=\w)", lambda m: m.group(0).strip(), clause.lower())
+    words = re.findall(r"[^\s,:!()]+", joined)
     if words and all(word in _QUALITY or word in _FILLERS for word in words):
         return any(word in _QUALITY for word in words)
     if _CHINESE.fullmatch(clause) or _CAMERA.fullmatch(clause):

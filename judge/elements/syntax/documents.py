@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 
-from judge.elements.syntax.reading import Reading
+from judge.elements.syntax.reading import PROTECTED, Reading
 from judge.elements.syntax.structured import is_known_key
 
 _BLOCK_TAGS = (
@@ -15,11 +15,15 @@ _INLINE_TAGS = (
     "b|i|em|strong|span|a|u|s|small|sub|sup|font|center|code|td|th|tbody|thead|html|body|head|main|nav|figure"
     "|figcaption|mark|label|meta|link|svg|button|form|input|big|tt|strike|del"
 )
-_HIDDEN = re.compile(r"<!--.*?-->|<(script|style)\b[^<>]*>.*?</\1\s*>", re.S | re.I)
-_IMAGE_TAG = re.compile(r"<img\b[^<>]*?\balt\s*=\s*[\"']([^\"'<>]*)[\"'][^<>]*>|<img\b[^<>]*>", re.I)
-_BLOCK_TAG = re.compile(rf"</?(?:{_BLOCK_TAGS})(?:\s[^<>]*)?/?>", re.I)
-_INLINE_TAG = re.compile(rf"</?(?:{_INLINE_TAGS})(?:\s[^<>]*)?/?>", re.I)
-_ENTITY = re.compile(r"&(?:[A-Za-z]{2,8}|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});")
+_HTML = re.compile(
+    rf"(?P<kept>{PROTECTED.pattern})"
+    r"|(?P<hidden><!--.*?-->|<(?P<name>script|style)\b[^<>]*>.*?</(?P=name)\s*>)"
+    r"|(?P<image><img\b[^<>]*?\balt\s*=\s*[\"'](?P<alt>[^\"'<>]*)[\"'][^<>]*>|<img\b[^<>]*>)"
+    rf"|(?P<block></?(?:{_BLOCK_TAGS})(?:\s[^<>]*)?/?>)"
+    rf"|(?P<inline></?(?:{_INLINE_TAGS})(?:\s[^<>]*)?/?>)"
+    r"|(?P<entity>&(?:[A-Za-z]{2,8}|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});)",
+    re.S | re.I,
+)
 
 _FENCE = re.compile(r"^\s*(?:```|~~~)[\w-]*\s*$", re.M)
 _HEADING = re.compile(r"^\s{0,3}#{1,6}\s+(?=\S)")
@@ -32,7 +36,8 @@ _QUOTE = re.compile(r"^\s*>\s+(?=\S)")
 _LINK = re.compile(r"(!?)\[([^\[\]\n]{0,200})\]\((?:https?://|\.{0,2}/|#|\ue000)[^()\s]*(?:\s[^()]*)?\)")
 _STRIKE = re.compile(r"~~(?=\S)([^~\n]{1,200}?)(?<=\S)~~")
 _STRONG = re.compile(
-    r"(\*\*\*|\*\*)(?=[^\s*])([^*\n]{1,300}?)(?<=[^\s*])\1|(?<!\w)__(?=\S)([^_\n]{1,300} [^_\n]{1,300}?)(?<=\S)__(?!\w)"
+    r"(\*\*\*|\*\*)(?=[^\s*])([^*\n]{1,300}?)(?<=[^\s*])\1"
+    r"|(?<!\w)__(?=\S)([^_\n]{1,300} [^_\n]{1,300}?)(?<=\S)__(?!\w)"
 )
 _EMPHASIS = re.compile(r"(?<![\w*])\*(?=[^\s*])([^*\n]{1,300}?)(?<=[^\s*])\*(?![\w*])")
 _CODE = re.compile(r"`([^`\n]{1,200})`")
@@ -42,7 +47,8 @@ _CELL_RULE = re.compile(r"^[\s|:-]+$")
 WRAP_WIDTH = 60
 """A line of at least this many characters continues on the next one if that starts in lower case."""
 _OPEN_END = re.compile(
-    r"(?:[,，、&(/-]|\b(?:a|an|the|of|and|or|with|in|on|at|to|by|for|from|is|are|under|over|near|behind|next to|"
+    r"(?:[,，、&(/-]|\b(?:a|an|the|of|and|or|with|in|on|at|to|by|for|from|is|are|under|over|near"
+    r"|behind|next to|"
     r"left of|right of|one|two|three|four|five|its|his|her|their))$",
     re.I,
 )
@@ -50,26 +56,20 @@ _CLOSED_END = re.compile(r"[.,;:!?|。，、；：！？…]$")
 
 
 def read_html(reading: Reading) -> None:
-    """Read tags and entities of HTML."""
-    if "<" in reading.text:
-        reading.replace(_HIDDEN, "HTML", " ")
+    """Read tags and entities of HTML, outside of quoted texts."""
+    if "<" not in reading.text and "&" not in reading.text:
+        return
 
-        def read_image(match: re.Match[str]) -> str:
-            reading.note("HTML", match.group(0))
-            return f" {match.group(1) or ''} "
+    def read(match: re.Match[str]) -> str:
+        found = match.group(0)
+        character = html.unescape(found) if match.lastgroup == "entity" else found
+        if match.lastgroup == "kept" or (match.lastgroup == "entity" and character == found):
+            return found
+        reading.note("HTML", found)
+        replacements = {"image": f" {match['alt'] or ''} ", "block": "\n", "inline": "", "entity": character}
+        return replacements.get(match.lastgroup or "", " ")
 
-        reading.text = _IMAGE_TAG.sub(read_image, reading.text)
-        reading.replace(_BLOCK_TAG, "HTML", "\n")
-        reading.replace(_INLINE_TAG, "HTML", "")
-    if "&" in reading.text:
-
-        def read_entity(match: re.Match[str]) -> str:
-            character = html.unescape(match.group(0))
-            if character != match.group(0):
-                reading.note("HTML", match.group(0))
-            return character
-
-        reading.text = _ENTITY.sub(read_entity, reading.text)
+    reading.text = _HTML.sub(read, reading.text)
 
 
 def read_markdown(reading: Reading) -> None:

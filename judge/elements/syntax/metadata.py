@@ -11,18 +11,22 @@ import re
 from judge.elements.syntax.reading import Reading
 
 _SETTINGS = re.compile(
-    r"(?:^|(?<=[\s.,;]))(?:Steps\s*:\s*\d+\s*(?=,|$|\n)|(?:Sampler|CFG scale|Guidance scale|Clip skip|Model hash"
+    r"(?:^|(?<=[\s.,;]))(?:Steps\s*:\s*\d+\s*(?=,|$|\n)|(?:Sampler|CFG scale|Guidance scale|Clip skip"
+    r"|Model hash"
     r"|Denoising strength|Seed|Schedule type|Hires upscale)\s*:\s*[^,\n]+,\s*(?=[A-Z][\w ]{1,30}:))",
     re.I,
 )
 _SETTING = re.compile(r"\s*([A-Za-z][\w +-]{0,40}?)\s*:\s*(\"[^\"]*\"|[^,\n]*)\s*(?:,|\n|$)")
 _NEGATIVE_LABEL = re.compile(
     r"(?:^|(?<=[\s.,;]))(?:negative[ _-]?prompts?|neg(?:ative)?[ _]?prompt|negativ(?:er)? prompt"
-    r"|(?:^|(?<=\n))\s*negatives?|反向提示词|负面提示词|负向提示词|ネガティブプロンプト|부정 프롬프트)\s*[:：=]\s*",
+    r"|(?:^|(?<=\n))\s*negatives?|反向提示词|负面提示词|负向提示词|ネガティブプロンプト"
+    r"|부정 프롬프트)\s*[:：=]\s*",
     re.I,
 )
 _POSITIVE_LABEL = re.compile(
-    r"^\s*parameters[ \t]*\n|(?:^|(?<=\n))\s*(?:positive[ _-]?prompt|prompt|正向提示词|提示词|プロンプト)\s*[:：=]\s*", re.I
+    r"^\s*parameters[ \t]*\n"
+    r"|(?:^|(?<=\n))\s*(?:positive[ _-]?prompt|prompt|正向提示词|提示词|プロンプト)\s*[:：=]\s*",
+    re.I,
 )
 _COMMAND = re.compile(r"^\s*/imagine\b\s*(?:prompt\b\s*:?)?\s*", re.I)
 _IMAGE_ADDRESS = re.compile(r"^\s*<?https?://[^\s<>]+>?(?:\s+|$)")
@@ -32,7 +36,8 @@ _SWITCHES = (
     "beta turbo sameseed"
 ).split()
 _VALUES = (
-    "ar aspect v version style s stylize c chaos q quality seed stop niji iw weird w repeat r sref cref cw sw "
+    "ar aspect v version style s stylize c chaos q quality seed stop niji iw weird w repeat r sref cref cw "
+    "sw "
     "oref ow p profile personalize exp motion end bs sv h n steps cfg cfg_scale sampler width height scale "
     "strength negative_prompt model"
 ).split()

@@ -10,12 +10,13 @@ NOTE_EXAMPLES = 3
 """Number of places that a note quotes; the others are counted."""
 MAX_QUOTED_CHARS = 40
 _PRIVATE = re.compile("[\ue000-\ue003]")
-_PROTECTED = re.compile(
+PROTECTED = re.compile(
     r"“[^”\n]{1,200}”|\"[^\"\n]{1,200}\"|(?<!\w)'[^'\n]{1,80}'(?!\w)|(?<!\w)‘[^’\n]{1,80}’(?!\w)"
     r"|「[^」\n]{1,80}」|『[^』\n]{1,80}』|«[^»\n]{1,80}»"
     r"|\b(?:https?://|www\.)[^\s,<>()\[\]\ue000-\ue003]+|\b[\w.+-]{1,64}@[\w-]{1,64}\.[\w.-]*\w"
     r"|\b\w[\w-]{0,60}\.(?:png|jpe?g|webp|gif|py|js|txt|json|csv|html?|mp4|pdf|psd|svg)\b"
 )
+"""Matches a text that no reader changes: quotes, addresses, file names."""
 
 
 @dataclass
@@ -56,7 +57,7 @@ class Reading:
             self.protected.append(match.group(0))
             return f"\ue000{len(self.protected) - 1}\ue001"
 
-        self.text = _PROTECTED.sub(hide, self.text)
+        self.text = PROTECTED.sub(hide, self.text)
 
     def restore(self, text: str) -> str:
         """Return a text with everything that is hidden in it."""

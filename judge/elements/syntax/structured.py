@@ -1,4 +1,4 @@
-"""JSON prompts and lines of the form `Key: value`: their values are the prompt, their keys say what a value is."""
+"""JSON prompts and lines `Key: value`: their values are the prompt, their keys say what a value is."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ from judge.elements.syntax.reading import Reading
 
 MAX_DEPTH = 12
 NEGATIVE_KEYS = frozenset(
-    "negative negatives neg negativeprompt avoid exclude excluded exclusions without donot dont no not mustnot "
+    "negative negatives neg negativeprompt avoid exclude excluded exclusions without donot dont no not "
+    "mustnot "
     "forbidden mustnotinclude donotinclude shouldnot elementstoavoid negativeelements undesired".split()
 )
 SETTING_KEYS = frozenset(
-    "steps seed sampler scheduler cfg cfgscale guidance guidancescale width height model modelhash aspectratio ar "
-    "ratio denoise denoisingstrength clipskip version quality resolution fps format duration batchsize n id uuid "
-    "url numimages numberofimages imagesize outputformat samplername loras lora vae created date author strength "
+    "steps seed sampler scheduler cfg cfgscale guidance guidancescale width height model modelhash "
+    "aspectratio ar "
+    "ratio denoise denoisingstrength clipskip version quality resolution fps format duration batchsize n id "
+    "uuid "
+    "url numimages numberofimages imagesize outputformat samplername loras lora vae created date author "
+    "strength "
     "chaos stylize camerasettings iso aperture shutterspeed focallength lens camera dimensions size".split()
 )
 TEXT_KEYS = frozenset("text caption slogan textcontent textoverlay headline wording inscription".split())
 NOUN_KEYS = frozenset(
-    "object subject shape name type item thing entity kind character animal noun title element class label".split()
+    "object subject shape name type item thing entity kind character animal noun title element class "
+    "label".split()
 )
 COUNT_KEYS = frozenset("count number quantity amount howmany num".split())
 ADJECTIVE_KEYS = (
@@ -46,15 +51,18 @@ _PLACES = {
     "foreground": "in the foreground", "background": "in the background",
 }  # fmt: skip
 HEAD_KEYS = frozenset(
-    "background lighting mood atmosphere hair eyes sky expression pose weather palette colorpalette foreground "
+    "background lighting mood atmosphere hair eyes sky expression pose weather palette colorpalette "
+    "foreground "
     "light tone composition".split()
 )
 """Keys that complete a value of one or two words: `background: white` is a white background."""
 CONTENT_KEYS = frozenset(
     "prompt positive positiveprompt description desc subjects objects scene scenes setting location place "
-    "environment action activity style artstyle medium details detail props clothing outfit attire view angle "
+    "environment action activity style artstyle medium details detail props clothing outfit attire view "
+    "angle "
     "perspective shot framing time timeofday season era elements items include mustinclude features theme "
-    "genre main mainsubject secondarysubject characters visual visuals content image picture overview summary "
+    "genre main mainsubject secondarysubject characters visual visuals content image picture overview "
+    "summary "
     "left right top bottom center middle accessories character1 character2 positiveelements colors".split()
 ) | NOUN_KEYS | HEAD_KEYS | TEXT_KEYS | frozenset(ADJECTIVE_KEYS)  # fmt: skip
 _NUMBER_WORDS = "zero one two three four five six seven eight nine ten eleven twelve".split()
@@ -167,7 +175,7 @@ def _is_phrase(value: Any) -> bool:
 
 
 def _describes(key: str, value: Any) -> bool:
-    """Return whether a value describes a thing although its key could name a setting, such as `size: large`."""
+    """Return whether a value describes a thing although its key could name a setting: `size: large`."""
     return key in ADJECTIVE_KEYS and isinstance(value, str) and not re.search(r"\d", value)
 
 
@@ -187,7 +195,9 @@ def _place(value: Any) -> str:
     """Return where a thing is as words after its noun; empty if the value does not say."""
     if not isinstance(value, str) or len(value.split()) > 6:
         return ""
-    is_place = re.match(r"(?:on|in|at|near|above|below|under|behind|beside|next to|left of|right of)\b", value, re.I)
+    is_place = re.match(
+        r"(?:on|in|at|near|above|below|under|behind|beside|next to|left of|right of)\b", value, re.I
+    )
     return value.strip() if is_place else _PLACES.get(value.strip().lower(), "")
 
 

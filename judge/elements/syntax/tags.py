@@ -13,7 +13,8 @@ from judge.elements.syntax.reading import Reading
 _SCORE = (
     r"score_\d(?:_up)?|rating[_:]\s?(?:safe|questionable|explicit|general|sensitive|suggestive|[sqeg])"
     r"|source_(?:anime|pony|furry|cartoon|other)|(?:sfw|nsfw)|year \d{4}|absurdres|highres|solo focus|solo"
-    r"|(?:safe|general|sensitive|questionable|explicit)(?=\s*,\s*(?:newest|recent|mid|early|old|oldest|best quality))"
+    r"|(?:safe|general|sensitive|questionable|explicit)(?=\s*,\s*(?:newest|recent|mid|early|old|oldest"
+    r"|best quality))"
     r"|(?:newest|oldest)|(?:very |displeasing )?aesthetic|anime (?:screencap|coloring)?(?<= )"
 )
 _SCORE_TAG = re.compile(

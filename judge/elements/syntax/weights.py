@@ -1,8 +1,8 @@
 """Brackets of AUTOMATIC1111, ComfyUI and NovelAI: weights, emphasis, alternatives, schedules and networks.
 
-Sources: "Attention/emphasis" and "Prompt editing" in the wiki of AUTOMATIC1111's web UI, its extension Dynamic
-Prompts (`{a|b}`, `__name__`), ComfyUI's `embedding:NAME`, and "Strengthening and Weakening" in NovelAI's
-documentation.
+Sources: "Attention/emphasis" and "Prompt editing" in the wiki of AUTOMATIC1111's web UI, its extension
+Dynamic Prompts (`{a|b}`, `__name__`), ComfyUI's `embedding:NAME`, and "Strengthening and Weakening" in
+NovelAI's documentation.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ MAX_DEPTH = 16
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 _OPENING = {close: opening for opening, close in _PAIRS.items()}
 _NETWORK = re.compile(
-    r"<\s*(?:lora|lyco|locon|loha|hypernet|hypernetwork|hn|embed|embedding|ti|lbw|wildcard)\s*:[^<>\n]{0,200}>",
+    r"<\s*(?:lora|lyco|locon|loha|hypernet|hypernetwork|hn|embed|embedding|ti|lbw"
+    r"|wildcard)\s*:[^<>\n]{0,200}>",
     re.I,
 )
 _EMBEDDING = re.compile(r"\(?\bembedding:[\w./\\-]+(?::\d*\.?\d+)?\)?", re.I)
@@ -36,9 +37,13 @@ _RATIO = re.compile(r"\b(?:ratio|scale|score|aspect|time|at)\b", re.I)
 _SCHEDULE = re.compile(r"^(.*?):(?:(.*?):)?\s*(\d*\.\d+|\d{1,3})\s*$", re.S)
 _AFTER_BRACKET = re.compile(r"\)(?:[+-]{1,5}|\d\.\d+)(?=[\s,.]|$)")
 _AFTER_WORD = re.compile(r"(?<=[a-z]{3})(?<!notepad)(?:\+{2,5}|-{2,5})(?=[\s,.]|$)")
-_BARE_WEIGHT = re.compile(r"(?:^|(?<=[,;|\n]))([^,;|\n:()]*[^\W\d][^,;|\n:()]*?)\s?:(-?\d*\.\d+|-\d+)[^\S\n]*(?=[,;|\n]|$)")
+_BARE_WEIGHT = re.compile(
+    r"(?:^|(?<=[,;|\n]))([^,;|\n:()]*[^\W\d][^,;|\n:()]*?)\s?:(-?\d*\.\d+"
+    r"|-\d+)[^\S\n]*(?=[,;|\n]|$)"
+)
 _SIGN = re.compile(
-    r"\(\(|\[\[|\{\{|[^\s\d:.]\s?:-?\d*\.\d+\s*\)|<lora:|\bscore_\d|\[[^\[\]|]{1,80}\|[^\[\]]{1,80}\]|\bmasterpiece\b"
+    r"\(\s?\(|\[\s?\[|\{\s?\{|[^\s\d:.]\s?:\s?-?\d*\.\d+\s*\)|<lora:|\bscore_\d|\[[^\[\]|]{1,80}\|[^\[\]]{1,80}\]"
+    r"|\bmasterpiece\b"
     r"|\\[()]"
 )
 _LOOSE_BEFORE = frozenset(",;|.\n([{、，。；")
@@ -199,7 +204,9 @@ class _BracketReader:
     def _is_emphasis(self, start: int, end: int, partners: dict[int, int]) -> bool:
         """Return whether brackets without a weight are emphasis: doubled, around a clause, or with signs."""
         text = self.text
-        if partners.get(start - 1) == end + 1 or partners.get(start + 1) == end - 1:
+        outer = _skip_spaces(text, start - 1, -1), _skip_spaces(text, end + 1, 1)
+        inner = _skip_spaces(text, start + 1, 1), _skip_spaces(text, end - 1, -1)
+        if any(partners.get(first) == last for first, last in (outer, inner)):
             return True
         if self.has_signs:
             return True
@@ -207,6 +214,8 @@ class _BracketReader:
         is_clause = (start < 40 and not before) or before[-1:] in _LOOSE_BEFORE
         ends_clause = not after or after[0] in _LOOSE_AFTER
         is_whole = not before and not after
+        if not re.search(r"[^\W\d_]", text[start:end]):
+            return False
         return is_clause and ends_clause and (is_whole or end - start < 80)
 
 
@@ -227,6 +236,13 @@ def _match_brackets(text: str) -> dict[int, int]:
             partners[at] = open_brackets.pop()
             partners[partners[at]] = at
     return partners
+
+
+def _skip_spaces(text: str, at: int, step: int) -> int:
+    """Return the next position from `at` on, in steps of 1 or -1, that is no space."""
+    while 0 <= at < len(text) and text[at] == " ":
+        at += step
+    return at
 
 
 def _read_weight(content: str) -> tuple[str, float] | None:

@@ -42,7 +42,7 @@ MaxElements = Annotated[
     Field(
         ge=1,
         le=MAX_ELEMENTS,
-        description="Elements taken from a prompt, at most; the most specific ones stay, a note has the number.",
+        description="Elements taken from a prompt, at most; the most specific stay, a note counts others.",
     ),
 ]
 RubricName = Annotated[str, Field(description="A name listed by GET /v1/rubrics.")]

@@ -16,7 +16,9 @@ from judge.types import Comparison, Verdict
 if TYPE_CHECKING:
     from PIL import Image
 
-_FIELD_NAMES = {"a": "image A", "b": "image B", "looks": "number of zoom-ins"}
+_FIELD_NAMES = {
+    "a": "image A", "b": "image B", "looks": "number of zoom-ins", "negative_prompt": "negative prompt",
+}  # fmt: skip
 """Names of fields on the page, where they differ from those in the package."""
 _EMPTY_RESULT = """<div class="j-empty"><p><b>The verdict appears here.</b></p>
 <p>Add an image and the text it was generated from, then press Judge, or try one of the scenes.</p></div>"""

@@ -18,9 +18,16 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Replace the model of all commands by a scripted backend; set another one under the key "backend"."""
     replacement: dict[str, Any] = {"backend": RandomBackend()}
 
-    def open_judge(model: str, adapter: str | None, backend: str, rubric: str, base_url: str | None) -> Judge:
+    def open_judge(
+        model: str,
+        adapter: str | None,
+        backend: str,
+        rubric: str,
+        base_url: str | None,
+        max_elements: int = 24,
+    ) -> Judge:
         Judge(model, adapter=adapter, backend=backend, rubric=rubric, base_url=base_url)  # checks the options
-        return Judge(backend=replacement["backend"], rubric=rubric)
+        return Judge(backend=replacement["backend"], rubric=rubric, max_elements=max_elements)
 
     monkeypatch.setattr(judges, "open_judge", open_judge)
     return replacement

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from syntax_corpus import GROUPS, Case
 
 from judge.elements.element_list import list_elements
 from judge.elements.statements import singularise
 from judge.elements.text import normalise_element
-from tests.support.syntax_corpus import GROUPS, Case
 
 
 def find_problems(case: Case) -> list[str]:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from judge.explain.plain_text import to_plain_text
 from judge.explain.terminal import render_comparison, render_verdict
-from judge.types import Comparison
+from judge.types import Comparison, Element
 
 
 def print_to_text(renderable: object, width: int = 100) -> str:
@@ -55,3 +55,9 @@ def test_a_comparison_without_a_better_image_says_why() -> None:
 
 def test_plain_text_has_no_control_or_direction_characters() -> None:
     assert to_plain_text("a\x1b[31m\u202eb\u2028c\nd\ud800") == "a [31m b c d"
+
+
+def test_what_must_be_absent_is_shown_with_no_before_it() -> None:
+    element = Element(name="yellow cross", expected=False, present=True, probability=0.97)
+    text = print_to_text(render_verdict(example_verdict().model_copy(update={"elements": [element]})))
+    assert "✓ 0.97 no yellow cross" in text

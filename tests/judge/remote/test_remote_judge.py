@@ -28,6 +28,17 @@ def test_a_judge_at_an_address_has_the_calls_of_a_local_one(running: Gateway) ->
     assert Judge(running.url, rubric="quality")(png()).provenance.rubric == "quality"
 
 
+def test_a_judge_at_an_address_sends_negative_prompts_and_its_limit(running: Gateway) -> None:
+    judge = Judge(running.url, max_elements=2)
+    verdict = judge(png(), prompt="a cat", negative_prompt="dog")
+    assert [(e.name, e.expected) for e in verdict.elements] == [("cat", True), ("dog", False)]
+    (row,) = judge.many([Sample(image=png(), prompt="a cat, a fish", negative_prompt="dog")])
+    assert [e.name for e in row.elements] == ["cat", "fish"]
+    assert "the limit is 2" in row.provenance.notes[0]
+    (scored,) = judge._remote.client.scores([{"image": png(), "prompt": "a cat", "negative_prompt": "dog"}])  # type: ignore[union-attr]
+    assert [e.expected for e in scored.elements] == [True, False]
+
+
 def test_a_judge_at_an_address_raises_the_errors_of_a_local_one(running: Gateway) -> None:
     judge = Judge(running.url)
     with pytest.raises(InputError, match="prompt"):

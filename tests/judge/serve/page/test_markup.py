@@ -176,3 +176,14 @@ def test_examples_are_buttons_with_escaped_prompts_and_nothing_if_there_are_none
     html = markup.example_gallery([("two", HOSTILE, IMAGE)])
     assert "<button" in html and "<script" not in html
     assert markup.example_gallery([]) == ""
+
+
+def test_what_must_be_absent_is_shown_as_such() -> None:
+    elements = [
+        Element(name="red car", present=True, probability=0.9),
+        Element(name="dog", expected=False, present=True, probability=0.8),
+        Element(name="text", expected=False, present=False, probability=0.1),
+    ]
+    text = text_of(markup.verdict(build_verdict(elements=elements), IMAGE))
+    assert "2 of 3 as asked" in text
+    assert "✓ as asked: no dog 80 %" in text and "✗ not as asked: no text 10 %" in text

@@ -126,7 +126,7 @@ def test_an_input_that_is_not_an_image_is_neither_opened_nor_fetched(
         raise AssertionError("a file of the request was open_page")
 
     monkeypatch.setattr(Block, "async_move_resource_to_block_cache", never)
-    html = send_event(scripted_page, "judge", [value, "a red car", "", "default", "verdict", "0", "no"])
+    html = send_event(scripted_page, "judge", [value, "a red car", "", "default", "verdict", "0", "no", ""])
     assert "The image cannot be used" in html and "root:" not in html
 
 
@@ -144,13 +144,14 @@ def test_an_input_that_is_not_an_image_is_neither_opened_nor_fetched(
         ("number of zoom-ins", 5, "many"),
         ("number of zoom-ins", 5, "-1"),
         ("number of zoom-ins", 5, "9" * 5000),
+        ("negative prompt", 7, "x" * 30_000),
     ],
 )
 def test_an_error_names_the_field_as_the_page_does(
     scripted_page: str, field: str, index: int, value: Any
 ) -> None:
     image = f"data:image/png;base64,{base64.b64encode(encoded_image()).decode()}"
-    data: list[Any] = [image, "a red car", "", "default", "verdict", "0", "no"]
+    data: list[Any] = [image, "a red car", "", "default", "verdict", "0", "no", ""]
     data[index] = value
     html = send_event(scripted_page, "judge", data)
     assert f"The {field} cannot be used" in html and "root:" not in html
