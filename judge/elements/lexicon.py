@@ -50,7 +50,9 @@ PHRASE_BREAKS = frozenset(
 ING_NOUNS = frozenset(
     "ring king wing string spring thing building painting drawing ceiling clothing evening morning wedding "
     "lightning lighting earring viking swing writing lettering rendering engraving etching crosshatching "
-    "coloring shading railing flooring dwelling living boxing pudding winning".split()
+    "coloring shading railing flooring dwelling living boxing pudding winning icing frosting filling topping awning "
+    "herring offspring parking sibling dumpling duckling seedling gosling bedding wiring tubing scaffolding stuffing "
+    "dressing darling sterling shilling siding molding moulding fishing rocking paving landing crossing".split()
 )
 """Words in -ing that are not verbs."""
 MEDIUM_NOUNS = (

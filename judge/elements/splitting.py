@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
+from judge.elements.grammar.words import ADJECTIVES
 from judge.elements.lexicon import (
     AMBIGUOUS_VERBS,
     ARTICLES,
@@ -32,8 +33,12 @@ MAX_SPLIT_ELEMENTS = 12
 TokenKind = Literal["phrase", "relation", "verb", "copula", "break"]
 
 _RELATION_STARTS = frozenset(phrase.split()[0] for phrase in RELATIONS)
+_PROPERTIES = ADJECTIVES | COLOURS
 _TRAILING_WORDS = ARTICLES | {"of", "very"}
-_PRONOUNS = frozenset("he she it they him them who which that there here we i you something".split())
+_PRONOUNS = frozenset(
+    "he she it they him them who which that there here we i you something one other another both each others".split()
+)
+_PERSONAL_PRONOUNS = frozenset("he she it they".split())
 _TRANSITIVE_VERBS = frozenset(
     "wearing holding eating riding carrying reading playing facing watching driving drinking making using "
     "chasing pulling pushing throwing kicking catching cooking cutting guarding spelling hugging".split()
@@ -45,7 +50,9 @@ _DRAW_VERBS = "(?:draw|generate|create|make|paint|render|show|depict|design|imag
 _REQUEST_PREFIX = re.compile(
     rf"^(?:(?:of|here\s+comes?|please(?:\s+{_DRAW_VERBS}(?:\s+me)?)?)\s+)?"
     rf"(?:{_DRAW_VERBS}(?:\s+me)?\s+(?=(?:an?|the|some|\d+|one|two|three|four)\b)"
-    r"|there\s+(?:is|are)\s+|(?:this|it)\s+(?:is|shows)\s+)?",
+    r"|there\s+(?:is|are)\s+|(?:this|it)\s+(?:is|shows)\s+"
+    r"|(?:the|this)\s+(?:image|picture|photo|photograph|scene|illustration|painting|drawing|artwork)\s+"
+    r"(?:shows|depicts|features|presents|portrays|captures|displays)\s+)?",
     re.I,
 )
 _MEDIUM_PREFIX = re.compile(
@@ -97,18 +104,31 @@ def _extract_statements(text: str) -> Iterator[str]:
     text = _SPACED_HYPHEN.sub("-", re.sub("[\ue000\ue001]", "", text))
     text = _MARKED_WORD.sub(protect, QUOTED_TEXT.sub(protect, text))
     text = re.sub("|".join(map(re.escape, _FIXED_PHRASES)), protect, text, flags=re.I)
-    subject = ""
+    subject = actor = adjectives = ""
     for clause in _CLAUSE_SEPARATOR.split(text):
         clause = _REQUEST_PREFIX.sub("", clause.strip())
+        if _holds_only_adjectives(clause):  # "a tall, slender vase"
+            adjectives = f"{adjectives} {clause}".strip()
+            continue
+        clause, adjectives = f"{adjectives} {clause}".strip(), ""
         medium = _MEDIUM_PREFIX.match(clause)
         if medium:
             style = _strip_stopwords(medium.group(1).split())
             if style and (len(style) > 1 or style[0].lower() not in _PLAIN_MEDIA):
                 yield _restore_protected(" ".join(style), protected)
             clause = clause[medium.end() :]
-        for subject_after, statement in _clause_statements(_tokenize_clause(clause.split()), subject):
-            subject = subject_after
+        words = clause.split()
+        is_continued = words[:1] and (words[0].lower() in _PERSONAL_PRONOUNS or words[0].lower().endswith("ing"))
+        tokens = _tokenize_clause(words, bool(subject))
+        for so_far, statement in _clause_statements(tokens, subject, actor if is_continued else subject):
+            subject, actor = so_far
             yield _restore_protected(statement, protected)
+
+
+def _holds_only_adjectives(clause: str) -> bool:
+    """Return whether a clause is an article and adjectives, whose noun the next clause has."""
+    words = clause.lower().split()
+    return len(words) > 1 and words[0] in ("a", "an", "the") and all(w in ADJECTIVES | COLOURS for w in words[1:])
 
 
 def _restore_protected(text: str, protected: list[str]) -> str:
@@ -130,9 +150,15 @@ def _strip_stopwords(words: list[str]) -> list[str]:
     return words[start:end]
 
 
-def _tokenize_clause(words: list[str]) -> Iterator[tuple[TokenKind, str]]:
-    """Yield the (kind, text) tokens of a clause, with a phrase, possibly empty, around every other token."""
+def _tokenize_clause(words: list[str], has_subject: bool) -> Iterator[tuple[TokenKind, str]]:
+    """Yield the (kind, text) tokens of a clause, with a phrase, possibly empty, around every other token.
+
+    Args:
+        words: of the clause.
+        has_subject: whether an earlier clause named something that a verb at the beginning belongs to.
+    """
     phrase: list[str] = []
+    may_begin, after_copula = has_subject, False
     at = 0
     while at < len(words):
         word = words[at].lower().rstrip(".")
@@ -146,10 +172,12 @@ def _tokenize_clause(words: list[str]) -> Iterator[tuple[TokenKind, str]]:
             pass
         elif word in PHRASE_BREAKS:
             kind, size, text = "break", 1, word
-        elif _is_verb(word, phrase, words[at + 1 : at + 1 + MAX_RELATION_WORDS]):
+        elif _is_verb(word, phrase, words[at + 1 : at + 1 + MAX_RELATION_WORDS], may_begin, after_copula):
             kind, size, text = "verb", 1, word
             if at + 1 < len(words) and words[at + 1].lower() in _VERB_PARTICLES:
                 size, text = 2, f"{word} {words[at + 1].lower()}"
+        after_copula = kind == "copula"
+        may_begin = after_copula or (may_begin and word in _PERSONAL_PRONOUNS)
         if kind == "phrase":
             if not (phrase == ["no"] and word in ARTICLES):
                 phrase.append(words[at])
@@ -182,14 +210,23 @@ def _joins_colours(phrase: list[str], following: list[str]) -> bool:
     return bool(before) and before <= COLOURS
 
 
-def _is_verb(word: str, phrase: list[str], following: list[str]) -> bool:
-    """Return True for "riding" in "a cat riding a bike", False in "a riding hood" and "a painting"."""
+def _is_verb(word: str, phrase: list[str], following: list[str], may_begin: bool, after_copula: bool) -> bool:
+    """Return True for "riding" in "a cat riding a bike", False in "a riding hood" and "a painting".
+
+    Args:
+        word: in lower case.
+        phrase: the words before it since the last token.
+        following: the words after it.
+        may_begin: whether the verb needs no phrase right before it: its subject is known.
+        after_copula: whether "is" stands right before it.
+    """
+    has_subject = may_begin or bool(_strip_stopwords(phrase))
     if word in FINITE_VERBS or word in AMBIGUOUS_VERBS:
         is_clear = word in FINITE_VERBS or (following and following[0].lower() in ARTICLES)
-        return bool(is_clear and _strip_stopwords(phrase))
-    if not word.endswith("ing") or len(word) < 5 or word in ING_NOUNS or not _strip_stopwords(phrase):
+        return bool(is_clear and has_subject)
+    if not word.endswith("ing") or len(word) < 5 or word in ING_NOUNS or not has_subject:
         return False
-    if word in _TRANSITIVE_VERBS or not following:
+    if word in _TRANSITIVE_VERBS or not following or after_copula:
         return True
     after = following[0].lower()
     return (
@@ -199,33 +236,63 @@ def _is_verb(word: str, phrase: list[str], following: list[str]) -> bool:
     )
 
 
-def _clause_statements(tokens: Iterator[tuple[TokenKind, str]], subject: str) -> Iterator[tuple[str, str]]:
-    """Yield (subject so far, statement) for each statement of one clause.
+def _strip_pronoun(text: str) -> str:
+    """Return a phrase without "it" or "she" at its beginning."""
+    first, _, rest = text.partition(" ")
+    return rest if first.lower() in _PERSONAL_PRONOUNS else text
+
+
+def _part_of_several(text: str, subject: str) -> str:
+    """Return "one black dog" for "one black" or "other black" after "two dogs", else an empty text."""
+    words, last = text.split(), subject.split()[-1:]
+    is_part = words[0].lower() in ("one", "other", "another") and len(words) > 1
+    if is_part and last and last[0].endswith("s") and all(word.lower() in _PROPERTIES for word in words[1:]):
+        return " ".join(["one", *words[1:], last[0].removesuffix("s")])
+    return ""
+
+
+def _clause_statements(
+    tokens: Iterator[tuple[TokenKind, str]], subject: str, actor: str
+) -> Iterator[tuple[tuple[str, str], str]]:
+    """Yield ((subject, actor) so far, statement) for each statement of one clause.
+
+    Args:
+        tokens: of the clause.
+        subject: what a relation at the beginning of the clause belongs to.
+        actor: what a verb at the beginning of the clause belongs to.
 
     A relation belongs to the phrase before it. After "and" ("... and above a cat") it belongs to the subject
     of the previous relation. A verb belongs to the last phrase that no preposition introduced: in "a boy at a
     table eating bread" the boy eats.
     """
     # `linked` is the subject of the pending relation or verb, `link` its kind and `wording` its text.
-    actor, linked, link, wording = subject, "", "", ""
+    linked, link, wording, was_property = "", "", "", False
     for kind, text in tokens:
         if kind == "phrase":
+            text = _strip_pronoun(text)
             if not text or text.lower() in _PRONOUNS:
                 continue
-            if wording == "is" and subject:
-                yield subject, f"{subject} is {text}"
+            is_property = wording == "is" or (link == "and" and was_property and text.split()[-1].lower() in _PROPERTIES)
+            if is_property and subject:
+                yield (subject, actor), f"{subject} is {text}"
+                link, wording, was_property = "", "", True
+                continue
+            was_property = False
+            part = _part_of_several(text, subject)
+            if part:
+                yield (subject, actor), part
                 link = wording = ""
                 continue
-            yield subject, text
+            yield (subject, actor), text
             if wording and linked and not text.lower().endswith("background"):
-                yield subject, f"{linked} {wording} {text}"
+                yield (subject, actor), f"{linked} {wording} {text}"
             if not text.lower().endswith("background"):
                 actor = text if link in ("", "and") else actor
                 subject = text
             link = wording = ""
             continue
         if link == "verb":  # the previous verb had no object
-            yield subject, f"{linked} {wording}"
+            yield (subject, actor), f"{linked} {wording}"
         if kind == "verb":
             linked = actor
         elif kind == "relation" and link != "and":
@@ -233,4 +300,4 @@ def _clause_statements(tokens: Iterator[tuple[TokenKind, str]], subject: str) ->
         link, wording = (text, "") if kind == "break" else (kind, text)
         link = link if subject else ""
     if link == "verb" and linked:
-        yield subject, f"{linked} {wording}"
+        yield (subject, actor), f"{linked} {wording}"

@@ -96,19 +96,20 @@ def _load_pipeline() -> Any:
     reasons = []
     for name in installed_pipelines():
         try:
-            return _keep_hyphens(spacy.load(name, exclude=_UNUSED))
+            return _keep_words(spacy.load(name, exclude=_UNUSED))
         except (OSError, ImportError, ValueError) as error:
             reasons.append(f"{name}: {error}")
             log.warning("the spaCy pipeline %s was not loaded: %s", name, error)
     raise BackendError("no English pipeline of spaCy can be loaded; " + "; ".join(reasons))
 
 
-def _keep_hyphens(pipeline: Any) -> Any:
-    """Make words with hyphens one token: "award-winning" is then read as one adjective."""
+def _keep_words(pipeline: Any) -> Any:
+    """Make words with hyphens and numbers with letters one token: "award-winning" is then one adjective, "4k" too."""
     from spacy.util import compile_infix_regex
 
     infixes = [pattern for pattern in pipeline.Defaults.infixes if "-|–" not in pattern]
     pipeline.tokenizer.infix_finditer = compile_infix_regex(infixes).finditer
+    pipeline.tokenizer.token_match = re.compile(r"\d+[a-z]+").fullmatch
     return pipeline
 
 

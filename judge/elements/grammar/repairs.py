@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from judge.elements.grammar.things import is_noun
+from judge.elements.lexicon import ING_NOUNS
 from judge.elements.grammar.words import PLURAL_MODIFIERS
 
 
@@ -14,6 +15,10 @@ def repair_parse(doc: Any) -> None:
     Args:
         doc: the parsed segment.
     """
+    for token in doc:
+        if token.pos_ == "VERB" and token.lower_ in ING_NOUNS:  # "in blue icing"
+            token.pos_, token.tag_ = "NOUN", "NN"
+            token.dep_ = "pobj" if token.dep_ == "pcomp" else token.dep_
     _repair_participle(doc)
     _repair_headline(doc)
 

@@ -18,7 +18,13 @@ PLACE_WORD = "near"
 MAX_SEGMENT_WORDS = 80
 """Longer segments are cut."""
 _TEXT_MARK, _TEXT_WORD = "\ue000", "slogan"
-_SEPARATOR = re.compile(r"\s*(?:[;:|\n!?()\[\]{}<>•]+|,(?!\d)|/(?=\s|$)|\.(?=\s|$)|\s[-–—]{1,3}\s)\s*")
+_SAYS = re.compile(
+    r"(?:\b(?:that|which)\s+)?\b(?:with|in)?\s*(?:\b(?:the|a)\s+)?\b(?:reading|saying|says|reads|titled|labell?ed|captioned|"
+    rf"inscribed|words?|text|letters|caption|title)\s*:?\s*(?={_TEXT_MARK})",
+    re.I,
+)
+"""Words that introduce a quoted text: "that says", "with the words"."""
+_SEPARATOR = re.compile(r"\s*(?:(?:[;|\n!?()\[\]{}<>•]|:(?!\d))+|,(?!\d)|/(?=\s|$)|\.(?=\s|$)|\s[-–—]{1,3}\s)\s*")
 _SENTENCE_END = re.compile(r"[.!?\n]")
 _SPACED_DIMENSION = re.compile(r"\b([23]) (d)\b", re.I)  # "3 d render"
 _SPACED_HYPHEN = re.compile(r"(?<=[a-z]) - (?=[a-z])", re.I)
@@ -72,6 +78,7 @@ def cut_segments(text: str) -> list[Segment]:
         return f" {_TEXT_MARK} "
 
     text = " ".join(QUOTED_TEXT.sub(keep, text.replace(_TEXT_MARK, "")).split())
+    text = " ".join(_SAYS.sub(" with ", text).split())
     text = _SPACED_DIMENSION.sub(r"\1\2", _SPACED_HYPHEN.sub("-", text))
     parts: list[tuple[str, bool]] = []
     at, is_start = 0, True

@@ -139,7 +139,8 @@ def _read_modifier(token: Any) -> list[tuple[Kind, str]]:
         return []
     if token.dep_ in ("det", "poss", "punct", "cc", "prep", "case", "predet", "nsubj", "mark", "advcl"):
         return []
-    if token.pos_ in ("ADJ", "VERB", "NOUN", "PROPN", "ADV") and token.dep_ != "conj":
+    is_size = token.dep_ == "nummod"  # "4k", which is no number
+    if is_size or token.pos_ in ("ADJ", "VERB", "NOUN", "PROPN", "ADV") and token.dep_ != "conj":
         return [("attribute", text) for text in _attribute_wordings(token)]
     return []
 

@@ -21,7 +21,7 @@ _QUOTES = re.compile(
     r"「([^」]{1,80})」|『([^』]{1,80})』|《([^》]{1,80})》|«([^»]{1,80})»|„([^“”]{1,80})[“”]|" + QUOTED_TEXT.pattern
 )
 _MARK = re.compile("\ue000(\\d+)\ue001")
-_LATIN_RUN = re.compile(r"((?:[A-Za-z][\w'’-]*\s+){2,}[A-Za-z][\w'’-]*)")
+_LATIN_RUN = re.compile(r"((?:[A-Za-z][A-Za-z0-9'’-]*\s+){2,}[A-Za-z][A-Za-z0-9'’-]*)")
 _OTHER_LETTER = re.compile(r"[^\W\d_\x00-\u024f]")
 """A letter that is not Latin."""
 
