@@ -27,8 +27,8 @@ from judge.elements.statements import Statement, annotate_elements
 from judge.errors import BackendError, InputError, ReplyError
 from judge.explain import heatmap
 from judge.pipeline import pairwise
-from judge.pipeline.element_listing import ElementSplitter, TunedSplitter
 from judge.pipeline.comparison import compare_pairwise, compare_pointwise
+from judge.pipeline.element_listing import ElementSplitter, TunedSplitter
 from judge.pipeline.model_info import ModelInfo
 from judge.pipeline.pipeline import MAX_PIXELS, Pipeline
 from judge.pipeline.prepared_sample import PreparedSample
@@ -423,16 +423,17 @@ class Judge:
         prompt: str,
         *,
         negative_prompt: str = "",
-        by: Literal["auto", "rules", "grammar", "words", "model"] = "auto",
+        by: Literal["auto", "rules", "grammar", "words", "model"] | None = "auto",
     ) -> ElementList:
         """Return the elements of a prompt as `elements` does, with the plain prompt and notes.
 
         Args:
             prompt: as in `elements`.
             negative_prompt: as in `elements`.
-            by: as in `elements`.
+            by: as in `elements`; None: as verdicts of this judge do.
         """
-        check_splitter(by, "by")
+        if by is not None:
+            check_splitter(by, "by")
         check_prompt(prompt, True, [])
         check_prompt(negative_prompt, False, [], "negative_prompt")
         if self._remote is not None and by == "model":
@@ -457,15 +458,20 @@ class Judge:
             if isinstance(sample.elements, list):
                 return annotate_elements(sample.elements)
             name = sample.elements or ("auto" if self.splitter == "model" else self.splitter)
-            options: dict[str, Any] = {"split": TunedSplitter(check_splitter(name)), "limit": self.max_elements}
+            options: dict[str, Any] = {
+                "split": TunedSplitter(check_splitter(name)),
+                "limit": self.max_elements,
+            }
             return list_elements(sample.prompt, sample.negative_prompt, **options).statements
         self.ask_for_elements([sample])
         return self.pipeline.read_prompts(sample, [])[1].statements
 
-    def _splitter(self, name: str) -> ElementSplitter:
+    def _splitter(self, name: str | None) -> ElementSplitter:
         """Return the splitter for one prompt; behind a gateway there is no model to ask."""
         if self._remote is not None:
-            return TunedSplitter(name)
+            return TunedSplitter(name or "auto")
+        if name is None:
+            return self.pipeline.choose_splitter(self.splitter, self.max_elements)
         if name == "auto" and not self.pipeline.is_embedded and not self.pipeline.model_info.brief:
             name = "model"
         return self.pipeline.choose_splitter(name, self.max_elements)
@@ -508,7 +514,9 @@ class Judge:
             max_elements: as in `many`.
         """
         questions = distinct_questions(
-            question for sample in samples for question in self.pipeline.element_questions(sample, max_elements)
+            question
+            for sample in samples
+            for question in self.pipeline.element_questions(sample, max_elements)
         )
         if questions:
             self._ask(questions, tolerant=True)

@@ -28,7 +28,9 @@ def open_judge(
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     options = {} if elements == "auto" else {"elements": elements}
-    return Judge(model, adapter=adapter, backend=backend, rubric=rubric, base_url=base_url, seed=seed, **options)
+    return Judge(
+        model, adapter=adapter, backend=backend, rubric=rubric, base_url=base_url, seed=seed, **options
+    )
 
 
 def other_backends(judge: Judge) -> dict[str, Callable[[], Judge]]:

@@ -119,11 +119,15 @@ def check_elements() -> Iterator[Check]:
     else:
         spacy = _version("spacy")
         missing = "no usable English pipeline of spaCy is installed" if spacy else "spaCy is not installed"
-        yield Check("elements", None, f"by {default_splitter().name}: {missing}; for grammar {HOW_TO_INSTALL}")
+        yield Check(
+            "elements", None, f"by {default_splitter().name}: {missing}; for grammar {HOW_TO_INSTALL}"
+        )
     for language, is_installed in tokenizers().items():
         message = f"{language.capitalize()} prompts word by word"
         if not is_installed:
-            message = f'{language.capitalize()} prompts clause by clause; word by word: pip install "judge[cjk]"'
+            message = (
+                f'{language.capitalize()} prompts clause by clause; word by word: pip install "judge[cjk]"'
+            )
         yield Check("elements", is_installed or None, message)
 
 

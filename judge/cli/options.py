@@ -49,7 +49,8 @@ Elements = Annotated[
 ElementsFrom = Annotated[
     str,
     typer.Option(
-        "--elements", help="How elements are taken from prompts without their own: auto, rules, grammar, words, model."
+        "--elements",
+        help="How elements are taken from prompts without their own: auto, rules, grammar, words, model.",
     ),
 ]
 RubricName = Annotated[

@@ -182,7 +182,9 @@ class Panel:
         """Yield the merged verdicts of `many`, batch by batch."""
         while group := list(islice(samples, batch)):
             columns = [
-                judge.many([_rotate_if_valid(sample, rotation, judge) for sample in group], depth=depth, batch=batch)
+                judge.many(
+                    [_rotate_if_valid(sample, rotation, judge) for sample in group], depth=depth, batch=batch
+                )
                 for judge, rotation in zip(self.judges, self._rotations, strict=True)
             ]
             for verdicts in zip(*columns, strict=True):

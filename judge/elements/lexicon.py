@@ -62,9 +62,12 @@ MEDIUM_NOUNS = (
 ).split()
 """Nouns that name the medium of an image."""
 
+
 def _third_person(stems: str) -> frozenset[str]:
     return frozenset(
-        stem + "es" if stem.endswith(("ch", "sh", "s", "x", "z")) else re.sub("([^aeiou])y$", r"\1ie", stem) + "s"
+        stem + "es"
+        if stem.endswith(("ch", "sh", "s", "x", "z"))
+        else re.sub("([^aeiou])y$", r"\1ie", stem) + "s"
         for stem in stems.split()
     )
 

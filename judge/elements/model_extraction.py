@@ -17,7 +17,6 @@ from judge.rubrics.form import Form
 from judge.rubrics.form_nodes import Choice, Object, Repeat, Text
 from judge.rubrics.templates import load_template
 
-
 LISTED_KINDS = tuple(kind for kind in get_args(Kind) if kind != "unchanged")
 """Kinds of statements that a model may list; what an edit keeps is read by rules."""
 

@@ -118,7 +118,9 @@ def _extract_statements(text: str) -> Iterator[str]:
                 yield _restore_protected(" ".join(style), protected)
             clause = clause[medium.end() :]
         words = clause.split()
-        is_continued = words[:1] and (words[0].lower() in _PERSONAL_PRONOUNS or words[0].lower().endswith("ing"))
+        is_continued = words[:1] and (
+            words[0].lower() in _PERSONAL_PRONOUNS or words[0].lower().endswith("ing")
+        )
         tokens = _tokenize_clause(words, bool(subject))
         for so_far, statement in _clause_statements(tokens, subject, actor if is_continued else subject):
             subject, actor = so_far
@@ -128,7 +130,11 @@ def _extract_statements(text: str) -> Iterator[str]:
 def _holds_only_adjectives(clause: str) -> bool:
     """Return whether a clause is an article and adjectives, whose noun the next clause has."""
     words = clause.lower().split()
-    return len(words) > 1 and words[0] in ("a", "an", "the") and all(w in ADJECTIVES | COLOURS for w in words[1:])
+    return (
+        len(words) > 1
+        and words[0] in ("a", "an", "the")
+        and all(w in ADJECTIVES | COLOURS for w in words[1:])
+    )
 
 
 def _restore_protected(text: str, protected: list[str]) -> str:
@@ -272,7 +278,9 @@ def _clause_statements(
             text = _strip_pronoun(text)
             if not text or text.lower() in _PRONOUNS:
                 continue
-            is_property = wording == "is" or (link == "and" and was_property and text.split()[-1].lower() in _PROPERTIES)
+            is_property = wording == "is" or (
+                link == "and" and was_property and text.split()[-1].lower() in _PROPERTIES
+            )
             if is_property and subject:
                 yield (subject, actor), f"{subject} is {text}"
                 link, wording, was_property = "", "", True

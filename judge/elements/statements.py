@@ -98,9 +98,13 @@ def _own_word(element: str, kind: Kind) -> str:
     words = element.split()
     match kind:
         case "relation":
-            return element[found.start() : found.end()].strip() if (found := _RELATION.search(element)) else ""
+            return (
+                element[found.start() : found.end()].strip() if (found := _RELATION.search(element)) else ""
+            )
         case "activity":
-            verb = next(at for at, w in enumerate(words) if at and (_is_verb(w.lower()) or w.lower() in FINITE_VERBS))
+            verb = next(
+                at for at, w in enumerate(words) if at and (_is_verb(w.lower()) or w.lower() in FINITE_VERBS)
+            )
             return " ".join(words[verb : verb + 1 + (words[verb + 1 : verb + 2] in _PARTICLES)])
         case "attribute" if len(words) > 2:
             copula = next((at for at, word in enumerate(words[:-1]) if at and word.lower() in COPULAS), -1)

@@ -423,9 +423,7 @@ class Pipeline:
             The verdict; unscored, with the reason, if the reply is not usable or the sample is outside the
             calibration's domain.
         """
-        provenance = self._build_provenance(
-            prepared.depth, milliseconds, prepared.notes, prepared.splitter
-        )
+        provenance = self._build_provenance(prepared.depth, milliseconds, prepared.notes, prepared.splitter)
         try:
             if isinstance(reply, ReplyError):
                 raise reply

@@ -122,7 +122,8 @@ class Differentiable:
         element_lists, negatives = elements or [None] * len(prompts), negative_prompts or [""] * len(prompts)
         texts = zip(prompts, negatives, element_lists, strict=True)
         self.judge.ask_for_elements(
-            {"prompt": prompt, "negative_prompt": negative, "elements": given} for prompt, negative, given in texts
+            {"prompt": prompt, "negative_prompt": negative, "elements": given}
+            for prompt, negative, given in texts
         )
         parts: list[dict[str, Tensor]] = []
         for start in range(0, len(prompts), self.batch):
@@ -151,7 +152,10 @@ class Differentiable:
         self, prompt: str, negative_prompt: str, elements: Sequence[str] | None, facts: Mapping[str, float]
     ) -> _PreparedRow:
         """Return the messages and the blanks for one image, as `judge.pipeline.pipeline` makes them."""
-        rubric, given = self.judge.rubric, elements if elements is None or isinstance(elements, str) else list(elements)
+        rubric, given = (
+            self.judge.rubric,
+            elements if elements is None or isinstance(elements, str) else list(elements),
+        )
         sample = Sample(prompt=prompt, negative_prompt=negative_prompt, elements=given)
         prompt, listed = self.judge.pipeline.read_prompts(sample, [])
         names = [statement.name for statement in listed.statements]

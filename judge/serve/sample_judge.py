@@ -158,7 +158,9 @@ class SampleJudge:
         self, pipeline: Pipeline, sample: Sample, options: JudgeOptions, deadline: float
     ) -> None:
         """Let the model list the elements of a prompt, if it is to; requests that share a prompt ask once."""
-        for question in await self._in_thread(partial(pipeline.element_questions, sample, options.max_elements)):
+        for question in await self._in_thread(
+            partial(pipeline.element_questions, sample, options.max_elements)
+        ):
             while pipeline.model_lists.find(question.key) is None:
                 task = self._listing.get(question.key)
                 if task is None:

@@ -118,7 +118,9 @@ def build_service(options: ServeOptions, log: Callable[..., None]) -> Service:
         "backend": options.backend,
         "base_url": options.base_url,
     }
-    Judge(options.model, elements=options.elements, **backend_options)  # checks its arguments; nothing is loaded here
+    Judge(
+        options.model, elements=options.elements, **backend_options
+    )  # checks its arguments; nothing is loaded here
     return Service(
         Engine(judge_backend_spec(options.model, **backend_options), log=log),
         rubrics=[*list_rubric_names(), *options.rubrics],

@@ -19,7 +19,7 @@ PLACE_PREPOSITIONS = frozenset(
 """Prepositions that state where one thing is relative to another."""
 _PASSIVE_PREPOSITIONS = frozenset("of with in by from out".split())
 _COPULAS = frozenset({"be", "have", "become", "look", "seem", "appear", "stay", "remain"})
-_EMPTY_VERBS = frozenset("show depict feature include draw paint generate create make image say read title".split())
+_EMPTY_VERBS = frozenset("show depict feature include draw paint generate create make image".split())
 _OBJECTS = frozenset({"dobj", "obj", "dative", "oprd", "attr"})
 
 Find = Callable[[Any], list[Thing]]
@@ -54,7 +54,9 @@ def find_links(doc: Any, segment: Segment, find: Find) -> Iterator[Link]:
             yield Link("relation", token.text, find_subjects(token, find), _direct_objects(token, find))
         elif token.pos_ in ("ADP", "SCONJ") or token.dep_ == "prep" or token.idx in segment.relations:
             yield from _read_relation(token, segment, find)
-        elif token.pos_ == "ADJ" and token.dep_ in ("amod", "acl", "advcl", "appos") and token.head.i < token.i:
+        elif (
+            token.pos_ == "ADJ" and token.dep_ in ("amod", "acl", "advcl", "appos") and token.head.i < token.i
+        ):
             yield from _read_later_adjective(token, find)
         elif token.dep_ in ("acomp", "oprd") or (token.dep_ == "attr" and token.head.lemma_ in _COPULAS):
             yield from _read_property(token, find)
@@ -113,14 +115,30 @@ def find_subjects(verb: Any, find: Find, depth: int = 0) -> list[Thing]:
     if head == verb or depth > 8:
         return []
     if verb.dep_ == "pcomp":  # "a garden with children playing"
-        return [thing for child in head.rights if child.dep_ == "pobj" and child.i < verb.i for thing in find(child)]
-    if verb.tag_ == "VBG" and verb.dep_ == "acl" and head.dep_ == "pobj" and head.head.lower_ in ("with", "in"):
+        return [
+            thing
+            for child in head.rights
+            if child.dep_ == "pobj" and child.i < verb.i
+            for thing in find(child)
+        ]
+    if (
+        verb.tag_ == "VBG"
+        and verb.dep_ == "acl"
+        and head.dep_ == "pobj"
+        and head.head.lower_ in ("with", "in")
+    ):
         owners = find(head.head.head)  # "a woman in a coat holding a cup"
         if owners and is_person(owners[0]) and not any(is_person(thing) for thing in find(head)):
             return owners
-    if verb.dep_ == "acl" and head.dep_ == "conj" and not any(child.dep_ in ("acl", "prep") for child in head.head.rights):
+    if (
+        verb.dep_ == "acl"
+        and head.dep_ == "conj"
+        and not any(child.dep_ in ("acl", "prep") for child in head.head.rights)
+    ):
         return [*find(head.head), *find(head)] if find(head.head)[:1] != find(head)[:1] else find(head)
-    if verb.dep_ in ("acl", "relcl", "appos") or (verb.dep_ in ("conj", "advcl", "dep", "prep") and head.pos_ in ("NOUN", "PROPN")):
+    if verb.dep_ in ("acl", "relcl", "appos") or (
+        verb.dep_ in ("conj", "advcl", "dep", "prep") and head.pos_ in ("NOUN", "PROPN")
+    ):
         return find(head)
     return find_subjects(head, find, depth + 1) if head.pos_ in ("VERB", "AUX") else []
 
@@ -133,7 +151,9 @@ def _read_relation(preposition: Any, segment: Segment, find: Find) -> Iterator[L
     ends = [child for child in preposition.children if child.dep_ in ("pobj", "pcomp", "obj")]
     places = [end for end in ends if is_image_place(end)]
     for place in places:
-        yield Link("relation", f"{preposition.text} the {place.text}", _place_subjects(preposition, place, find), [])
+        yield Link(
+            "relation", f"{preposition.text} the {place.text}", _place_subjects(preposition, place, find), []
+        )
     objects = [thing for end in ends if end not in places for thing in find(end)]
     subjects = _governor(preposition.head, find)
     objects = [thing for thing in objects if thing.token.lower_ not in TIMES]

@@ -145,5 +145,7 @@ def _read_description(name: str) -> dict[str, Any]:
 
 
 def _rank(name: str) -> tuple[int, bool, str]:
-    size = next((at for at, size in enumerate(SIZES) if re.search(rf"(?:^|_){size}(?:_|$)", name)), len(SIZES))
+    size = next(
+        (at for at, size in enumerate(SIZES) if re.search(rf"(?:^|_){size}(?:_|$)", name)), len(SIZES)
+    )
     return size, not _OFFICIAL.fullmatch(name), name

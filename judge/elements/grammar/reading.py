@@ -22,7 +22,8 @@ from judge.elements.grammar.words import (
     UNIT_NOUNS,
 )
 from judge.elements.statements import Kind, Statement
-from judge.elements.text import truncate
+from judge.elements.text import HAS_CONTENT, truncate
+
 
 def read_statements(text: str) -> list[Statement]:
     """Read the statements of an English text.
@@ -69,7 +70,7 @@ class _Reader:
     def read(self, segment: Segment, doc: Any) -> None:
         """Read one parsed segment."""
         self.aliases.clear()
-        repair_parse(doc)
+        doc = repair_parse(doc)
         things = find_things(doc)
         if not segment.texts and self._read_tag(doc, things):
             return
@@ -104,7 +105,9 @@ class _Reader:
         if re.fullmatch(r"\d+[ -]years?[ -]old", name, re.I):
             self._add("attribute", name)
             return True
-        if any(token.dep_ in ("prep", "cc") or (is_activity(token) and token.dep_ != "ROOT") for token in words):
+        if any(
+            token.dep_ in ("prep", "cc") or (is_activity(token) and token.dep_ != "ROOT") for token in words
+        ):
             return False
         if words[-1].lower_ in STYLE_NOUNS and (len(words) > 1 or words[-1].lower_ not in PLAIN_MEDIA):
             is_split = len(things) == 1 and self._is_split_style(next(iter(things.values())), is_tag=True)
@@ -127,7 +130,11 @@ class _Reader:
             thing = things[index]
             ends = [end.i for child in thing.token.rights if child.lower_ == "of" for end in child.children]
             following = thing.token.nbor() if thing.token.i + 1 < len(thing.token.doc) else None
-            if thing.token.lower_ in ("letter", "number", "digit") and following is not None and following.is_alpha:
+            if (
+                thing.token.lower_ in ("letter", "number", "digit")
+                and following is not None
+                and following.is_alpha
+            ):
                 if len(following.text) == 1 or following.like_num:
                     things.pop(following.i, None)
                     thing.name = f"{thing.name} {original_text(following.doc, following.i, following.i + 1)}"
@@ -171,7 +178,11 @@ class _Reader:
     def _is_split_style(thing: Thing, is_tag: bool = False) -> bool:
         """Return whether the adjectives of a medium are statements of their own."""
         words = [word for _, word in thing.modifiers]
-        return len(words) > 1 or any(" " in word for word in words) or bool(words and not is_tag and " " in thing.name)
+        return (
+            len(words) > 1
+            or any(" " in word for word in words)
+            or bool(words and not is_tag and " " in thing.name)
+        )
 
     def _add_link(self, link: Link, is_last: bool = False) -> None:
         subjects = [thing for thing in link.subjects if not thing.is_style]
@@ -203,7 +214,11 @@ class _Reader:
         for token in doc[1:]:
             part = doc[token.i - 1]
             is_property = token.pos_ == "ADJ" or token.lower_ in COLOUR_WORDS
-            if part.lower_ not in PARTS or not is_property or (token.head.i in things and token.dep_ == "amod"):
+            if (
+                part.lower_ not in PARTS
+                or not is_property
+                or (token.head.i in things and token.dep_ == "amod")
+            ):
                 continue
             if token.i + 1 < len(doc) and token.nbor().i in things:
                 continue
@@ -220,11 +235,15 @@ class _Reader:
             before = [t for t in things.values() if t.token.idx < at and t.token.lower_ not in EMPTY_NOUNS]
             self._add("text", f'text "{text}"', text, before[-1:])
 
-    def _find(self, token: Any, segment: Segment, things: dict[int, Thing], known: list[Thing]) -> list[Thing]:
+    def _find(
+        self, token: Any, segment: Segment, things: dict[int, Thing], known: list[Thing]
+    ) -> list[Thing]:
         """Return the things that a token stands for."""
         thing = things.get(token.i) or self.aliases.get(token.i)
         if thing is not None and token.idx in segment.texts:
-            return [t for t in things.values() if t.token.idx < token.idx and t.token.idx not in segment.texts][-1:]
+            return [
+                t for t in things.values() if t.token.idx < token.idx and t.token.idx not in segment.texts
+            ][-1:]
         if thing is not None:
             joined = [things[child.i] for child in token.rights if child.dep_ == "conj" and child.i in things]
             return [thing, *joined]
@@ -238,7 +257,7 @@ class _Reader:
 
     def _add(self, kind: Kind, name: str, word: str = "", needs: list[Thing] | None = None) -> None:
         name = truncate(re.sub(r"\s+", " ", name).strip(" -"))
-        if not re.search(r"\w", name):
+        if not HAS_CONTENT.search(name):
             return
         needed = [thing.needed for thing in needs or () if thing.needed.casefold() != name.casefold()]
         statement = Statement(name=name, kind=kind, needs=list(dict.fromkeys(needed)), word=word)

@@ -24,7 +24,9 @@ _SAYS = re.compile(
     re.I,
 )
 """Words that introduce a quoted text: "that says", "with the words"."""
-_SEPARATOR = re.compile(r"\s*(?:(?:[;|\n!?()\[\]{}<>•]|:(?!\d))+|,(?!\d)|/(?=\s|$)|\.(?=\s|$)|\s[-–—]{1,3}\s)\s*")
+_SEPARATOR = re.compile(
+    r"\s*(?:(?:[;|\n!?()\[\]{}<>•]|:(?!\d))+|,(?!\d)|/(?=\s|$)|\.(?=\s|$)|\s[-–—]{1,3}\s)\s*"
+)
 _SENTENCE_END = re.compile(r"[.!?\n]")
 _SPACED_DIMENSION = re.compile(r"\b([23]) (d)\b", re.I)  # "3 d render"
 _SPACED_HYPHEN = re.compile(r"(?<=[a-z]) - (?=[a-z])", re.I)

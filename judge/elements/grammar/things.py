@@ -17,6 +17,7 @@ from judge.elements.grammar.words import (
 )
 from judge.elements.lexicon import ING_NOUNS
 from judge.elements.statements import Kind
+from judge.elements.text import HAS_CONTENT
 
 _NOUN_TAGS = ("NN", "NNS", "NNP", "NNPS", "FW")
 _BEFORE_ADJECTIVES = ("advmod", "compound", "npadvmod", "amod", "nummod", "quantmod", "nmod", "punct")
@@ -41,7 +42,9 @@ class Thing:
     @property
     def is_plural(self) -> bool:
         """Whether the noun is a plural, or is counted."""
-        counts = [word for kind, word in self.modifiers if kind == "count" and word.lower() not in ("one", "1")]
+        counts = [
+            word for kind, word in self.modifiers if kind == "count" and word.lower() not in ("one", "1")
+        ]
         return self.token.tag_ in ("NNS", "NNPS") or bool(counts)
 
     @property
@@ -76,7 +79,7 @@ def find_things(doc: Any) -> dict[int, Thing]:
 
 def is_thing(token: Any) -> bool:
     """Return whether a token is the last noun of a thing."""
-    if not is_noun(token) or not any(character.isalnum() for character in token.text):
+    if not is_noun(token) or not HAS_CONTENT.search(token.text):
         return False
     if token.dep_ in ("compound", "npadvmod", "nmod") and token.head.i > token.i and is_noun(token.head):
         return any(child.dep_ == "cc" for child in token.children)
@@ -85,7 +88,10 @@ def is_thing(token: Any) -> bool:
 
 def is_noun(token: Any) -> bool:
     """Return whether a token is a noun or a name."""
-    return token.pos_ in ("NOUN", "PROPN") or token.tag_ in _NOUN_TAGS
+    is_emoji = (
+        not token.text.isascii() and bool(HAS_CONTENT.match(token.text)) and not token.text[0].isalnum()
+    )
+    return token.pos_ in ("NOUN", "PROPN") or token.tag_ in _NOUN_TAGS or is_emoji
 
 
 def _read_thing(token: Any) -> tuple[Thing, int]:
@@ -96,7 +102,9 @@ def _read_thing(token: Any) -> tuple[Thing, int]:
         is_part = is_part and not _is_attribute_noun(child) or _is_name(child, token)
         if is_part and child.i + 1 == start:
             start = child.left_edge.i
-            while start < child.i and (doc[start].pos_ in ("ADJ", "DET", "NUM") or _is_attribute_noun(doc[start])):
+            while start < child.i and (
+                doc[start].pos_ in ("ADJ", "DET", "NUM") or _is_attribute_noun(doc[start])
+            ):
                 start += 1
     if token.lower_.endswith("ing") and token.lower_ not in ING_NOUNS and start < token.i:
         end, activity = token.i, original_text(doc, token.i, token.i + 1)
@@ -107,7 +115,12 @@ def _read_thing(token: Any) -> tuple[Thing, int]:
     modifiers: list[tuple[Kind, str]] = []
     for child in (child for child in token.subtree if child.i < start):
         head = child.head
-        if head == token or head.i in range(start, token.i) or (_is_attribute_noun(head) and head.i < start) or child.lower_ in QUANTITY_WORDS:
+        if (
+            head == token
+            or head.i in range(start, token.i)
+            or (_is_attribute_noun(head) and head.i < start)
+            or child.lower_ in QUANTITY_WORDS
+        ):
             modifiers += _read_modifier(child)
     return Thing(name, token, modifiers, activity=activity), start
 
@@ -117,7 +130,12 @@ def _is_name(token: Any, noun: Any) -> bool:
     words = [original_text(token.doc, n, n + 1) for n in range(len(token.doc))]
     capitals = sum(word[:1].isupper() for word in words)
     is_pair = words[token.i][:1].isupper() and words[noun.i][:1].isupper() and token.i > 0
-    return is_pair and token.lower_ not in COLOUR_WORDS and token.pos_ != "NUM" and 2 * capitals <= len(words) + 1
+    return (
+        is_pair
+        and token.lower_ not in COLOUR_WORDS
+        and token.pos_ != "NUM"
+        and 2 * capitals <= len(words) + 1
+    )
 
 
 def _is_attribute_noun(token: Any) -> bool:
@@ -172,11 +190,17 @@ def wording(token: Any) -> str:
     start = token.i
     for child in sorted(token.lefts, key=lambda child: -child.i):
         if child.dep_ in _BEFORE_ADJECTIVES and child.right_edge.i + 1 == start:
-            if child.pos_ == "DET" or child.lower_ in QUANTITY_WORDS or (_is_attribute_noun(child) and child.lower_ not in COLOUR_SHADES):
+            if (
+                child.pos_ == "DET"
+                or child.lower_ in QUANTITY_WORDS
+                or (_is_attribute_noun(child) and child.lower_ not in COLOUR_SHADES)
+            ):
                 break
             start = child.left_edge.i
     if start == token.i and start and _is_shade(token.nbor(-1)):
         start -= 1
-    while start < token.i and (token.doc[start].pos_ in ("DET", "PUNCT") or token.doc[start].lower_ in QUANTITY_WORDS):
+    while start < token.i and (
+        token.doc[start].pos_ in ("DET", "PUNCT") or token.doc[start].lower_ in QUANTITY_WORDS
+    ):
         start += 1
     return original_text(token.doc, start, token.i + 1)

@@ -40,7 +40,9 @@ COLOUR_WORDS = COLOURS | frozenset(
     "khaki charcoal mauve lilac burgundy sapphire tan cream rose plum fuchsia aqua".split()
 )
 """Colours, those named after things included."""
-COLOUR_SHADES = frozenset("midnight royal navy sky dark light pale deep bright baby lime forest hot neon pastel".split())
+COLOUR_SHADES = frozenset(
+    "midnight royal navy sky dark light pale deep bright baby lime forest hot neon pastel".split()
+)
 """Words that stand before a colour and belong to it."""
 QUALITY_NOUNS = frozenset("quality resolution definition res detail fidelity".split())
 """Nouns that with an adjective before them are a property of a medium: "a high quality photo"."""

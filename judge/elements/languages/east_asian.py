@@ -19,8 +19,12 @@ _BREAKS = {
     "chinese": re.compile(r"(?=和|与|以及|并且|旁边|正在|穿着|拿着|戴着|站在|坐在|躺在|背景)"),
     "japanese": re.compile(r"(?<=[がをにはでと])"),
 }
-_PLACE_ENDS = re.compile(r"(?:の(?:上|下|中|横|隣|前|後ろ|そば|近く)|[上下里中旁前后]面?|[手][里中上]?|远处|背景|旁边|之上|之下)$")
-_COUNTS = re.compile(r"^[\d一二两三四五六七八九十几多]+(?:[只个条张辆朵棵座本位头匹双群颗件把艘架匹枚匹羽匹人]|つ|個|匹|本|枚|台|人|羽)")
+_PLACE_ENDS = re.compile(
+    r"(?:の(?:上|下|中|横|隣|前|後ろ|そば|近く)|[上下里中旁前后]面?|[手][里中上]?|远处|背景|旁边|之上|之下)$"
+)
+_COUNTS = re.compile(
+    r"^[\d一二两三四五六七八九十几多]+(?:[只个条张辆朵棵座本位头匹双群颗件把艘架匹枚匹羽匹人]|つ|個|匹|本|枚|台|人|羽)"
+)
 _WRITING = re.compile(r"(?:上?写[着有]|标着|写了|と?書かれた|と?書いた)\s*的?|(?<=\s)的")
 """Words around a quoted text, which is an element of its own."""
 _EXISTENCE = frozenset("有 是 在 ある いる する".split())
@@ -48,7 +52,9 @@ def split_east_asian(clause: str, language: str) -> list[Statement]:
     if tagged is None or len(clause) < MIN_PHRASED_CHARS:
         return [_as_statement(part) for part in _cut_clause(clause, language)]
     names = [name for name in map(_without_place, _noun_phrases(tagged)) if name]
-    statements = [_as_statement(part) for name in dict.fromkeys(names) for part in cut_long_text(name, MAX_CLAUSE_CHARS)]
+    statements = [
+        _as_statement(part) for name in dict.fromkeys(names) for part in cut_long_text(name, MAX_CLAUSE_CHARS)
+    ]
     joined = re.sub(r"\s+", "", clause) if not re.search(r"[A-Za-z]\s+[A-Za-z]", clause) else clause
     if not statements:
         return [_as_statement(part) for part in _cut_clause(clause, language)]
@@ -61,7 +67,10 @@ def split_east_asian(clause: str, language: str) -> list[Statement]:
 def tokenizers() -> dict[str, bool]:
     """Return for each language whether its tokenizer is installed."""
     has_dictionary = any(find_spec(name) for name in ("unidic_lite", "unidic", "ipadic"))
-    return {"chinese": find_spec("jieba") is not None, "japanese": find_spec("fugashi") is not None and has_dictionary}
+    return {
+        "chinese": find_spec("jieba") is not None,
+        "japanese": find_spec("fugashi") is not None and has_dictionary,
+    }
 
 
 def _as_statement(name: str) -> Statement:
@@ -77,7 +86,9 @@ def _cut_clause(clause: str, language: str) -> list[str]:
             current = ""
         current += piece
     parts.append(current)
-    return [cut.strip() for part in parts for cut in cut_long_text(part.strip(), MAX_CLAUSE_CHARS) if cut.strip()]
+    return [
+        cut.strip() for part in parts for cut in cut_long_text(part.strip(), MAX_CLAUSE_CHARS) if cut.strip()
+    ]
 
 
 def _without_place(phrase: str) -> str:
@@ -129,7 +140,11 @@ def _tag_chinese(text: str) -> Tagged | None:
         posseg = _load_jieba()
         if posseg is None:
             return None
-        return [(pair.word, _chinese_part(pair.word, pair.flag)) for pair in posseg.cut(text, HMM=False) if pair.word.strip()]
+        return [
+            (pair.word, _chinese_part(pair.word, pair.flag))
+            for pair in posseg.cut(text, HMM=False)
+            if pair.word.strip()
+        ]
 
 
 def _chinese_part(word: str, flag: str) -> str:

@@ -6,7 +6,9 @@ import re
 
 from judge.elements.languages.words import ENGLISH, LATIN
 
-EAST_ASIAN = re.compile(r"[\u2e80-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]")
+EAST_ASIAN = re.compile(
+    r"[\u2e80-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
+)
 """One character of Chinese or Japanese."""
 _KANA = re.compile(r"[\u3040-\u30ff\uff66-\uff9f]")
 _SCRIPTS = {

@@ -34,7 +34,9 @@ def refine_statements(statements: list[Statement]) -> list[Statement]:
     for statement in statements:
         for part in _refine(statement):
             refined.setdefault(part.name.casefold(), part)
-    needs = {statement.name: statement.needs for statement in annotate_elements([s.name for s in refined.values()])}
+    needs = {
+        statement.name: statement.needs for statement in annotate_elements([s.name for s in refined.values()])
+    }
     own = {statement.name for statement in refined.values()}
     return [
         statement
@@ -89,5 +91,7 @@ def _modifier_size(words: list[str]) -> int:
         return 3
     if first.endswith("ly") and second and _modifier_size(words[1:]):
         return 2  # "freshly picked"
-    is_modifier = first in COLOUR_WORDS or first in MATERIALS or first in ADJECTIVES or is_adjective_like(first)
+    is_modifier = (
+        first in COLOUR_WORDS or first in MATERIALS or first in ADJECTIVES or is_adjective_like(first)
+    )
     return int(is_modifier or ("-" in first and first.endswith(("ed", "ing"))))

@@ -120,9 +120,7 @@ def find_splitter(name: str) -> Splitter:
     return SPLITTERS[name]
 
 
-HOW_TO_INSTALL = (
-    'install spaCy and an English pipeline: pip install "judge[nlp]" && python -m spacy download en_core_web_sm'
-)
+HOW_TO_INSTALL = 'install spaCy and an English pipeline: pip install "judge[nlp]" && python -m spacy download en_core_web_sm'
 """What to do to split by grammar."""
 
 
