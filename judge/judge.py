@@ -82,9 +82,10 @@ class Judge:
         max_defects: defects that the model is asked for at most, 0 or more; default: as the rubric says.
         max_elements: elements taken from a prompt at most, 1 to 64; default: 24. If there are more, the most
             specific ones stay, and a note has the number.
-        elements: how elements are taken from prompts: "rules", "grammar" (needs spaCy and an English pipeline),
-            "words", "model" (the model lists them, one question for each distinct prompt), or "auto" (default):
-            the model for general models; for tuned ones grammar if it is installed, else rules.
+        elements: how elements are taken from prompts: "rules", "grammar" (needs spaCy and an English
+            pipeline), "words", "model" (the model lists them, one question for each distinct prompt), or
+            "auto" (default): the model for general models; for tuned ones grammar if it is installed, else
+            rules.
         max_pixels: images with more pixels are scaled down, for models without a fixed input size; default:
             1,003,520 (1280 patches of 28 x 28).
         calibration: output of `judge calibrate` as a file, a folder or a loaded `Calibration`. True
@@ -216,7 +217,8 @@ class Judge:
                 line ends become spaces. Rubrics such as `quality` need no prompt.
             negative_prompt: what the image must not show, as given to the generator. Each phrase becomes an
                 element that must be absent; phrases about quality do not.
-            elements: statements to check, at most 64; default: taken from the prompt. A name ("rules", "grammar",
+            elements: statements to check, at most 64; default: taken from the prompt. A name ("rules",
+            "grammar",
                 "words", "model") says how they are taken from it, in place of the judge's own `elements`.
             id: name of the sample; kept in the verdict.
             reference: the image to compare with (the source of an edit, the original of a restoration), for
@@ -408,7 +410,8 @@ class Judge:
         Args:
             prompt: the text that an image was made from.
             negative_prompt: what the image must not show.
-            by: one of "rules", "grammar", "words", "model" and "auto" (default); see the argument `elements` of
+            by: one of "rules", "grammar", "words", "model" and "auto" (default); see the argument `elements`
+            of
                 `Judge`. It replaces that of this judge.
 
         Raises:

@@ -54,8 +54,9 @@ class Sample(StrictModel):
     negative_prompt: Annotated[str, Field(exclude_if=lambda text: not text)] = ""
     """What the image must not show, as given to the generator. Left out of JSON if empty."""
     elements: list[str] | str | None = None
-    """Statements to check, in order and without duplicates. None: they are taken from the prompt. A name (rules,
-    grammar, words, model, auto) says how they are taken from it. Those of the negative prompt are added."""
+    """Statements to check, in order and without duplicates. None: they are taken from the prompt. A name
+    (rules, grammar, words, model, auto) says how they are taken from it. Those of the negative prompt are
+    added."""
     reference: Any = None
     """The image to compare with (the source of an edit, the original of a restoration), in any form that
     `image` takes. Only rubrics with `reference` use it."""
@@ -209,8 +210,8 @@ class Provenance(StrictModel):
     domain: str = ""
     """What the model was trained on, and so how far it can be trusted; empty if the model does not say."""
     elements: str = ""
-    """How the elements were listed: given, model, words, rules, or grammar with the parser's pipeline; empty if
-    the rubric asks for none."""
+    """How the elements were listed: given, model, words, rules, or grammar with the parser's pipeline; empty
+    if the rubric asks for none."""
     notes: list[str] = []
     """What the reader should know, for example that an animation was judged by its first frame, or that the
     two depths disagree."""

@@ -42,7 +42,8 @@ MaxElements = Annotated[
 Elements = Annotated[
     str | None,
     typer.Option(
-        help="Statements to check, separated by commas; or how they are taken from the prompt: rules, grammar, words, "
+        help="Statements to check, separated by commas; or how they are taken from the prompt: rules, "
+        "grammar, words, "
         "model. Default: auto."
     ),
 ]

@@ -50,9 +50,12 @@ PHRASE_BREAKS = frozenset(
 ING_NOUNS = frozenset(
     "ring king wing string spring thing building painting drawing ceiling clothing evening morning wedding "
     "lightning lighting earring viking swing writing lettering rendering engraving etching crosshatching "
-    "coloring shading railing flooring dwelling living boxing pudding winning icing frosting filling topping awning "
-    "herring offspring parking sibling dumpling duckling seedling gosling bedding wiring tubing scaffolding stuffing "
-    "dressing darling sterling shilling siding molding moulding fishing rocking paving landing crossing".split()
+    "coloring shading railing flooring dwelling living boxing pudding winning icing frosting filling "
+    "topping awning "
+    "herring offspring parking sibling dumpling duckling seedling gosling bedding wiring tubing scaffolding "
+    "stuffing "
+    "dressing darling sterling shilling siding molding moulding fishing rocking paving landing "
+    "crossing".split()
 )
 """Words in -ing that are not verbs."""
 MEDIUM_NOUNS = (
@@ -73,14 +76,19 @@ def _third_person(stems: str) -> frozenset[str]:
 
 
 FINITE_VERBS = _third_person(
-    "assist find serve navigate repair chase hold carry eat ride drive read throw catch push pull hug kiss climb sit "
-    "stand lie swim sing write wear fight attack feed lead follow build fix clean wash pour lift drag hit enter leave "
-    "examine inspect teach help meet greet sell buy deliver prepare bake carve weave sew knit aim embrace grab bite "
-    "lick sniff cook kick jump run walk sleep guard hunt observe admire explore capture create hang contain surround"
+    "assist find serve navigate repair chase hold carry eat ride drive read throw catch push pull hug kiss "
+    "climb sit "
+    "stand lie swim sing write wear fight attack feed lead follow build fix clean wash pour lift drag hit "
+    "enter leave "
+    "examine inspect teach help meet greet sell buy deliver prepare bake carve weave sew knit aim embrace "
+    "grab bite "
+    "lick sniff cook kick jump run walk sleep guard hunt observe admire explore capture create hang contain "
+    "surround"
 )
 """Verbs in the third person that are seldom nouns: they join a thing and what it does."""
 AMBIGUOUS_VERBS = _third_person(
-    "sign plant wave face paint watch play drink look cut cross water touch point shoot swing open close visit "
+    "sign plant wave face paint watch play drink look cut cross water touch point shoot swing open close "
+    "visit "
     "circle stroke float hammer brush ring show"
 )
 """Verbs in the third person that may be plurals: they are verbs right before an article."""

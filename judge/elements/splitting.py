@@ -36,7 +36,8 @@ _RELATION_STARTS = frozenset(phrase.split()[0] for phrase in RELATIONS)
 _PROPERTIES = ADJECTIVES | COLOURS
 _TRAILING_WORDS = ARTICLES | {"of", "very"}
 _PRONOUNS = frozenset(
-    "he she it they him them who which that there here we i you something one other another both each others".split()
+    "he she it they him them who which that there here we i you something one other another both each "
+    "others".split()
 )
 _PERSONAL_PRONOUNS = frozenset("he she it they".split())
 _TRANSITIVE_VERBS = frozenset(
@@ -130,11 +131,7 @@ def _extract_statements(text: str) -> Iterator[str]:
 def _holds_only_adjectives(clause: str) -> bool:
     """Return whether a clause is an article and adjectives, whose noun the next clause has."""
     words = clause.lower().split()
-    return (
-        len(words) > 1
-        and words[0] in ("a", "an", "the")
-        and all(w in ADJECTIVES | COLOURS for w in words[1:])
-    )
+    return len(words) > 1 and words[0] in ("a", "an", "the") and all(w in _PROPERTIES for w in words[1:])
 
 
 def _restore_protected(text: str, protected: list[str]) -> str:

@@ -1,7 +1,9 @@
 """Choose how the elements of a prompt are listed: by the model, by grammar, by rules.
 
-`auto` is the model itself for general models. Models that were tuned on a rubric get phrases for prompts that are
-written in the words of the embedded judge's training, as in that training; for other prompts they get the default
+`auto` is the model itself for general models. Models that were tuned on a rubric get phrases for prompts
+that are
+written in the words of the embedded judge's training, as in that training; for other prompts they get the
+default
 of this installation (`judge.elements.splitters.registry.default_splitter`).
 """
 
@@ -72,5 +74,5 @@ def choose_splitter(
 
 
 def list_for_tuned_model(prompt: str, negative_prompt: str = "", **options: Any) -> ElementList:
-    """List the elements of a prompt as the pipeline does by default for a model that was tuned on a rubric."""
+    """List the elements of a prompt as the pipeline does for a model that was tuned on a rubric."""
     return list_elements(prompt, negative_prompt, split=TunedSplitter(), **options)

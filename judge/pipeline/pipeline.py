@@ -222,7 +222,8 @@ class Pipeline:
             max_elements: as in `prepare`.
 
         Returns:
-            Questions for `complete`; store the replies in `model_lists`. None if another splitter is used, the
+            Questions for `complete`; store the replies in `model_lists`. None if another splitter is used,
+            the
             sample has its own elements, or its list is known.
         """
         try:

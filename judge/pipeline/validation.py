@@ -149,7 +149,8 @@ def check_elements(elements: list[str] | str | None) -> list[str] | None:
     """Return the elements with white space collapsed; None for None and for the name of a splitter.
 
     Raises:
-        InputError: the name of a splitter is unknown, there are more than 64 elements, or one is blank, too long, duplicated, not valid Unicode
+        InputError: the name of a splitter is unknown, there are more than 64 elements, or one is blank, too
+        long, duplicated, not valid Unicode
             or contains control characters.
     """
     if isinstance(elements, str):

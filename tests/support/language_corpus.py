@@ -3,6 +3,7 @@
 All prompts were written for these tests.
 """
 
+# ruff: noqa: E501
 from __future__ import annotations
 
 from typing import NamedTuple

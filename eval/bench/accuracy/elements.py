@@ -1,8 +1,11 @@
 """Compare the elements read from prompts with the lists that annotators wrote for EvalMuse-40K.
 
-Both sides are compared without the kind in brackets ("couch (object)"), in lower case, without the articles a, an
-and the, and without punctuation; plurals and other endings are not removed. An element counts as the words of the
-prompt that it stands for: "red" for "red ball" next to "ball", since the annotators list words; style that is kept
+Both sides are compared without the kind in brackets ("couch (object)"), in lower case, without the articles
+a, an
+and the, and without punctuation; plurals and other endings are not removed. An element counts as the words
+of the
+prompt that it stands for: "red" for "red ball" next to "ball", since the annotators list words; style that
+is kept
 apart from the elements counts too, since they list it as well. There are three rules; all are pooled over the
 prompts, and an element that a prompt lists twice counts once.
 
@@ -10,7 +13,8 @@ prompts, and an element that a prompt lists twice counts once.
 - `soft_f1`: each element counts the F1 of its words against those of its best match on the other side.
 - `overlap_f1`: one to one, greedily, a Jaccard index of the words of at least 0.5.
 
-Rules and word lists were chosen on one half of the prompts; the other half is reported. The parity of the prompt's
+Rules and word lists were chosen on one half of the prompts; the other half is reported. The parity of the
+prompt's
 SHA-256 decides.
 """
 
@@ -57,7 +61,7 @@ def read_labels(file: Path) -> list[tuple[str, list[str]]]:
 
 
 def find_label_file(data: Path) -> Path:
-    """Return the label file: `data` itself, or `prompt_t2i.json` in that folder or in its `evalmuse_alignment`."""
+    """Return the label file: `data`, or `prompt_t2i.json` in it or in its `evalmuse_alignment`."""
     folders = (data, data / "evalmuse_alignment")
     return next((folder / LABEL_FILE for folder in folders if (folder / LABEL_FILE).is_file()), data)
 
@@ -74,7 +78,7 @@ def split_words(name: str) -> Words:
 
 
 def list_words(prompt: str, split: Callable[[str, int], list[Any]]) -> list[str]:
-    """Return what a splitter lists for a prompt, in the words of the prompt, with the style that is kept apart."""
+    """Return what a splitter lists for a prompt, in its words, with the style that is kept apart."""
     from judge.elements.element_list import MAX_SPLIT, list_elements
 
     listed = list_elements(prompt, split=split, limit=MAX_SPLIT)
@@ -90,7 +94,8 @@ def measure_splitters(labels: Labels, splitters: Mapping[str, Any], default: str
         default: name of the one whose numbers are also those of the part.
 
     Returns:
-        The numbers of the default; under `splitters` those of each; under `other_half` F1 on the half on which
+        The numbers of the default; under `splitters` those of each; under `other_half` F1 on the half on
+        which
         rules and word lists were chosen.
     """
     reported = [(prompt, names) for prompt, names in labels if is_reported(prompt)]

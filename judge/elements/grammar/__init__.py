@@ -8,5 +8,6 @@ Modules:
     references: what pronouns and "one ... the other" refer to.
     reading: from a text to statements.
 
-Imports from below: `judge.elements` (lexicon, statements, text), `judge.errors`. `import judge` loads no spaCy.
+Imports from below: `judge.elements` (lexicon, statements, text), `judge.errors`. `import judge` loads no
+spaCy.
 """

@@ -13,7 +13,8 @@ from judge.elements.grammar.words import HOLDERS, IMAGE_PLACES, STATES, TIMES
 from judge.elements.statements import Kind
 
 PLACE_PREPOSITIONS = frozenset(
-    "on under behind beside near above below over inside between around underneath beneath atop against among "
+    "on under behind beside near above below over inside between around underneath beneath atop against "
+    "among "
     "amid amidst across along beyond upon onto in".split()
 )
 """Prepositions that state where one thing is relative to another."""
@@ -174,7 +175,7 @@ def is_image_place(token: Any) -> bool:
 
 
 def _place_subjects(preposition: Any, place: Any, find: Find) -> list[Thing]:
-    """Return what is at a place in the image: the noun right before it, else the subject, else what follows."""
+    """Return what is at a place in the image: the noun before it, the subject, or what follows."""
     before = preposition.nbor(-1) if preposition.i else None
     if before is not None and is_noun(before):
         return find(before)[:1]

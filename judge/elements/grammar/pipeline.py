@@ -1,6 +1,7 @@
 """Find, load and run an installed English pipeline of spaCy.
 
-Any installed pipeline package for English is used, whatever its name: spaCy's own ("en_core_web_lg"), copies of
+Any installed pipeline package for English is used, whatever its name: spaCy's own ("en_core_web_lg"), copies
+of
 it under other names, and pipelines of other people, if they have a tagger and a dependency parser. spaCy is
 imported when the first prompt is split.
 """
@@ -34,7 +35,8 @@ _LOCK = threading.Lock()
 def installed_pipelines() -> tuple[str, ...]:
     """Return the names of the installed English pipelines, best first; none without spaCy.
 
-    Packages are found by their entry point `spacy_models` and by their names ("en_..."). The larger come first;
+    Packages are found by their entry point `spacy_models` and by their names ("en_..."). The larger come
+    first;
     of one size, the pipeline of spaCy's makers.
     """
     if find_spec("spacy") is None:
@@ -67,7 +69,8 @@ def parse_texts(texts: Iterable[str]) -> list[Any]:
         texts: segments of prompts.
 
     Returns:
-        One `spacy.tokens.Doc` for each text, with tags, dependencies and lemmas, of the text in lower case; the
+        One `spacy.tokens.Doc` for each text, with tags, dependencies and lemmas, of the text in lower case;
+        the
         text itself is `doc.user_data["text"]`.
     """
     # Capitals would make the parser take ordinary nouns for names ("Crab finds shell, Wide shot").
@@ -104,7 +107,7 @@ def _load_pipeline() -> Any:
 
 
 def _keep_words(pipeline: Any) -> Any:
-    """Make words with hyphens and numbers with letters one token: "award-winning" is then one adjective, "4k" too."""
+    """Make words with hyphens ("award-winning") and numbers with letters ("4k") one token."""
     from spacy.util import compile_infix_regex
 
     infixes = [pattern for pattern in pipeline.Defaults.infixes if "-|–" not in pattern]

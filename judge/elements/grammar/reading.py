@@ -210,7 +210,7 @@ class _Reader:
         return " and ".join(dict.fromkeys(labels))
 
     def _read_parts(self, doc: Any, things: dict[int, Thing], known: list[Thing]) -> None:
-        """Add the properties in "two dogs, one black and the other white", and remove them from the things."""
+        """Take the properties in "two dogs, one black and the other white" out of the things."""
         for token in doc[1:]:
             part = doc[token.i - 1]
             is_property = token.pos_ == "ADJ" or token.lower_ in COLOUR_WORDS

@@ -8,12 +8,17 @@ from typing import Any
 from judge.elements.grammar.things import Thing
 
 PERSONS = frozenset(
-    "man woman boy girl child kid baby person people lady guy gentleman king queen prince princess soldier knight "
-    "wizard witch doctor nurse teacher student chef worker farmer artist dancer player mother father son daughter "
+    "man woman boy girl child kid baby person people lady guy gentleman king queen prince princess soldier "
+    "knight "
+    "wizard witch doctor nurse teacher student chef worker farmer artist dancer player mother father son "
+    "daughter "
     "brother sister friend couple warrior samurai monk priest astronaut pilot sailor pirate police officer "
-    "policeman fisherman clown singer musician rider driver bride groom elf vampire angel mermaid waiter clerk "
-    "customer mechanic lawyer judge scientist engineer detective ballerina cyclist skater surfer toddler teenager "
-    "adult grandmother grandfather grandma grandpa aunt uncle hero heroine model actor actress men women children "
+    "policeman fisherman clown singer musician rider driver bride groom elf vampire angel mermaid waiter "
+    "clerk "
+    "customer mechanic lawyer judge scientist engineer detective ballerina cyclist skater surfer toddler "
+    "teenager "
+    "adult grandmother grandfather grandma grandpa aunt uncle hero heroine model actor actress men women "
+    "children "
     "boys girls".split()
 )
 """Nouns for people, which "he", "she" and "who" refer to."""

@@ -94,7 +94,8 @@ def _repair_participle(doc: Any, parse: _Parse) -> bool:
 def _repair_headline(doc: Any, parse: _Parse) -> None:
     """Turn a plural between two nouns into a verb with subject and object.
 
-    English seldom puts a plural before a noun ("sports car" and a few others are listed), and never right before
+    English seldom puts a plural before a noun ("sports car" and a few others are listed), and never right
+    before
     an article or a possessive ("fisherman repairs his net").
     """
     has_verb = any(token.pos_ in ("VERB", "AUX") or token.dep_ == "prep" for token in doc)

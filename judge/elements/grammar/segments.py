@@ -1,6 +1,7 @@
 """Prepare plain text for the parser: segments, quoted texts, relations of several words.
 
-A parser that was trained on news reads "cat next to dog" worse than "cat near dog", and a list of tags worse as
+A parser that was trained on news reads "cat next to dog" worse than "cat near dog", and a list of tags worse
+as
 one sentence than tag by tag. So relations of several words and quoted texts are replaced by single words that
 it reads well, and clauses are parsed apart unless one continues the other.
 """
@@ -31,10 +32,8 @@ _SENTENCE_END = re.compile(r"[.!?\n]")
 _SPACED_DIMENSION = re.compile(r"\b([23]) (d)\b", re.I)  # "3 d render"
 _SPACED_HYPHEN = re.compile(r"(?<=[a-z]) - (?=[a-z])", re.I)
 _LONG_RELATIONS = sorted((phrase for phrase in RELATIONS if " " in phrase), key=len, reverse=True)
-_RELATION = re.compile(
-    rf"\b(?:{'|'.join(p for p in map(re.escape, _LONG_RELATIONS) if ' of' in p or ' to' in p or 'front' in p)})\b",
-    re.I,
-)
+_REPLACED = (p for p in map(re.escape, _LONG_RELATIONS) if " of" in p or " to" in p or "front" in p)
+_RELATION = re.compile(rf"\b(?:{'|'.join(_REPLACED)})\b", re.I)
 _VERB_PHRASES = frozenset("made filled full covered surrounded".split())
 _CONTINUATION = re.compile(
     r"(?:and|or|with|who|which|that|while|as|whose|wearing|holding|in|on|at|under|above|behind|beside|near|over|"
@@ -47,8 +46,10 @@ _CONTINUATION = re.compile(
 
 STYLE_TAG = re.compile(
     r"trending on .*|\d+ ?k|.*\b\d+ ?k|(?:unreal engine|octane render)\b.*|award[- ]winning|by [\w .]+|"
-    r"in the style of .*|top[- ]down(?: view)?|(?:low|high|wide)[- ]angle(?: (?:view|shot))?|first[- ]person(?: view)?|"
-    r"(?:bird|worm)'?s[- ]eye view|depth of field|(?:golden|blue) hour|shot (?:on|with) .*|.*\b\d+ ?mm\b.*|f/?\d.*",
+    r"in the style of .*|top[- ]down(?: view)?|(?:low|high|wide)[- ]angle(?: (?:view|shot))?|first[- "
+    r"]person(?: view)?|"
+    r"(?:bird|worm)'?s[- ]eye view|depth of field|(?:golden|blue) hour|shot (?:on|with) .*|.*\b\d+ "
+    r"?mm\b.*|f/?\d.*",
     re.I,
 )
 """Segments that are styles as a whole."""

@@ -32,7 +32,8 @@ def split_by_language(text: str, split_english: Callable[[str], list[Statement]]
 
     Args:
         text: plain text on one line.
-        split_english: splits English text. It gets neighbouring English clauses together, and the whole text if
+        split_english: splits English text. It gets neighbouring English clauses together, and the whole text
+        if
             all of it is English.
 
     Returns:

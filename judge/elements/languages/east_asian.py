@@ -78,7 +78,7 @@ def _as_statement(name: str) -> Statement:
 
 
 def _cut_clause(clause: str, language: str) -> list[str]:
-    """Return a clause in parts of at most `MAX_CLAUSE_CHARS` characters, cut before function words if possible."""
+    """Return parts of at most `MAX_CLAUSE_CHARS` characters, cut before function words if possible."""
     parts, current = list[str](), ""
     for piece in _BREAKS[language].split(clause) if len(clause) > MAX_CLAUSE_CHARS else [clause]:
         if current and len(current) + len(piece) > MAX_CLAUSE_CHARS:

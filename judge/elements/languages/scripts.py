@@ -27,7 +27,7 @@ MIN_FUNCTION_WORDS = 2
 
 
 def script_of(text: str) -> str:
-    """Return the script of most letters: latin, chinese, japanese, hangul, cyrillic, ..., or "" without letters.
+    """Return the script of most letters: latin, chinese, japanese, hangul, ...; "" without letters.
 
     A text with any Chinese or Japanese character counts as that, as single Latin words in it are names.
     """

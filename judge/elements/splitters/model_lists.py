@@ -1,4 +1,4 @@
-"""Lists of elements made by the judge's model: one question for each distinct text, however many images share it."""
+"""Lists of elements made by the judge's model: one question for each distinct text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ListKey = tuple[str, int, int]
 
 
 class ModelLists:
-    """The lists that a model has made, by content. One object serves all pipelines of a model and all threads.
+    """The lists that a model has made, by content; shared by all its pipelines and threads.
 
     Args:
         size: largest number of lists, the most recently used.

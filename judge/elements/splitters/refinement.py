@@ -1,6 +1,7 @@
 """Refine phrases without a parser: "two small red cats" becomes cats, two cats, small cats and red cats.
 
-Only words that are listed as numbers, colours, materials or adjectives are taken off the beginning of a phrase, so
+Only words that are listed as numbers, colours, materials or adjectives are taken off the beginning of a
+phrase, so
 a name such as "black hole" loses its first word too, but no noun is taken for an adjective.
 """
 

@@ -2,12 +2,14 @@
 
     GRAMMAR.split("two red cats on a wooden table")
 
-- `rules`: phrases by the rules of `judge.elements.splitting`, refined by `judge.elements.splitters.refinement`; needs nothing,
+- `rules`: phrases by the rules of `judge.elements.splitting`, refined by
+`judge.elements.splitters.refinement`; needs nothing,
   takes microseconds.
 - `grammar`: one statement for each thing, property, number, relation and activity, by a dependency parser
   (`judge.elements.grammar`); needs spaCy and an English pipeline.
 - `words`: as fine, by the parts of speech of `judge.elements.atomic`; needs nothing.
-- `model`: the judge's own model lists them; see `judge.elements.model_extraction`. It needs a backend, so it is
+- `model`: the judge's own model lists them; see `judge.elements.model_extraction`. It needs a backend, so it
+is
   not in `SPLITTERS`.
 
 All of them split text in other languages by `judge.elements.languages`.
@@ -88,8 +90,8 @@ def _split_by_grammar(text: str, limit: int) -> list[Statement]:
 
 
 PHRASES = Splitter("rules", _split_into_phrases, lambda: "phrases")
-"""The rules without their last step: "two red cats" stays one element. Models that were tuned on the scenes of this
-package get such elements for prompts in the words of the scenes, as in their training."""
+"""The rules without their last step: "two red cats" stays one element. Models that were tuned on the scenes
+of this package get such elements for prompts in the words of the scenes, as in their training."""
 RULES = Splitter("rules", _split_by_rules)
 GRAMMAR = Splitter("grammar", _split_by_grammar, pipeline.pipeline_version)
 WORDS = Splitter("words", extract_atomic_statements)
@@ -120,7 +122,10 @@ def find_splitter(name: str) -> Splitter:
     return SPLITTERS[name]
 
 
-HOW_TO_INSTALL = 'install spaCy and an English pipeline: pip install "judge[nlp]" && python -m spacy download en_core_web_sm'
+HOW_TO_INSTALL = (
+    'install spaCy and an English pipeline: pip install "judge[nlp]" && '
+    "python -m spacy download en_core_web_sm"
+)
 """What to do to split by grammar."""
 
 

@@ -29,7 +29,8 @@ Reference = Annotated[Any, WithJsonSchema(_REFERENCE_SCHEMA)]
 Elements = Annotated[
     list[str] | str | None,
     Field(
-        description="Statements to check, in order. Default: taken from the prompt. A name (rules, grammar, words, "
+        description="Statements to check, in order. Default: taken from the prompt. A name (rules, grammar, "
+        "words, "
         "model, auto) says how they are taken from it."
     ),
 ]

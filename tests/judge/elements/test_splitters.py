@@ -100,7 +100,8 @@ def test_rules_refine_phrases_that_the_embedded_judge_gets_whole() -> None:
     text=st.text(max_size=120)
     | st.lists(
         st.sampled_from(
-            "a the two red old cat dogs man with on in front of next to holding is he it , . : \" ' and one other 猫 木 "
+            "a the two red old cat dogs man with on in front of next to holding is he it , . : \" ' and one "
+            "other 猫 木 "
             "🐱 repairs masked building und el sobre".split()
         ),
         max_size=30,
@@ -119,9 +120,16 @@ def test_lists_of_any_text_have_distinct_short_names_that_need_each_other(
 
 @pytest.mark.parametrize(
     "unit",
-    ["A man with a hat sits near two dogs and a red ball. ", "red cat, ", "一只红色的猫坐在木桌上，", "un gato rojo sobre la mesa, ",
-     "((((", "'a ", "a cat wearing "],
-)  # fmt: skip
+    [
+        "A man with a hat sits near two dogs and a red ball. ",
+        "red cat, ",
+        "一只红色的猫坐在木桌上，",
+        "un gato rojo sobre la mesa, ",
+        "((((",
+        "'a ",
+        "a cat wearing ",
+    ],
+)
 def test_ten_thousand_characters_take_the_rules_under_fifty_milliseconds(unit: str) -> None:
     text = (unit * 10_000)[:10_000]
     RULES.split(unit * 2)  # loads what is loaded once
