@@ -34,6 +34,9 @@ TokenKind = Literal["phrase", "relation", "verb", "copula", "break"]
 
 _RELATION_STARTS = frozenset(phrase.split()[0] for phrase in RELATIONS)
 _PROPERTIES = ADJECTIVES | COLOURS
+_SURE_ADJECTIVES = _PROPERTIES - frozenset(
+    "square oval orange gold giant antique abstract metallic plain".split()
+)
 _TRAILING_WORDS = ARTICLES | {"of", "very"}
 _PRONOUNS = frozenset(
     "he she it they him them who which that there here we i you something one other another both each "
@@ -106,9 +109,14 @@ def _extract_statements(text: str) -> Iterator[str]:
     text = _MARKED_WORD.sub(protect, QUOTED_TEXT.sub(protect, text))
     text = re.sub("|".join(map(re.escape, _FIXED_PHRASES)), protect, text, flags=re.I)
     subject = actor = adjectives = ""
-    for clause in _CLAUSE_SEPARATOR.split(text):
+    clauses = _CLAUSE_SEPARATOR.split(text)
+    for clause, following in zip(clauses, [*clauses[1:], ""], strict=True):
         clause = _REQUEST_PREFIX.sub("", clause.strip())
-        if _holds_only_adjectives(clause):  # "a tall, slender vase"
+        if (
+            _holds_only_adjectives(clause)
+            and following.strip()
+            and following.split()[0].lower() not in ARTICLES
+        ):  # "a tall, slender vase"
             adjectives = f"{adjectives} {clause}".strip()
             continue
         clause, adjectives = f"{adjectives} {clause}".strip(), ""
@@ -131,7 +139,7 @@ def _extract_statements(text: str) -> Iterator[str]:
 def _holds_only_adjectives(clause: str) -> bool:
     """Return whether a clause is an article and adjectives, whose noun the next clause has."""
     words = clause.lower().split()
-    return len(words) > 1 and words[0] in ("a", "an", "the") and all(w in _PROPERTIES for w in words[1:])
+    return len(words) > 1 and words[0] in ("a", "an", "the") and all(w in _SURE_ADJECTIVES for w in words[1:])
 
 
 def _restore_protected(text: str, protected: list[str]) -> str:
