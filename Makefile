@@ -37,15 +37,18 @@ $(VENV)/.full: $(VENV)/.core
 demo: $(VENV)/.core
 	@$(RUN) -m judge.cli.demo
 
+# Two workers with one thread each: more would wait for each other, and for memory where engines start.
+PYTEST = OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.full
 	@$(RUN) tests/support/browser.py
-	@$(RUN) -m pytest -q
+	@$(PYTEST)
 
 # mypy needs one core for most of a first run; the tests take the other.
 check: $(VENV)/.full
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
-	@$(RUN) -m mypy & types=$$!; $(RUN) -m pytest -q --quick -n 2 --dist loadfile; tests=$$?; wait $$types && exit $$tests
+	@$(RUN) -m mypy & types=$$!; $(PYTEST) --quick; tests=$$?; wait $$types && exit $$tests
 
 lint: $(VENV)/.full
 	@$(RUN) -m ruff check .

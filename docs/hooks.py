@@ -1,7 +1,7 @@
 """Pages whose content is read from the code when the site is built: commands, HTTP API, benchmarks.
 
 MkDocs calls `on_page_markdown` for every page. A page asks for generated content by a line such as
-`<!-- generate: cli -->`.
+`<!-- generate: cli -->`, or with an argument, `<!-- generate: suite thqa -->`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import inspect
 import re
 from typing import Any
 
-MARK = re.compile(r"^<!-- generate: (\w+) -->$", re.M)
+MARK = re.compile(r"^<!-- generate: (\w+)(?: ([\w-]+))? -->$", re.M)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Replace each mark by what it asks for. Raises `KeyError` for an unknown one."""
-    return MARK.sub(lambda match: GENERATORS[match[1]](), markdown)
+    return MARK.sub(lambda match: GENERATORS[match[1]](*filter(None, [match[2]])), markdown)
 
 
 def cli() -> str:
@@ -139,18 +139,34 @@ def _type(schema: dict[str, Any]) -> str:
 
 
 def suites() -> str:
-    """All benchmarks: a table, then what each suite's module says about its files and numbers."""
-    from eval.suites import MODULES, SUITES
+    """All benchmarks: a table with a link to the page of each."""
+    from eval.suites import SUITES
 
     lines = ["| name | kind | what | officially obtained at |", "|---|---|---|---|"]
     for name, suite in SUITES.items():
         where = f"<{suite.source}>" if suite.source.startswith("http") else suite.source
-        lines += [f"| [`{name}`](#{name}) | {suite.kind} | {suite.title} | {where} |"]
-    for name in SUITES:
-        module = importlib.import_module(f"eval.suites.{MODULES[name]}")
-        said = inspect.cleandoc(module.__doc__ or "")
-        lines += ["", f"### {name}", "", said]
+        lines += [f"| [`{name}`](suites/{name}.md) | {suite.kind} | {suite.title} | {where} |"]
     return "\n".join(lines)
 
 
-GENERATORS = {"cli": cli, "http": http, "suites": suites}
+def suite(name: str) -> str:
+    """What the module of a benchmark says about its files and numbers, and its settings."""
+    from eval.suites import MODULES, load_suite
+
+    own = load_suite(name)
+    text = inspect.cleandoc(importlib.import_module(f"eval.suites.{MODULES[name]}").__doc__ or "")
+    rows = {
+        "splits": ", ".join(f"`{split}`" for split in own.splits),
+        "default split": f"`{own.default_split}`" if own.default_split else "",
+        "rubric and depth of a run": f"`{own.rubric}`, `{own.depth}`",
+        "options of `run`": "; ".join(f"`{key}`: {_text(said)}" for key, said in own.options.items()),
+        "options of `score`": "; ".join(f"`{key}`: {_text(said)}" for key, said in own.score_options.items()),
+        "options of `submit`": ", ".join(
+            f"`{key}`" for key in (own.submission.options if own.submission else ())
+        ),
+    }
+    table = [f"| {key} | {value} |" for key, value in rows.items() if value]
+    return "\n".join([text, "", "| setting | value |", "|---|---|", *table])
+
+
+GENERATORS = {"cli": cli, "http": http, "suite": suite, "suites": suites}

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from judge.backends.base import Backend, RelevanceMaps
+    from judge.backends.cards import ModelCard
     from judge.pipeline.calibration import Calibration
     from judge.remote.remote_judge import RemoteJudge
 
@@ -94,6 +95,9 @@ class Judge:
             model is asked again about parts of the image at full detail, where it was in doubt or has not
             seen the detail. 2 are enough for doubts, 200 for small defects in 4K images. See
             `judge.agent.closer_looks`.
+        card: settings that `judge examine` found for this model and these weights. True (default): those of
+            a card that was kept, where `options` gives no value; the provenance names them. A file or a
+            `ModelCard`: those. False, or the environment variable JUDGE_CARDS=off: none.
         options: passed to the backend; behind an address, to `judge.Client` (`api_key`, `timeout`, `retries`,
             `headers`).
 
@@ -116,6 +120,7 @@ class Judge:
         max_pixels: int = MAX_PIXELS,
         calibration: str | Path | Calibration | bool = True,
         looks: int | None = None,
+        card: bool | str | Path | ModelCard = True,
         **options: Any,
     ) -> None:
         self._backend_name, self._base_url = check_backend(backend, base_url), base_url
@@ -130,7 +135,7 @@ class Judge:
             find_splitter(self.splitter)  # raises here if it is not installed
         self._model_lists = ModelLists()
         self.looks = check_looks(DEFAULT_LOOKS if looks is None else looks)
-        self._backend_argument, self._options = backend, options
+        self._backend_argument, self._options, self._card = backend, options, card
         self.calibration: Calibration | None = None
         if calibration is not False:
             from judge.pipeline.calibration import resolve_calibration
@@ -166,12 +171,19 @@ class Judge:
             raise InputError("model", self.model, "a model in this process", "a gateway has no backend here")
         start = time.perf_counter()
         from judge import backends
+        from judge.backends.cards import resolve_card
 
-        loaded = backends.load(
-            self._backend_name, self.model, adapter=self.adapter, base_url=self._base_url, **self._options
-        )
+        name, adapter, address = self._backend_name, self.adapter, self._base_url
+        applied = resolve_card(self._card, name, self.model, adapter, address, self._options)
+        options = {**applied.options, **self._options}
+        loaded = backends.load(name, self.model, adapter=adapter, base_url=address, **options)
+        vars(loaded)["card"] = applied  # an optional attribute of a backend
         self._loading_seconds += time.perf_counter() - start
         return loaded
+
+    def ignore_card(self) -> None:
+        """Use the model as it comes, without the settings of its card; before the model is loaded."""
+        self._card = False
 
     @cached_property
     def pipeline(self) -> Pipeline:

@@ -5,10 +5,12 @@ All classes are pydantic models. They are read from and written to JSON under th
 
 from __future__ import annotations
 
+import math
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 """0 to 1."""
@@ -30,6 +32,44 @@ ComparisonOption = Literal["auto", "pointwise", "pairwise"]
 """A comparison method, or "auto" to let the judge choose."""
 
 
+MAX_EXACT_FLOAT = 2**53
+"""Above this, a float does not hold every whole number, so an id read as a float may be another one."""
+ALLOWED_IDS = "text or a whole number"
+
+
+def normalize_id(value: object) -> str:
+    """Return the id of a sample as text.
+
+    Whole numbers are the ids that they are written as: 1 and "1" are the same id. So is 1.0, which is how
+    JSON of other languages and columns with missing values (pandas) hold whole numbers.
+
+    Args:
+        value: text, a whole number (of NumPy as well), or None for no id.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return str(int(value))  # a ValueError for more digits than Python converts
+    if isinstance(value, Real) and not isinstance(value, bool):
+        number = float(value)
+        if math.isfinite(number) and number == int(number) and abs(number) <= MAX_EXACT_FLOAT:
+            return str(int(number))
+    raise ValueError(f"an id is {ALLOWED_IDS}")
+
+
+SampleId = Annotated[
+    str,
+    BeforeValidator(normalize_id),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "null"}]}),
+]
+"""Name of a sample; see `normalize_id`."""
+
+
 class StrictModel(BaseModel):
     """Base class that rejects unknown fields, so a misspelt field is an error."""
 
@@ -41,8 +81,9 @@ class Sample(StrictModel):
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
-    id: str = ""
-    """Any name the caller gives this sample; it is copied to the verdict."""
+    id: SampleId = ""
+    """Any name the caller gives this sample, as text or a whole number; it is copied to the verdict as
+    text."""
     image: Any = None
     """Path, `PIL.Image.Image`, encoded bytes, base64 `data:` URL, or uint8 array (H, W), (H, W, 1), (H, W, 3)
     or (H, W, 4); see `judge.media.image`."""
@@ -212,6 +253,12 @@ class Provenance(StrictModel):
     elements: str = ""
     """How the elements were listed: given, model, words, rules, or grammar with the parser's pipeline; empty
     if the rubric asks for none."""
+    card: str = ""
+    """The settings that a card of `judge examine` applied to the model, in words; empty if none."""
+    label_mass: float | None = Field(default=None, ge=0, le=1)
+    """Mean over the blanks of the probability that the model gave to all of their labels together, before
+    they were scaled to sum to 1. Low: the model wanted to write something else. None if the backend cannot
+    measure it."""
     notes: list[str] = []
     """What the reader should know, for example that an animation was judged by its first frame, or that the
     two depths disagree."""
@@ -288,6 +335,8 @@ class Verdict(StrictModel):
     """Regions that are broken or contradict the prompt. Empty at depth `score`."""
     explanation: str = ""
     """The overall judgement in words. Empty at depth `score`."""
+    thought: str = ""
+    """What the model thought before it answered; empty unless it was allowed to think."""
     facts: dict[str, Probability] = {}
     """What was measured in the image and shown to the model, each 0 to 1; see `judge.evidence.facts`, for
     videos `judge.evidence.motion`."""

@@ -8,6 +8,8 @@ from pathlib import Path
 # Set before any test imports a model library: tests use the files of the checkout and never download.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Cards that were kept on this machine would change what models are asked.
+os.environ.setdefault("JUDGE_CARDS", "off")
 
 import numpy as np
 import pytest
@@ -24,8 +26,9 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 TESTS = Path(__file__).parent
 ENGINE_TESTS = (
-    "eval/bench", "eval/interop/test_ecosystem.py", "eval/runs/test_distributed_runs.py",
-    "eval/runs/test_local_runs.py", "eval/trust", "judge/agent/test_gateway_looks.py",
+    "eval/bench", "eval/examination/test_examined", "eval/interop/test_ecosystem.py",
+    "eval/runs/test_distributed_runs.py", "eval/runs/test_local_runs.py", "eval/trust",
+    "judge/agent/test_gateway_looks.py",
     "judge/backends/decoding/test_form_filling.py", "judge/backends/test_openai_vllm_server.py",
     "judge/backends/test_torchvision_compat.py", "judge/backends/test_transformers.py",
     "judge/backends/test_vllm",
@@ -54,13 +57,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by what they need, and skip those with the marker `gpu` if there is no accelerator."""
+    """Mark tests by what they need, and skip those with the marker `gpu` if there is no accelerator.
+
+    Files that take long run first, so that parallel workers end at about the same time.
+    """
     for item in items:
         path = item.path.relative_to(TESTS).as_posix()
         if path.startswith(ENGINE_TESTS):
             item.add_marker("engine")
         if path.startswith(TRAINING_TESTS):
             item.add_marker("training")
+    items.sort(key=lambda item: not any(map(item.get_closest_marker, ("engine", "training", "slow"))))
     gpu_items = [item for item in items if item.get_closest_marker("gpu")]
     if not gpu_items:
         return

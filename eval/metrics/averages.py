@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 
@@ -25,8 +26,9 @@ def mean(values: Sequence[float], *, interval: bool = False) -> MetricValue:
     if not len(values):
         return MetricValue(None, "there is nothing to compare", 0)
     table = np.array([[value, 1.0] for value in values])
-    value = float(table[:, 0].mean())
-    return MetricValue(value, "", len(values), ratio_interval(table) if interval else None)
+    bounds = float(table[:, 0].min()), float(table[:, 0].max())
+    value = float(np.clip(table[:, 0].mean(), *bounds))
+    return MetricValue(value, "", len(values), ratio_interval(table, bounds) if interval else None)
 
 
 def weighted_sum(
@@ -47,15 +49,16 @@ def weighted_sum(
     if missing:
         reasons = "; ".join(f"{name}: {metrics[name].note}" for name in missing)
         return MetricValue(None, f"undefined without {', '.join(missing)} ({reasons})", count)
-    value = scale * sum(w * _defined(metrics[name].value) for name, w in weights.items())
+    # `fsum` rounds once, so that the sum of greatest values is the greatest sum.
+    value = scale * math.fsum(w * _defined(metrics[name].value) for name, w in weights.items())
     intervals = [(metrics[name].interval, w) for name, w in weights.items()]
     if any(interval is None for interval, _ in intervals):
         return MetricValue(value, "", count)
     ends = [(interval.low, interval.high, w) for interval, w in intervals if interval is not None]
     if any(low is None for low, _, _ in ends):
         return MetricValue(value, "", count, Interval(None, None, "a part has no interval"))
-    bottom = sum(w * _defined(low if w > 0 else high) for low, high, w in ends)
-    top = sum(w * _defined(high if w > 0 else low) for low, high, w in ends)
+    bottom = math.fsum(w * _defined(low if w > 0 else high) for low, high, w in ends)
+    top = math.fsum(w * _defined(high if w > 0 else low) for low, high, w in ends)
     return MetricValue(value, "", count, Interval(scale * bottom, scale * top))
 
 
@@ -99,4 +102,6 @@ def group_median(
     median = MetricValue(float(np.median(defined)), note, len(defined))
     if not interval:
         return median
-    return replace(median, interval=bootstrap_interval(lambda i: float(np.median(defined[i])), len(defined)))
+    bounds = float(defined.min()), float(defined.max())
+    ends = bootstrap_interval(lambda i: float(np.median(defined[i])), len(defined), bounds=bounds)
+    return replace(median, interval=ends)

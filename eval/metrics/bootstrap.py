@@ -16,6 +16,12 @@ from numpy.typing import NDArray
 from eval.metrics.metric_value import Interval
 
 Floats = NDArray[np.float64]
+Bounds = tuple[float, float]
+"""Least and greatest value that a metric can have; no end of an interval is outside."""
+UNBOUNDED: Bounds = (-math.inf, math.inf)
+SHARE: Bounds = (0.0, 1.0)
+"""Bounds of accuracies, precision, recall and F1."""
+CORRELATION: Bounds = (-1.0, 1.0)
 
 _MAX_BLOCK_CELLS = 1_000_000
 """Row counts held in memory at once while resampling: 8 MB."""
@@ -58,6 +64,7 @@ def interval_from_sums(
     resamples: int | None = None,
     level: float = 0.95,
     seed: int = 0,
+    bounds: Bounds = UNBOUNDED,
 ) -> Interval:
     """Compute the percentile bootstrap interval of a formula of column sums.
 
@@ -69,6 +76,7 @@ def interval_from_sums(
         resamples: number of resamples; default: `choose_resamples`.
         level: share of resampled values inside the interval, 0..1.
         seed: the same seed gives the same interval.
+        bounds: bounds of the formula, which rounding or an approximation may leave.
     """
     count = len(table)
     if count < 2:
@@ -77,15 +85,16 @@ def interval_from_sums(
     blocks = resample_counts(count, resamples or choose_resamples(count), seed)
     with np.errstate(all="ignore"):
         values = np.concatenate([formula(block @ table) for block in blocks])
-    return percentile_interval(values, level)
+    return percentile_interval(values, level, bounds)
 
 
-def percentile_interval(values: Floats, level: float = 0.95) -> Interval:
+def percentile_interval(values: Floats, level: float = 0.95, bounds: Bounds = UNBOUNDED) -> Interval:
     """Return the central interval that holds a share `level` of the resampled values.
 
     Args:
         values: one value per resample; values that are not finite count as undefined.
         level: share of the values inside the interval, 0..1.
+        bounds: bounds of the values.
 
     Returns:
         The interval. It is undefined when more than a tenth of the values are.
@@ -94,7 +103,7 @@ def percentile_interval(values: Floats, level: float = 0.95) -> Interval:
     undefined = len(values) - len(defined)
     if len(defined) < 0.9 * len(values) or not len(defined):
         return Interval(None, None, f"undefined in {undefined} of {len(values)} draws: too few data")
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.clip(np.quantile(defined, [(1 - level) / 2, (1 + level) / 2]), *bounds)
     note = f"{undefined} of {len(values)} draws were undefined" if undefined else ""
     return Interval(float(low), float(high), note)
 
@@ -106,6 +115,7 @@ def bootstrap_interval(
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
+    bounds: Bounds = UNBOUNDED,
 ) -> Interval:
     """Compute the percentile bootstrap interval of any statistic over `count` images.
 
@@ -117,18 +127,21 @@ def bootstrap_interval(
         resamples: number of resamples.
         level: share of resampled values inside the interval, 0..1.
         seed: the same seed gives the same interval.
+        bounds: bounds of the statistic.
     """
     if count < 2:
         return Interval(None, None, f"an interval needs at least 2 images, there are {count}")
     random = np.random.default_rng(seed)
     drawn = [statistic(random.integers(0, count, count)) for _ in range(resamples)]
-    return percentile_interval(np.array([math.nan if value is None else value for value in drawn]), level)
+    values = np.array([math.nan if value is None else value for value in drawn])
+    return percentile_interval(values, level, bounds)
 
 
-def ratio_interval(table: Floats) -> Interval:
+def ratio_interval(table: Floats, bounds: Bounds = UNBOUNDED) -> Interval:
     """Compute the interval of a ratio of sums, for example right answers over all answers.
 
     Args:
         table: shape (rows, 2): numerator and denominator of each row (of each image, for example).
+        bounds: bounds of the ratio.
     """
-    return interval_from_sums(table, lambda sums: sums[:, 0] / sums[:, 1])
+    return interval_from_sums(table, lambda sums: sums[:, 0] / sums[:, 1], bounds=bounds)

@@ -82,8 +82,20 @@ def box_f1(
     return DetectionF1(*f1_from_counts(counts, "box", interval=interval), counts, matches)
 
 
+def box_diou(a: Box, b: Box) -> float:
+    """Compute the distance IoU of two boxes, -1..1 (Zheng et al. 2020).
+
+    It is their IoU minus the squared distance of their centres, in units of the squared diagonal of the
+    smallest box that holds both.
+    """
+    distance = ((a[0] + a[2] - b[0] - b[2]) / 2) ** 2 + ((a[1] + a[3] - b[1] - b[3]) / 2) ** 2
+    width, height = max(a[2], b[2]) - min(a[0], b[0]), max(a[3], b[3]) - min(a[1], b[1])
+    diagonal = width**2 + height**2
+    return box_iou(a, b) - (distance / diagonal if diagonal else 0.0)
+
+
 def assign_boxes(predicted: Sequence[Box], truth: Sequence[Box]) -> list[tuple[int, int, float]]:
-    """Match boxes one to one so that the sum of IoU is largest (Hungarian method).
+    """Match boxes one to one so that the sum of 1 - DIoU is smallest (Hungarian method).
 
     Args:
         predicted: predicted boxes of one image.
@@ -96,9 +108,9 @@ def assign_boxes(predicted: Sequence[Box], truth: Sequence[Box]) -> list[tuple[i
 
     if not predicted or not truth:
         return []
-    ious = np.array([[box_iou(a, b) for b in truth] for a in predicted])
-    rows, columns = linear_sum_assignment(ious, maximize=True)
-    return [(int(i), int(j), float(ious[i, j])) for i, j in zip(rows, columns, strict=True)]
+    costs = np.array([[1 - box_diou(a, b) for b in truth] for a in predicted])
+    rows, columns = linear_sum_assignment(costs)
+    return [(int(i), int(j), box_iou(predicted[i], truth[j])) for i, j in zip(rows, columns, strict=True)]
 
 
 def boxes_to_mask(boxes: Sequence[Box], width: int, height: int) -> NDArray[np.bool_]:

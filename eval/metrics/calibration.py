@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.metrics.bootstrap import interval_from_sums
+from eval.metrics.bootstrap import SHARE, interval_from_sums
 from eval.metrics.metric_value import MetricValue
 from eval.metrics.validation import check_pairs
 from judge.errors import InputError
@@ -79,7 +79,8 @@ def expected_calibration_error(
         return np.asarray(np.abs(sums).sum(axis=1) / len(p))
 
     value = float(error(table.sum(axis=0, keepdims=True))[0])
-    return MetricValue(value, "", len(p), interval_from_sums(table, error) if interval else None)
+    confidence = interval_from_sums(table, error, bounds=SHARE) if interval else None
+    return MetricValue(value, "", len(p), confidence)
 
 
 def _assign_bins(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.metrics.bootstrap import interval_from_sums, ratio_interval
+from eval.metrics.bootstrap import SHARE, interval_from_sums, ratio_interval
 from eval.metrics.metric_value import MetricValue
 from judge.errors import InputError
 
@@ -42,7 +42,8 @@ def accuracy(
     if not truth:
         return MetricValue(None, "there is nothing to compare", 0)
     right = [p is not None and p == t for p, t in zip(predicted, truth, strict=True)]
-    confidence = ratio_interval(_sum_by_group([[r, 1] for r in right], groups)) if interval else None
+    table = _sum_by_group([[r, 1] for r in right], groups)
+    confidence = ratio_interval(table, SHARE) if interval else None
     return MetricValue(sum(right) / len(truth), "", len(truth), confidence)
 
 
@@ -177,7 +178,7 @@ def f1_from_counts(
         return values
     table, formulas = counts.reshape(-1, 4).astype(np.float64), (_f1, _precision, _recall)
     return tuple(  # type: ignore[return-value]
-        m if m.value is None else replace(m, interval=interval_from_sums(table, formula))
+        m if m.value is None else replace(m, interval=interval_from_sums(table, formula, bounds=SHARE))
         for m, formula in zip(values, formulas, strict=True)
     )
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from eval.metrics.bootstrap import (
+    CORRELATION,
     choose_resamples,
     interval_from_sums,
     percentile_interval,
@@ -20,6 +21,8 @@ from eval.metrics.pairwise.pair_statistics import tau_interval
 from eval.metrics.validation import check_pairs, is_constant
 
 Floats = NDArray[np.float64]
+MIN_VARIANCE = 1e-12
+"""Variance of a resample, in units of the whole set's, below which its values are equal up to rounding."""
 
 
 def srcc(predicted: ArrayLike, truth: ArrayLike, *, interval: bool = False) -> MetricValue:
@@ -125,9 +128,15 @@ def _plcc_interval(x: Floats, y: Floats) -> Interval:
     def pearson(sums: Floats) -> Floats:
         mean_a, mean_b, mean_aa, mean_bb, mean_ab = sums.T / count
         covariance = mean_ab - mean_a * mean_b
-        return np.asarray(covariance / np.sqrt((mean_aa - mean_a * mean_a) * (mean_bb - mean_b * mean_b)))
+        # A draw of equal values has a variance of 0, of which only rounding is left: no correlation.
+        variances = (
+            np.where(variance > MIN_VARIANCE, variance, np.nan)
+            for variance in (mean_aa - mean_a * mean_a, mean_bb - mean_b * mean_b)
+        )
+        return np.asarray(covariance / np.sqrt(next(variances) * next(variances)))
 
-    return interval_from_sums(np.stack([a, b, a * a, b * b, a * b], axis=1), pearson)
+    table = np.stack([a, b, a * a, b * b, a * b], axis=1)
+    return interval_from_sums(table, pearson, bounds=CORRELATION)
 
 
 def _srcc_interval(x: Floats, y: Floats) -> Interval:
@@ -147,7 +156,7 @@ def _srcc_interval(x: Floats, y: Floats) -> Interval:
                 weighted_a = weights * a
                 aa, bb, ab = (weighted_a * a).sum(), (weights * b * b).sum(), (weighted_a * b).sum()
                 values.append(ab / np.sqrt(aa * bb))
-    return percentile_interval(np.array(values))
+    return percentile_interval(np.array(values), bounds=CORRELATION)
 
 
 def _weighted_ranks(value_index: NDArray[np.intp], weights: NDArray[np.int64]) -> Floats:

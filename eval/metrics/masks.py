@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.metrics.averages import mean
-from eval.metrics.bootstrap import ratio_interval
+from eval.metrics.bootstrap import SHARE, ratio_interval
 from eval.metrics.boxes import DetectionF1
 from eval.metrics.classification import f1_from_counts
 from eval.metrics.metric_value import MetricValue
@@ -135,7 +135,8 @@ def pixel_f1_from_counts(counts: Sequence[tuple[int, int, int]], *, interval: bo
     if not marked:
         return MetricValue(None, "no pixel is marked on either side", 0)
     note = "" if any(a for _, a, _ in counts) else "nothing was marked, so F1 is 0"
-    return MetricValue(float(both / marked), note, int(marked), ratio_interval(table) if interval else None)
+    confidence = ratio_interval(table, SHARE) if interval else None
+    return MetricValue(float(both / marked), note, int(marked), confidence)
 
 
 def pixel_iou(

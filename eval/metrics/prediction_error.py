@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from eval.metrics.bootstrap import interval_from_sums
 from eval.metrics.logistic import fit_logistic
 from eval.metrics.metric_value import MetricValue
-from eval.metrics.validation import check_pairs
+from eval.metrics.validation import check_pairs, is_constant
 
 Floats = NDArray[np.float64]
 
@@ -47,6 +48,27 @@ def mae(
     return _mean_error(predicted, truth, np.abs, lambda mean: mean, logistic_parameters, interval)
 
 
+def rescaled_rmse(predicted: ArrayLike, truth: ArrayLike, *, interval: bool = False) -> MetricValue:
+    """Compute RMSE of predictions rescaled to the mean and the standard deviation of the truth.
+
+    It is the RMSE of `test.py` of T2VQA, and a function of PLCC: std(truth) * sqrt(2 - 2 PLCC).
+
+    Args:
+        predicted: predicted scores, shape (rows,).
+        truth: true scores, shape (rows,).
+        interval: add a bootstrap interval over rows; mean and deviation are held fixed in it.
+
+    Raises:
+        InputError: the arrays differ in length or hold values that are not finite.
+    """
+    x, y = check_pairs(predicted, truth)
+    if not len(x):
+        return MetricValue(None, "there is nothing to compare", 0)
+    if is_constant(x):
+        return MetricValue(None, "all predictions are equal, so they cannot be rescaled", len(x))
+    return rmse((x - x.mean()) / x.std() * y.std() + y.mean(), y, interval=interval)
+
+
 def _mean_error(
     predicted: ArrayLike,
     truth: ArrayLike,
@@ -67,5 +89,11 @@ def _mean_error(
     losses = loss(x - y)
     confidence = None
     if interval:
-        confidence = interval_from_sums(losses[:, None], lambda sums: inverse(sums[:, 0] / len(losses)))
+        bounds = float(inverse(losses.min())), float(inverse(losses.max()))
+        formula = partial(_invert_mean, inverse=inverse, count=len(losses))
+        confidence = interval_from_sums(losses[:, None], formula, bounds=bounds)
     return MetricValue(float(inverse(losses.mean())), "", len(x), confidence)
+
+
+def _invert_mean(sums: Floats, inverse: Callable[[Floats], Floats], count: int) -> Floats:
+    return inverse(sums[:, 0] / count)

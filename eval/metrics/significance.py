@@ -88,7 +88,7 @@ def _correlation_difference(
     for rows in _resample_rows(len(t), seed):
         drawn_a, drawn_b = resampled(a[rows], b[rows], t[rows])
         differences.append(drawn_b - drawn_a)
-    return _summarise(np.array(differences), correlation_b.value - correlation_a.value, len(t))
+    return _summarise(np.array(differences), correlation_b.value - correlation_a.value, len(t), 2.0)
 
 
 def share_difference(first: ArrayLike, second: ArrayLike, *, seed: int = 0) -> Difference:
@@ -114,7 +114,7 @@ def share_difference(first: ArrayLike, second: ArrayLike, *, seed: int = 0) -> D
     with np.errstate(all="ignore"):
         sums = np.concatenate([block @ table for block in blocks])
         differences = sums[:, 2] / sums[:, 3] - sums[:, 0] / sums[:, 1]
-    return _summarise(differences, float(b[:, 0].sum() / totals[1] - a[:, 0].sum() / totals[0]), len(a))
+    return _summarise(differences, float(b[:, 0].sum() / totals[1] - a[:, 0].sum() / totals[0]), len(a), 1.0)
 
 
 def _check_columns(*columns: ArrayLike) -> list[Floats]:
@@ -137,12 +137,12 @@ def _pearson(x: Floats, y: Floats) -> float:
         return float((a @ b) / np.sqrt((a @ a) * (b @ b)))
 
 
-def _summarise(differences: Floats, value: float, count: int) -> Difference:
-    """Compute interval and p-value from the differences of all resamples."""
+def _summarise(differences: Floats, value: float, count: int, bound: float) -> Difference:
+    """Compute interval and p-value from the differences of all resamples, which lie within +-`bound`."""
     differences = differences[np.isfinite(differences)]
     if not len(differences):
         return Difference(None, None, None, None, count, "undefined in every draw")
-    low, high = np.quantile(differences, [0.025, 0.975])
+    low, high = np.clip(np.quantile(differences, [0.025, 0.975]), -bound, bound)
     tail = min(np.count_nonzero(differences <= 0), np.count_nonzero(differences >= 0)) + 1
     p = min(1.0, 2 * float(tail) / (len(differences) + 1))
     return Difference(value, float(low), float(high), p, count)

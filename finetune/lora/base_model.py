@@ -15,16 +15,11 @@ from typing import Any
 
 from finetune.lora.config import AdapterConfig, ModelConfig, join_patterns
 from judge.backends.checkpoints import EMBEDDED, Checkpoint
+from judge.backends.models import FAMILIES, Family, check_family, find_family
 from judge.backends.torchvision_compat import patch_imports
 from judge.errors import BackendError, InputError
 
 patch_imports()  # before anything imports a Qwen-VL from transformers
-FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
-"""`model_type` of the checkpoints that can be trained."""
-UNQUANTIZED_MODULES = ["lm_head", "model.visual"]
-"""Modules that are never quantized: the small one and the vision tower. (The name "visual" would match
-nothing.)
-"""
 
 
 @dataclass(frozen=True)
@@ -44,11 +39,32 @@ class BaseInfo:
     domain: str
     config: Any
     """The checkpoint's own configuration."""
+    boxes: str | None = None
+    """How the base was trained to write boxes; None: as its family does."""
+    tokens: str = "natural"
+    """How the answer is tokenized, see `judge.backends.checkpoints.Checkpoint.tokens`."""
 
     @property
     def family(self) -> str:
         """The checkpoint's `model_type`."""
         return str(self.config.model_type)
+
+    @property
+    def family_info(self) -> Family:
+        """What is known of the checkpoint's family."""
+        return FAMILIES[self.family]
+
+    def notes(self, bits: int | None) -> list[str]:
+        """Return what of the base is left out of training.
+
+        Args:
+            bits: `model.bits` of the configuration.
+        """
+        if not self.family_info.has_experts:
+            return []
+        stacked = "their weights are stacked in one tensor, which is no linear layer"
+        notes = [f"the experts are not trained: {stacked}"]
+        return [*notes, f"model.bits = {bits} does not reach the experts: {stacked}"] if bits else notes
 
 
 def check_base(config: ModelConfig) -> BaseInfo:
@@ -68,6 +84,8 @@ def check_base(config: ModelConfig) -> BaseInfo:
         phrases=tuple(checkpoint.phrases),
         domain=checkpoint.domain,
         config=_read_config(config, checkpoint.source),
+        boxes=checkpoint.boxes,
+        tokens=checkpoint.tokens,
     )
     if base.adapter is not None:
         _check_adapter(base.adapter, base.config)
@@ -75,18 +93,23 @@ def check_base(config: ModelConfig) -> BaseInfo:
 
 
 def _read_config(config: ModelConfig, source: str) -> Any:
-    from transformers import AutoConfig
+    from transformers import AutoConfig, PreTrainedConfig
 
-    allowed = "a Qwen2-VL, Qwen2.5-VL or Qwen3-VL checkpoint"
+    allowed = f"a checkpoint of {', '.join(family.title for family in FAMILIES.values())}"
     try:
-        checkpoint_config = AutoConfig.from_pretrained(source, revision=config.revision)
+        settings, _ = PreTrainedConfig.get_config_dict(source, revision=config.revision)
+        if find_family(settings) is None:
+            mend = (
+                f"its model_type is {settings.get('model_type')}, which cannot be trained here: name another"
+            )
+            raise InputError("model.base", config.base, allowed, mend)
+        check_family(settings, config.base, "model.base")
+        return AutoConfig.from_pretrained(source, revision=config.revision)
+    except InputError:
+        raise
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:160]
         raise InputError("model.base", config.base, allowed, f"it cannot be read: {reason}") from None
-    if checkpoint_config.model_type not in FAMILIES:
-        mend = f"this is {checkpoint_config.model_type}, which does not take images: name another"
-        raise InputError("model.base", config.base, allowed, mend)
-    return checkpoint_config
 
 
 def _check_adapter(folder: Path, config: Any) -> None:
@@ -171,7 +194,7 @@ def _load_weights(base: BaseInfo, config: ModelConfig) -> tuple[Any, Any]:
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=torch.bfloat16,
-            llm_int8_skip_modules=UNQUANTIZED_MODULES,
+            llm_int8_skip_modules=list(base.family_info.unquantized_modules),
         )
         options["device_map"] = {"": torch.cuda.current_device()}
     try:

@@ -9,11 +9,13 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from finetune.config import TomlConfig
+from judge.backends.models import FAMILIES
 from judge.types import Depth, StrictModel
 
-LANGUAGE_LAYERS = r".*language_model\.layers\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
-"""Linear layers of the language model. Some layers of the vision tower have the same names, and vLLM serves
-no adapter for them by default, so the pattern includes the path."""
+LANGUAGE_LAYERS = FAMILIES["qwen3_5"].lora_layers
+"""Linear layers of the language model of every family; only Qwen3.5 has those of Gated DeltaNet. The pattern
+includes the path, because some layers of the vision tower have the same names, and vLLM serves no adapter for
+them by default."""
 
 
 def join_patterns(*patterns: str) -> str:

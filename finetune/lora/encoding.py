@@ -1,13 +1,15 @@
 """Encodes targets as rows of tokens, and rows as the tensors of a batch.
 
-`judge.pipeline.pipeline` builds the request of a row and the backend itself encodes it, the answer piece by
-piece as the backend feeds it. So a model is trained on exactly what it is served. At score depth each blank
-is read with the first label in all blanks before it, and is trained in the same way.
+`judge.pipeline.pipeline` builds the request of a row and the backend itself encodes it, the answer as the
+backend feeds it: piece by piece for the embedded judge, as the tokenizer writes the whole text for other
+models. So a model is trained on exactly what it is served. At score depth a brief model is read with the
+first label in all blanks before a blank, and is trained in the same way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -19,11 +21,13 @@ from finetune.lora.config import LossConfig
 from finetune.lora.evaluation import TrainingBackend
 from finetune.lora.losses import bell_distribution, opinion_distribution
 from finetune.lora.targets import Target
-from judge.backends.decoding.batch import VisionInputs, vision_arguments
+from judge.backends.base import Request
+from judge.backends.decoding.forward_input import VisionInputs, vision_arguments
+from judge.backends.decoding.natural.canonical import CanonicalText
 from judge.pipeline.model_info import ModelInfo
 from judge.pipeline.pipeline import Pipeline
-from judge.rubrics.form import Segment
-from judge.rubrics.form_nodes import BOX_CORNERS
+from judge.rubrics.form import Form, Segment
+from judge.rubrics.form_nodes import BOX_CORNERS, Choice
 from judge.rubrics.rubric import Rubric
 from judge.rubrics.schema import SCORE_LABELS
 from judge.types import Depth
@@ -77,16 +81,32 @@ class RowEncoder:
         request = pipeline.prepare(
             sample, depth, keep_for_overlay=False, field=f"{target.sample.id}: image"
         ).request
-        encoded = self.backend.encode_request(request)
+        translated = self.backend.box_translator.request(request)
+        encoded = self.backend.encode_request(translated)
         vision = {field.name: getattr(encoded, field.name) for field in fields(VisionInputs)}
         row = Row(list(encoded.prompt), 0, target, **vision)
         values = {name: target.values[name] for name, _ in request.form.root.members}
-        for segment in request.form.segments(values):
-            self._add_segment(row, segment, depth)
+        if translated is not request:
+            values = self._translate_boxes(values, request, target)
+        if self.backend.vocabulary is None:
+            for segment in translated.form.segments(values):
+                self._add_segment(row, segment, depth)
+        elif depth == "score" and self.backend.brief:
+            self._add_placeholders(row, translated.form, values)
+        else:
+            self._add_text(row, translated.form.segments(values))
         row.token_targets[row.answer_length] = self.end_of_turn, self.weights.literals
         row.ids.append(self.end_of_turn)
         row.answer_length += 1
         return row
+
+    def _translate_boxes(self, values: dict[str, Any], request: Request, target: Target) -> dict[str, Any]:
+        """Return the values with boxes as the model's family writes them, from the labels' own pixels."""
+        translator = self.backend.box_translator
+        defects = [
+            {**defect, "box": list(box)} for defect, box in zip(values["defects"], target.boxes, strict=True)
+        ]
+        return translator.values(request.form, {**values, "defects": defects}, translator.frame(request))
 
     def _add_segment(self, row: Row, segment: Segment, depth: Depth) -> None:
         tokens, inputs = self.tokenizer.encode_text(segment.text), self.tokenizer.encode_text(segment.text)
@@ -103,6 +123,91 @@ class RowEncoder:
                 row.token_targets[row.answer_length + ahead] = token, weight
         row.ids += inputs
         row.answer_length += len(inputs)
+
+    def _add_text(self, row: Row, segments: Sequence[Segment]) -> None:
+        """Add an answer in the tokens of its whole text, which may reach over several segments."""
+        assert self.backend.vocabulary is not None
+        spans, position = list[tuple[int, int, Segment]](), 0
+        for segment in segments:
+            end = position + len(segment.text.encode())
+            spans.append((position, end, segment))
+            position = end
+        position = 0
+        for token in self.tokenizer.encode_text("".join(segment.text for segment in segments)):
+            text = self.backend.vocabulary.token_bytes(token)
+            covered = [span for span in spans if span[0] < position + len(text) and span[1] > position]
+            begun = [segment for start, _, segment in covered if start >= position]
+            self._add_token(row, token, text.decode("utf-8", "replace"), [one[2] for one in covered], begun)
+            position += len(text)
+
+    def _add_token(
+        self, row: Row, token: int, text: str, covered: Sequence[Segment], begun: Sequence[Segment]
+    ) -> None:
+        """Add one token of an answer.
+
+        Args:
+            row: the row.
+            token: the token.
+            text: its text.
+            covered: the segments that it is part of.
+            begun: those that begin in it.
+        """
+        weights = {segment: self._segment_weight(segment, row.target) for segment in covered}
+        filled = [weights[segment] for segment in covered if segment.role != "literal"]
+        # A token that decides a blank without a label teaches nothing, whatever else it holds.
+        weight = (max(filled) if min(filled) else 0.0) if filled else max(weights.values())
+        place = row.answer_length
+        soft = None
+        for segment in begun:
+            if segment.blank == row.target.score_blank and segment.blank in row.target.opinions:
+                row.score_place = place
+            if weight and segment.text == text:
+                soft = self._soft_labels(segment, row.target)
+        if soft is not None:
+            row.soft_targets.append((place, *soft, weight))
+        elif weight:
+            row.token_targets[place] = token, weight
+        row.ids.append(token)
+        row.answer_length += 1
+
+    def _add_placeholders(self, row: Row, form: Form, values: Mapping[str, Any]) -> None:
+        """Add the answer of a form of choices with the first label in each blank, as a backend reads it."""
+        assert self.backend.vocabulary is not None
+        text, answers, segments = (
+            CanonicalText(self.backend.vocabulary),
+            list[str](),
+            form.segments(dict(values)),
+        )
+        walk = form.walk()
+        piece = next(walk)
+        for segment in segments:
+            if isinstance(piece, Choice):
+                answer = piece.labels[0]
+                tokens, _ = text.append_blank(piece, form, answers, answer)
+                self._add_inputs(row, tokens)
+                self._add_choice(row, segment, text.first_tokens[piece.labels.index(segment.text)])
+                answers.append(answer)
+            else:
+                answer = ""
+                text.append(segment.text)
+            with suppress(StopIteration):
+                piece = walk.send(answer)
+        self._add_inputs(row, text.finish())
+
+    def _add_inputs(self, row: Row, tokens: Sequence[int]) -> None:
+        row.ids += tokens
+        row.answer_length += len(tokens)
+
+    def _add_choice(self, row: Row, segment: Segment, first_token: int) -> None:
+        """Set the target of a choice that is read at the next place."""
+        place = row.answer_length
+        weight = self._segment_weight(segment, row.target)
+        if segment.blank == row.target.score_blank and segment.blank in row.target.opinions:
+            row.score_place = place
+        if weight and (soft := self._soft_labels(segment, row.target)) is not None:
+            row.soft_targets.append((place, *soft, weight))
+        elif weight:
+            row.token_targets[place] = first_token, weight
 
     def _segment_weight(self, segment: Segment, target: Target) -> float:
         weights, blank = self.weights, segment.blank

@@ -11,11 +11,12 @@ from finetune.lora.base_model import BaseInfo
 from finetune.lora.config import HeldOutConfig
 from finetune.lora.targets import read_samples
 from judge.backends.base import Request
-from judge.backends.decoding.batch import Row as DecodingRow
-from judge.backends.decoding.choice_reading import read_choices
+from judge.backends.box_forms import check_convention
+from judge.backends.decoding.forward_input import Row as DecodingRow
 from judge.backends.transformers.backend import Transformers
 from judge.errors import InputError, ReplyError
 from judge.judge import Judge
+from judge.rubrics.layouts import LAYOUTS
 from judge.rubrics.rubric import Rubric
 from judge.types import Depth
 
@@ -34,6 +35,8 @@ class TrainingBackend(Transformers):
         self.version, self.batch, self.model = version("transformers"), batch, base.source
         self.domain, self.size, self.brief, self.adapters = base.domain, base.size, base.brief, {}
         self.adapter, self.revision = "in training", ""
+        self.boxes = check_convention(base.boxes, base.family_info.boxes)
+        self.tokens, self.layouts = base.tokens, LAYOUTS["compact"]
         base_model = model.get_base_model() if hasattr(model, "get_base_model") else model
         self._set_model(base_model, processor, base.phrases)
 
@@ -48,7 +51,7 @@ class TrainingBackend(Transformers):
         Raises:
             InputError: the model cannot take the images or videos.
         """
-        (row,) = self._build_rows([request], lambda request: read_choices(request.form, self.tokenizer))
+        (row,) = self._build_rows([request], lambda request: None)
         if isinstance(row, ReplyError):
             raise InputError("image", "this one", "images that the model can take", str(row))
         return row

@@ -19,7 +19,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from finetune.lora.base_model import UNQUANTIZED_MODULES, BaseInfo, create_meta_model
+from finetune.lora.base_model import BaseInfo, create_meta_model
 from finetune.lora.config import Config
 
 TEXT_TOKENS = 512
@@ -71,7 +71,9 @@ def estimate_memory(config: Config, base: BaseInfo, *, gpu: bool) -> MemoryEstim
     weights = 0.0
     for name, parameter in model.named_parameters():
         quantized = gpu and parameter.ndim == 2 and "embed" not in name
-        quantized = quantized and not any(name.startswith(f"{part}.") for part in UNQUANTIZED_MODULES)
+        quantized = quantized and not any(
+            name.startswith(f"{part}.") for part in base.family_info.unquantized_modules
+        )
         bits = config.model.bits if quantized else None
         weights += parameter.numel() * (bits / 8 if bits else width)
     trained = _adapter_parameters(config, base, model)

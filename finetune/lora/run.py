@@ -191,6 +191,8 @@ def train_adapter(config: Config, out: Path) -> dict[str, Any]:
     report: Callable[[str], None] = partial(print, flush=True) if is_first else lambda line: None
     prepared = prepare(config, report)
     claim_folder(config, out)
+    for note in prepared.base.notes(config.model.bits):
+        report(note)
     estimate = estimate_memory(config, prepared.base, gpu=gpu)
     free = free_memory(gpu=gpu)
     report(f"{estimate}; {free / 2**30:.1f} GiB are free")

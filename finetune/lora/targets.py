@@ -19,10 +19,10 @@ from eval.suites.shared.suite import Suite
 from finetune.lora.config import DataConfig, SourceConfig
 from judge.errors import InputError
 from judge.media.decoding import open_video
-from judge.media.regions import to_relative
+from judge.media.regions import RELATIVE_RANGE, scale_box, to_relative
 from judge.pipeline.element_listing import list_for_tuned_model
 from judge.rubrics.rubric import Rubric
-from judge.types import DefectLabel, Depth
+from judge.types import Box, DefectLabel, Depth
 
 Range = tuple[float, float]
 
@@ -55,6 +55,8 @@ class Target:
     """Rows of one group are compared in pairs; empty: no comparison."""
     score_blank: str
     """Path of the blank for the suite's main human score."""
+    boxes: tuple[Box, ...] = ()
+    """Boxes of the defects in relative coordinates, 0 to 1000, not rounded to the grid of `values`."""
 
     def is_labelled(self, blank: str) -> bool:
         """Return whether the blank of this path was labelled."""
@@ -190,6 +192,7 @@ class _TargetBuilder:
             agreement=agreement,
             group=self._group(sample),
             score_blank=self.score_blank,
+            boxes=tuple(row.pop("exact") for row in values.get("defects", ())),
         )
 
     def _check_file(self, sample: SuiteSample) -> None:
@@ -321,6 +324,7 @@ class _TargetBuilder:
                 "kind": defect.kind,
                 "box": list(to_relative(defect.box, width, height)),
                 "severity": defect.severity,
+                "exact": scale_box(defect.box, RELATIVE_RANGE / width, RELATIVE_RANGE / height),
             }
             if rubric.defects.explanation:
                 row["explanation"] = defect.explanation[: rubric.defects.explanation]

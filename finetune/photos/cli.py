@@ -50,6 +50,7 @@ def opinions(
     out: Out,
     data: Annotated[Path, typer.Argument(help="Folder of LIVE in the Wild: labels.csv and images/.")],
     held: Annotated[bool, typer.Option("--held", help="The quarter that is kept for measuring.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All photographs, for the last fit.")] = False,
 ) -> None:
     """Write a dataset of photographs with mean opinions of people."""
     from eval.cli.errors import one_line_errors
@@ -57,7 +58,9 @@ def opinions(
     from finetune.photos.image_jobs import rated_photo_jobs
 
     with one_line_errors():
-        write_photo_dataset(out, list(rated_photo_jobs(data, held)))
+        if held and every:
+            raise InputError("--held", "with --all", "one of the two", "leave one of them out")
+        write_photo_dataset(out, list(rated_photo_jobs(data, None if every else held)))
 
 
 @app.command()
@@ -117,18 +120,32 @@ def pictures(
 
 @app.command()
 def estimates(
-    pools: Pools,
     opinions: Annotated[Path, typer.Option(help="Dataset of photographs with opinions.")],
+    pools: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Datasets of `strengths`. Without any, strengths are estimated as before."),
+    ] = None,
+    distorted: Annotated[
+        list[Path] | None, typer.Option(help="Datasets of `pool`: how distortions change an opinion.")
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="First print how well opinions are estimated. Takes minutes.")
+    ] = False,
     seed: Seed = 0,
 ) -> None:
     """Fit the estimators of judge/evidence/facts.py, and write them into the package."""
     from eval.cli.errors import one_line_errors
     from finetune.photos.dataset import PhotoDataset
-    from finetune.photos.estimators import fit_estimators
+    from finetune.photos.estimators import fit_estimators, measure_opinions
 
     with one_line_errors():
-        datasets = [PhotoDataset(folder, load_images=False) for folder in (*pools, opinions)]
-        fit_estimators(datasets[:-1], datasets[-1], seed=seed)
+        strengths = [PhotoDataset(folder, load_images=False) for folder in pools or ()]
+        changes, rated = [PhotoDataset(folder) for folder in distorted or ()], PhotoDataset(opinions)
+        if measure:
+            value = measure_opinions(rated, changes)
+            interval = f" ({value.interval.low:.3f} to {value.interval.high:.3f})" if value.interval else ""
+            typer.echo(f"opinions, nested cross-validation: SRCC {value.value:.3f}{interval}")
+        fit_estimators(strengths, rated, changes, seed=seed)
 
 
 @app.command()

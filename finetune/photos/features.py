@@ -19,7 +19,7 @@ from finetune.photos.dataset import PhotoDataset
 from finetune.photos.estimators import cross_fit_opinions
 from finetune.photos.image_jobs import Example
 from finetune.photos.tasks import judge_photo
-from judge.evidence.facts import ImageMeasurement
+from judge.evidence.facts import ImageMeasurement, load_estimators
 from judge.rubrics.rubric import Rubric
 
 SOURCE_SHARES = {"distorted": 0.55, "scene": 0.15, "opinion": 0.3}
@@ -77,8 +77,11 @@ class FeatureDataset:
         features = torch.load(cache, weights_only=True, mmap=True)
         facts = [ImageMeasurement(np.array(vector)).to_facts() for vector in dataset.measured]
         if is_fitted_on and {row.source for row in dataset.rows} == {"opinion"}:
-            for own_facts, opinion in zip(facts, cross_fit_opinions(dataset), strict=True):
-                own_facts["seems_good"] = float(opinion)
+            opinions = cross_fit_opinions(dataset)
+        else:
+            opinions = load_estimators().estimate_opinions(np.array(dataset.features))
+        for own_facts, opinion in zip(facts, opinions, strict=True):
+            own_facts["seems_good"] = float(opinion)
         return cls(dataset.rows, facts, features)
 
 

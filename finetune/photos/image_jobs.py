@@ -108,12 +108,12 @@ def _distorted_example(name: str, truth: DistortionTruth) -> Example:
     return Example("distorted", name, truth.quality, truth.kind, truth.strength, truth.areas)
 
 
-def read_rated_photos(folder: Path, held_out: bool) -> Iterator[tuple[Path, float]]:
+def read_rated_photos(folder: Path, held_out: bool | None) -> Iterator[tuple[Path, float]]:
     """Yield the photographs of LIVE in the Wild and their scores, with 0..100 mapped to 1..5.
 
     Args:
         folder: of the dataset, with `labels.csv` and `images/`.
-        held_out: the quarter that is kept for measuring; else the rest.
+        held_out: True for the quarter that is kept for measuring, False for the rest, None for all.
 
     Raises:
         InputError: the folder holds no such dataset.
@@ -123,12 +123,13 @@ def read_rated_photos(folder: Path, held_out: bool) -> Iterator[tuple[Path, floa
     if not (folder / "labels.csv").is_file():
         raise InputError("data", str(folder), "a folder with labels.csv and images/", "name LIVE in the Wild")
     for item in read_labels(folder / "labels.csv"):
-        if is_held_out(str(item.image)) == held_out and item.labels.mos is not None:
+        is_wanted = held_out is None or is_held_out(str(item.image)) == held_out
+        if is_wanted and item.labels.mos is not None:
             score = 1 + 4 * min(1.0, max(0.0, item.labels.mos / 100))
             yield folder / "images" / str(item.image), score
 
 
-def rated_photo_jobs(folder: Path, held_out: bool) -> Iterator[ImageJob]:
+def rated_photo_jobs(folder: Path, held_out: bool | None) -> Iterator[ImageJob]:
     """Yield jobs for the photographs of `read_rated_photos`: several views, or one of those held out."""
     for path, score in read_rated_photos(folder, held_out):
         for view in range(1 if held_out else RATED_VIEWS):

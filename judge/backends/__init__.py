@@ -7,12 +7,13 @@
 - `student`: a small distilled vision network, run by onnxruntime.
 - `scripted`: queued replies, for tests.
 - `decoding`: forms to tokens and token probabilities to labels, shared by the packages above.
+- `models`: what is known of each model family, such as how it writes boxes.
 - `checkpoints`: locate a model and its adapters, and identify its weights.
 - `image_inputs`, `video_inputs`: images and videos as Qwen-VL's processors take them.
 - `torchvision_compat`, `hook`: make transformers and vLLM importable when torchvision does not match torch.
 
-It imports `judge.rubrics`, `judge.runtime`, `judge.types` and `judge.errors`. Importing it loads no model
-library.
+It imports `judge.rubrics`, `judge.media`, `judge.runtime`, `judge.types` and `judge.errors`. Importing it
+loads no model library.
 """
 
 from __future__ import annotations

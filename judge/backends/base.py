@@ -60,6 +60,11 @@ class Reply:
     exact: bool = True
     """True if the probabilities are the model's own; False if they are estimates, for example from the top
     log-probabilities of a server."""
+    thought: str = ""
+    """What the model thought before it filled the form; empty for a model that does not think."""
+    label_mass: dict[str, float] | None = None
+    """Path of a choice or branch blank -> probability that the model gives to all of its labels together,
+    before they are scaled to sum to 1. None if the backend cannot measure it."""
 
 
 Target = Mapping[str, Mapping[str, float]]
@@ -76,8 +81,8 @@ class TraceRequest:
 
     request: Request
     values: dict[str, Any] | None
-    """Values of the form, as `Form.render` takes them. None: read the form as `choose` does, with the first
-    label in each blank."""
+    """Values of the form, as `Form.render` takes them. None: read the form behind the labels that `choose`
+    reads it behind."""
     targets: list[Target]
 
 
@@ -98,7 +103,7 @@ class Backend(Protocol):
     Rows are independent: no answer depends on the other rows, and a row that fails is returned as a
     `ReplyError` at its index. `BackendError` is raised when the model cannot run at all.
 
-    A backend may define four optional attributes:
+    A backend may define these optional attributes:
 
     - `adapters`: a mapping of rubric names to `AdapterInfo`, if it selects an adapter by `Request.rubric`.
     - `takes_video`: true if it accepts `Request.videos`. Other backends get the frames of a video as images.
@@ -106,6 +111,8 @@ class Backend(Protocol):
     each
       distinct prompt; default: true for a general model (not `brief`).
     - `images_only`: true if the model reads no text. It gets no messages, and no facts are measured for it.
+    - `card`: the settings that a card of `judge examine` applied to it, see `judge.backends.cards`.
+    - `notes`: what the reader of every verdict should know, in words.
     """
 
     name: str
@@ -127,14 +134,18 @@ class Backend(Protocol):
     limit."""
 
     def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
-        """Read the label probabilities at every blank in one forward pass, without generating.
+        """Read the label probabilities at every blank of a form without text and lists.
+
+        A model that is `brief` was trained to read all blanks in one forward pass: each is read with the
+        first label in every blank before it. Any other model is read from left to right, with its own most
+        likely label in each blank before, because behind labels that it would not have written its numbers
+        mean something else. That costs a short step for each blank, after a cached beginning.
 
         Args:
             requests: rows whose forms hold choice blanks only (`form.at_depth("score")`).
 
         Returns:
-            One reply for each request, in order. Each blank is read with the first label in every blank
-            before it. The text holds the most likely labels.
+            One reply for each request, in order. The text holds the most likely labels.
         """
         ...
 

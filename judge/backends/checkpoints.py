@@ -1,6 +1,6 @@
 """Locate the parts of a model: a checkpoint by name, or a folder with the layout of the embedded judge.
 
-FOLDER/judge.json      {"domain", "brief", "size", "phrases", "adapters"}
+FOLDER/judge.json      {"domain", "brief", "size", "phrases", "adapters", "boxes", "tokens"}
 FOLDER/base/           the checkpoint
 FOLDER/adapter/        LoRA adapter for every rubric without its own; optional
 FOLDER/NAME/           LoRA adapter of one rubric: "adapters" maps the name of the rubric to NAME
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from judge.backends.base import AdapterInfo
+from judge.backends.models.boxes import BoxConvention
 from judge.errors import BackendError
 
 EMBEDDED = Path(str(files("judge"))) / "assets" / "nano"
@@ -56,6 +57,12 @@ class Checkpoint:
     """Side in pixels of the square image that the model sees; None for any shape."""
     phrases: Sequence[str] = ()
     """Texts that the model often writes."""
+    boxes: str | None = None
+    """How the model was trained to write boxes, a value of `judge.backends.models.boxes.BoxConvention`; None:
+    as its family does."""
+    tokens: str = "natural"
+    """`pieces` if the model was trained on forms of which each literal and label is tokenized by itself, as
+    the embedded judge was; `natural` if it gets text as its tokenizer writes it, as every other model."""
 
     @classmethod
     def resolve(cls, model: str | Path, adapter: str | Path | None = None) -> Self:
@@ -78,7 +85,7 @@ class Checkpoint:
         if not (folder / "judge.json").is_file():
             if model == "embedded":
                 raise BackendError("embedded: this installation holds no weights; name a model instead")
-            return cls(str(model), general)
+            return cls(str(model), general, tokens=_base_tokens(folder))
         info = _read_info(folder)
         if general is None and (folder / "adapter").is_dir():
             general = _read_adapter(folder / "adapter")
@@ -96,6 +103,8 @@ class Checkpoint:
             brief=info.get("brief", False),
             size=info.get("size"),
             phrases=info.get("phrases", ()),
+            boxes=info.get("boxes", BoxConvention.JUDGE_GRID.value),
+            tokens=info.get("tokens", "pieces"),
         )
 
     @property
@@ -162,6 +171,12 @@ def _read_adapter(path: Path) -> Adapter:
 
 def _read_info(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "judge.json").read_text("utf-8")))
+
+
+def _base_tokens(folder: Path) -> str:
+    """Return the member `tokens` of a checkpoint that is the base of a folder with a `judge.json`."""
+    is_base = folder.name == "base" and (folder.parent / "judge.json").is_file()
+    return str(_read_info(folder.parent).get("tokens", "pieces")) if is_base else "natural"
 
 
 def _adapter_name(adapter: str | Path, folder: Path) -> str:

@@ -50,6 +50,20 @@ def _find_size_error(images: Sequence[Image], image_processor: Any) -> str:
     return ""
 
 
+def resized_size(size: tuple[int, int], image_processor: Any) -> tuple[int, int]:
+    """Return the size to which `resize_images` brings an image.
+
+    Args:
+        size: width and height of the image in pixels.
+        image_processor: the model's own, with its pixel limits.
+    """
+    from qwen_vl_utils import smart_resize
+
+    side = image_processor.patch_size * image_processor.merge_size
+    height, width = smart_resize(size[1], size[0], side, *_pixel_limits(image_processor))
+    return width, height
+
+
 def resize_images(images: Sequence[Image], size: int | None, image_processor: Any) -> Sequence[Image]:
     """Resize images to whole patches within the processor's pixel limits.
 

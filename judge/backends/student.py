@@ -108,6 +108,15 @@ class StudentConfig(StrictModel):
         return probabilities
 
 
+def student_revision(folder: Path) -> str:
+    """Return the revision that a student from this folder reports, without loading it."""
+    return _weights_hash((folder / NETWORK_FILE).read_bytes())
+
+
+def _weights_hash(weights: bytes) -> str:
+    return hashlib.sha256(weights).hexdigest()[:16]
+
+
 class Student:
     """A student from its folder; see `judge.backends.base.Backend`.
 
@@ -152,7 +161,7 @@ class Student:
             raise BackendError(f"{folder}: no usable student: {' '.join(str(error).split())[:200]}") from None
         self.version = metadata.version("onnxruntime")
         self.model = EMBEDDED if str(folder) == EMBEDDED else str(folder)
-        self.revision = hashlib.sha256(weights).hexdigest()[:16]
+        self.revision = _weights_hash(weights)
         self.domain = self.config.domain
 
     def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:

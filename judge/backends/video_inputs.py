@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from judge.backends.base import VideoInput
+from judge.backends.image_inputs import resized_size
 from judge.errors import ReplyError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 TICKS_PER_SECOND = 1000
 """Frame rate given to the processors; a frame number is then a time in milliseconds."""
@@ -75,9 +79,18 @@ def prepare_video(video: VideoInput, processor: Any, size: int | None) -> Prepar
     )
 
 
-def _resize_frames(video: VideoInput, video_processor: Any) -> list[Any]:
-    """Resize frames to the nearest size of whole patches within the processor's limit for the whole video."""
-    from PIL import Image
+def resized_frame_size(video: VideoInput, video_processor: Any) -> tuple[int, int]:
+    """Return width and height of the frames of a video as the model sees them: whole patches.
+
+    They are the nearest within the processor's limit for the whole video.
+
+    Args:
+        video: the video to show.
+        video_processor: the model's own.
+
+    Raises:
+        ReplyError: the frames are too narrow.
+    """
     from qwen_vl_utils import smart_resize
 
     side = video_processor.patch_size * video_processor.merge_size
@@ -86,7 +99,33 @@ def _resize_frames(video: VideoInput, video_processor: Any) -> list[Any]:
     if max(width, height) > 100 * min(width, height):
         raise ReplyError(f"video: {width}x{height} has an aspect ratio above 100:1")
     new_height, new_width = smart_resize(height, width, side, side * side, max_pixels)
-    return [frame.resize((new_width, new_height), Image.Resampling.BICUBIC) for frame in video.frames]
+    return new_width, new_height
+
+
+def _resize_frames(video: VideoInput, video_processor: Any) -> list[Any]:
+    from PIL import Image
+
+    size = resized_frame_size(video, video_processor)
+    return [frame.resize(size, Image.Resampling.BICUBIC) for frame in video.frames]
+
+
+def shown_size(shown: Image | VideoInput, processor: Any, size: int | None) -> tuple[int, int]:
+    """Return the size of an image, or of the frames of a video, as the model sees it.
+
+    Args:
+        shown: the image or video.
+        processor: the model's own.
+        size: side in pixels of the square that the model sees; None for any shape.
+
+    Raises:
+        ValueError: the image is too narrow.
+        ReplyError: the video is too narrow.
+    """
+    if size is not None:
+        return size, size
+    if isinstance(shown, VideoInput):
+        return resized_frame_size(shown, processor.video_processor)
+    return resized_size(shown.size, processor.image_processor)
 
 
 def encode_videos(videos: Sequence[PreparedVideo], processor: Any) -> tuple[Any, Any]:

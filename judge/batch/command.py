@@ -62,6 +62,7 @@ def run(
     if batch < 1:
         raise InputError("batch", batch, "1 or more", "16 is the usual value")
     files = open_source(rows if "://" in rows else os.path.abspath(rows))
+    files.check_text()
     judge = make_judge()  # checks its arguments; the model is loaded where it is used
     index, count = (1, 1) if shard is None else _parse_shard(shard)
     shard_source = ShardSource(files, index, count, batch)

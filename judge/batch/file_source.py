@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -12,14 +11,22 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from judge.batch.sources import Row, parse_row_with_image
-from judge.batch.webdataset import IMAGE_SUFFIXES, TAR_SUFFIXES, read_tar_keys, read_tar_rows
+from judge.batch.webdataset import TAR_SUFFIXES, read_tar_keys, read_tar_rows
 from judge.errors import InputError
-from judge.pipeline.rows import JSON_LINES_SUFFIXES, ROW_KEYS, BadRow, parse_json_lines, parse_row
+from judge.media.image_formats import IMAGE_SUFFIXES
+from judge.pipeline.rows import (
+    ROW_KEYS,
+    TEXT_ROW_SUFFIXES,
+    BadRow,
+    check_text_rows,
+    count_text_rows,
+    read_text_rows,
+)
 from judge.pipeline.validation import replace_surrogates
 from judge.types import Sample
 
-ROW_SUFFIXES = (*JSON_LINES_SUFFIXES, ".csv", ".parquet", *TAR_SUFFIXES)
-READ_ERRORS = (OSError, ValueError, EOFError, csv.Error, tarfile.TarError, zlib.error)
+ROW_SUFFIXES = (*TEXT_ROW_SUFFIXES, ".parquet", *TAR_SUFFIXES)
+READ_ERRORS = (OSError, ValueError, EOFError, tarfile.TarError, zlib.error)
 """What readers raise for damaged files."""
 PARQUET_BATCH = 64
 """Rows of a parquet file that are in memory at once."""
@@ -99,10 +106,8 @@ class FileSource:
     def _reader(self, path: str, count: bool = False) -> Callable[[str], Iterator[Any]]:
         """Return the function that reads a path's rows or, if `count`, one item per row in less time."""
         name = path.lower()
-        if name.endswith(JSON_LINES_SUFFIXES):
-            return self._read_lines if count else self._read_json_lines
-        if name.endswith(".csv"):
-            return self._read_csv
+        if name.endswith(TEXT_ROW_SUFFIXES):
+            return self._read_places if count else self._read_text
         if name.endswith(".parquet"):
             return partial(self._read_parquet, count=count)
         if name.endswith(TAR_SUFFIXES):
@@ -113,26 +118,23 @@ class FileSource:
         """Return a path of the file system: a real path on this machine, else a POSIX one."""
         return Path(path) if self.is_local else PurePosixPath(path)
 
-    def _open_text(self, path: str, newline: str) -> Any:
-        """Open a text file; bytes that are not UTF-8 become surrogates, which validation reports."""
-        return self.system.open(path, "r", encoding="utf-8-sig", errors="surrogateescape", newline=newline)
+    def _read_text(self, path: str) -> Iterator[Row]:
+        """Yield the rows of a file of JSON rows, or of a table."""
+        return read_text_rows(partial(self.system.open, path, "rb"), self._to_path(path))
 
-    def _read_lines(self, path: str) -> Iterator[bytes]:
-        """Yield the lines that are not blank."""
-        with self.system.open(path, "rb") as file:
-            yield from (line for line in file if not line.isspace())
+    def _read_places(self, path: str) -> Iterator[int]:
+        """Yield a number for each row of a file of JSON rows, or of a table."""
+        return iter(range(count_text_rows(partial(self.system.open, path, "rb"), self._to_path(path))))
 
-    def _read_json_lines(self, path: str) -> Iterator[Row]:
-        """Yield the rows of a JSON Lines file."""
-        with self._open_text(path, "\n") as file:
-            for number, row in enumerate(parse_json_lines(file), 1):
-                yield parse_row(row, number, self._to_path(path))
+    def check_text(self) -> None:
+        """Read the tables and JSON lists among the pieces once, without judging anything.
 
-    def _read_csv(self, path: str) -> Iterator[Row]:
-        """Yield the rows of a CSV file."""
-        with self._open_text(path, "") as file:
-            for number, row in enumerate(csv.DictReader(file), 1):
-                yield parse_row(row, number, self._to_path(path))
+        Raises:
+            InputError: one cannot be read as it was meant, for example because a quote is not closed.
+        """
+        for path in self.pieces:
+            if path.lower().endswith(TEXT_ROW_SUFFIXES):
+                check_text_rows(partial(self.system.open, path, "rb"), self._to_path(path))
 
     def _read_parquet(self, path: str, count: bool = False) -> Iterator[Any]:
         """Yield the rows of a parquet file or, if `count`, their numbers."""
@@ -143,7 +145,7 @@ class FileSource:
             if count:
                 yield from range(table.metadata.num_rows)
                 return
-            names = [name for name in table.schema_arrow.names if name in ROW_KEYS]
+            names = [name for name in table.schema_arrow.names if name.strip().casefold() in ROW_KEYS]
             number = 0
             for batch in table.iter_batches(batch_size=PARQUET_BATCH, columns=names):
                 for row in batch.to_pylist():

@@ -14,10 +14,10 @@ from typing import Any, BinaryIO
 
 from judge.batch.sources import Row, parse_row_with_image
 from judge.media.image import MAX_IMAGE_BYTES
+from judge.media.image_formats import IMAGE_SUFFIXES
 from judge.pipeline.rows import ROW_KEYS, BadRow
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".avif")
 
 
 def read_tar_rows(file: BinaryIO, path: PurePath) -> Iterator[Row]:

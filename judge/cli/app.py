@@ -16,8 +16,8 @@ from judge.cli import rubric
 from judge.cli.compare import compare, rank
 from judge.cli.demo import demo
 from judge.cli.doctor import doctor
-from judge.cli.packages import PASS_THROUGH, calibrate, evaluate, finetune
-from judge.cli.plan import plan
+from judge.cli.packages import PASS_THROUGH, calibrate, evaluate, examine, finetune
+from judge.cli.plan import models, plan
 from judge.cli.samples import elements, scenes
 from judge.cli.score import score
 from judge.cli.serve import serve
@@ -43,6 +43,8 @@ app.command(context_settings=PASS_THROUGH)(finetune)
 app.command()(calibrate)
 app.command("eval", context_settings=PASS_THROUGH)(evaluate)
 app.command(cls=RayCommand)(serve)
+app.command()(models)
+app.command()(examine)
 app.command()(plan)
 app.command()(doctor)
 app.command()(demo)

@@ -66,6 +66,18 @@ def run_checks() -> Iterator[Check]:
     yield _check_embedded_student()
     yield from check_elements()
     yield from _check_backends()
+    if find_spec("torch") and find_spec("transformers"):
+        yield _check_models()
+
+
+def _check_models() -> Check:
+    """Name the recommended checkpoint that suits this machine."""
+    from judge.cli.plan import describe_choice
+    from judge.cost.catalogue import list_models, recommend
+    from judge.cost.machine import describe_machine
+
+    suitable = recommend(list_models(describe_machine()))
+    return Check("model", None if suitable is None else True, f"{describe_choice(suitable)}; judge models")
 
 
 def _version(name: str) -> str | None:

@@ -6,6 +6,7 @@ Each name is the annotated type of a parameter, as typer reads it: `prompt: Prom
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -64,6 +65,19 @@ Model = Annotated[str, typer.Option(help="embedded, embedded-student, or a Qwen-
 Adapter = Annotated[str | None, typer.Option(help="Name or folder of a LoRA adapter.")]
 BackendName = Annotated[str, typer.Option("--backend", help="auto, transformers, vllm or openai.")]
 BaseUrl = Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server.")]
+ModelOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="NAME=VALUE",
+        help="Option of the backend (revision, dtype, device, bits, brief, ...), max_pixels, or with vllm a "
+        "field of its EngineArgs; may be repeated.",
+    ),
+]
+OptionsFile = Annotated[
+    Path | None,
+    typer.Option("--options", metavar="FILE", help="TOML file of such options; --option goes before it."),
+]
 Looks = Annotated[
     int,
     typer.Option(help="Zoom-ins (closer looks) per image, at most: 2 for what is in doubt, 200 for 4K."),

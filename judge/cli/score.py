@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from judge.types import Depth, Verdict
 
 
+MAX_LISTED_KEYS = 8
+
+
 class FormatName(StrEnum):
     """Values of `--format`."""
 
@@ -48,9 +52,9 @@ def score(
         str,
         typer.Argument(
             metavar="ROWS",
-            help="JSONL or CSV with id, image or video, prompt, negative_prompt, elements, reference. "
-            "With --ray or --shard also parquet, WebDataset tars, a folder of them or of images, "
-            "a glob pattern, any fsspec URL.",
+            help="JSONL, a JSON list, CSV or TSV with id, image or video, prompt, negative_prompt, "
+            "elements, reference. With --ray or --shard also parquet, WebDataset tars, a folder of them or "
+            "of images, a glob pattern, any fsspec URL.",
         ),
     ],
     out: Annotated[
@@ -85,7 +89,10 @@ def score(
     max_elements: MaxElements = DEFAULT_MAX_ELEMENTS,
     elements: ElementsFrom = "auto",
 ) -> None:
-    """Judge every row of a file. A bad row gives an unscored verdict with the reason."""
+    """Judge every row of a file. A bad row gives an unscored verdict with the reason.
+
+    The exit code is 1 if no row at all could be scored.
+    """
     options = judges.element_options(max_elements, elements)
     with one_line_errors():
         if ray is not None or shard is not None:
@@ -120,6 +127,8 @@ def score(
                 zoom_in_arguments(looks, deadline),
             )
     typer.echo(f"{out}: {total} rows, {total - unscored} scored, {unscored} unscored", err=True)
+    if total and unscored == total:
+        raise typer.Exit(1)
 
 
 def _score_file(
@@ -145,9 +154,11 @@ def _score_file(
     Returns:
         The number of rows, and how many of them are unscored.
     """
-    from judge.pipeline.rows import BadRow, read_rows
+    from judge.pipeline.rows import BadRow, read_row_file
 
-    entries = read_rows(rows)
+    row_file = read_row_file(rows)
+    entries = row_file.rows
+    _print_unused(rows, row_file.unused)
     videos = [entry.video is not None for entry in entries if not isinstance(entry, BadRow)]
     if any(videos) and not all(videos) and rubric == DEFAULT_RUBRIC:
         mend = "choose a --rubric, or put them into separate files"
@@ -162,6 +173,16 @@ def _score_file(
             unscored += result.status == "unscored"
             advance()
     return len(entries), unscored
+
+
+def _print_unused(rows: Path, unused: Mapping[str, int]) -> None:
+    """Say on standard error which columns or keys of the rows are not used."""
+    from judge.explain.plain_text import to_plain_text
+
+    if unused:
+        names = [f"{name} ({count} rows)" for name, count in islice(unused.items(), MAX_LISTED_KEYS)]
+        names += [f"{len(unused) - MAX_LISTED_KEYS} more"] * (len(unused) > MAX_LISTED_KEYS)
+        typer.echo(to_plain_text(f"{rows}: not used: {', '.join(names)}"), err=True)
 
 
 def _judge_rows(

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from judge.errors import InputError
+from judge.media.image_formats import IMAGE_SUFFIXES
 from judge.pipeline import rows
 from judge.types import Sample
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-ROW_FILES = ("rows.jsonl", "rows.csv", "labels.csv", "metadata.jsonl")
+ROW_FILES = ("rows.jsonl", "rows.csv", "rows.tsv", "rows.json", "labels.csv", "metadata.jsonl")
 """Names under which a folder may hold the rows of its images."""
 SINGLE_IMAGE = ""
 """Key of the image of a competitor that is one image."""
@@ -32,8 +32,8 @@ def load_competitors(data: Path, prompt: str = "") -> list[Competitor]:
     Args:
         data: one of three. A folder of images: each image is a competitor. A folder of folders: each inner
             folder is a competitor, whose images meet those of the same name in the others. A file of rows
-            (JSONL, CSV): each row is a competitor. A folder may hold its rows (`rows.jsonl` or .csv,
-            `labels.csv`, `metadata.jsonl`); `NAME.txt` holds the prompt of the image of that name.
+            (JSON, CSV, TSV): each row is a competitor. A folder may hold its rows (`rows.jsonl`, .json, .csv
+            or .tsv, `labels.csv`, `metadata.jsonl`); `NAME.txt` holds the prompt of the image of that name.
         prompt: prompt of every image that has none of its own.
 
     Raises:

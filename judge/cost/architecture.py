@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from judge.backends.models import FAMILIES, find_family
 from judge.errors import InputError
 
 ASSETS = Path(str(files("judge"))) / "assets"
@@ -32,7 +33,9 @@ class Architecture:
     merger_weights: int
     """Weights that every image token passes on its way out of the vision tower."""
     layers: int
-    """Layers of the language model."""
+    """Layers of the language model with keys and values; the others are recurrent."""
+    state_numbers: int
+    """Numbers in the states of all recurrent layers for one text, whatever its length."""
     query_width: int
     """Number of attention heads times their width."""
     key_width: int
@@ -57,18 +60,19 @@ class Architecture:
         """Read a transformers config.
 
         Args:
-            config: of Qwen2-VL, Qwen2.5-VL or Qwen3-VL, dense or with experts.
+            config: of a family in `judge.backends.models`.
 
         Raises:
             InputError: the config is of another model family.
         """
-        text, vision = config.get_text_config(), getattr(config, "vision_config", None)
-        kind = str(config.model_type)
-        if not kind.startswith(("qwen2_vl", "qwen2_5_vl", "qwen3_vl")) or vision is None:
-            raise InputError("model", kind, "Qwen2-VL, Qwen2.5-VL or Qwen3-VL", "name such a checkpoint")
+        family = find_family(config)
+        if family is None:
+            allowed = ", ".join(one.title for one in FAMILIES.values())
+            raise InputError("model", str(config.model_type), allowed, "name a checkpoint of one of them")
+        text, vision = config.get_text_config(), config.vision_config
         width = getattr(vision, "embed_dim", vision.hidden_size)
         mlp_width = getattr(vision, "intermediate_size", None) or int(width * vision.mlp_ratio)
-        mlp_matrices = 3 if kind.startswith("qwen2_5_vl") else 2
+        mlp_matrices = 3 if family.model_type == "qwen2_5_vl" else 2
         merged_width = width * vision.spatial_merge_size**2
         output_width = getattr(vision, "out_hidden_size", None) or vision.hidden_size
         patch_values = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
@@ -76,7 +80,14 @@ class Architecture:
         head_width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
         query_width = text.num_attention_heads * head_width
         key_width = text.num_key_value_heads * head_width
-        attention = text.num_hidden_layers * text.hidden_size * (2 * query_width + 2 * key_width)
+        kinds = getattr(text, "layer_types", None) or ["full_attention"] * text.num_hidden_layers
+        recurrent = kinds.count("linear_attention")
+        layers = text.num_hidden_layers - recurrent
+        # The output gate of Qwen3.5's attention is a second query projection.
+        query_matrices = 3 if family.is_recurrent else 2
+        attention = layers * text.hidden_size * (query_matrices * query_width + 2 * key_width)
+        recurrent_weights, state_numbers = _delta_net(text) if recurrent else (0, 0)
+        attention += recurrent * recurrent_weights
         active_mlp, all_mlp = _mlp_weights(text)
         vocabulary = text.vocab_size * text.hidden_size
         positions = getattr(vision, "num_position_embeddings", 0) * width
@@ -89,7 +100,8 @@ class Architecture:
             patch_weights=patch_values * width
             + vision.depth * (4 * width**2 + mlp_matrices * width * mlp_width),
             merger_weights=mergers * (merged_width**2 + merged_width * output_width),
-            layers=text.num_hidden_layers,
+            layers=layers,
+            state_numbers=recurrent * state_numbers,
             query_width=query_width,
             key_width=key_width,
             active_weights=attention + active_mlp,
@@ -99,18 +111,30 @@ class Architecture:
         )
 
 
+def _delta_net(text: Any) -> tuple[int, int]:
+    """Weights of one Gated DeltaNet layer, and numbers in its states; transformers' models/qwen3_5."""
+    key_width = text.linear_num_key_heads * text.linear_key_head_dim
+    value_width = text.linear_num_value_heads * text.linear_value_head_dim
+    convolved = 2 * key_width + value_width
+    per_input = convolved + value_width + 2 * text.linear_num_value_heads  # q, k, v; z; a and b
+    weights = text.hidden_size * (per_input + value_width) + convolved * text.linear_conv_kernel_dim
+    state = text.linear_num_value_heads * text.linear_key_head_dim * text.linear_value_head_dim
+    return weights, state + convolved * text.linear_conv_kernel_dim
+
+
 def _mlp_weights(text: Any) -> tuple[int, int]:
     """Weights of all gated MLPs of the language model: those that one token passes, and all of them."""
-    dense = 3 * text.hidden_size * text.intermediate_size
     experts = getattr(text, "num_experts", None) or getattr(text, "num_local_experts", None)
+    dense = 3 * text.hidden_size * (getattr(text, "intermediate_size", None) or 0)
     if not experts:
         return text.num_hidden_layers * dense, text.num_hidden_layers * dense
-    dense_layers = set(text.mlp_only_layers)
+    dense_layers, step = set(getattr(text, "mlp_only_layers", ())), getattr(text, "decoder_sparse_step", 1)
     has_experts = [
-        layer not in dense_layers and (layer + 1) % text.decoder_sparse_step == 0
-        for layer in range(text.num_hidden_layers)
+        layer not in dense_layers and (layer + 1) % step == 0 for layer in range(text.num_hidden_layers)
     ]
-    router = text.hidden_size * experts
+    shared = getattr(text, "shared_expert_intermediate_size", None) or 0
+    # An expert that every token passes has a gate of one output of its own.
+    router = text.hidden_size * (experts + (3 * shared + 1 if shared else 0))
     expert = 3 * text.hidden_size * text.moe_intermediate_size
     active = sum(router + text.num_experts_per_tok * expert if sparse else dense for sparse in has_experts)
     return active, sum(router + experts * expert if sparse else dense for sparse in has_experts)

@@ -22,6 +22,11 @@ MAX_BATCH = 256
 """Most answers that an engine writes at once (the default of vLLM)."""
 USABLE_MEMORY = 0.9
 """Share of an accelerator's memory that weights and caches may fill."""
+STATE_OPERATIONS = 6
+"""Operations of a token on each number of a recurrent state: decay, read with the key, update, read with the
+query (transformers' `torch_recurrent_gated_delta_rule`)."""
+STATE_BYTES = 4
+"""Bytes of a number in a recurrent state: float32."""
 BYTES_PER_NUMBER = 2
 """Bytes of a weight and of a number in a cache: bfloat16."""
 
@@ -47,7 +52,7 @@ class CostEstimate:
     weights: int
     """Size of the weights in bytes."""
     cache: int
-    """Bytes of one image's keys and values."""
+    """Bytes of one image's keys and values, and recurrent states."""
     batch: int
     """Answers that one copy of the model writes at once."""
     seconds: float
@@ -77,6 +82,7 @@ def estimate_cost(
     images: int = 1,
     depth: Depth = "verdict",
     efficiency: float = 0.4,
+    bytes_per_number: float = BYTES_PER_NUMBER,
 ) -> CostEstimate:
     """Estimate the cost of judging a number of images.
 
@@ -88,6 +94,7 @@ def estimate_cost(
         images: number of images, 1 or more.
         depth: at "score" the form is read in one pass and nothing is written.
         efficiency: share of the data sheet's arithmetic and bandwidth that is reached, above 0 up to 1.
+        bytes_per_number: bytes of a weight and of a number in a cache; float32, as on a CPU, has 4.
 
     Raises:
         InputError: a number is out of range.
@@ -101,18 +108,22 @@ def estimate_cost(
     written = 0 if depth == "score" else answer
     readouts = tokens.blanks if not written else 1
     prefill = _vision_flops(architecture, tokens) + _prefill_flops(architecture, read, readouts)
-    decode = written * (2 * (architecture.active_weights + architecture.lm_head_weights)) + (
+    per_token = 2 * (architecture.active_weights + architecture.lm_head_weights)
+    decode = written * (per_token + STATE_OPERATIONS * architecture.state_numbers) + (
         4 * architecture.layers * (architecture.query_width * _context_sum(prompt, written))
     )
-    weights = architecture.parameters * BYTES_PER_NUMBER
-    cache_per_token = 2 * architecture.layers * architecture.key_width * BYTES_PER_NUMBER
-    cache = (prompt + answer) * cache_per_token
+    weights = int(architecture.parameters * bytes_per_number)
+    cache_per_token = int(2 * architecture.layers * architecture.key_width * bytes_per_number)
+    state_bytes = architecture.state_numbers * STATE_BYTES
+    cache = (prompt + answer) * cache_per_token + state_bytes
     cards = max(1, math.ceil((weights + cache) / (USABLE_MEMORY * accelerator.memory)))
     free = USABLE_MEMORY * cards * accelerator.memory - weights
     batch = max(1, min(MAX_BATCH, int(free // cache)))
     # A large batch uses every expert, so all layer weights are read for each step.
-    step_bytes = (architecture.layer_weights + architecture.lm_head_weights) * BYTES_PER_NUMBER
-    traffic = written * step_bytes / batch + cache_per_token * _context_sum(prompt, written)
+    step_bytes = (architecture.layer_weights + architecture.lm_head_weights) * bytes_per_number
+    traffic = written * (step_bytes / batch + 2 * state_bytes) + cache_per_token * _context_sum(
+        prompt, written
+    )
     flops_rate, memory_rate = (
         rate * cards * efficiency for rate in (accelerator.flops, accelerator.bandwidth)
     )
@@ -145,7 +156,7 @@ def _prefill_flops(architecture: Architecture, count: int, readouts: int) -> flo
     """Operations to read `count` tokens in one pass, with the vocabulary's logits at `readouts` of them."""
     attention = 4.0 * architecture.layers * architecture.query_width * _context_sum(0, count)
     products = architecture.active_weights * count + architecture.lm_head_weights * readouts
-    return 2.0 * products + attention
+    return 2.0 * products + attention + STATE_OPERATIONS * architecture.state_numbers * count
 
 
 def _context_sum(before: int, count: int) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from judge.cost.architecture import Architecture, checkpoint_folder
 from judge.pipeline.pipeline import MAX_PIXELS
+from judge.rubrics.form import Form
 from judge.rubrics.form_nodes import Box, Choice, Node, Object, Repeat
 from judge.rubrics.rubric import Rubric
 from judge.types import Depth
@@ -90,6 +91,11 @@ def count_tokens(
         blanks=sum(segment.role in ("choice", "branch") for segment in segments),
         counted=count is not None,
     )
+
+
+def example_answer_chars(form: Form, defects: int = 1) -> int:
+    """Return the number of characters of a form's example answer, with a usual number of defects."""
+    return sum(len(segment.text) for segment in form.segments(_example_answer(form.root, defects)))
 
 
 def _example_answer(node: Node, defects: int) -> Any:

@@ -123,10 +123,10 @@ def read_edit(text: str) -> Edit | None:
 
     masked = QUOTED_TEXT.sub(hide, re.sub("[\ue000\ue001]", "", text))
     clauses = [clause.strip() for clause in _SEPARATOR.split(masked) if clause.strip(" .,;")]
+    if not clauses or not _match(clauses[0].rstrip(" .")):
+        return None
     found = [_match(clause.rstrip(" .")) for clause in clauses]
     kinds = [item[0] for item in found if item]
-    if not found or not found[0]:
-        return None
     is_keep = any(item and item[0] == "keep" and item[1]["same"] for item in found)
     if not is_keep and not set(kinds) - {"keep", "fix"}:
         return None

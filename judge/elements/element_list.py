@@ -205,6 +205,7 @@ def limit_statements(
         notes: a note with the number of statements left out is appended.
     """
     total = len(wanted) + len(unwanted)
+    more = " or more" if len(wanted) >= MAX_SPLIT else ""
     if total <= limit:
         return [*wanted, *unwanted]
     needed = {name for statement in wanted for name in statement.needs}
@@ -216,8 +217,8 @@ def limit_statements(
     names = {statement.name for statement in kept}
     left_out = [s for s in (*wanted, *unwanted) if s.name not in names]
     notes.append(
-        f"{total} elements were found, the limit is {limit}: {len(left_out)} are not checked, the least "
-        f"specific ones: {_join(left_out)}"
+        f"{total}{more} elements were found, the limit is {limit}: {len(left_out)} are not checked, the "
+        f"least specific ones: {_join(left_out)}"
     )
     return [s.model_copy(update={"needs": [name for name in s.needs if name in names]}) for s in kept]
 

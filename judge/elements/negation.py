@@ -208,17 +208,17 @@ class _Splitter:
 
         text = QUOTED_TEXT.sub(hide, re.sub("[\ue000\ue001]", "", self.text))
         text = _NOT_NEGATION.sub(hide, text)
-        kept, at = [], 0
+        kept, at, tail = [], 0, ""
         while match := _TRIGGER.search(text, at):
             if self._is_quoted_capitals(text, match):
                 kept.append(text[at : match.end()])
                 at = match.end()
                 continue
-            self.has_subject = bool(
-                _PUNCTUATION.split("".join([*kept, text[at : match.start()]])[-200:])[-1].strip()
-            )
+            clause = tail + text[at : match.start()]
+            self.has_subject = bool(_PUNCTUATION.split(clause[-MAX_PHRASE_CHARS:])[-1].strip())
             before, end = self._read(match, text, text[at : match.start()])
             kept.append(before)
+            tail = (tail + before)[-MAX_PHRASE_CHARS:]
             at = max(end, match.end())
         kept.append(text[at:])
         rest = _FREE.sub(self._take_free, "".join(kept))

@@ -83,7 +83,8 @@ class PlainPrompt:
         """Return a text with "a or b" in place of the alternative that stands in `PlainPrompt.text`."""
         for first, *others in self.choices:
             named = " or ".join([first, *others[: MAX_CHOICES - 1]])
-            text = re.sub(rf"(?<!\w){re.escape(first)}(?!\w)", lambda _, named=named: named, text, flags=re.I)
+            pattern = re.compile(rf"(?<!\w){re.escape(first)}(?!\w)", re.I)
+            text = pattern.sub(named.replace("\\", "\\\\"), text)
         return text
 
 
@@ -100,6 +101,9 @@ def read_prompt(text: str) -> PlainPrompt:
     reading = Reading(source)
     for read in DOCUMENT_READERS:
         read(reading)
+    # Escapes in JSON and HTML may stand for the characters of the marks.
+    reading.text = remove_marks(reading.text)
+    reading.negative = list(map(remove_marks, reading.negative))
     reading.protect()
     for read in READERS:
         read(reading)
@@ -113,9 +117,9 @@ def read_prompt(text: str) -> PlainPrompt:
         for c in choices
         if len(c) > MAX_CHOICES
     ]
-    return PlainPrompt(
-        _tidy(reading.restore(plain)), negative, reading.style, reading.settings, notes, choices
-    )
+    style = [reading.describe(phrase) for phrase in reading.style]
+    settings = {name: reading.describe(value) for name, value in reading.settings.items()}
+    return PlainPrompt(_tidy(reading.restore(plain)), negative, style, settings, notes, choices)
 
 
 def read_negative_prompt(text: str) -> PlainPrompt:
@@ -161,7 +165,11 @@ def _choose(reading: Reading, text: str) -> tuple[str, list[tuple[str, ...]]]:
             named = [_bare(option) for option in [pick, *(option for option in flat if option != pick)]]
             choices.append(tuple(filter(None, dict.fromkeys(named))))
     filled = _fill(text, chosen)
-    choices = [tuple(map(reading.restore, choice)) for choice in dict.fromkeys(choices) if len(choice) > 1]
+    choices = [
+        tuple(clean_text(reading.restore(option)) for option in choice)
+        for choice in dict.fromkeys(choices)
+        if len(choice) > 1
+    ]
     return filled, choices
 
 
@@ -186,15 +194,16 @@ def _read_negatives(reading: Reading, texts: list[str]) -> tuple[list[str], list
     phrases: dict[str, str] = {}
     aside: list[str] = []
     for text in texts:
-        inner = Reading(_open_choices(reading, reading.restore(text)))
+        inner = Reading(reading.restore(_open_choices(reading, text)))
         inner.protect()
         for read in NEGATIVE_READERS:
             read(inner)
         for dialect, places in inner.found.items():
             reading.found.setdefault(dialect, []).extend(places)
-        aside += inner.style
-        for part in [*_PHRASE_END.split(_open_choices(inner, inner.text)), *inner.negative]:
-            phrase = inner.restore(_bare(_NEGATING_PREFIX.sub("", part.strip())))
+        aside += map(inner.describe, inner.style)
+        opened = "\n".join(_open_choices(inner, part) for part in (inner.text, *inner.negative))
+        for part in _PHRASE_END.split(opened):
+            phrase = clean_text(inner.restore(_bare(_NEGATING_PREFIX.sub("", part.strip()))))
             if not re.search(r"\w", phrase):
                 continue
             if NEGATIVE_QUALITY.search(phrase) or is_boilerplate(phrase):

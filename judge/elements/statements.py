@@ -190,7 +190,7 @@ def _is_negated(words: Sequence[str]) -> bool:
 
 def _mentions(whole: Sequence[str], part: Sequence[str]) -> bool:
     """Return whether `whole` mentions `part` as a thing: "cat house" mentions the house but not the cat."""
-    if not part or len(part) >= len(whole):
+    if not part or part[0] not in whole or len(part) >= len(whole):
         return False
     for start in range(len(whole) - len(part) + 1):
         end = start + len(part)

@@ -5,18 +5,19 @@ Each fact is a number from 0 to 1. There are three groups:
 - measures of the whole image (`judge.evidence.measures`: `sharpness`, `noise`, `blockiness`, ...);
 - the area whose detail or colour differs most from what surrounds it: `area_x1` ... `area_y2`, and by how
   much it differs: `area_detail` (0.5 for no difference, lower for less detail) and `area_color`;
-- estimates that the package's small estimators (`judge/assets/photos.safetensors`) compute from all measures:
-  `seems_noise`, ... for the strength of each kind of distortion, `area_noise`, ... for the same inside the
-  area, and `seems_good` for what people say of photographs with similar measures.
+- estimates of the package's small estimators (`judge/assets/photos.safetensors`): `seems_noise`, ... for the
+  strength of each kind of distortion, `area_noise`, ... for the same inside the area, both from all measures;
+  and `seems_good` for the mean opinion of people, from the features of a network that was trained on ImageNet
+  (`judge.evidence.pretrained`).
 
-`judge finetune photos estimates` fits the estimators on BSDS500 with synthetic distortions and on three
-quarters of 390 photographs of LIVE in the Wild. `python -m eval.bench photos` measures how good they are.
+`judge finetune photos estimates` fits the estimators on photographs with synthetic distortions and on 390
+rated photographs of LIVE in the Wild. `python -m eval.bench photos` measures how good they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -28,6 +29,7 @@ from PIL import Image
 
 from judge.evidence.image_view import ImageView
 from judge.evidence.measures import MEASURES, compute_measures
+from judge.evidence.pretrained import extract_features
 
 ESTIMATED_KINDS = ("blur", "motion blur", "noise", "compression", "banding", "upscaled", "overexposed",
                    "underexposed", "low contrast", "color cast")  # fmt: skip
@@ -37,9 +39,13 @@ AREA_KINDS = ("blur", "motion blur", "noise", "compression", "upscaled", "color 
 AREA_FACTS = ("area_x1", "area_y1", "area_x2", "area_y2", "area_detail", "area_color")
 ESTIMATE_FACTS = tuple(f"seems_{kind.replace(' ', '_')}" for kind in ESTIMATED_KINDS)
 AREA_ESTIMATE_FACTS = tuple(f"area_{kind.replace(' ', '_')}" for kind in AREA_KINDS)
-IMAGE_FACTS = (*MEASURES, *AREA_FACTS, *ESTIMATE_FACTS, *AREA_ESTIMATE_FACTS, "seems_good")
+MEASURED_FACTS = (*MEASURES, *AREA_FACTS, *ESTIMATE_FACTS, *AREA_ESTIMATE_FACTS)
+"""Names of the facts that are computed from measures."""
+IMAGE_FACTS = (*MEASURED_FACTS, "seems_good")
 """Names of all facts about an image."""
 VECTOR_LENGTH = 2 * len(MEASURES) + len(AREA_FACTS)
+LINEAR_MARGIN = 0.1
+"""Opinions nearer to 0 or 1 than this are squashed."""
 WEIGHTS_PATH = Path(str(files("judge"))) / "assets" / "photos.safetensors"
 
 Vector = NDArray[np.float32]
@@ -54,8 +60,15 @@ def measure_image(image: Image.Image, names: Iterable[str]) -> dict[str, float]:
 
     Returns:
         Name -> value, 0 to 1, in the order of `names`.
+
+    Raises:
+        BackendError: `seems_good` is among the names, and the network's weights cannot be loaded.
     """
-    facts = ImageMeasurement.from_pixels(np.asarray(image.convert("RGB"))).to_facts()
+    names, pixels, facts = list(names), np.asarray(image.convert("RGB")), dict[str, float]()
+    if any(name != "seems_good" for name in names):
+        facts |= ImageMeasurement.from_pixels(pixels).to_facts()
+    if "seems_good" in names:
+        [facts["seems_good"]] = load_estimators().estimate_opinions(extract_features(pixels)[None]).tolist()
     return {name: facts[name] for name in names}
 
 
@@ -91,64 +104,77 @@ class ImageMeasurement:
         return self.vector[2 * len(MEASURES) :]
 
     def to_facts(self) -> dict[str, float]:
-        """Return all facts by name, each 0 to 1."""
-        strengths, opinions = load_estimators().estimate(np.stack([self.whole, self.inside]))
+        """Return `MEASURED_FACTS` by name, each 0 to 1."""
+        strengths = load_estimators().estimate_strengths(np.stack([self.whole, self.inside]))
         area_strengths = [strengths[1][ESTIMATED_KINDS.index(kind)] for kind in AREA_KINDS]
-        values = [*self.whole, *self.area, *strengths[0], *area_strengths, opinions[0]]
-        return {name: min(1.0, max(0.0, float(v))) for name, v in zip(IMAGE_FACTS, values, strict=True)}
+        values = [*self.whole, *self.area, *strengths[0], *area_strengths]
+        return {name: min(1.0, max(0.0, float(v))) for name, v in zip(MEASURED_FACTS, values, strict=True)}
 
 
 @dataclass(frozen=True)
 class Estimators:
-    """Two regressors on the measures of an image.
+    """Two regressors.
 
-    A multilayer perceptron estimates strengths of distortions; it is the mean of several networks, stored
-    side by side. Kernel ridge regression with a Gaussian kernel estimates opinions.
+    A multilayer perceptron estimates the strengths of distortions from the measures of an image; it is the
+    mean of several networks, stored side by side. A linear model estimates opinions from the features of
+    `judge.evidence.pretrained`.
     """
 
     layers: tuple[tuple[Vector, Vector], ...]
     """Weights (out, in) and bias (out,) of each layer, with tanh between the layers."""
-    known: Vector
-    """(n, measures): photographs with known opinions, standardised."""
-    shares: Vector
-    """(n,): dual coefficient of each photograph."""
-    scale: Vector
-    """(2, measures): mean and standard deviation of the measures."""
-    base: Vector
-    """(2,): the mean opinion, 0 to 1, and the rate of the kernel."""
+    opinion_weight: Vector
+    """(2, FEATURE_LENGTH): fitted on all rated photographs, and without those that are kept for measuring."""
+    opinion_bias: Vector
+    """(2,)."""
 
-    def estimate(self, rows: Vector) -> tuple[Vector, Vector]:
-        """Estimate strengths and opinions.
+    def estimate_strengths(self, rows: Vector) -> Vector:
+        """Estimate the strengths of distortions.
 
         Args:
             rows: (n, measures).
 
         Returns:
-            Strengths (n, len(ESTIMATED_KINDS)) and opinions (n,), both about 0 to 1.
+            (n, len(ESTIMATED_KINDS)), about 0 to 1.
         """
         strengths = 3 * rows - 1.5
         for depth, (weight, bias) in enumerate(self.layers):
             strengths = (np.tanh(strengths) if depth else strengths) @ weight.T + bias
-        return strengths, estimate_opinions(rows, self.known, self.shares, self.scale, self.base)
+        return strengths
+
+    def estimate_opinions(self, features: Vector) -> Vector:
+        """Estimate the mean opinions of people.
+
+        Args:
+            features: (n, FEATURE_LENGTH).
+
+        Returns:
+            (n,), 0 (worst) to 1.
+        """
+        return squash_opinions(features @ self.opinion_weight[0] + self.opinion_bias[0])
+
+    def without_held_out(self) -> Self:
+        """Return the estimators whose opinions were fitted without the photographs kept for measuring."""
+        weight, bias = self.opinion_weight[::-1], self.opinion_bias[::-1]
+        return replace(self, opinion_weight=weight, opinion_bias=bias)
 
 
-def estimate_opinions(rows: Vector, known: Vector, shares: Vector, scale: Vector, base: Vector) -> Vector:
-    """Estimate opinions by kernel ridge regression.
+def squash_opinions(opinions: Vector) -> Vector:
+    """Map the values of a linear model to 0..1 in their order.
+
+    Values from `LINEAR_MARGIN` to 1 - `LINEAR_MARGIN` stay as they are; those outside approach 0 and 1
+    exponentially, with a continuous slope. So two bad images, or two good ones, never tie.
 
     Args:
-        rows: (n, measures).
-        known: as in `Estimators`.
-        shares: as in `Estimators`.
-        scale: as in `Estimators`.
-        base: as in `Estimators`.
+        opinions: (n,), any values.
 
     Returns:
-        (n,), each about 0 to 1.
+        (n,), 0..1.
     """
-    scaled = np.clip((rows - scale[0]) / scale[1], -3, 3)
-    distances = ((scaled[:, None] - known[None]) ** 2).mean(-1)
-    opinions: Vector = base[0] + np.exp(-base[1] * distances) @ shares
-    return opinions
+    beyond = np.maximum(np.maximum(LINEAR_MARGIN - opinions, opinions - (1 - LINEAR_MARGIN)), 0.0)
+    tail = LINEAR_MARGIN * np.exp(-beyond / LINEAR_MARGIN)
+    below, above = opinions < LINEAR_MARGIN, opinions > 1 - LINEAR_MARGIN
+    result: Vector = np.where(below, tail, np.where(above, 1 - tail, opinions)).astype(np.float32)
+    return result
 
 
 @cache
@@ -159,4 +185,4 @@ def load_estimators(path: Path = WEIGHTS_PATH) -> Estimators:
     weights = load_file(path)
     count = sum(name.startswith("weight") for name in weights)
     layers = tuple((weights[f"weight{n}"], weights[f"bias{n}"]) for n in range(count))
-    return Estimators(layers, weights["known"], weights["shares"], weights["scale"], weights["base"])
+    return Estimators(layers, weights["opinion_weight"], weights["opinion_bias"])

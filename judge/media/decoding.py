@@ -10,22 +10,21 @@ before it.
 
 from __future__ import annotations
 
-import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from itertools import chain, islice
 from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from judge.errors import MediaError
-from judge.media.sources import check_byte_count, decode_data_url, open_file
+from judge.media.animations import AnimationFile, detect_animation_format, open_animated_image
+from judge.media.frames import DecodedFrame
+from judge.media.sources import open_stream
+from judge.media.timeline import Packet, Timeline, build_timeline, read_packets
+from judge.media.video_colours import describe_colours
 
 MAX_VIDEO_BYTES = 2_000_000_000
 """Default limit on the encoded size."""
@@ -34,78 +33,19 @@ MAX_FRAME_PIXELS = 36_000_000
 MAX_VIDEO_SECONDS = 1800.0
 """Default limit on the duration."""
 MAX_VIDEO_FRAMES = 200_000
+BEFORE_KEY_FRAME_NOTE = "{} frames cannot be decoded: the key frame before them was cut off"
 
 VIDEO_SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .flv .ogv .wmv .3gp .yuv4mpeg .y4m".split()
+    ".mp4 .m4v .mov .qt .mkv .webm .avi .divx .mpg .mpeg .mpe .vob .ts .mts .m2ts .m2t .flv .ogv .wmv .asf"
+    " .3gp .3g2 .ivf .yuv4mpeg .y4m".split()
 )
 """Suffixes of the names of video files."""
-_CONTAINER_FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,gif,ivf,yuv4mpegpipe,m4v"
+_CONTAINER_FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,ivf,yuv4mpegpipe,m4v"
 """Containers that are opened, as FFmpeg names them."""
-_ALLOWED_FILES = "a video file (MP4, MOV, WebM, MKV, AVI, MPEG, FLV, GIF)"
+_FORMATS_WITH_END = ("matroska,webm", "flv")
+"""Containers that state when they end; a part of a recording may begin late on that clock."""
+_ALLOWED_FILES = "a video file (MP4, MOV, WebM, MKV, AVI, MPEG, FLV), or an animated GIF, WebP, PNG or AVIF"
 _ALLOWED_SOURCES = "a path, bytes or base64 data: URL of a video, an array of frames, or a sequence of images"
-_LUMA_FIRST_FORMATS = frozenset("yuv420p yuvj420p yuv422p yuvj422p yuv444p yuvj444p nv12 gray".split())
-"""Pixel formats whose first plane is the luminance in 8 bits."""
-
-
-@dataclass
-class DecodedFrame:
-    """One frame of a file, or one image of a sequence."""
-
-    number: int
-    """Index among all frames in display order."""
-    time: float
-    """Seconds from the first frame."""
-    source: Any
-    """A PyAV frame, or an upright RGB image."""
-    rotation: int = 0
-    """Degrees clockwise by which it has yet to be turned: 0, 90, 180 or 270."""
-    pixel_aspect: float = 1.0
-    """Width of a pixel divided by its height."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of the upright frame with square pixels."""
-        width, height = max(1, round(self.source.width * self.pixel_aspect)), self.source.height
-        return (height, width) if self.rotation % 180 else (width, height)
-
-    def to_luma(self, side: int) -> NDArray[np.uint8]:
-        """Return the luminance (h, w) of the upright frame.
-
-        Args:
-            side: pixels to which the shorter side is reduced; a shorter one keeps its length.
-        """
-        grey = self._stored_luma()
-        scale = min(1.0, side / min(self.size))
-        width, height = (max(1, round(edge * scale)) for edge in self._as_stored(self.size))
-        if (width, height) != (grey.shape[1], grey.shape[0]):
-            grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
-        return np.ascontiguousarray(np.rot90(grey, -self.rotation // 90))
-
-    def to_image(self, size: tuple[int, int]) -> Image.Image:
-        """Return the upright frame in RGB, resized to (width, height)."""
-        if isinstance(self.source, Image.Image):
-            is_same = self.source.size == size
-            image = self.source if is_same else self.source.resize(size, Image.Resampling.BICUBIC)
-        else:
-            width, height = self._as_stored(size)
-            rgb = self.source.reformat(width, height, "rgb24", interpolation="AREA").to_ndarray()
-            image = Image.fromarray(np.ascontiguousarray(np.rot90(rgb, -self.rotation // 90)))
-        image.format = "PNG"  # some libraries require a format
-        return image
-
-    def _as_stored(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Convert an upright size to that of the stored frame."""
-        return (size[1], size[0]) if self.rotation % 180 else size
-
-    def _stored_luma(self) -> NDArray[np.uint8]:
-        if isinstance(self.source, Image.Image):
-            return np.asarray(self.source.convert("L"))
-        if self.source.format.name not in _LUMA_FIRST_FORMATS:
-            grey: NDArray[np.uint8] = self.source.reformat(format="gray").to_ndarray()
-            return grey
-        plane = self.source.planes[0]
-        rows = np.frombuffer(plane, np.uint8, plane.line_size * plane.height).reshape(plane.height, -1)
-        return rows[:, : plane.width]
 
 
 @contextmanager
@@ -115,11 +55,11 @@ def open_video(
     max_bytes: int = MAX_VIDEO_BYTES,
     max_seconds: float = MAX_VIDEO_SECONDS,
     max_pixels: int = MAX_FRAME_PIXELS,
-) -> Iterator[VideoFile]:
-    """Open a video file. Nothing is decoded yet.
+) -> Iterator[VideoFile | AnimationFile]:
+    """Open a video file or an animated image. Of a video file, nothing is decoded yet.
 
     Args:
-        source: path, encoded bytes, or base64 `data:` URL.
+        source: path, encoded bytes, or base64 `data:` URL; or an animated PIL image.
         field: the caller's name of this input; errors name it.
         max_bytes: largest encoded size.
         max_seconds: longest duration.
@@ -133,15 +73,30 @@ def open_video(
     """
     import av
 
-    with _open_stream(source, field, max_bytes) as (stream, description):
+    if isinstance(source, Image.Image):
+        with open_animated_image(source, field, max_seconds, max_pixels) as animation:
+            yield animation
+        return
+    with open_stream(source, field, "video", _ALLOWED_SOURCES, max_bytes) as (stream, description):
+        if detect_animation_format(stream):
+            with AnimationFile(stream, field, description, max_seconds, max_pixels) as animation:
+                yield animation
+            return
         options = {"format_whitelist": _CONTAINER_FORMATS, "protocol_whitelist": "none"}
+
+        def open_container() -> Any:
+            try:
+                stream.seek(0)
+                return av.open(stream, container_options=options, metadata_errors="replace")
+            except Exception as error:  # a demuxer may raise anything on hostile bytes
+                mend = f"it is no video, or damaged ({_one_line(error)}): export or download it again"
+                raise MediaError(field, description, _ALLOWED_FILES, mend) from None
+
+        file = VideoFile(open_container, field, description, max_seconds, max_pixels)
         try:
-            container = av.open(stream, container_options=options, metadata_errors="replace")
-        except Exception as error:  # a demuxer may raise anything on hostile bytes
-            mend = f"it is no video, or damaged ({_one_line(error)}): export or download it again"
-            raise MediaError(field, description, _ALLOWED_FILES, mend) from None
-        with container:
-            yield VideoFile(container, field, description, max_seconds, max_pixels)
+            yield file
+        finally:
+            file.close()
 
 
 def read_video_bytes(source: Any, field: str = "video", max_bytes: int = MAX_VIDEO_BYTES) -> bytes:
@@ -158,7 +113,7 @@ def read_video_bytes(source: Any, field: str = "video", max_bytes: int = MAX_VID
     if not isinstance(source, str | bytes | bytearray | memoryview | os.PathLike):
         allowed = "a path, bytes or base64 data: URL of a video where it is sent to a server"
         raise MediaError(field, f"<{type(source).__name__}>", allowed, "save the frames as a video file")
-    with _open_stream(source, field, max_bytes) as (stream, _):
+    with open_stream(source, field, "video", _ALLOWED_SOURCES, max_bytes) as (stream, _):
         data: bytes = stream.read()
     return data
 
@@ -167,7 +122,7 @@ class VideoFile:
     """An open video file. Its frames are numbered in display order.
 
     Args:
-        container: the container that PyAV has opened.
+        open_container: opens the file with PyAV, from its beginning.
         field: the caller's name of this input; errors name it.
         description: short description of the source for errors.
         max_seconds: longest duration.
@@ -178,79 +133,120 @@ class VideoFile:
     """
 
     def __init__(
-        self, container: Any, field: str, description: str, max_seconds: float, max_pixels: int
+        self,
+        open_container: Callable[[], Any],
+        field: str,
+        description: str,
+        max_seconds: float,
+        max_pixels: int,
     ) -> None:
-        self.container, self.field, self.description = container, field, description
+        self._open_container, self.field, self.description = open_container, field, description
         self.notes: list[str] = []
         """What the reader of a verdict should know about the file."""
-        streams = [stream for stream in container.streams.video if not _is_cover_art(stream)]
-        if not streams:
-            reason = "it holds sound only" if container.streams.audio else "it holds no video"
-            raise MediaError(field, description, _ALLOWED_FILES, f"{reason}: check the file")
-        self.stream = streams[0]
-        codec = self.stream.codec_context
-        if codec is None:
-            raise MediaError(field, description, _ALLOWED_FILES, "its codec is unknown: encode it as H.264")
-        if codec.width * codec.height > max_pixels:
-            mend = f"it is {codec.width} x {codec.height}: reduce it"
-            raise MediaError(field, description, f"at most {max_pixels} pixels a frame", mend)
-        self.stream.thread_type = "AUTO"
-        self._time_base = float(self.stream.time_base or 1 / 90_000)
-        self._list_frames(max_seconds)
+        self._pass: Iterator[Any] | None = None
+        """Frames of one pass through the file, where seeking is not reliable."""
+        self._pass_number = -1
+        """Number of the last frame of that pass."""
+        self._open()
+        try:
+            codec = self.stream.codec_context
+            if codec.width * codec.height > max_pixels:
+                mend = f"it is {codec.width} x {codec.height}: reduce it"
+                raise MediaError(field, description, f"at most {max_pixels} pixels a frame", mend)
+            self.timeline = self._read_timeline(max_seconds)
+        except BaseException:
+            self.close()
+            raise
 
-    def _list_frames(self, max_seconds: float) -> None:
-        """Read the presentation time of every frame, and which frames are key frames, from the packets."""
+    def _open(self) -> None:
+        """Open the container and its first video stream."""
+        self.container = self._open_container()
+        try:
+            streams = [stream for stream in self.container.streams.video if not _is_cover_art(stream)]
+            if not streams:
+                reason = "it holds sound only" if self.container.streams.audio else "it holds no video"
+                raise MediaError(self.field, self.description, _ALLOWED_FILES, f"{reason}: check the file")
+            self.stream = streams[0]
+            if self.stream.codec_context is None:
+                mend = "its codec is unknown: encode it as H.264"
+                raise MediaError(self.field, self.description, _ALLOWED_FILES, mend)
+        except MediaError:
+            self.container.close()
+            raise
+        self.stream.thread_type = "AUTO"
+
+    def close(self) -> None:
+        """Close the file."""
+        self._pass = None
+        self.container.close()
+
+    @cached_property
+    def _time_base(self) -> float:
+        return float(self.stream.time_base or 1 / 90_000)
+
+    def _read_timeline(self, max_seconds: float) -> Timeline:
+        """Read from the packets when every frame is shown, and note what is missing."""
         allowed = f"videos of at most {max_seconds:g} seconds and {MAX_VIDEO_FRAMES} frames"
         if (claimed := self._claimed_seconds()) > max_seconds:
             raise MediaError(self.field, self.description, allowed, f"it has {claimed:.0f} seconds: cut it")
-        is_key = self._demux(max_seconds, allowed)
-        if not is_key:
-            raise self.error("it holds no frame")
-        if len(is_key) < (self.stream.frames or 0):
-            self.note_damage(f"{len(is_key)} of {self.stream.frames} frames are there")
-        self._timestamps = sorted(is_key)
-        if self.duration < 0.95 * claimed - 2 * self.frame_interval:
-            self.note_damage(f"{self.duration:.1f} of {claimed:.1f} seconds are there")
-        self.key_frames = [number for number, at in enumerate(self._timestamps) if is_key[at]]
-        """Numbers of the frames that can be decoded on their own."""
-
-    def _demux(self, max_seconds: float, allowed: str) -> dict[int, bool]:
-        """Return the timestamp of every frame, and whether the frame is a key frame."""
-        is_key: dict[int, bool] = {}
-        low = high = 0
+        packets: list[Packet] = []
         try:
-            for packet in self.container.demux(self.stream):
-                at = packet.pts if packet.pts is not None else packet.dts
-                if at is None:
-                    continue
-                low, high = (min(low, at), max(high, at)) if is_key else (at, at)
-                is_key[at] = is_key.get(at, False) or packet.is_keyframe
-                if len(is_key) > MAX_VIDEO_FRAMES or (high - low) * self._time_base > max_seconds:
-                    raise MediaError(self.field, self.description, allowed, "it is longer: cut it")
-        except MediaError:
-            raise
+            packets.extend(islice(read_packets(self.container.demux(self.stream)), MAX_VIDEO_FRAMES + 1))
         except Exception as error:  # a demuxer may raise anything on hostile bytes
             self.note_damage(_one_line(error))
-        return is_key
+        if not packets:
+            raise self.error("it holds no frame")
+        is_reordered = bool(self.stream.codec_context.has_b_frames)
+        timeline = build_timeline(packets, self.container.format.name, self._time_base, is_reordered)
+        if len(packets) > MAX_VIDEO_FRAMES or timeline.times[-1] > max_seconds:
+            raise MediaError(self.field, self.description, allowed, "it is longer: cut it")
+        interval = timeline.frame_interval or self._stated_interval
+        length = timeline.times[-1] + (1 + timeline.cut_off) * interval
+        if length < 0.95 * claimed - 2 * interval:
+            self.note_damage(f"{length:.1f} of {claimed:.1f} seconds are there")
+        elif len(packets) < self._stated_frames() and length < claimed - interval / 2:
+            self.note_damage(f"{len(packets)} of {self._stated_frames()} frames are there")
+        if timeline.jumps:
+            self.notes.append(f"its times start again {timeline.jumps} times: its parts follow each other")
+        if timeline.cut_off:
+            self.notes.append(BEFORE_KEY_FRAME_NOTE.format(timeline.cut_off))
+        return timeline
+
+    def _stated_frames(self) -> int:
+        """Return the number of frames that the file states; 0 if it states none."""
+        # AVI states units of time, which are frames only by accident.
+        return 0 if self.container.format.name == "avi" else int(self.stream.frames or 0)
 
     def _claimed_seconds(self) -> float:
         """Return the duration that the file states, in seconds; 0 if it states none."""
         if self.stream.duration:
             return float(self.stream.duration) * self._time_base
         # The duration of the container may be that of its sound.
-        is_only_stream = len(self.container.streams) == 1 and self.container.duration
-        return float(self.container.duration) / 1e6 if is_only_stream else 0.0
+        if len(self.container.streams) != 1 or not self.container.duration:
+            return 0.0
+        seconds = float(self.container.duration) / 1e6
+        if self.container.format.name in _FORMATS_WITH_END:
+            seconds -= max(0.0, float(self.container.start_time or 0) / 1e6)
+        return max(0.0, seconds)
 
-    @cached_property
+    @property
     def times(self) -> list[float]:
         """Display time of each frame in seconds from the first."""
-        return [(at - self._timestamps[0]) * self._time_base for at in self._timestamps]
+        return self.timeline.times
+
+    @property
+    def key_frames(self) -> list[int]:
+        """Numbers of the frames that can be decoded on their own."""
+        return self.timeline.key_frames
+
+    @property
+    def _stated_interval(self) -> float:
+        return 1 / float(self.stream.average_rate or 24)
 
     @cached_property
     def frame_interval(self) -> float:
         """Usual time between frames in seconds."""
-        usual = float(np.median(np.diff(self.times))) if len(self.times) > 1 else 0.0
-        return usual or 1 / float(self.stream.average_rate or 24)
+        return self.timeline.frame_interval or self._stated_interval
 
     @property
     def duration(self) -> float:
@@ -267,25 +263,85 @@ class VideoFile:
         Yields:
             The frames in order. If the file is damaged, the iteration stops early and a note is added.
         """
-        begin, last = self._timestamps[first], self._timestamps[min(first + count, len(self._timestamps)) - 1]
-        number_of = {at: number for number, at in enumerate(self._timestamps)}
-        number = first - 1
+        last = min(first + count, len(self.times)) - 1
+        if first > last:
+            return
         try:
-            self.container.seek(begin, stream=self.stream, backward=True)
-            for frame in self.container.decode(self.stream):
-                at = frame.pts if frame.pts is not None else frame.dts
-                number = number + 1 if at is None else number_of.get(at, number + 1)
-                if number < first:
-                    continue
-                rotation = -int(frame.rotation or 0) % 360
-                if rotation and not any(note.startswith("turned") for note in self.notes):
-                    self.notes.append(f"turned by {rotation} degrees, as the file says")
-                time = self.times[min(number, len(self.times) - 1)]
-                yield DecodedFrame(number, time, frame, rotation, self._pixel_aspect)
-                if at is not None and at >= last:
+            for number, frame in self._frames_near(first):
+                if number > last:
+                    return
+                if number >= first:
+                    yield self._to_decoded(number, frame)
+                if number == last:
                     return
         except Exception as error:  # a decoder may raise anything on hostile bytes
+            self._pass = None
             self.note_damage(_one_line(error))
+
+    def _frames_near(self, first: int) -> Iterator[tuple[int, Any]]:
+        """Yield number and frame, from a frame that is not after `first` on."""
+        if self._pass is None:
+            key = self.timeline.last_key_frame(first)
+            packets = self._seek(key)
+            if packets is not None:
+                yield from self._numbered(packets, key.position - self.timeline.cut_off)
+                return
+        if self._pass is None or self._pass_number >= first:
+            self.container.close()
+            self._open()
+            self._pass, self._pass_number = self._numbered(self.container.demux(self.stream), 0), -1
+        for number, frame in self._pass:
+            self._pass_number = number
+            yield number, frame
+
+    def _seek(self, key: Packet) -> Iterator[Any] | None:
+        """Seek to a key frame.
+
+        Returns:
+            The packets from there on, or None if no seek is known to land at the key frame or before it. In
+            files without an index, seeks land behind it at times, and lose all frames up to the next one.
+        """
+        timeline = self.timeline
+        if not timeline.packet_at:
+            return None
+        ways: list[dict[str, Any]] = [{"offset": timeline.stamp_of(key), "stream": self.stream}]
+        if key.byte is not None:
+            ways.append({"offset": key.byte, "unsupported_byte_offset": True})
+        for way in ways:
+            try:
+                self.container.seek(backward=True, **way)
+                packets = self.container.demux(self.stream)
+                landed = next(packets)
+            except Exception:  # not every demuxer can seek in every way
+                continue
+            known = timeline.packet_at.get(timeline.stamp_of(landed) or 0)
+            # Where frames are counted, only the key frame itself says which number it has.
+            last = key.position if not timeline.is_counted else -1
+            if known is not None and known.size == landed.size and (known == key or known.position <= last):
+                return chain([landed], packets)
+        return None
+
+    def _numbered(self, packets: Iterator[Any], number: int) -> Iterator[tuple[int, Any]]:
+        """Decode packets and number the frames; `number` is that of the first where frames are counted."""
+        number_of, last = self.timeline.number_of, len(self.times) - 1
+        number -= 1
+        for packet in packets:
+            for frame in packet.decode():
+                at = frame.pts if frame.pts is not None else frame.dts
+                number = min(number + 1 if at is None else number_of.get(at, number + 1), last)
+                yield number, frame
+
+    def _to_decoded(self, number: int, frame: Any) -> DecodedFrame:
+        """Return a frame with what the file says about its display, and note that once."""
+        rotation = -int(frame.rotation or 0) % 360
+        colours = describe_colours(frame)
+        for note in (
+            f"turned by {rotation} degrees, as the file says" if rotation else "",
+            colours.note if colours else "",
+        ):
+            if note and note not in self.notes:
+                self.notes.append(note)
+        return DecodedFrame(number, self.times[number], frame, rotation, self._pixel_aspect, colours)
 
     @cached_property
     def _pixel_aspect(self) -> float:
@@ -308,26 +364,6 @@ def _is_cover_art(stream: Any) -> bool:
     import av
 
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
-
-
-@contextmanager
-def _open_stream(source: Any, field: str, max_bytes: int) -> Iterator[tuple[Any, str]]:
-    """Open an encoded video as a file object; yield it with a short description for errors."""
-    if isinstance(source, bytes | bytearray | memoryview):
-        description = f"<{len(source)} bytes>"
-        check_byte_count(len(source), field, description, max_bytes)
-        yield io.BytesIO(source), description
-    elif isinstance(source, str) and source[:5].lower() == "data:":
-        data, description = decode_data_url(source, field, max_bytes)
-        yield io.BytesIO(data), description
-    elif isinstance(source, str) and source[:8].lower().startswith(("http://", "https://")):
-        mend = "download it first: nothing is fetched while judging"
-        raise MediaError(field, source, _ALLOWED_SOURCES, mend)
-    elif isinstance(source, str | os.PathLike):
-        with open_file(Path(source), field, "video", max_bytes) as file:
-            yield file, str(source)
-    else:
-        raise MediaError(field, source, _ALLOWED_SOURCES, "pass one of these")
 
 
 def _one_line(error: Exception) -> str:

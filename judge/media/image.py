@@ -13,28 +13,32 @@ import io
 import math
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from judge.errors import MediaError
-from judge.media.sources import check_byte_count, decode_data_url, open_file
+from judge.media.colours import convert_to_rgb
+from judge.media.image_formats import ALLOWED_FILES, describe_unused_data, open_image
+from judge.media.sources import check_byte_count, decode_data_url, is_data_url, open_file, resolve_path
 
 MAX_IMAGE_PIXELS = 64_000_000
 """Default limit on width times height."""
 MAX_IMAGE_BYTES = 64_000_000
 """Default limit on the encoded size."""
-IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
-"""Formats that are tried, as Pillow names them."""
 
 _ALLOWED_SOURCES = (
     "a path, bytes or base64 data: URL of an image, a PIL image, or a uint8 array (height, width, 3)"
 )
-_ALLOWED_FILES = "a complete PNG, JPEG, WebP, GIF, BMP, TIFF, PPM or AVIF image"
+_FIRST_OF_SEVERAL = {
+    "TIFF": "several pages: judged by the first",
+    "HEIF": "several images: judged by the main one",
+}
 _MAX_ASPECT_RATIO = 100
 """The image processors of Qwen-VL reject images more than 200 times as long as wide; resizing stays below."""
 _DETAIL_POSITIONS = (
@@ -71,14 +75,15 @@ class _SilentPillow:
                 self._saved.__exit__(None, None, None)
 
 
-_SILENT_PILLOW = _SilentPillow()
+SILENT_PILLOW = _SilentPillow()
 _IMAGE_LOCKS = [Lock() for _ in range(64)]
 """Pillow reads an image from its file when its pixels are first used. Two threads must not do that at the
 same time, so rows that share one image in memory wait for each other. The address of the image selects the
 lock."""
 
 
-def _lock_of(image: Image.Image) -> Lock:
+def lock_of_image(image: Image.Image) -> Lock:
+    """Return the lock under which an image in memory is decoded."""
     return _IMAGE_LOCKS[(id(image) >> 6) % len(_IMAGE_LOCKS)]
 
 
@@ -113,15 +118,16 @@ def load_image(
         MediaError: the source does not exist, is not an image, is truncated or damaged, or exceeds a limit.
     """
     description: object
-    with _SILENT_PILLOW:
+    with SILENT_PILLOW:
         if isinstance(source, Image.Image):
             description = f"<{source.mode} image, {source.width} x {source.height}>"
-            with _lock_of(source):
+            with lock_of_image(source):
                 return _decode(source, field, description, max_pixels)
         if isinstance(source, np.ndarray):
             return _load_array(source, field, max_pixels)
         data, description = _read(source, field, max_bytes)
-        return _decode(_open(data, field, description, max_pixels), field, description, max_pixels)
+        image = open_image(data, field, description, max_pixels)
+        return _decode(image, field, description, max_pixels, describe_unused_data(image, data))
 
 
 def read_image_bytes(source: Any, *, field: str = "image", max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
@@ -243,18 +249,15 @@ def _read(source: Any, field: str, max_bytes: int) -> tuple[bytes, str]:
     if isinstance(source, bytes | bytearray | memoryview):
         data, description = bytes(source), f"<{len(source)} bytes>"
         check_byte_count(len(data), field, description, max_bytes)
-    elif isinstance(source, str) and source[:5].lower() == "data:":
+    elif is_data_url(source):
         data, description = decode_data_url(source, field, max_bytes)
-    elif isinstance(source, str) and source[:8].lower().startswith(("http://", "https://")):
-        raise MediaError(
-            field, source, _ALLOWED_SOURCES, "download it first: nothing is fetched while judging"
-        )
     elif isinstance(source, str | os.PathLike):
-        data, description = _read_file(Path(source), field, max_bytes), str(source)
+        path = resolve_path(source, field, _ALLOWED_SOURCES)
+        data, description = _read_file(path, field, max_bytes), str(source)
     else:
         raise MediaError(field, source, _ALLOWED_SOURCES, "pass one of these")
     if not data:
-        raise MediaError(field, description, _ALLOWED_FILES, "it is empty: export or download it again")
+        raise MediaError(field, description, ALLOWED_FILES, "it is empty: export or download it again")
     return data, description
 
 
@@ -278,80 +281,46 @@ def _check_pixels(size: tuple[int, int], field: str, description: object, max_pi
         raise MediaError(field, description, f"at most {max_pixels} pixels", mend)
 
 
-def _open(data: bytes, field: str, description: str, max_pixels: int) -> Image.Image:
-    """Read the header of an encoded image; nothing is decoded yet."""
-    try:
-        return Image.open(io.BytesIO(data), formats=IMAGE_FORMATS)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        allowed = f"at most {max_pixels} pixels"
-        raise MediaError(field, description, allowed, f"reduce it ({_one_line(error)})") from None
-    except UnidentifiedImageError:
-        mend = "its content is not one of these: check the file"
-        raise MediaError(field, description, _ALLOWED_FILES, mend) from None
-    except Exception as error:  # a decoder may raise anything on hostile bytes
-        mend = f"it is damaged ({_one_line(error)}): export it again"
-        raise MediaError(field, description, _ALLOWED_FILES, mend) from None
-
-
-def _decode(source: Image.Image, field: str, description: object, max_pixels: int) -> LoadedImage:
+def _decode(
+    source: Image.Image, field: str, description: object, max_pixels: int, notes: Sequence[str] = ()
+) -> LoadedImage:
     _check_pixels(source.size, field, description, max_pixels)
-    notes: list[str] = []
+    notes = list(notes)
     try:
         # `is_animated` only says that there are more frames; counting them would read the whole file.
         # Phones store a second view or a preview behind a photograph (MPO). That is not an animation.
         if source.format != "MPO" and getattr(source, "is_animated", False):
-            has_pages = source.format == "TIFF"
-            notes.append(
-                "several pages: judged by the first" if has_pages else "animation: judged by its first frame"
-            )
-            source.seek(0)
-        source.load()
-        image = _to_rgb(_to_upright(source, notes), notes)
+            notes.append(_FIRST_OF_SEVERAL.get(str(source.format), "animation: judged by its first frame"))
+            if source.format != "HEIF":  # its main image need not be the first
+                source.seek(0)
+        image = to_upright_rgb(source, notes)
     except Exception as error:  # a decoder may raise anything on hostile bytes
         mend = f"it is truncated or damaged ({_one_line(error)}): export or download it again"
-        raise MediaError(field, description, _ALLOWED_FILES, mend) from None
+        raise MediaError(field, description, ALLOWED_FILES, mend) from None
     image.format = "PNG"
     return LoadedImage(image, image.width, image.height, notes)
 
 
+def to_upright_rgb(image: Image.Image, notes: list[str]) -> Image.Image:
+    """Decode an image, turn it upright and convert it to sRGB.
+
+    Args:
+        image: an opened image, at the frame that is wanted.
+        notes: what the reader of a verdict should know is appended.
+    """
+    image.load()
+    return convert_to_rgb(_to_upright(image, notes), notes)
+
+
 def _to_upright(image: Image.Image, notes: list[str]) -> Image.Image:
     """Apply the EXIF orientation. An image with unreadable metadata is still used."""
+    if image.format == "JXL":
+        return image  # its decoder has turned it already; the EXIF value is not meant to count
     try:
         return ImageOps.exif_transpose(image)
     except Exception:
         notes.append("EXIF data unreadable: orientation taken as it is stored")
         return image
-
-
-def _to_rgb(image: Image.Image, notes: list[str]) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        return _deep_grey_to_rgb(image, notes)
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        if layer.getchannel("A").getextrema() == (255, 255):
-            return layer.convert("RGB")
-        notes.append("transparent parts shown on white")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
-    if image.mode == "CMYK":
-        notes.append("CMYK converted to RGB without a colour profile")
-    return image.convert("RGB")
-
-
-def _deep_grey_to_rgb(image: Image.Image, notes: list[str]) -> Image.Image:
-    """Convert grey images of more than 8 bits. Pillow's own conversion clips them to white."""
-    values = np.asarray(image).astype(np.float64)
-    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    has_16_bits = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
-    if has_16_bits:
-        low, high = 0.0, 65535.0
-        notes.append("16-bit grey reduced to 8 bits")
-    else:
-        # No value is defined as white for 32-bit and float images, so their own range is shown.
-        low, high = float(values.min()), float(values.max())
-        notes.append("32-bit grey stretched from its darkest to its brightest value")
-    grey = np.clip((values - low) / max(high - low, 1e-12), 0.0, 1.0)
-    return Image.fromarray(np.round(grey * 255.0).astype(np.uint8)).convert("RGB")
 
 
 def _load_array(array: np.ndarray[Any, Any], field: str, max_pixels: int) -> LoadedImage:

@@ -31,14 +31,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from judge.errors import MediaError
+from judge.media.animations import AnimationFile
 from judge.media.decoding import (
+    BEFORE_KEY_FRAME_NOTE,
     MAX_FRAME_PIXELS,
     MAX_VIDEO_BYTES,
     MAX_VIDEO_SECONDS,
-    DecodedFrame,
     VideoFile,
     open_video,
 )
+from judge.media.frames import DecodedFrame
 from judge.media.image import compute_fitted_size, load_image
 
 FRAMES_SHOWN, FEW_FRAMES_SHOWN = 8, 4
@@ -193,7 +195,7 @@ def _make_thumbnail(luma: Luma) -> NDArray[np.float32]:
     return thumbnail / max(float(thumbnail.std()), 2.0)
 
 
-def _sample_file(file: VideoFile, sampler: _FrameSampler) -> Video:
+def _sample_file(file: VideoFile | AnimationFile, sampler: _FrameSampler) -> Video:
     times = file.times
     if len(times) <= MAX_FULLY_DECODED_FRAMES:
         middles = _span_middles(file.duration, sampler.frame_count)
@@ -204,6 +206,8 @@ def _sample_file(file: VideoFile, sampler: _FrameSampler) -> Video:
         begin = 0
         for n, start in enumerate(_burst_starts(times, file.key_frames, file.duration)):
             begin = max(start, begin)
+            if begin >= len(times):  # uneven times of a damaged file leave no frames for the last spans
+                break
             # With fewer uniform frames than bursts, every second burst, for example, gives one.
             gives_uniform = n * sampler.frame_count % FRAMES_SHOWN < sampler.frame_count
             sampler.add_burst(file.decode(begin, BURST_FRAMES), None if gives_uniform else set())
@@ -212,7 +216,10 @@ def _sample_file(file: VideoFile, sampler: _FrameSampler) -> Video:
         raise file.error("none of its frames can be decoded")
     decoded = sum(map(len, sampler.bursts))
     if len(times) <= MAX_FULLY_DECODED_FRAMES and decoded < len(times):
-        file.note_damage(f"{decoded} of {len(times)} frames can be decoded")
+        if len(times) - decoded <= file.key_frames[0]:  # their key frame was cut off
+            file.notes.append(BEFORE_KEY_FRAME_NOTE.format(len(times) - decoded))
+        else:
+            file.note_damage(f"{decoded} of {len(times)} frames can be decoded")
     return sampler.to_video(file.duration, file.frame_interval, file.notes)
 
 

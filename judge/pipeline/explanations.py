@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from judge.media.regions import describe_position
 from judge.rubrics.rubric import Rubric, facts_for_prompt
-from judge.types import Attribute, Defect, Verdict
+from judge.types import Attribute, Defect, Element, Verdict
 
 _AFTER_LOOKS = {
     "en": {
@@ -23,6 +23,25 @@ _AFTER_LOOKS = {
     },
 }
 """Texts for an explanation that closer looks have changed, for each language of a rubric."""
+
+_EXCLUDED = {
+    "en": "{explanation}; excluded by the prompt, but shown: {names}",
+    "zh": "{explanation}；提示词排除却出现：{names}",
+}
+
+
+def add_excluded(explanation: str, absent: Sequence[Element], rubric: Rubric) -> str:
+    """Add to an explanation what the image shows although the prompt excludes it.
+
+    Args:
+        explanation: of a model that was asked about what must be absent in another request.
+        absent: the elements that must be absent.
+        rubric: gives the language.
+    """
+    names = ", ".join(element.name for element in absent if element.shown)
+    if not names or not explanation:
+        return explanation
+    return _EXCLUDED[rubric.language].format(explanation=explanation.rstrip(".。"), names=names)
 
 
 def explain_by_rubric(

@@ -10,6 +10,7 @@ from judge.backends.base import VideoInput
 from judge.errors import InputError
 from judge.evidence.motion import MOTION_FACTS, measure_motion
 from judge.evidence.reference import REFERENCE_FACTS, compare_with_reference
+from judge.media.animations import is_animation
 from judge.media.image import LoadedImage, crop_details, load_image, resize_to_fit
 from judge.rubrics.rubric import Rubric
 from judge.types import Sample
@@ -53,15 +54,32 @@ def prepare_inputs(
         InputError: the sample has both an image and a video, or no video although the rubric is about videos.
         MediaError: the image or video cannot be read.
     """
-    motion_facts = [name for name in rubric.facts if name in MOTION_FACTS]
-    if sample.video is None:
-        if motion_facts:
-            mend = "pass one, or choose a rubric for images"
-            raise InputError("video", None, f"a video, which rubric {rubric.name} is about", mend)
-        return _image_inputs(load_image(sample.image, field=field), rubric, model_info, max_pixels)
-    if sample.image is not None:
+    motion_facts = _motion_facts(rubric)
+    if sample.video is not None and sample.image is not None:
         raise InputError("image", sample.image, "no image if there is a video", "pass one of the two")
-    return _video_inputs(sample.video, rubric, motion_facts, model_info, max_pixels)
+    video = select_video(sample, rubric)
+    if video is not None:
+        video_field = "video" if sample.image is None else field
+        return _video_inputs(video, rubric, motion_facts, model_info, max_pixels, video_field)
+    if motion_facts:
+        mend = "pass one, or choose a rubric for images"
+        raise InputError("video", None, f"a video, which rubric {rubric.name} is about", mend)
+    return _image_inputs(load_image(sample.image, field=field), rubric, model_info, max_pixels)
+
+
+def select_video(sample: Sample, rubric: Rubric) -> Any:
+    """Return what of a sample is judged as a video; None if nothing is.
+
+    Animated images (GIF, WebP, PNG, AVIF) are videos for rubrics about videos, and images for all others.
+    """
+    if sample.video is None and _motion_facts(rubric) and is_animation(sample.image):
+        return sample.image
+    return sample.video
+
+
+def _motion_facts(rubric: Rubric) -> list[str]:
+    """Return the facts of a rubric that only videos have; a rubric with such facts is about videos."""
+    return [name for name in rubric.facts if name in MOTION_FACTS]
 
 
 def _image_inputs(image: LoadedImage, rubric: Rubric, model_info: ModelInfo, max_pixels: int) -> ModelInputs:
@@ -104,7 +122,12 @@ def add_reference_facts(
 
 
 def _video_inputs(
-    source: Any, rubric: Rubric, motion_facts: Sequence[str], model_info: ModelInfo, max_pixels: int
+    source: Any,
+    rubric: Rubric,
+    motion_facts: Sequence[str],
+    model_info: ModelInfo,
+    max_pixels: int,
+    field: str,
 ) -> ModelInputs:
     """Sample the frames of a video, as one video or as images with their times."""
     from judge.media.video import FEW_FRAMES_SHOWN, FRAMES_SHOWN, MODEL_FRAME_PIXELS, load_video
@@ -115,6 +138,7 @@ def _video_inputs(
         side=model_info.size,
         max_pixels=min(max_pixels, MODEL_FRAME_PIXELS),
         frame_count=FEW_FRAMES_SHOWN if has_fixed_size else FRAMES_SHOWN,
+        field=field,
     )
     measured = measure_motion(video) if motion_facts else {}
     measured |= _measure_image_facts(video.still, [name for name in rubric.facts if name not in motion_facts])

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from judge.backends.base import AdapterInfo, Tracer
+from judge.backends.cards import AppliedCard
+from judge.types import ComparisonMethod
 
 if TYPE_CHECKING:
     from judge.backends.base import Backend
@@ -37,6 +39,14 @@ class ModelInfo:
     has_gradients: bool = False
     """Whether numbers can be traced back to the images; see `judge.explain.heatmap`."""
 
+    card: str = ""
+    """The settings that a card of `judge examine` applied, in words; empty if none. See
+    `judge.backends.cards`."""
+    compare: ComparisonMethod | None = None
+    """How the card says that two images are compared with "auto"; None: as for other models."""
+    notes: tuple[str, ...] = ()
+    """What the reader of every verdict should know about the model."""
+
     def adapter_for(self, rubric: str) -> AdapterInfo:
         """Return the adapter that answers a rubric (its name is empty if there is none) and its domain."""
         return self.adapters.get(rubric) or AdapterInfo(self.adapter or "", self.domain)
@@ -44,6 +54,7 @@ class ModelInfo:
     @classmethod
     def from_backend(cls, backend: Backend) -> ModelInfo:
         """Read the properties of a loaded backend."""
+        card = getattr(backend, "card", None) or AppliedCard()
         return cls(
             name=backend.name,
             version=backend.version,
@@ -58,4 +69,7 @@ class ModelInfo:
             lists_elements=bool(getattr(backend, "lists_elements", not backend.brief)),
             images_only=bool(getattr(backend, "images_only", False)),
             has_gradients=isinstance(backend, Tracer),
+            card=card.text,
+            compare=card.compare,
+            notes=tuple(getattr(backend, "notes", ())),
         )

@@ -11,7 +11,7 @@ from judge.elements.statements import Statement, annotate_elements, cap_by_depen
 from judge.errors import ReplyError
 from judge.media.regions import describe_position, from_relative
 from judge.pipeline.distributions import expectation, tilt_to_mean
-from judge.pipeline.explanations import explain_by_rubric
+from judge.pipeline.explanations import add_excluded, explain_by_rubric
 from judge.pipeline.scoring import (
     build_dimensions,
     dimension_supports,
@@ -19,6 +19,7 @@ from judge.pipeline.scoring import (
     score_by_rule,
     support_to_distribution,
 )
+from judge.pipeline.validation import replace_surrogates
 from judge.rubrics.form import Form
 from judge.rubrics.form_nodes import BOX_CORNERS
 from judge.rubrics.rubric import Rubric
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 MAX_SCORE_DIFFERENCE = 1.0
 """A larger difference between the written score and the score by the rubric's rule is noted in the
 verdict."""
+
+
+LOW_LABEL_MASS = 0.5
+"""A label mass below this is noted in the verdict."""
 
 
 class Answer:
@@ -99,6 +104,30 @@ class Answer:
         return self.probabilities("there", ("true", "false"), written)["true"]
 
 
+def mean_label_mass(reply: Reply, notes: list[str]) -> float | None:
+    """Return the mean probability that a model gave to all labels of a blank together.
+
+    Args:
+        reply: the reply.
+        notes: gets a note if it is low.
+
+    Returns:
+        The mean over the blanks, rounded to three decimals; None if the backend did not measure it.
+    """
+    masses = reply.label_mass
+    if not masses:
+        return None
+    mean = round(min(1.0, sum(masses.values()) / len(masses)), 3)
+    if mean < LOW_LABEL_MASS:
+        lowest = min(masses, key=lambda blank: masses[blank])
+        notes.append(
+            f"the model gave the labels of the form only {mean:.1%} of its probability on average "
+            f"({masses[lowest]:.1%} at {lowest}): it wanted to write something else, so "
+            "trust its numbers less"
+        )
+    return mean
+
+
 def parse_reply(
     reply: Reply,
     prepared: PreparedSample,
@@ -147,6 +176,7 @@ def parse_reply(
     score, explanation = expectation(distribution), answer.values.get("explanation", "")
     if not explanation and prepared.depth == "verdict":
         explanation = explain_by_rubric(rubric, attributes, defects, facts, score, prepared.size)
+    explanation = add_excluded(explanation, absent, rubric)
     return {
         "score": score,
         "distribution": distribution,
@@ -155,6 +185,7 @@ def parse_reply(
         "attributes": attributes,
         "defects": defects,
         "explanation": explanation,
+        "thought": replace_surrogates(reply.thought),
     }
 
 
@@ -314,7 +345,7 @@ def _median_coordinate(reported: Mapping[str, float] | None, written: int) -> fl
     """Return the median of a coordinate, with the share of each label spread evenly over one grid step."""
     if not reported or len(reported) < 2:
         return float(written)
-    shares = sorted((int(label), share) for label, share in reported.items())
+    shares = sorted((float(label), share) for label, share in reported.items())
     step = shares[1][0] - shares[0][0]
     half, below = sum(share for _, share in shares) / 2, 0.0
     for coordinate, share in shares:

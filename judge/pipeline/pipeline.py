@@ -29,7 +29,7 @@ from judge.pipeline import domain
 from judge.pipeline.element_listing import ElementSplitter, choose_splitter
 from judge.pipeline.inputs import ModelInputs, add_reference_facts, prepare_inputs
 from judge.pipeline.model_info import ModelInfo
-from judge.pipeline.parsing import parse_reply
+from judge.pipeline.parsing import mean_label_mass, parse_reply
 from judge.pipeline.prepared_sample import PreparedSample
 from judge.pipeline.validation import (
     check_depth,
@@ -160,7 +160,8 @@ class Pipeline:
         """Return how two images are compared.
 
         Args:
-            how: "auto" is pairwise for general models and pointwise for models tuned on one image at a time.
+            how: "auto" is pairwise for general models and pointwise for models tuned on one image at a time,
+                unless the model's card says otherwise.
 
         Raises:
             InputError: the value is unknown, or "pairwise" for a model tuned on one image at a time.
@@ -169,6 +170,8 @@ class Pipeline:
         if how == "pairwise" and self.model_info.brief:
             mend = "the model was tuned on one image at a time: use pointwise"
             raise InputError("how", how, "auto or pointwise with this model", mend)
+        if how == "auto" and self.model_info.compare:
+            return self.model_info.compare
         return "pointwise" if self.model_info.brief or how == "pointwise" else "pairwise"
 
     def build_score_request(self, prepared: PreparedSample, elements: Sequence[str]) -> Request:
@@ -430,6 +433,7 @@ class Pipeline:
                 raise reply
             if prepared.abstain_reason:
                 raise ReplyError(prepared.abstain_reason)
+            provenance.label_mass = mean_label_mass(reply, provenance.notes)
             verdict = Verdict(
                 id=prepared.id,
                 status="scored",
@@ -483,5 +487,6 @@ class Pipeline:
             milliseconds=milliseconds,
             domain=adapter.domain,
             elements=splitter,
-            notes=list(notes),
+            card=model.card,
+            notes=[*model.notes, *notes],
         )

@@ -17,7 +17,7 @@ from judge.elements.element_list import MAX_LISTED_ELEMENTS
 from judge.elements.splitters.registry import check_splitter
 from judge.elements.text import CONTROL_CHARACTERS, MAX_ELEMENT_CHARS, clean_text
 from judge.errors import InputError
-from judge.types import ComparisonOption, Depth, Sample
+from judge.types import ComparisonOption, Depth, Sample, normalize_id
 
 if TYPE_CHECKING:
     from judge.backends.base import Backend
@@ -107,7 +107,15 @@ def check_sample(sample: Sample | Mapping[str, Any]) -> Sample:
 
 def get_sample_id(sample: Sample | Mapping[str, Any]) -> str:
     """Return the id of a sample, which need not be valid."""
-    return str(sample.get("id", "") if isinstance(sample, Mapping) else sample.id)
+    return get_row_id(sample) if isinstance(sample, Mapping) else str(sample.id)
+
+
+def get_row_id(row: object) -> str:
+    """Return the id of a row, which need not be valid; empty if it has none that can be used."""
+    try:
+        return normalize_id(row.get("id")) if isinstance(row, Mapping) else ""
+    except ValueError:
+        return ""
 
 
 def check_prompt(prompt: str, needed: bool, notes: list[str], field: str = "prompt") -> str:

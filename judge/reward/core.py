@@ -125,7 +125,9 @@ class Reward(BaseReward):
         if isinstance(cache, bool) or not isinstance(cache, int) or cache < 0:
             raise InputError("cache", cache, "0 or more", "give the number of verdicts to keep")
         self.weights = check_weights(weights, part_names(self.rubric, self.depth))
-        self._options = {} if max_elements is None else {"max_elements": check_max_elements(max_elements)}
+        self._options: dict[str, Any] = (
+            {} if max_elements is None else {"max_elements": check_max_elements(max_elements)}
+        )
         self.elements: Literal["mean", "all"] = "all" if elements == "all" else "mean"
         self.pairwise, self.cache = pairwise, cache
         self.requested = 0

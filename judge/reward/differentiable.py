@@ -18,10 +18,12 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from judge.backends.decoding.batch import Row, log_probabilities
+from judge.backends.base import Request
+from judge.backends.decoding.batch import log_probabilities
 from judge.backends.decoding.choice_reading import ChoiceReader
+from judge.backends.decoding.forward_input import Row
 from judge.backends.transformers.backend import Transformers
-from judge.errors import InputError
+from judge.errors import InputError, ReplyError
 from judge.evidence.facts import measure_image
 from judge.evidence.reference import REFERENCE_FACTS
 from judge.judge import Judge
@@ -131,7 +133,9 @@ class Differentiable:
             facts = self._measure_facts(images[batch])
             rows = [
                 self._prepare_row(*row)
-                for row in zip(prompts[batch], negatives[batch], element_lists[batch], facts, strict=True)
+                for row in zip(
+                    images[batch], prompts[batch], negatives[batch], element_lists[batch], facts, strict=True
+                )
             ]
             logs: Any = checkpoint(self._forward, images[batch], rows, use_reentrant=False)
             parts += [
@@ -149,13 +153,19 @@ class Differentiable:
         return [measure_image(load_image_or_tensor(image).image, names) for image in images]
 
     def _prepare_row(
-        self, prompt: str, negative_prompt: str, elements: Sequence[str] | None, facts: Mapping[str, float]
+        self,
+        image: Tensor,
+        prompt: str,
+        negative_prompt: str,
+        elements: Sequence[str] | None,
+        facts: Mapping[str, float],
     ) -> _PreparedRow:
-        """Return the messages and the blanks for one image, as `judge.pipeline.pipeline` makes them."""
-        rubric, given = (
-            self.judge.rubric,
-            elements if elements is None or isinstance(elements, str) else list(elements),
-        )
+        """Return the messages and the blanks for one image, as `judge.pipeline.pipeline` makes them.
+
+        A general model is read behind the labels that it chooses itself, which have no gradient.
+        """
+        rubric = self.judge.rubric
+        given = elements if elements is None or isinstance(elements, str) else list(elements)
         sample = Sample(prompt=prompt, negative_prompt=negative_prompt, elements=given)
         prompt, listed = self.judge.pipeline.read_prompts(sample, [])
         names = [statement.name for statement in listed.statements]
@@ -169,7 +179,17 @@ class Differentiable:
             images=self.judge.pipeline.images_per_sample,
             facts=facts,
         )
-        reader = ChoiceReader.for_form(form, self.backend.tokenizer)
+        values = None
+        if self.backend.vocabulary is not None and not self.backend.brief:
+            sample = Sample(image=load_image_or_tensor(image.detach()).image, prompt=prompt, elements=names)
+            shown = self.judge.pipeline.prepare(sample, "score", keep_for_overlay=False).request.images
+            context = self.backend.fill_context(Request(shown, messages, form), None)
+            if isinstance(context, ReplyError):
+                raise context
+            form, values = context
+        reader = ChoiceReader.for_form(
+            form, self.backend.tokenizer, values, vocabulary=self.backend.vocabulary
+        )
         return messages, reader, [statement.expected for statement in listed.statements]
 
     def _forward(self, images: Tensor, prepared: list[_PreparedRow]) -> list[Tensor]:
@@ -181,7 +201,9 @@ class Differentiable:
         rows = [
             Row(
                 program=None,
-                prompt=tokenizer.encode_chat(messages, [patches // tokenizer.merge_size**2] * views),
+                prompt=tokenizer.encode_chat(
+                    messages, [patches // tokenizer.merge_size**2] * views, thinks=False
+                ),
                 pixels=pixels[n * views * patches : (n + 1) * views * patches],
                 grid=grid[n * views : (n + 1) * views],
                 step=reader.step,

@@ -33,6 +33,7 @@ class ScoreCallback:
     Args:
         reward: scores the images.
         prompts: one per image; a single one is used for all images.
+        negative_prompt: what the images must not show, as given to the pipeline.
         every: steps between two scores, 1 or more.
         decode: function of (pipeline, latents) that returns images; default: the pipeline's own VAE, for
             latents (N, C, H, W).
@@ -46,6 +47,7 @@ class ScoreCallback:
         reward: RewardLike,
         *,
         prompts: Sequence[str],
+        negative_prompt: str = "",
         every: int = 10,
         decode: Callable[[Any, Any], Sequence[Any]] | None = None,
     ) -> None:
@@ -54,6 +56,7 @@ class ScoreCallback:
         if not prompts or isinstance(prompts, str):
             raise InputError("prompts", prompts, "a list of texts", "give at least one")
         self.reward, self.prompts, self.every = reward, list(prompts), every
+        self.negative_prompt = negative_prompt
         self.decode = decode or decode_latents
         self.history: list[StepScores] = []
         """Scores so far, the oldest first."""
@@ -70,7 +73,9 @@ class ScoreCallback:
         if (step + 1) % self.every == 0 or step + 1 == pipe.num_timesteps:
             images = self.decode(pipe, tensors["latents"])
             prompts = self.prompts * (len(images) if len(self.prompts) == 1 else 1)
-            results = self.reward(prompts=prompts, images=images)
+            negative = [{"negative_prompt": self.negative_prompt}] * len(prompts)
+            metadata = negative if self.negative_prompt else None
+            results = self.reward(prompts=prompts, images=images, metadata=metadata)
             self.history.append(StepScores(step, int(timestep), results))
         return tensors
 

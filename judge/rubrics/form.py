@@ -11,8 +11,9 @@ that yields the text in order as `Literal` pieces and blanks and must be sent th
     while True:
         piece = walk.send("" if isinstance(piece, Literal) else answer(piece))
 
-The canonical text is compact JSON (`json.dumps(values, separators=(",", ":"), ensure_ascii=False)`). Each
-piece of it is tokenised separately, in training as in decoding.
+The canonical text is compact JSON (`json.dumps(values, separators=(",", ":"), ensure_ascii=False)`); a model
+may write other white space, see `judge.rubrics.layouts`. Models of this project tokenise each piece of the
+text separately, in training as in decoding; others get the text as their tokenizer writes it.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ from judge.rubrics.form_nodes import (
     Piece,
     Repeat,
     Text,
-    item_opening,
     merge_literals,
     short_repr,
 )
+from judge.rubrics.layouts import COMPACT, Layout
 from judge.types import Depth
 
 Role = OneOf["literal", "choice", "branch", "text"]
@@ -60,11 +61,20 @@ class Form:
     """A JSON answer with blanks; see the module's docstring."""
 
     root: Object
+    layout: Layout = COMPACT
+    """White space of the text."""
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
         """The flat form, with neighbouring literals merged."""
-        return tuple(merge_literals(self.root.flatten()))
+        return tuple(merge_literals(self.root.flatten(self.layout)))
+
+    def in_layout(self, layout: Layout) -> Form:
+        """Return the same form with other white space.
+
+        A walk then yields other texts, and other labels of branches.
+        """
+        return replace(self, layout=layout)
 
     def walk(self) -> Generator[Piece, str, None]:
         """Yield the pieces in order; each blank must be sent its answer (raw JSON text).
@@ -97,6 +107,8 @@ class Form:
             piece = next(walk)
             while True:
                 answer = "" if isinstance(piece, Literal) else next(answers)
+                if isinstance(piece, Branch):
+                    answer = piece.to_label(answer)
                 segments += _piece_segments(piece, answer)
                 piece = walk.send(answer)
         except StopIteration:
@@ -140,7 +152,7 @@ class Form:
         """Return the form of a depth; `score` has the choice blanks only, no lists and no free text."""
         if depth == "verdict":
             return self
-        return Form(self.root.filter(lambda node: isinstance(node, Object | Choice)))
+        return replace(self, root=self.root.filter(lambda node: isinstance(node, Object | Choice)))
 
 
 def _walk_parts(parts: Sequence[Part], prefix: str) -> Generator[Piece, str, None]:
@@ -167,13 +179,13 @@ def _walk_parts(parts: Sequence[Part], prefix: str) -> Generator[Piece, str, Non
 
 def _walk_items(repeat: Repeat, path: str) -> Generator[Piece, str, None]:
     for index in range(repeat.max):
-        opening = item_opening(index)
+        opening, closing = repeat.item_opening(index), repeat.closing(index)
         if index < repeat.min:
             yield Literal(opening)
-        elif (yield from _ask_label(Branch(f"{path}.{index}.open", opening))) == "]":
+        elif (yield from _ask_label(Branch(f"{path}.{index}.open", opening, closing))) == closing:
             return
         yield from _walk_parts(repeat.item_parts, f"{path}.{index}.")
-    yield Literal("]")
+    yield Literal(repeat.closing(repeat.max))
 
 
 def _ask_label(blank: Choice | Branch) -> Generator[Piece, str, str]:

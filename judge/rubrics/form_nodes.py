@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from typing import Any
 
 from judge.errors import ReplyError, RubricError
+from judge.rubrics.layouts import COMPACT, Layout
 
 BOX_CORNERS = ("x1", "y1", "x2", "y2")
 COORDINATE_MAX = 1000
@@ -56,7 +57,7 @@ class Choice:
         """Names of the labels in reported probabilities."""
         return self.labels
 
-    def flatten(self) -> Iterator[Part]:
+    def flatten(self, layout: Layout = COMPACT, level: int = 0) -> Iterator[Part]:
         """Yield the blank, between quotes if its labels are quoted."""
         quote: list[Part] = [Literal('"')] if self.quoted else []
         yield from [*quote, self, *quote]
@@ -91,16 +92,22 @@ class Branch:
     name: str
     opening: str
     """Text that begins an item."""
+    closing: str = "]"
+    """Text that closes the list."""
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The texts that begin an item and close the list."""
-        return (self.opening, "]")
+        return (self.opening, self.closing)
 
     @property
     def reported_labels(self) -> tuple[str, ...]:
         """Names of the labels in reported probabilities."""
         return ("open", "close")
+
+    def to_label(self, answer: str) -> str:
+        """Return the label with the meaning of an answer that has other white space."""
+        return self.closing if answer.strip() == "]" else self.opening
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,7 @@ class Text:
     name: str
     max_chars: int
 
-    def flatten(self) -> Iterator[Part]:
+    def flatten(self, layout: Layout = COMPACT, level: int = 0) -> Iterator[Part]:
         """Yield the opening quote and the blank."""
         yield from (Literal('"'), self)
 
@@ -139,42 +146,70 @@ class Text:
 
 @dataclass(frozen=True)
 class Box:
-    """Four integers x1, y1, x2, y2 in 0..1000: multiples of `grid` in blanks, any integer in replies."""
+    """Four whole numbers x1, y1, x2, y2: multiples of `grid` in blanks, any whole number in replies.
+
+    The rubrics ask for relative coordinates. A backend asks for what its model writes instead, see
+    `judge.backends.box_forms`.
+    """
 
     name: str
     grid: int = 10
+    width: int = COORDINATE_MAX
+    """Greatest horizontal coordinate."""
+    height: int = COORDINATE_MAX
+    """Greatest vertical coordinate."""
+    y_first: bool = False
+    """The order is y1, x1, y2, x2."""
 
-    def flatten(self) -> Iterator[Part]:
+    @property
+    def corners(self) -> tuple[str, ...]:
+        """Names of the coordinates in the order in which they are written."""
+        x1, y1, x2, y2 = BOX_CORNERS
+        return (y1, x1, y2, x2) if self.y_first else BOX_CORNERS
+
+    def flatten(self, layout: Layout = COMPACT, level: int = 0) -> Iterator[Part]:
         """Yield the brackets, the commas and one blank for each corner coordinate."""
-        steps = tuple(str(n) for n in range(0, COORDINATE_MAX + 1, self.grid))
-        lower, upper = steps[:-1], steps[1:]
-        yield Literal("[")
-        for index, corner in enumerate(BOX_CORNERS):
+        corners, is_inline = self.corners, layout.inline_boxes or not layout.indent
+        yield Literal("[" if is_inline else f"[{layout.new_line(level + 1)}")
+        for index, corner in enumerate(corners):
             if index:
-                yield Literal(",")
-            opposite = f"{self.name}.{BOX_CORNERS[index - 2]}" if index >= 2 else ""
-            yield Choice(f"{self.name}.{corner}", upper if opposite else lower, greater_than=opposite)
-        yield Literal("]")
+                yield Literal(layout.comma if is_inline else layout.separator(level + 1))
+            opposite = f"{self.name}.{corners[index - 2]}" if index >= 2 else ""
+            steps = _coordinates(self._limit(corner), self.grid)
+            yield Choice(
+                f"{self.name}.{corner}", steps[1:] if opposite else steps[:-1], greater_than=opposite
+            )
+        yield Literal("]" if is_inline else f"{layout.new_line(level)}]")
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON schema of the value."""
-        corner = {"type": "integer", "minimum": 0, "maximum": COORDINATE_MAX}
+        corner = {"type": "integer", "minimum": 0, "maximum": max(self.width, self.height)}
         return {"type": "array", "items": corner, "minItems": 4, "maxItems": 4}
 
     def check(self, value: Any, path: str) -> list[int]:
         """Return the box; raise `ReplyError` unless it is four integers in range and in order."""
         if not isinstance(value, list) or len(value) != 4 or any(type(n) is not int for n in value):
             raise ReplyError(f"{path}: {short_repr(value)} is not four integers")
-        x1, y1, x2, y2 = value
-        if min(value) < 0 or max(value) > COORDINATE_MAX:
-            raise ReplyError(f"{path}: {short_repr(value)} is outside 0..{COORDINATE_MAX}")
-        if x1 >= x2 or y1 >= y2:
+        named = dict(zip(self.corners, value, strict=True))
+        if min(value) < 0 or any(n > self._limit(corner) for corner, n in named.items()):
+            limits = sorted({self.width, self.height})
+            allowed = f"0..{limits[0]}" if len(limits) == 1 else f"x 0..{self.width}, y 0..{self.height}"
+            raise ReplyError(f"{path}: {short_repr(value)} is outside {allowed}")
+        if named["x1"] >= named["x2"] or named["y1"] >= named["y2"]:
             raise ReplyError(f"{path}: {short_repr(value)} is not x1 < x2 and y1 < y2")
         return value
 
     def answers(self, value: list[int]) -> Iterator[str]:
         """Yield the four coordinates."""
         yield from map(str, value)
+
+    def _limit(self, corner: str) -> int:
+        return self.width if corner.startswith("x") else self.height
+
+
+@lru_cache(maxsize=256)
+def _coordinates(limit: int, grid: int) -> tuple[str, ...]:
+    return tuple(map(str, range(0, limit + 1, grid)))
 
 
 @dataclass(frozen=True)
@@ -189,14 +224,15 @@ class Object:
             if keys.count(key) > 1:
                 raise RubricError("form", key, "keys that differ", "give each element or dimension once")
 
-    def flatten(self) -> Iterator[Part]:
+    def flatten(self, layout: Layout = COMPACT, level: int = 0) -> Iterator[Part]:
         """Yield braces, keys and the parts of each member."""
         yield Literal("{")
         for index, (key, node) in enumerate(self.members):
-            value: Iterator[Part] = node.flatten()
-            yield Literal(f"{',' if index else ''}{canonical_json(key)}:")
+            value: Iterator[Part] = node.flatten(layout, level + 1)
+            before = layout.separator(level + 1) if index else layout.new_line(level + 1)
+            yield Literal(f"{before}{canonical_json(key)}{layout.colon}")
             yield from value
-        yield Literal("}")
+        yield Literal(f"{layout.new_line(level) if self.members else ''}}}")
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON schema of the value."""
@@ -227,6 +263,10 @@ class Object:
         for key, node in self.members:
             yield from node.answers(value[key])
 
+    def map_boxes(self, convert: Callable[[Box], Box]) -> Object:
+        """Return the object with every box, at any depth, converted."""
+        return Object(tuple((key, _map_boxes(node, convert)) for key, node in self.members))
+
     def filter(self, predicate: Callable[[Node], bool]) -> Object:
         """Return the object without the members, at any depth, for which the predicate is false."""
         kept = ((key, node) for key, node in self.members if predicate(node))
@@ -241,16 +281,31 @@ class Repeat:
     item: Object
     min: int = 0
     max: int = 3
+    layout: Layout = field(default=COMPACT, repr=False)
+    """White space of the list. Set by `flatten`."""
+    level: int = field(default=0, repr=False)
+    """Level of nesting of the closing bracket. Set by `flatten`."""
 
     @cached_property
     def item_parts(self) -> tuple[Part, ...]:
         """Parts of one item after its opening brace, which the branch before the item writes."""
-        _, *rest = self.item.flatten()
-        return tuple(merge_literals(rest))
+        _, first, *rest = self.item.flatten(self.layout, self.level + 1)
+        assert isinstance(
+            first, Literal
+        )  # the key of the first member, after white space that the branch has
+        return tuple(merge_literals([Literal(first.text.lstrip()), *rest]))
 
-    def flatten(self) -> Iterator[Part]:
+    def flatten(self, layout: Layout = COMPACT, level: int = 0) -> Iterator[Part]:
         """Yield the opening bracket and the list."""
-        yield from (Literal("["), self)
+        yield from (Literal("["), replace(self, layout=layout, level=level))
+
+    def item_opening(self, index: int) -> str:
+        """Return the text that begins the item of this index, up to its first key."""
+        return self.layout.item_opening(index, self.level + 1)
+
+    def closing(self, count: int) -> str:
+        """Return the text that closes the list after so many items."""
+        return self.layout.list_end(count, self.level)
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON schema of the value."""
@@ -283,6 +338,17 @@ Part = Literal | Choice | Text | Repeat
 """What the flat form consists of; a `Repeat` becomes branches and items in a walk."""
 Node = Object | Choice | Box | Text | Repeat
 """What the tree of a form consists of."""
+
+
+def _map_boxes(node: Node, convert: Callable[[Box], Box]) -> Node:
+    match node:
+        case Box():
+            return convert(node)
+        case Object():
+            return node.map_boxes(convert)
+        case Repeat():
+            return replace(node, item=node.item.map_boxes(convert))
+    return node
 
 
 def item_opening(index: int) -> str:

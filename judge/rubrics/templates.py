@@ -11,6 +11,12 @@ CROP_PROMPT = "a picture"
 """The prompt shown with a crop to models tuned on the brief template. The sample's own prompt mentions things
 outside the crop."""
 
+BOX_TEXT = "[x1, y1, x2, y2], whole numbers from 0 (left, top) to 1000 (right, bottom)"
+"""How templates describe a box. A backend whose model writes boxes in another way puts its own description
+here, see `judge.backends.box_forms`."""
+WHOLE_BOX = "[0, 0, 1000, 1000]"
+"""How templates write the box of the whole image."""
+
 
 def prompts_folder() -> Path:
     """Return the folder of templates and rubrics, in an installed package or at the root of a checkout."""

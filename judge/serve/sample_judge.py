@@ -21,9 +21,11 @@ from judge.elements.element_list import MAX_LISTED_ELEMENTS
 from judge.elements.splitters.model_lists import ListKey, ListQuestion
 from judge.errors import DeadlineError, InputError
 from judge.explain import heatmap as heat_maps
+from judge.pipeline.inputs import select_video
 from judge.pipeline.pipeline import Pipeline
 from judge.pipeline.prepared_sample import PreparedSample
 from judge.pipeline.validation import check_sample
+from judge.rubrics.rubric import Rubric
 from judge.serve.engine.supervisor import Engine
 from judge.serve.fetcher import Fetcher, is_url
 from judge.types import ComparisonOption, Depth, Sample, Verdict
@@ -130,8 +132,7 @@ class SampleJudge:
         async with self._window:
             start = time.perf_counter()
             sample = await self._fetch_urls(sample, field)
-            if sample.video is not None:
-                await self._in_thread(partial(_check_video, sample.video))
+            await self._in_thread(partial(_check_video, sample, pipeline.rubric))
             await self._list_elements(pipeline, sample, options, deadline)
             prepare = partial(
                 pipeline.prepare,
@@ -216,8 +217,11 @@ class SampleJudge:
         self._finished_at = now
 
 
-def _check_video(source: Any) -> None:
+def _check_video(sample: Sample, rubric: Rubric) -> None:
     """Raise `MediaError` for a video that would keep a thread busy for long."""
+    source = select_video(sample, rubric)
+    if source is None:
+        return
     from judge.media.decoding import open_video  # loads FFmpeg
 
     with open_video(source, "video", max_seconds=MAX_VIDEO_SECONDS, max_pixels=MAX_VIDEO_FRAME_PIXELS):

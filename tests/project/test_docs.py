@@ -144,3 +144,29 @@ def test_commands_and_options_that_are_shown_exist(page: Path, options: dict[str
             assert command is not None, line
             used = {word.split("=")[0] for word in words if word.startswith("--")}
             assert used <= options[command], line
+
+
+SECTIONS = (
+    "## Get it",
+    "## From the download to the report",
+    "## The official number",
+    "## What differs",
+    "## Files and numbers",
+)
+
+
+def test_every_benchmark_has_a_page_from_its_download_to_its_report() -> None:
+    from eval.suites import SUITES
+
+    folder = ROOT / "docs" / "evaluation" / "suites"
+    assert {page.stem for page in folder.glob("*.md")} == set(SUITES)
+    for name, suite in SUITES.items():
+        text = (folder / f"{name}.md").read_text("utf-8")
+        lines = text.splitlines()
+        assert [line for line in lines if line.startswith("## ")] == list(SECTIONS)
+        commands = {
+            line.split()[2] for line in lines if line.startswith("judge eval") and f" {name} " in line
+        }
+        wanted = {"doctor", "run"} | ({"submit"} if suite.submission else set())
+        assert wanted | ({"score"} if suite.score_files else set()) == commands
+        assert f"<!-- generate: suite {name} -->" in text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 import av
@@ -50,6 +50,66 @@ def encode_clip(
         file.mux(stream.encode(None))
         if audio is not None:
             file.mux(_encode_silence(audio))
+    return buffer.getvalue()
+
+
+X264 = {
+    "preset": "ultrafast", "crf": "12", "g": "24", "bf": "2",
+    "x264-params": "b-adapt=0:open-gop=1:scenecut=0",
+}  # fmt: skip
+"""Groups of frames that begin with frames of the one before (open GOP)."""
+MPEG = {"g": "12", "bf": "2", "b": "2000000"}
+
+
+def encode_stream(
+    frames: Sequence[np.ndarray],
+    container: str,
+    codec: str = "libx264",
+    *,
+    rate: int = 25,
+    start: float = 0.0,
+    options: Mapping[str, str] = X264,
+    muxer: Mapping[str, str] | None = None,
+    aspect: Fraction | None = None,
+) -> bytes:
+    """Encode frames with any codec and container; `start` are the seconds of the first frame."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container, container_options=dict(muxer or {})) as file:
+        stream = file.add_stream(codec, rate=rate, options=dict(options))
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = Fraction(1, rate)
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
+        for number, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = number + round(start * rate), Fraction(1, rate)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+def encode_deep(planes: Sequence[np.ndarray], transfer: int, primaries: int, matrix: int = 9) -> bytes:
+    """Encode one 10-bit frame, given as Y, U and V of 4:2:0, without loss, with its colours stated."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="matroska") as file:
+        stream = file.add_stream("ffv1", rate=10)
+        height, width = planes[0].shape
+        stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p10le"
+        context = stream.codec_context
+        context.color_trc, context.color_primaries = transfer, primaries
+        context.colorspace, context.color_range = matrix, 1
+        frame = av.VideoFrame(width, height, "yuv420p10le")
+        for plane, values in zip(frame.planes, planes, strict=True):
+            rows = np.zeros((plane.height, plane.line_size // 2), np.uint16)
+            rows[:, : values.shape[1]] = values
+            plane.update(rows.tobytes())
+        frame.color_trc, frame.color_primaries, frame.colorspace, frame.color_range = (
+            transfer, primaries, matrix, 1,
+        )  # fmt: skip
+        frame.pts, frame.time_base = 0, Fraction(1, 10)
+        file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
     return buffer.getvalue()
 
 

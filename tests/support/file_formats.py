@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import struct
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -72,36 +71,14 @@ def _encode_varint(value: int) -> bytes:
 
 
 def write_workbook(path: Path, sheets: dict[str, list[list[Any]]]) -> Path:
-    """Write an .xlsx file as spreadsheet programs do: texts in a shared table, numbers in their cells."""
-    shared_texts: list[str] = []
-    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-    relations = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    """Write an .xlsx file as spreadsheet programs do."""
+    import openpyxl
 
-    def cell(value: Any, reference: str) -> str:
-        if not isinstance(value, str):
-            return f'<c r="{reference}"><v>{value}</v></c>'
-        if value not in shared_texts:
-            shared_texts.append(value)
-        return f'<c r="{reference}" t="s"><v>{shared_texts.index(value)}</v></c>'
-
-    with zipfile.ZipFile(path, "w") as archive:
-        listing, targets = "", ""
-        for number, (name, rows) in enumerate(sheets.items(), 1):
-            listing += f'<sheet name="{name}" sheetId="{number}" r:id="rId{number}"/>'
-            targets += f'<Relationship Id="rId{number}" Target="worksheets/sheet{number}.xml"/>'
-            body = "".join(
-                f'<row r="{y}">' + "".join(cell(v, f"{chr(65 + x)}{y}") for x, v in enumerate(row)) + "</row>"
-                for y, row in enumerate(rows, 1)
-            )
-            archive.writestr(
-                f"xl/worksheets/sheet{number}.xml",
-                f'<worksheet xmlns="{main}"><sheetData>{body}</sheetData></worksheet>',
-            )
-        archive.writestr(
-            "xl/workbook.xml",
-            f'<workbook xmlns="{main}" xmlns:r="{relations}"><sheets>{listing}</sheets></workbook>',
-        )
-        archive.writestr("xl/_rels/workbook.xml.rels", f"<Relationships>{targets}</Relationships>")
-        texts = "".join(f"<si><t>{value}</t></si>" for value in shared_texts)
-        archive.writestr("xl/sharedStrings.xml", f'<sst xmlns="{main}">{texts}</sst>')
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    book.save(path)
     return path

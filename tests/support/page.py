@@ -63,14 +63,14 @@ class ScriptedService:
 
     async def verdict(self, sample: Sample, options: JudgeOptions = VERDICT_OPTIONS) -> Verdict:
         judge = Judge(backend=self.backend, rubric=options.rubric, looks=options.looks)
-        fields = {"prompt": sample.prompt, "elements": sample.elements}
+        fields = sample.model_dump(include={"prompt", "negative_prompt", "elements"})
         await asyncio.sleep(self.pause)
         call = partial(judge, sample.image, depth=options.depth, heat=options.heat, **fields)
         return await asyncio.to_thread(call)
 
     async def compare(self, a: Sample, b: Sample, options: JudgeOptions = VERDICT_OPTIONS) -> Comparison:
         judge = Judge(backend=self.backend, rubric=options.rubric, looks=options.looks)
-        fields = {"prompt": a.prompt, "elements": a.elements, "how": "pointwise"}
+        fields = a.model_dump(include={"prompt", "negative_prompt", "elements"}) | {"how": "pointwise"}
         return await asyncio.to_thread(judge.compare, a.image, b.image, **fields)
 
 

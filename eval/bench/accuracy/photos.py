@@ -14,18 +14,22 @@ photographs (`within`); and between the strength and the judge's falling score, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from eval.metrics.correlation import plcc, srcc
 from eval.metrics.metric_value import MetricValue
 from eval.suites.photographs.live_itw import read_labels
 from finetune.photos.image_jobs import is_held_out
 from judge.errors import InputError
-from judge.evidence.facts import ImageMeasurement
+from judge.evidence import facts
+from judge.evidence.facts import load_estimators, measure_image
 from judge.evidence.image_view import ImageView
 from judge.evidence.planes import fit_gaussian_shape
 from judge.scenes.distorted_photos import distort_whole_image, read_rgb_image
@@ -60,12 +64,13 @@ def measure_photos(
     photographs = [read_rgb_image(path) for path, _ in held_out]
     truth = np.array([mos for _, mos in held_out])
     gives_verdicts = not judge.pipeline.model_info.images_only  # a student answers only at depth `score`
-    predictions = {
-        **({"judge": _score_images(judge, photographs, "verdict", batch)} if gives_verdicts else {}),
-        "judge_score_depth": _score_images(judge, photographs, "score", batch),
-        "seems_good": _measure_fact(photographs, "seems_good", tick),
-        "brisque_svr": _predict_with_brisque(training, held_out),
-    }
+    with _opinions_of_other_photographs():
+        predictions = {
+            **({"judge": _score_images(judge, photographs, "verdict", batch)} if gives_verdicts else {}),
+            "judge_score_depth": _score_images(judge, photographs, "score", batch),
+            "seems_good": _measure_fact(photographs, "seems_good", tick),
+            "brisque_svr": _predict_with_brisque(training, held_out),
+        }
     for name, predicted in predictions.items():
         measures[f"{name}_srcc"] = srcc(predicted, truth, interval=True)
         measures[f"{name}_plcc"] = plcc(predicted, truth, interval=True)
@@ -112,11 +117,18 @@ def read_opinions(data: Path) -> tuple[RatedFiles, RatedFiles]:
     return parts
 
 
+@contextmanager
+def _opinions_of_other_photographs() -> Iterator[None]:
+    """Estimate opinions by the model that was not fitted on the held-out photographs."""
+    with patch.object(facts, "load_estimators", lambda: load_estimators().without_held_out()):
+        yield
+
+
 def _measure_fact(images: Iterable[Any], fact: str, tick: Callable[[], None]) -> NDArray[np.float64]:
     values = []
     for pixels in images:
         tick()
-        values.append(ImageMeasurement.from_pixels(pixels).to_facts()[fact])
+        values.append(measure_image(Image.fromarray(pixels), [fact])[fact])
     return np.array(values)
 
 

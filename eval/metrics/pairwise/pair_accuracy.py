@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eval.metrics.bootstrap import ratio_interval
+from eval.metrics.bootstrap import SHARE, ratio_interval
 from eval.metrics.metric_value import Interval, MetricValue
 from eval.metrics.pairwise.pair_statistics import (
     compute_row_means,
@@ -61,7 +61,8 @@ def pairwise_accuracy(
     right, pairs = table.reshape(-1, 2).sum(axis=0)
     if not pairs:
         return MetricValue(None, "no pair of the same group has different human scores", 0)
-    return MetricValue(float(right / pairs), "", int(pairs), ratio_interval(table) if interval else None)
+    confidence = ratio_interval(table, SHARE) if interval else None
+    return MetricValue(float(right / pairs), "", int(pairs), confidence)
 
 
 def _ungrouped_accuracy(x: Floats, y: Floats, interval: bool) -> MetricValue:
@@ -72,7 +73,7 @@ def _ungrouped_accuracy(x: Floats, y: Floats, interval: bool) -> MetricValue:
         return MetricValue(right / pairs, "", pairs)
     ordered = compute_row_means(x, y, lambda dx, dy: dy != 0)
     agreeing = compute_row_means(x, y, lambda dx, dy: (dx * np.sign(dy)) > 0)
-    confidence = pair_formula_interval([agreeing, ordered], lambda a, o: a / o, right / pairs, (0, 1))
+    confidence = pair_formula_interval([agreeing, ordered], lambda a, o: a / o, right / pairs, SHARE)
     return MetricValue(right / pairs, "", pairs, confidence)
 
 
@@ -174,7 +175,7 @@ def _best_tie(blocks: Iterable[tuple[Floats, Floats]]) -> tuple[int, float]:
 
 def _tie_accuracy_interval(x: Floats, y: Floats, value: float, tie: float) -> Interval:
     agreement = compute_row_means(x, y, lambda dx, dy: _agreements(dx, dy, tie))
-    return pair_formula_interval([agreement], lambda a: a, value, (0, 1))
+    return pair_formula_interval([agreement], lambda a: a, value, SHARE)
 
 
 # ---------------------------------------------------------------------------- listed pairs, ranked lists
@@ -211,7 +212,7 @@ def preference_accuracy(
         points.append(0.0 if predicted is None else 1.0 - abs(predicted - human))
     table = np.array([[point, 1.0] for point in points])
     value = float(table[:, 0].mean())
-    return MetricValue(value, "", len(points), ratio_interval(table) if interval else None)
+    return MetricValue(value, "", len(points), ratio_interval(table, SHARE) if interval else None)
 
 
 def inversion_accuracy(
@@ -247,5 +248,5 @@ def inversion_accuracy(
         return MetricValue(None, "no list has two items to compare", 0)
     note = f"{judge_ties} pairs that the judge ties count as half an inversion" if judge_ties else ""
     table = np.array([[accuracy, 1.0] for accuracy in accuracies])
-    confidence = ratio_interval(table) if interval else None
+    confidence = ratio_interval(table, SHARE) if interval else None
     return MetricValue(float(table[:, 0].mean()), note, len(accuracies), confidence)

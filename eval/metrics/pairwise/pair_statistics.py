@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.metrics.bootstrap import interval_from_sums
+from eval.metrics.bootstrap import CORRELATION, Bounds, interval_from_sums
 from eval.metrics.metric_value import Interval
 
 Floats = NDArray[np.float64]
@@ -58,7 +58,7 @@ def compute_row_means(x: Floats, y: Floats, kernel: PairKernel) -> Floats:
 
 
 def pair_formula_interval(
-    statistics: Sequence[Floats], formula: Callable[..., Any], value: float, bounds: tuple[float, float]
+    statistics: Sequence[Floats], formula: Callable[..., Any], value: float, bounds: Bounds
 ) -> Interval:
     """Compute the bootstrap interval of a formula of pair statistics.
 
@@ -90,5 +90,5 @@ def tau_interval(x: Floats, y: Floats, value: float) -> Interval:
     untied_x = compute_row_means(x, y, lambda dx, dy: dx != 0)
     untied_y = compute_row_means(x, y, lambda dx, dy: dy != 0)
     return pair_formula_interval(
-        [concordance, untied_x, untied_y], lambda s, a, b: s / np.sqrt(a * b), value, (-1, 1)
+        [concordance, untied_x, untied_y], lambda s, a, b: s / np.sqrt(a * b), value, CORRELATION
     )

@@ -68,11 +68,11 @@ def _read_rows(path: Path) -> Iterator[tuple[str, str, float]]:
     Raises:
         InputError: the file cannot be read, lacks a column, or a score is no number.
     """
-    if path.suffix.lower() == ".xlsx":
+    if path.suffix.lower() in (".xlsx", ".xls"):
         sheets = read_workbook(path)
         rows = list(enumerate(next(iter(sheets.values()), []), 1))
     else:
-        rows = list(read_csv_rows(path, (2, 3), field="truth"))
+        rows = list(read_csv_rows(path, (), field="truth"))
     header = [cell.strip().lower() for cell in rows[0][1]] if rows else []
     name, prompt, score = (
         next((at for at, cell in enumerate(header) if cell in names), None)

@@ -7,7 +7,9 @@ each with the variable `MOSz` (about 0 to 100). The n-th value belongs to the n-
 in numeric order, as in the public loaders. Prompts come from `AIGCIQA2023_Prompts.xlsx` (scene,
 category, prompt; no header), the generators from `pic-index.xlsx` (model and `PROMPT-VARIANT.png`; its n-th
 row is the n-th image), where these exist in the folder of the labels or up to three folders above. A CSV
-`prompts.csv` with the columns `name,prompt` goes before them.
+`prompts.csv` with the columns `name,prompt` goes before them. The repository's `AIGCIQA2023.csv`
+(`,name,prompt,style,class,quality_mos,authenticity_mos,correspondence_mos,quality_std,...`) holds the same
+scores with their prompts, and is read where the MATLAB files are not there.
 
 Predictions: lines `name,score`, compared with quality.
 
@@ -22,9 +24,10 @@ from pathlib import Path
 
 from eval.suites.readers.matlab import read_matlab_array
 from eval.suites.readers.prediction_files import read_score_lines
-from eval.suites.readers.text_files import read_csv_table
+from eval.suites.readers.text_files import parse_number, read_csv_table
 from eval.suites.readers.xlsx import read_workbook
 from eval.suites.shared.mos_benchmark import MosProtocol, build_mos_suite
+from eval.suites.shared.name_matching import check_names
 from eval.suites.shared.reading import build_missing_files_error
 from eval.suites.shared.samples import GroundTruth, SuiteSample
 from judge.errors import InputError
@@ -35,7 +38,10 @@ WORKBOOKS = ("AIGCIQA2023_Prompts.xlsx", "pic-index.xlsx")
 
 
 def read_labels(path: Path) -> Iterator[SuiteSample]:
-    """Read the three label files, which are in the folder of `path`."""
+    """Read the repository's table, or the three MATLAB files, which are in the folder of `path`."""
+    if path.suffix.lower() == ".csv":
+        yield from _read_table(path)
+        return
     files = {dimension: path.with_name(file) for dimension, file in SCORE_FILES.items()}
     absent = [file.name for file in files.values() if not file.is_file()]
     if absent:
@@ -48,6 +54,10 @@ def read_labels(path: Path) -> Iterator[SuiteSample]:
     if len(lengths) > 1:
         raise InputError("truth", sorted(lengths), "as many values in each file", "take the released files")
     prompts = _read_prompts(path.with_name("prompts.csv"))
+    images = [f"{number}.png" for number in range(max(lengths))]
+    if prompts and not any(name in prompts for name in images):
+        file = path.with_name("prompts.csv")
+        check_names(prompts, images, file, field="truth", what="a prompt", unit="images")
     official = _read_index(path, max(lengths))
     for number in range(lengths.pop()):
         by_dimension = {dimension: values[number] for dimension, values in scores.items()}
@@ -60,6 +70,16 @@ def read_labels(path: Path) -> Iterator[SuiteSample]:
             generator=generator,
             labels=GroundTruth(mos=by_dimension["quality"], mos_by_dimension=by_dimension),
         )
+
+
+def _read_table(path: Path) -> Iterator[SuiteSample]:
+    columns = {dimension: f"{dimension}_mos" for dimension in SCORE_FILES}
+    for number, row in read_csv_table(path, ["name", "prompt", *columns.values()], "truth"):
+        place = f"{path.name} line {number}"
+        scores = {name: parse_number(row[column], place, column) for name, column in columns.items()}
+        std = parse_number(row["quality_std"], place, "quality_std") if row.get("quality_std") else None
+        labels = GroundTruth(mos=scores["quality"], mos_std=std, mos_by_dimension=scores)
+        yield SuiteSample(id=row["name"], image=row["name"], prompt=row["prompt"], labels=labels)
 
 
 def _read_prompts(path: Path) -> dict[str, str]:
@@ -100,7 +120,7 @@ SUITE = build_mos_suite(
     title="AIGCIQA2023 (AI-generated images)",
     source=SOURCE,
     read_labels=read_labels,
-    label_files={"all": ("mosz1.mat",)},
+    label_files={"all": ("mosz1.mat", "AIGCIQA2023.csv")},
     default_split="all",
     read_predictions=read_score_lines,
     protocol=MosProtocol(weights={}),

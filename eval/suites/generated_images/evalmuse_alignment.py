@@ -5,7 +5,8 @@ Source: https://huggingface.co/datasets/DY-Evalab/EvalMuse
 Labels: `train_list.json`, a list of `{prompt_id, prompt, type, img_path, total_score: [one per annotator],
 element_score: {"pig giants (animal)": [0/1 per annotator]}, ...}`. The means over annotators are the truth.
 Test lists have null in place of scores. Averaged numbers in place of lists, `element_score` as JSON text (as
-on Hugging Face), and true or false in place of 1 or 0 are read too.
+on Hugging Face), and true or false in place of 1 or 0 are read too; total scores of true or false are counted
+in `boolean_totals`.
 
 Predictions: `output.json` (or the archive), a list of `{prompt, img_path, total_score, element_score:
 {element: number}}`.
@@ -36,8 +37,10 @@ from typing import Any, NamedTuple
 from eval.metrics.averages import weighted_sum
 from eval.metrics.classification import accuracy_by_kind, element_accuracy, element_f1
 from eval.metrics.correlation import plcc, srcc
+from eval.metrics.metric_value import MetricValue
 from eval.suites.readers.text_files import parse_number, read_json
-from eval.suites.shared.reading import MAX_LISTED, read_samples
+from eval.suites.shared.name_matching import MAX_LISTED, shorten_list
+from eval.suites.shared.reading import read_samples
 from eval.suites.shared.samples import (
     GroundTruth,
     JudgedSample,
@@ -54,7 +57,7 @@ from judge.types import ElementLabel
 SOURCE = "https://huggingface.co/datasets/DY-Evalab/EvalMuse"
 LABEL_FILES = {
     "train": ("train_list.json", "train.json"),
-    "val": ("val_list.json", "val.json"),
+    "val": ("val_list.json", "val.json", "eval_list.json", "eval.json"),
     "test": ("test_list.json", "test.json"),
 }
 WEIGHTS = {"srcc": 0.25, "plcc": 0.25, "accuracy": 0.5}
@@ -148,23 +151,17 @@ def _parse_row(row: Any, place: str) -> tuple[str, float | None, ElementScores]:
             raise InputError(f"{place}: element_score", elements, "a JSON object", "fix the row") from None
     if not isinstance(elements, dict):
         raise InputError(f"{place}: element_score", elements, "an object {element: score}", "fix the row")
-    scores = {str(key): _mean_share(value, f"{place}: {key}") for key, value in elements.items()}
+    scores = {str(key): _mean_score(value, f"{place}: {key}") for key, value in elements.items()}
     return row["img_path"], _mean_score(row.get("total_score"), f"{place}: total_score"), scores
 
 
-def _mean_share(value: Any, place: str) -> float | None:
-    """Return the mean of 0/1 answers, which may be booleans."""
-    answers = value if isinstance(value, list) else [value]
-    numbers = [int(answer) if isinstance(answer, bool) else answer for answer in answers]
-    return _mean_score(numbers if isinstance(value, list) else numbers[0], place)
-
-
 def _mean_score(value: Any, place: str) -> float | None:
+    """Return a number, or the mean of a list; true and false are 1 and 0, as in the organisers' script."""
     if value is None or value == []:
         return None
-    if isinstance(value, list):
-        return sum(parse_number(v, place) for v in value) / len(value)
-    return parse_number(value, place)
+    answers = value if isinstance(value, list) else [value]
+    numbers = [int(answer) if isinstance(answer, bool) else answer for answer in answers]
+    return sum(parse_number(number, place) for number in numbers) / len(numbers)
 
 
 # ---------------------------------------------------------------------------------------------- metrics
@@ -225,7 +222,17 @@ def score_files(pred: Path, truth: Path) -> Metrics:
             for key, share in shares.items()
             if share is not None
         ]
-    return compute_metrics(totals, elements) | extra
+    return compute_metrics(totals, elements) | extra | _count_boolean_totals(pred)
+
+
+def _count_boolean_totals(pred: Path) -> Metrics:
+    """Return the metric `boolean_totals`: total scores of true or false, which count as 1 or 0."""
+    rows = _read_list(pred, "pred")
+    names = [str(row["img_path"]) for row in rows if isinstance(row.get("total_score"), bool)]
+    if not names:
+        return {}
+    note = f"total scores of true or false, on a scale of 1 to 5, taken as 1 or 0: {shorten_list(names)}"
+    return {"boolean_totals": MetricValue(float(len(names)), note, len(rows))}
 
 
 def _read_by_name(path: Path, field: str) -> dict[str, tuple[float | None, ElementScores]]:
@@ -260,6 +267,9 @@ def _check_elements(
     if absent:
         total = sum(len(labels[name][1]) for name in names)
         listing = "; ".join(absent[:MAX_LISTED])
+        name = absent[0].partition(": ")[0]
+        given = [key for key in predictions[name][1] if key not in labels[name][1]]
+        listing += f"; {name} has {shorten_list(given)}" if given else ""
         raise InputError(
             "pred",
             str(path),
@@ -343,6 +353,7 @@ SUITE = Suite(
     dimension="alignment",
     mos_range=(1.0, 5.0),
     splits=tuple(LABEL_FILES),
+    default_split="train",
     submission=Submission(
         build_files, {**README_OPTIONS, "llm": "1 when a large language model is part of it"}
     ),

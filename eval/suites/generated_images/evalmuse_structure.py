@@ -388,5 +388,6 @@ SUITE = Suite(
     dimension="structure",
     mos_range=(1.0, 5.0),
     splits=tuple(LABEL_FILES),
+    default_split="train",
     submission=Submission(build_files, README_OPTIONS),
 )

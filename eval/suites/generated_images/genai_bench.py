@@ -3,7 +3,9 @@
 Source: https://huggingface.co/datasets/BaiqiL/GenAI-Bench-1600
 
 Labels: `genai_image.json`, `{id: {prompt, models: {name: [ratings]}}}`; the images are `MODEL/ID.jpeg`. The
-means of ratings are the truth.
+means of ratings are the truth. GenAI-Bench-Video has `genai_video.json` in the same layout and videos
+`MODEL/ID.mp4`: it is the split `video`, and is read too where a folder has only this file. Judge it with
+`--rubric video`.
 
 Predictions: a CSV `model_name,video_id,prompt,METRIC...` with one or more columns of scores (the layout in
 which the authors publish T2VScore), or `{"MODEL/ID": score}`.
@@ -16,7 +18,6 @@ the numbers of each as `METRIC/...`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 from eval.metrics.correlation import krcc, plcc, srcc
@@ -24,19 +25,44 @@ from eval.metrics.metric_value import MetricValue
 from eval.metrics.pairwise.pair_accuracy import tie_optimised_accuracy
 from eval.suites.readers.text_files import parse_number, read_csv_table, read_json
 from eval.suites.shared.preference_benchmark import read_scores_by_name
-from eval.suites.shared.reading import read_samples
+from eval.suites.shared.reading import check_split, find_label_file, read_samples
 from eval.suites.shared.samples import GroundTruth, JudgedSample, SuiteSample, get_predicted_score
 from eval.suites.shared.scoring import build_unscored_metric, match_names, prefix_names
-from eval.suites.shared.suite import Metrics, Suite
+from eval.suites.shared.suite import MediaKind, Metrics, Suite
 from judge.errors import InputError
 
 SOURCE = "https://huggingface.co/datasets/BaiqiL/GenAI-Bench-1600"
-LABEL_FILES = {"all": ("genai_image.json", "genai_bench.json")}
+LABEL_FILES = {
+    "all": ("genai_image.json", "genai_bench.json", "genai_video.json"),
+    "video": ("genai_video.json",),
+}
 ID_COLUMNS = ("video_id", "image_id", "id", "item_id")
+
+
+def read(data: Path, split: str | None = None, *, media: bool = True) -> Iterator[SuiteSample]:
+    """Read samples of images, or of videos where the label file is of these; see `read_samples`."""
+    file = find_label_file(
+        data, LABEL_FILES[check_split(split, tuple(LABEL_FILES), "all")], SOURCE, LABEL_FILES
+    )
+    return read_samples(
+        data,
+        split,
+        read_labels=read_labels,
+        label_files=LABEL_FILES,
+        default_split="all",
+        source=SOURCE,
+        kind=_find_kind(file),
+        media=media,
+    )
+
+
+def _find_kind(file: Path) -> MediaKind:
+    return "video" if "video" in file.name.lower() else "image"
 
 
 def read_labels(path: Path) -> Iterator[SuiteSample]:
     """Read one sample per prompt and model; ids are `MODEL/ID`."""
+    kind = _find_kind(path)
     rows = read_json(path, ".json", field="truth")
     if not isinstance(rows, dict) or not rows:
         expected = "{id: {prompt, models: {name: [ratings]}}}"
@@ -53,7 +79,8 @@ def read_labels(path: Path) -> Iterator[SuiteSample]:
             name = f"{model}/{prompt_id}"
             yield SuiteSample(
                 id=name,
-                image=name,
+                image=name if kind == "image" else None,
+                video=Path(name) if kind == "video" else None,
                 prompt=str(row.get("prompt") or ""),
                 generator=model,
                 group=prompt_id,
@@ -138,13 +165,12 @@ SUITE = Suite(
     name="genai-bench",
     title="GenAI-Bench (agreement of generated images with their prompts)",
     source=SOURCE,
-    read=partial(
-        read_samples, read_labels=read_labels, label_files=LABEL_FILES, default_split="all", source=SOURCE
-    ),
+    read=read,
     evaluate=evaluate,
     score_files=score_files,
     depth="score",
     dimension="alignment",
     mos_range=(1.0, 5.0),
     splits=tuple(LABEL_FILES),
+    default_split="all",
 )

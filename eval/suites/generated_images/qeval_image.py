@@ -69,7 +69,11 @@ SUITE = build_mos_suite(
     title="Q-Eval-Image (images of Q-Eval-100K)",
     source="https://github.com/zzc-1998/Q-Eval",
     read_labels=read_labels,
-    label_files={split: (f"{split}.json", f"{split}.csv") for split in ("train", "val", "test")},
+    label_files={
+        "train": ("train.json", "train.csv"),
+        "val": ("val.json", "val.csv", "eval.json"),
+        "test": ("test.json", "test.csv", "eval.json"),
+    },
     default_split="test",
     read_predictions=read_predictions,
     protocol=MosProtocol(weights={}),

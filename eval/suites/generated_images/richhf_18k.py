@@ -40,6 +40,7 @@ from eval.suites.readers.text_files import parse_number, read_csv_table
 from eval.suites.readers.tfrecord import read_tfrecord_examples
 from eval.suites.shared.accumulators import RegionAccumulator, draw_defects
 from eval.suites.shared.mos_benchmark import MosProtocol, score_mos_files
+from eval.suites.shared.name_matching import check_names
 from eval.suites.shared.reading import read_samples
 from eval.suites.shared.samples import (
     GroundTruth,
@@ -72,9 +73,15 @@ def split_words(prompt: str) -> list[str]:
 
 def read_labels(path: Path) -> Iterator[SuiteSample]:
     """Read the examples of one file, and the prompts from `prompts.csv` in the same folder."""
-    prompts = _read_prompts(path.with_name("prompts.csv"))
+    file, unknown, number = path.with_name("prompts.csv"), list[str](), 0
+    prompts = _read_prompts(file)
     for number, example in enumerate(read_tfrecord_examples(path, "truth"), 1):
-        yield _build_sample(example, f"{path.name} record {number}", prompts)
+        sample = _build_sample(example, f"{path.name} record {number}", prompts)
+        if sample.id not in prompts:
+            unknown.append(sample.id)
+        yield sample
+    if prompts and number and len(unknown) == number:
+        check_names(prompts, unknown, file, field="truth", what="a prompt", unit="images")
 
 
 def _read_prompts(path: Path) -> dict[str, str]:
@@ -245,4 +252,5 @@ SUITE = Suite(
     ),
     mos_range=(0.0, 1.0),
     splits=tuple(LABEL_FILES),
+    default_split="test",
 )

@@ -6,11 +6,14 @@ https://github.com/nianbai006/SDG)
 Labels: JSONL of `{"filepath", "caption", "ann_translated_bboxes": [{"box_2d": [x1, y1, x2, y2], "label":
 "artifact" | "misalignment" | "both", "description", "importance"}]}`. Where this list is absent, the boxes
 are those of `artifact_bboxes` and `misalignment_bboxes` (or the same with `_ann`), which are lists of boxes
-or of their four numbers. A line with none of these is an error, not a clean image.
+or of their four numbers, or of `gemini_artifact_bboxes` and `gemini_misalignment_bboxes`, which are yxyx in
+the authors' `eval_qwen.py`. The image may be called `filename`. A line with none of these is an error, not a
+clean image.
 
 Predictions: JSONL of `{"filepath", "response": "<think>...</think><answer>[{box_2d, label, description,
 importance}]</answer>"}`, as the authors' inference writes them; a fenced block or a bare list is read too. A
-reply without a readable list counts as no box, as there, and is counted in `unparsed`; boxes without four
+reply is read before any other key of its line, because the authors' files repeat the labels there. A reply
+without a readable list counts as no box, as there, and is counted in `unparsed`; boxes without four
 numbers or a label are left out and counted in `skipped_boxes`. Files in the layout of the labels are read as
 well, and may call the list `boxes`.
 
@@ -28,12 +31,14 @@ Numbers:
 - `type_f1/TYPE`, DetTypeF1: F1 at image level; a box labelled "both" counts for each type.
 - `clean_accuracy/TYPE`, ClnAcc: of the images without a true box of the type, the share without a predicted
   one. `clean_accuracy` (`all` in JSON): the same for images without any true box.
-- `box_f1@0.1`, `box_f1@0.5`: as in the authors' `eval/code/evaluate.py`, boxes are matched greedily by IoU,
-  labels must agree, and "both" agrees with each. `box_f1@0.5/TYPE`: of these matches, hits and misses count
-  for the label of the true box, false boxes for their own label; so a box "both" may be a hit of either type.
-  `f1`, `precision` and `recall` are those of all boxes at 0.5.
-- `matched_box_f1@0.5/TYPE`, BoxF1 of the paper's appendix C: the best assignment by IoU (Hungarian method)
-  within each type, with a box "both" in each.
+- `box_f1@0.1/TYPE`, `box_f1@0.5/TYPE`, BoxF1 of the paper: within each type, with a box "both" in each, boxes
+  are assigned by the Hungarian method on 1 - DIoU (`eval/README.md` of the code), and a pair counts from that
+  IoU on.
+- `box_f1@0.1`, `box_f1@0.5` (`all` in JSON): as in the authors' `eval/code/evaluate.py`, boxes of both types
+  together are matched greedily by IoU, labels must agree, and "both" agrees with each. `f1`, `precision` and
+  `recall` are those at 0.5.
+- `script_box_f1@0.5/TYPE`: what `evaluate.py` prints per label. Hits and misses of the matches above count
+  for the label of the true box, false boxes for their own; "both" is a label of its own there.
 - `importance_agreement/TYPE`, ImpAcc of the appendix: the mean of 1 - |difference| / 100 of importance over
   these matches at IoU >= 0.1, where both sides are numbers 1..100. `importance_accuracy`: the share of
   matches at 0.5 with the same of three words; 1-39 is negligible, 40-69 moderate, 70-100 critical.
@@ -45,23 +50,21 @@ left out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from eval.metrics.averages import mean
-from eval.metrics.boxes import assign_boxes, box_iou
-from eval.metrics.classification import accuracy, f1_from_counts
+from eval.metrics.boxes import box_iou
 from eval.metrics.metric_value import MetricValue
 from eval.suites.readers.defect_boxes import ORDERS, BoxRow, LabelledBox, read_box_rows
+from eval.suites.shared.labelled_boxes import LabelledBoxAccumulator
 from eval.suites.shared.media_files import read_image_shape
+from eval.suites.shared.name_matching import shorten_list
 from eval.suites.shared.reading import (
     check_split,
     check_unique_ids,
     find_label_file,
     resolve_media,
-    shorten_list,
 )
 from eval.suites.shared.samples import GroundTruth, JudgedSample, SuiteSample, parse_verdict
 from eval.suites.shared.scoring import build_unscored_metric, match_names
@@ -70,14 +73,13 @@ from judge.errors import InputError
 from judge.types import DefectLabel
 
 SOURCE = "https://huggingface.co/datasets/P1n3/SDG-30K"
-LABEL_FILES = {split: (f"{split}.jsonl", f"sdg_{split}.jsonl") for split in ("test", "train", "val")}
-TYPES = ("artifact", "misalignment")
+LABEL_FILES: dict[str, tuple[str, ...]] = {
+    split: (f"{split}.jsonl", f"sdg_{split}.jsonl") for split in ("test", "train", "val")
+}
+LABEL_FILES["test"] += ("annotations.jsonl",)  # The authors' sample of 200 images.
 UNITS = ("auto", "pixels", "1000")
-IOU_THRESHOLDS = (0.1, 0.5)
 MAX_CHECKED = 500
 """Number of images whose sizes are read to find the unit of the boxes."""
-Counts = list[tuple[int, int, int, int]]
-"""A row per image, as `f1_from_counts` takes them."""
 
 
 # ---------------------------------------------------------------------------------------------- reading
@@ -100,15 +102,15 @@ def read(
     for name, value, allowed in (("unit", unit, UNITS), ("order", order, ORDERS)):
         if value not in allowed:
             raise InputError(name, value, ", ".join(allowed), "choose one of these")
-    path = find_label_file(data, LABEL_FILES[check_split(split, tuple(LABEL_FILES), "test")], SOURCE)
+    path = find_label_file(
+        data, LABEL_FILES[check_split(split, tuple(LABEL_FILES), "test")], SOURCE, LABEL_FILES
+    )
 
     def samples() -> Iterator[SuiteSample]:
         return check_unique_ids((_make_sample(row) for row in read_box_rows(path, "truth", order)), path)
 
-    root = data if data.is_dir() else data.parent
-
     def resolved() -> Iterator[SuiteSample]:
-        return resolve_media(samples, root, SOURCE, media=media)
+        return resolve_media(samples, data, SOURCE, media=media)
 
     if not media:
         yield from resolved()
@@ -182,135 +184,6 @@ def _scale_to_pixels(sample: SuiteSample) -> SuiteSample:
 
 
 # ---------------------------------------------------------------------------------------------- metrics
-
-
-@dataclass
-class LabelledBoxAccumulator:
-    """Counts over images."""
-
-    types: dict[str, Counts] = field(default_factory=lambda: {name: [] for name in TYPES})
-    """Type -> counts at image level."""
-    boxes: dict[tuple[str, float], Counts] = field(default_factory=dict)
-    """(label or `all`, IoU threshold) -> counts of boxes."""
-    assigned: dict[tuple[str, float], Counts] = field(default_factory=dict)
-    """(type, IoU threshold) -> counts of boxes, matched by the best assignment within the type."""
-    called_clean: dict[str, list[bool]] = field(default_factory=lambda: {n: [] for n in (*TYPES, "all")})
-    """Type or `all` -> for each image without a true box of it, whether the judge found none."""
-    importance: list[tuple[str, str]] = field(default_factory=list)
-    """(predicted, true) importance of matched boxes, as words."""
-    agreement: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in TYPES})
-    """Type -> 1 - |difference of importance| / 100 of its matched boxes."""
-
-    def add(
-        self, predicted: Sequence[LabelledBox], truth: Sequence[LabelledBox], *, is_scored: bool = True
-    ) -> None:
-        """Add the boxes of one image. Where the judge gave no answer, it does not call the image clean."""
-        for name, counts in self.types.items():
-            own, true = _select(predicted, name), _select(truth, name)
-            p, t = bool(own), bool(true)
-            counts.append((p and t, p, p and t, t))
-            if not true:
-                self.called_clean[name].append(is_scored and not own)
-            self._assign(name, own, true)
-        if not truth:
-            self.called_clean["all"].append(is_scored and not predicted)
-        for threshold in IOU_THRESHOLDS:
-            pairs = _match_boxes(predicted, truth, threshold)
-            self._count(pairs, predicted, truth, threshold)
-            if threshold == 0.5:
-                self.importance += [(predicted[i].importance, truth[j].importance) for i, j in pairs]
-
-    def _count(
-        self,
-        pairs: Sequence[tuple[int, int]],
-        predicted: Sequence[LabelledBox],
-        truth: Sequence[LabelledBox],
-        threshold: float,
-    ) -> None:
-        """Count matches: hits and misses by the label of the true box, false boxes by their own."""
-        matched = {i for i, _ in pairs}
-        for name in (*TYPES, "both", "all"):
-            hits = sum(name in (truth[j].label, "all") for _, j in pairs)
-            false = sum(name in (b.label, "all") for i, b in enumerate(predicted) if i not in matched)
-            true = sum(name in (box.label, "all") for box in truth)
-            self.boxes.setdefault((name, threshold), []).append((hits, hits + false, hits, true))
-
-    def _assign(self, name: str, own: Sequence[LabelledBox], true: Sequence[LabelledBox]) -> None:
-        """Match the boxes of one type by the best assignment."""
-        pairs = assign_boxes([b.box for b in own], [b.box for b in true])
-        for threshold in IOU_THRESHOLDS:
-            hits = sum(iou >= threshold for _, _, iou in pairs)
-            self.assigned.setdefault((name, threshold), []).append((hits, len(own), hits, len(true)))
-        for i, j, iou in pairs:
-            a, b = own[i].importance_score, true[j].importance_score
-            if iou >= IOU_THRESHOLDS[0] and a is not None and b is not None:
-                self.agreement[name].append(1 - abs(a - b) / 100)
-
-    def metrics(self) -> Metrics:
-        """Compute all numbers."""
-        metrics: Metrics = {}
-        for (name, threshold), rows in sorted(self.boxes.items()):
-            if name == "both" and not np.any(rows):
-                continue
-            f1, precision, recall = _count_f1(rows, "box" if name == "all" else f"box of {name}")
-            suffix = f"@{threshold}" + ("" if name == "all" else f"/{name}")
-            metrics[f"box_f1{suffix}"] = f1
-            if suffix == "@0.5":
-                metrics |= {"f1": f1, "precision": precision, "recall": recall}
-        for (name, threshold), rows in sorted(self.assigned.items()):
-            metrics[f"matched_box_f1@{threshold}/{name}"] = _count_f1(rows, f"box of {name}")[0]
-        for name, rows in self.types.items():
-            metrics[f"type_f1/{name}"] = _count_f1(rows, name)[0]
-        for name, clean in self.called_clean.items():
-            what = "is clean" if name == "all" else f"is without {name}"
-            none = MetricValue(None, f"no image of the truth {what}")
-            value = accuracy(clean, [True] * len(clean), interval=True) if clean else none
-            metrics["clean_accuracy" + ("" if name == "all" else f"/{name}")] = value
-        return metrics | self._importance_metrics()
-
-    def _importance_metrics(self) -> Metrics:
-        pairs = [(predicted, true) for predicted, true in self.importance if true]
-        words = accuracy([p for p, _ in pairs], [t for _, t in pairs], interval=True)
-        none = MetricValue(None, "no matched box has an importance")
-        metrics = {"importance_accuracy": words if pairs else none}
-        for name, values in self.agreement.items():
-            reason = f"no matched box of {name} has an importance 1..100 on both sides"
-            value = mean(values, interval=True) if values else MetricValue(None, reason)
-            metrics[f"importance_agreement/{name}"] = value
-        return metrics
-
-
-def _count_f1(rows: Counts, noun: str) -> tuple[MetricValue, MetricValue, MetricValue]:
-    return f1_from_counts(np.array(rows, dtype=np.int64), noun, interval=True)
-
-
-def _select(boxes: Sequence[LabelledBox], name: str) -> list[LabelledBox]:
-    """Return the boxes of a type; boxes labelled "both" belong to each."""
-    return [box for box in boxes if box.label in (name, "both")]
-
-
-def _match_boxes(
-    predicted: Sequence[LabelledBox], truth: Sequence[LabelledBox], threshold: float
-) -> list[tuple[int, int]]:
-    """Match the boxes of one image whose labels agree, greedily by IoU; of equal IoU the last go first."""
-    candidates = sorted(
-        (
-            (box_iou(a.box, b.box), i, j)
-            for i, a in enumerate(predicted)
-            for j, b in enumerate(truth)
-            if _labels_agree(a, b)
-        ),
-        reverse=True,
-    )
-    pairs: dict[int, int] = {}
-    for iou, i, j in candidates:
-        if iou >= threshold and i not in pairs and j not in pairs.values():
-            pairs[i] = j
-    return list(pairs.items())
-
-
-def _labels_agree(a: LabelledBox, b: LabelledBox) -> bool:
-    return a.label == b.label or ("both" in (a.label, b.label) and {a.label, b.label} <= {"both", *TYPES})
 
 
 def evaluate(judged_samples: Iterable[JudgedSample]) -> Metrics:
@@ -401,6 +274,7 @@ SUITE = Suite(
     evaluate=evaluate,
     score_files=score_files,
     splits=tuple(LABEL_FILES),
+    default_split="test",
     options={
         "unit": "unit of the boxes: pixels, 1000 for thousandths of the sides, or auto (default) to find it",
         "order": "order of the coordinates: xyxy (default) or yxyx",

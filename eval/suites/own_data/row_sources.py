@@ -9,20 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from eval.suites.readers.parquet import read_parquet_rows
-from eval.suites.readers.text_files import (
-    read_csv_rows,
-    read_csv_table,
-    read_json,
-    read_json_lines,
-    read_text,
-)
+from eval.suites.readers.text_files import read_csv_table, read_json, read_json_lines, read_text
 from eval.suites.shared.media_files import list_images
 from eval.suites.shared.reading import check_split
 from judge.errors import InputError
+from judge.tables.separated import TABLE_SUFFIXES
 
 TABLES = ("labels.csv", "rows.jsonl", "metadata.jsonl", "metadata.csv", "data.csv", "labels.jsonl")
 """Names of tables that are looked for in a folder, in order of preference."""
-MAX_TSV_COLUMNS = 999
 Row = dict[str, Any]
 Rows = Iterator[tuple[str, Row]]
 """(place for errors, row)."""
@@ -72,15 +66,9 @@ def _read_table(path: Path) -> Rows:
     if suffix == ".parquet":
         for number, row in enumerate(read_parquet_rows(path), 1):
             yield f"{path.name} row {number}", row
-    elif suffix == ".csv":
+    elif suffix in TABLE_SUFFIXES:
         for number, cells in read_csv_table(path, [], "data"):
             yield f"{path.name} line {number}", dict(cells)
-    elif suffix == ".tsv":
-        columns = tuple(range(1, MAX_TSV_COLUMNS + 1))
-        lines = read_csv_rows(path, columns, separator="\t", field="data")
-        _, header = next(lines, (0, []))
-        for number, values in lines:
-            yield f"{path.name} line {number}", dict(zip(header, values, strict=False))
     elif suffix in (".jsonl", ".ndjson"):
         for number, value in read_json_lines(path, "data"):
             place = f"{path.name} line {number}"

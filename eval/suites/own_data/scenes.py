@@ -169,4 +169,5 @@ SUITE = Suite(
     evaluate=evaluate,
     mos_range=(1.0, 5.0),
     splits=("all",),
+    default_split="all",
 )

@@ -46,6 +46,7 @@ from eval.metrics.bootstrap import ratio_interval
 from eval.metrics.metric_value import MetricValue
 from eval.suites.readers.text_files import parse_number, read_csv_table
 from eval.suites.shared.media_files import list_images
+from eval.suites.shared.name_matching import check_names
 from eval.suites.shared.reading import build_missing_files_error, check_split
 from eval.suites.shared.samples import JudgedSample, SuiteSample, get_predicted_score
 from eval.suites.shared.scoring import add_note, build_unscored_metric, prefix_names
@@ -144,6 +145,9 @@ def _score_method(
     total = _find_total(rows)
     if total is not None:
         return _score_total(rows, total, pred)
+    named = [_drop_suffix(row["image"]) for row in rows if row.get("image")]
+    if named and images and not any(_find_image(name, images) for name in named):
+        check_names(named, images, pred, what="a row", unit="images")
     subsets = [_subset_of(row, images) for row in rows]
     weights, note = _weigh_rows(subsets)
     metrics: Metrics = {}
@@ -245,8 +249,9 @@ def _weighted_mean(pairs: Sequence[tuple[float, float]]) -> MetricValue:
     if len({weight for _, weight in pairs}) == 1:
         return mean([value for value, _ in pairs], interval=len(pairs) > 1)
     table = np.array([[value * weight, weight] for value, weight in pairs])
-    sums = table.sum(axis=0)
-    return MetricValue(float(sums[0] / sums[1]), "", len(pairs), ratio_interval(table))
+    sums, values = table.sum(axis=0), [value for value, _ in pairs]
+    interval = ratio_interval(table, (min(values), max(values)))
+    return MetricValue(float(sums[0] / sums[1]), "", len(pairs), interval)
 
 
 # ------------------------------------------------------------------------------------------------- identity
@@ -361,5 +366,6 @@ SUITE = Suite(
     rubric="quality",
     depth="score",
     splits=("all",),
+    default_split="all",
     score_options={"fid": "FID of the whole set, for a file with a row per image"},
 )

@@ -109,4 +109,5 @@ SUITE = Suite(
     rubric="quality",
     depth="score",
     splits=tuple(LABEL_FILES),
+    default_split="overall",
 )

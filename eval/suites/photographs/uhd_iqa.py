@@ -44,7 +44,7 @@ SUITE = build_mos_suite(
     },
     default_split="training",
     read_predictions=read_score_lines,
-    protocol=MosProtocol(has_errors=True, weights={}),
+    protocol=MosProtocol(errors="fitted", weights={}),
     rubric="quality",
     mos_range=(0.0, 1.0),
 )

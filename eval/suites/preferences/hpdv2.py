@@ -47,7 +47,7 @@ SUITE = build_preference_suite(
     title="HPDv2 (preferences over generated images)",
     source="https://huggingface.co/datasets/ymhao/HPDv2",
     read_labels=read_labels,
-    label_files={"test": ("test.json",), "train": ("train.json",)},
+    label_files={"test": ("test.json", "eval.json"), "train": ("train.json",)},
     default_split="test",
     rule=list_accuracy,
 )

@@ -41,7 +41,7 @@ SUITE = build_preference_suite(
     title="HPDv3 (preferences over generated and real images)",
     source="https://huggingface.co/datasets/MizzenAI/HPDv3",
     read_labels=read_labels,
-    label_files={"test": ("test.json",), "train": ("train.json",)},
+    label_files={"test": ("test.json", "eval.json"), "train": ("train.json",)},
     default_split="test",
     rule=pair_accuracy,
 )

@@ -29,6 +29,7 @@ from eval.suites.shared.preference_benchmark import (
     score_preference_files,
 )
 from eval.suites.shared.samples import SuiteSample
+from eval.suites.shared.scoring import match_names
 from eval.suites.shared.suite import Metrics
 from judge.errors import InputError
 
@@ -55,16 +56,17 @@ def score_files(pred: Path, truth: Path) -> Metrics:
     if not isinstance(rows, list):
         return score_preference_files(pred, truth, read_labels=read_labels, rule=pair_accuracy)
     predictions = {str(row["id"]): row for _, row in read_json_rows(pred, ["id", "rewards"])}
+    lists = {str(row["id"]): (place, row) for place, row in read_json_rows(truth, KEYS)}
+    _, extra = match_names(predictions, lists, pred)
     comparisons: Comparisons = {}
-    for place, row in read_json_rows(truth, KEYS):
+    for list_id, (place, row) in lists.items():
         _, ranks = read_parallel_lists(row, "generations", "ranking", place)
-        list_id = str(row["id"])
-        prediction = predictions.get(list_id)
-        if prediction is None or len(prediction["rewards"]) != len(ranks):
-            raise InputError(f"pred: {list_id}", prediction, f"{len(ranks)} rewards", "predict all images")
-        rewards = [parse_number(value, f"pred: {list_id}", "rewards") for value in prediction["rewards"]]
+        found = predictions[list_id]["rewards"]
+        if not isinstance(found, list) or len(found) != len(ranks):
+            raise InputError(f"pred: {list_id}", found, f"{len(ranks)} rewards", "predict all images")
+        rewards = [parse_number(value, f"pred: {list_id}", "rewards") for value in found]
         comparisons[list_id] = list(zip(rewards, ranks, strict=True))
-    return pair_accuracy(comparisons)
+    return pair_accuracy(comparisons) | extra
 
 
 SUITE = build_preference_suite(
@@ -72,7 +74,11 @@ SUITE = build_preference_suite(
     title="ImageReward (ranked lists of generated images)",
     source="https://huggingface.co/datasets/THUDM/ImageRewardDB",
     read_labels=read_labels,
-    label_files={"test": ("test.json",), "validation": ("validation.json",), "train": ("train.json",)},
+    label_files={
+        "test": ("test.json", "eval.json"),
+        "validation": ("validation.json",),
+        "train": ("train.json",),
+    },
     default_split="test",
     rule=pair_accuracy,
     score_files=score_files,

@@ -178,16 +178,18 @@ def score_files(pred: Path, truth: Path) -> Metrics:
         InputError: a file cannot be read, or scores are missing.
     """
     validation: Comparisons | None = None
+    others: list[str] = []
     note, folder = "", truth if truth.is_dir() else truth.parent
     scored = [path.name for path in list_parquet_files(truth, None)]
     if any(folder.rglob(f"{VALIDATION}-*.parquet")) and not any(n.startswith(VALIDATION) for n in scored):
         samples = list(read_labels(folder, VALIDATION))
+        others = [str(sample.image) for sample in samples]
         validation, absent = collect_comparisons(read_scores_by_name(pred), samples)
         if absent:
             note = f"the scores of {len(absent)} of {len(samples)} images of {VALIDATION} are missing"
             validation = None
     rule = partial(threshold_points, validation=validation)
-    metrics = score_preference_files(pred, truth, read_labels=read_labels, rule=rule)
+    metrics = score_preference_files(pred, truth, read_labels=read_labels, rule=rule, others=others)
     metrics["accuracy"] = add_note(metrics["accuracy"], note)
     return metrics
 

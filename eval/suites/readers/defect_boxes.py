@@ -23,6 +23,7 @@ LIST_KEYS = ("ann_translated_bboxes", "boxes")
 TYPE_KEYS = (
     {"artifact": "artifact_bboxes_ann", "misalignment": "misalignment_bboxes_ann"},
     {"artifact": "artifact_bboxes", "misalignment": "misalignment_bboxes"},
+    {"artifact": "gemini_artifact_bboxes", "misalignment": "gemini_misalignment_bboxes"},
 )
 """Label -> key of a list of boxes of this label."""
 BOX_KEYS = ("box_2d", "bbox_2d", "bbox", "box")
@@ -77,9 +78,12 @@ def read_box_rows(path: Path, field_name: str, order: str = "xyxy") -> Iterator[
         raise InputError("order", order, ", ".join(ORDERS), "choose one of these")
     for number, row in read_json_lines(path, field_name):
         place = f"{path.name} line {number}"
-        if not isinstance(row, dict) or not isinstance(row.get("filepath"), str):
+        name = row.get("filepath", row.get("filename")) if isinstance(row, dict) else None
+        if not isinstance(name, str):
             raise InputError(place, row, "an object with filepath, caption and boxes", "fix the line")
-        result = BoxRow(row["filepath"], str(row.get("caption") or ""))
+        result = BoxRow(name, str(row.get("caption") or ""))
+        if field_name == "pred" and REPLY_KEY in row:
+            row = {REPLY_KEY: row[REPLY_KEY]}  # The authors' files of replies repeat the labels.
         _fill_boxes(result, row, place, order)
         yield result
 
@@ -91,6 +95,7 @@ def _fill_boxes(result: BoxRow, row: dict[str, Any], place: str, order: str) -> 
     if key is not None:
         entries = [(entry, _check_label(entry, place)) for entry in _parse_list(row[key], f"{place}: {key}")]
     elif keys is not None:
+        order = "yxyx" if keys is TYPE_KEYS[-1] else order
         entries = [
             (entry, label)
             for label, key in keys.items()
@@ -102,7 +107,7 @@ def _fill_boxes(result: BoxRow, row: dict[str, Any], place: str, order: str) -> 
         result.is_parsed, result.skipped = reply is not None, len(reply or []) - len(valid)
         entries = [(_drop_wrong_importance(entry), _label_of(entry)) for entry in valid]
     else:
-        known = [*LIST_KEYS, *TYPE_KEYS[0].values(), *TYPE_KEYS[1].values(), REPLY_KEY]
+        known = [*LIST_KEYS, *(key for keys in TYPE_KEYS for key in keys.values()), REPLY_KEY]
         raise InputError(place, sorted(row), f"one of the keys {', '.join(known)}", "fix the line")
     for entry, label in entries:
         result.boxes.append(_parse_box(entry, place, label, order))

@@ -6,7 +6,6 @@ predictions may come as the archive that was submitted.
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import math
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from judge.errors import InputError
+from judge.tables.separated import SeparatedTable, read_records
+from judge.tables.text import OpenFile, read_lines
 
 MAX_MEMBER_BYTES = 4_000_000_000
 """Largest unpacked size of a file in an archive."""
@@ -58,17 +59,21 @@ def _read_member(path: Path, names: Sequence[str], field: str) -> bytes:
 
 
 def read_text(path: Path, *names: str, field: str = "file") -> str:
-    """Return the text of a file or archive member, UTF-8 with or without a byte-order mark.
+    """Return the text of a file or archive member, in UTF-8, or in UTF-16 with a byte-order mark.
 
     Arguments are those of `read_bytes`.
 
     Raises:
-        InputError: as `read_bytes`, or the text is not UTF-8.
+        InputError: as `read_bytes`, or the text is in another encoding; the line is named.
     """
-    try:
-        return read_bytes(path, *names, field=field).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(field, str(path), "UTF-8 text", "write the file again") from None
+    data = read_bytes(path, *names, field=field)
+    if data.startswith(b"version https://git-lfs"):
+        kind = "a Git LFS pointer, the clone holds no data"
+        raise InputError(field, str(path), f"a file with its content; it is {kind}", "run `git lfs pull`")
+    if data[:2] == b"PK" or data[:4] == b"\xd0\xcf\x11\xe0":
+        mend = "it is a workbook or an archive: save it as CSV"
+        raise InputError(field, str(path), "UTF-8 text", mend)
+    return "".join(read_lines(lambda: io.BytesIO(data), path.name, field))
 
 
 def read_json(path: Path, *names: str, field: str = "file") -> Any:
@@ -103,29 +108,37 @@ def read_json_lines(path: Path, field: str = "file") -> Iterator[tuple[int, Any]
 def read_csv_table(
     path: Path, columns: Iterable[str], field: str = "file"
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield (line number, row) of a CSV file with a header.
+    """Yield (line number, row) of a table with a header: CSV, TSV, or with semicolons or bars.
 
     Args:
         path: the file.
-        columns: columns the header must have.
+        columns: columns the header must have, in any case.
         field: what the caller calls this input.
 
     Raises:
-        InputError: as `read_text`, a column is missing, or a row has another number of values than the
-            header.
+        InputError: as `read_bytes`, the text is not UTF-8 or UTF-16, a column is missing or there twice, a
+            row has another number of values than the header, or a quote is not closed.
     """
-    rows = _read_csv(path, field)
-    _, header = next(rows, (0, []))
-    names = [name.strip() for name in header]
-    absent = [name for name in columns if name not in names]
+    columns = list(columns)
+    table = SeparatedTable(_opener(path, field), path.name, columns, field)
+    absent = [name for name in columns if name not in table.columns]
     if absent:
         place = f"{path.name}: header"
-        raise InputError(place, ", ".join(names), f"the columns {', '.join(columns)}", "rename the columns")
-    for number, row in rows:
-        if len(row) != len(names):
-            expected = f"{len(names)} values, as in the header"
-            raise InputError(f"{path.name} line {number}", row, expected, "fix the line")
-        yield number, dict(zip(names, row, strict=True))
+        header = f"{', '.join(table.columns)} (separated by a {table.separator_name})"
+        raise InputError(place, header, f"the columns {', '.join(columns)}", "rename the columns")
+    for row in table.rows():
+        if row.problem:
+            raise InputError(path.name, row.problem, f"{len(table.columns)} values in a line", "fix the line")
+        yield row.line, row.cells
+
+
+def read_csv_columns(path: Path, field: str = "file") -> list[str]:
+    """Return the columns in the header of a table; the arguments are those of `read_csv_table`.
+
+    Raises:
+        InputError: as `read_csv_table`.
+    """
+    return SeparatedTable(_opener(path, field), path.name, field=field).columns
 
 
 def read_csv_rows(
@@ -135,30 +148,27 @@ def read_csv_rows(
 
     Args:
         path: the file.
-        columns: allowed number, or numbers, of values in a line.
+        columns: allowed number, or numbers, of values in a line; empty allows any.
         separator: separator of the values.
         field: what the caller calls this input.
 
     Raises:
-        InputError: as `read_text`, or a line has another number of values.
+        InputError: as `read_csv_table`.
     """
     allowed = (columns,) if isinstance(columns, int) else columns
-    for number, row in _read_csv(path, field, separator):
-        if len(row) not in allowed:
+    for number, row in read_records(_opener(path, field), path.name, separator, field):
+        if allowed and len(row) not in allowed:
             expected = f"{' or '.join(map(str, allowed))} values"
-            raise InputError(f"{path.name} line {number}", separator.join(row), expected, "fix the line")
+            has_index = len(row) - 1 in allowed and row[0].strip().isdigit()
+            mend = "drop the first column, an index" if has_index else "fix the line"
+            raise InputError(f"{path.name} line {number}", separator.join(row), expected, mend)
         yield number, [value.strip() for value in row]
 
 
-def _read_csv(path: Path, field: str, separator: str = ",") -> Iterator[tuple[int, list[str]]]:
-    text = read_text(path, path.stem + ".csv", ".csv", ".txt", field=field)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    try:
-        for row in reader:
-            if any(value.strip() for value in row):
-                yield reader.line_num, row
-    except csv.Error as error:
-        raise InputError(f"{path.name} line {reader.line_num}", str(error), "CSV", "fix the line") from None
+def _opener(path: Path, field: str) -> OpenFile:
+    """Return a function that opens a table, or the one table in an archive."""
+    data = read_bytes(path, path.stem + ".csv", ".csv", ".tsv", ".txt", field=field)
+    return lambda: io.BytesIO(data)
 
 
 def parse_number(value: object, place: str, name: str = "score") -> float:

@@ -11,14 +11,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from eval.metrics.averages import weighted_sum
 from eval.metrics.correlation import krcc, plcc, srcc
 from eval.metrics.metric_value import MetricValue
-from eval.metrics.prediction_error import mae, rmse
-from eval.suites.shared.reading import ReadLabels, check_unique_ids, read_samples, shorten_list
+from eval.metrics.prediction_error import mae, rescaled_rmse, rmse
+from eval.suites.readers.xlsx import read_workbook
+from eval.suites.shared.name_matching import shorten_list
+from eval.suites.shared.reading import ReadLabels, check_unique_ids, read_samples
 from eval.suites.shared.samples import JudgedSample, get_dimension_score, get_predicted_score
 from eval.suites.shared.scoring import add_note, build_unscored_metric, match_names
 from eval.suites.shared.suite import MediaKind, Metrics, Submission, Suite
@@ -34,9 +37,11 @@ class MosProtocol:
 
     logistic_parameters: int = 0
     """Parameters of the logistic mapping before Pearson's correlation: 4, 5, or 0 for none."""
-    has_errors: bool = False
-    """Whether RMSE and MAE are official numbers. `rmse` and `mae` are taken after the logistic mapping,
-    with 4 parameters where `logistic_parameters` is 0; `rmse_raw` and `mae_raw` without a mapping."""
+    errors: Literal["", "fitted", "rescaled"] = ""
+    """Which RMSE and MAE are the official `rmse` and `mae`: after the logistic mapping (`fitted`, with 4
+    parameters where `logistic_parameters` is 0), or, RMSE alone, of predictions rescaled to the mean and the
+    standard deviation of the truth (`rescaled`, which has `rmse_fitted` and `mae_fitted` beside it). Empty
+    where neither is official. `rmse_raw` and `mae_raw` are always without a mapping."""
     weights: Mapping[str, float] = field(default_factory=lambda: {"srcc": 0.5, "plcc": 0.5})
     """Weights of the numbers in `final`; empty where the benchmark has no single number."""
     note: str = ""
@@ -102,6 +107,7 @@ def build_mos_suite(
         dimension=dimension,
         mos_range=mos_range,
         splits=tuple(label_files),
+        default_split=default_split,
         submission=submission,
     )
 
@@ -111,7 +117,7 @@ def compute_mos_metrics(predicted: Iterable[float], mos: Iterable[float], protoc
 
     Returns:
         `srcc`, `plcc` (the official one), `plcc_raw`, `plcc_fitted`, `krcc`, and where the protocol has them
-        `rmse`, `mae`, `rmse_raw`, `mae_raw` and `final`.
+        `rmse`, `mae`, `rmse_raw`, `mae_raw` and `final`; see `MosProtocol.errors`.
     """
     x, y = np.array(list(predicted), dtype=np.float64), np.array(list(mos), dtype=np.float64)
     parameters = protocol.logistic_parameters or 4
@@ -123,9 +129,12 @@ def compute_mos_metrics(predicted: Iterable[float], mos: Iterable[float], protoc
     }
     official_plcc = metrics["plcc_fitted" if protocol.logistic_parameters else "plcc_raw"]
     metrics = {"srcc": metrics["srcc"], "plcc": official_plcc, **metrics}
-    if protocol.has_errors:
-        metrics["rmse"] = rmse(x, y, logistic_parameters=parameters, interval=True)
-        metrics["mae"] = mae(x, y, logistic_parameters=parameters, interval=True)
+    if protocol.errors:
+        suffix = "" if protocol.errors == "fitted" else "_fitted"
+        if protocol.errors == "rescaled":
+            metrics["rmse"] = rescaled_rmse(x, y, interval=True)
+        metrics[f"rmse{suffix}"] = rmse(x, y, logistic_parameters=parameters, interval=True)
+        metrics[f"mae{suffix}"] = mae(x, y, logistic_parameters=parameters, interval=True)
         metrics["rmse_raw"] = rmse(x, y, interval=True)
         metrics["mae_raw"] = mae(x, y, interval=True)
     if protocol.weights:
@@ -208,4 +217,8 @@ def score_mos_files(
     if unlabelled:
         note = f"names without a score in the labels, left out: {shorten_list(unlabelled)}"
         extra["unlabelled"] = MetricValue(float(len(unlabelled)), note, len(labels))
-    return compute_mos_metrics((predicted[n] for n in names), (mos[n] for n in names), protocol) | extra
+    metrics = compute_mos_metrics((predicted[n] for n in names), (mos[n] for n in names), protocol) | extra
+    if truth.suffix.lower() == ".xlsx":
+        notes = "; ".join(read_workbook(truth).notes)
+        metrics = {key: add_note(metric, notes) for key, metric in metrics.items()}
+    return metrics

@@ -19,9 +19,10 @@ from eval.metrics.metric_value import MetricValue
 from eval.metrics.pairwise.pair_accuracy import inversion_accuracy
 from eval.suites.readers.prediction_files import read_score_lines
 from eval.suites.readers.text_files import parse_number, read_json
-from eval.suites.shared.reading import ReadLabels, read_samples, shorten_list
+from eval.suites.shared.name_matching import check_names
+from eval.suites.shared.reading import ReadLabels, read_samples
 from eval.suites.shared.samples import GroundTruth, JudgedSample, SuiteSample, get_predicted_score
-from eval.suites.shared.scoring import add_note, build_unscored_metric
+from eval.suites.shared.scoring import add_note, build_unscored_metric, count_extra
 from eval.suites.shared.suite import Metrics, ReadSamples, Suite
 from judge.errors import InputError
 
@@ -203,6 +204,7 @@ def build_preference_suite(
         score_files=score_files or partial(score_preference_files, read_labels=read_labels, rule=rule),
         depth="score",
         splits=tuple(label_files),
+        default_split=default_split,
     )
 
 
@@ -227,24 +229,32 @@ def evaluate_preferences(judged_samples: Iterable[JudgedSample], *, rule: Compar
 
 
 def score_preference_files(
-    pred: Path, truth: Path, *, read_labels: ReadLabels, rule: ComparisonRule
+    pred: Path,
+    truth: Path,
+    *,
+    read_labels: ReadLabels,
+    rule: ComparisonRule,
+    others: Iterable[str] = (),
 ) -> Metrics:
     """Compute the official numbers of scores by name against a label file.
+
+    Args:
+        pred: the scores.
+        truth: the labels.
+        read_labels: reads the labels.
+        rule: computes the numbers.
+        others: further names that have scores for a reason; not counted in `extra`.
 
     Raises:
         InputError: a file cannot be read, or scores are missing.
     """
-    samples = list(read_labels(truth))
-    comparisons, absent = collect_comparisons(read_scores_by_name(pred), samples)
+    samples, scores = list(read_labels(truth)), read_scores_by_name(pred)
+    comparisons, absent = collect_comparisons(scores, samples)
     if absent:
-        total = len({str(sample.image) for sample in samples})
-        raise InputError(
-            "pred",
-            str(pred),
-            f"a score for each of the {total} images; {len(absent)} are missing: {shorten_list(absent)}",
-            "add them, or score against the labels of the same split",
-        )
-    return rule(comparisons)
+        wanted = dict.fromkeys(str(sample.image) for sample in samples)
+        check_names(scores, wanted, pred, what="a score", unit="images")
+    names = {name for sample in samples for name in (sample.id, str(sample.image))} | set(others)
+    return rule(comparisons) | count_extra([name for name in scores if name not in names])
 
 
 def collect_comparisons(

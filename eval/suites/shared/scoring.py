@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from eval.metrics.metric_value import MetricValue
-from eval.suites.shared.reading import shorten_list
+from eval.suites.shared.name_matching import check_names, shorten_list
 from eval.suites.shared.suite import Metrics
-from judge.errors import InputError
 
 
 def match_names(
@@ -28,23 +27,18 @@ def match_names(
         label.
 
     Raises:
-        InputError: predictions are missing; it says which and how many.
+        InputError: predictions are missing; see `check_names`.
     """
-    absent = [name for name in truth if name not in predicted]
-    if absent:
-        raise InputError(
-            "pred",
-            str(path),
-            f"a prediction for each of the {len(truth)} names; {len(absent)} are missing: "
-            f"{shorten_list(absent)}",
-            "add them, or score against the labels of the same split",
-        )
-    extra = [name for name in predicted if name not in truth]
-    metrics: Metrics = {}
-    if extra:
-        note = f"predictions without a label, left out: {shorten_list(extra)}"
-        metrics["extra"] = MetricValue(float(len(extra)), note, len(extra))
-    return list(truth), metrics
+    check_names(predicted, truth, path)
+    return list(truth), count_extra([name for name in predicted if name not in truth])
+
+
+def count_extra(names: Sequence[str]) -> Metrics:
+    """Return the metric `extra`: predictions without a label; empty when there are none."""
+    if not names:
+        return {}
+    note = f"predictions without a label, left out: {shorten_list(names)}"
+    return {"extra": MetricValue(float(len(names)), note, len(names))}
 
 
 def build_unscored_metric(unscored: int, total: int) -> Metrics:

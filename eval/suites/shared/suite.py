@@ -59,6 +59,8 @@ class Suite:
     """Worst and best value of the human scale of `GroundTruth.mos`; None when the scale is open."""
     splits: tuple[str, ...] = ()
     """Names that `read` accepts as `split`, where the benchmark has any."""
+    default_split: str = ""
+    """The split that `read` takes without one; empty where the benchmark has no splits."""
     submission: Submission | None = None
     """What the benchmark's challenge expects; None where it takes no files."""
     options: Mapping[str, str] = field(default_factory=dict)

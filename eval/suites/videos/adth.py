@@ -28,7 +28,7 @@ SUITE = build_mos_suite(
     read_predictions=read_score_lines,
     protocol=MosProtocol(
         logistic_parameters=4,
-        has_errors=True,
+        errors="fitted",
         note="weighted as THQA-NTIRE does; this set has no official single number",
     ),
     rubric="video",

@@ -63,7 +63,11 @@ SUITE = build_mos_suite(
     source="https://huggingface.co/datasets/IntMeGroup/FineVD",
     read_labels=read_labels,
     label_files={
-        s: (f"{s}.csv", f"{s}.json", f"finevd_{s}.csv", f"{s}_data.csv") for s in ("train", "val", "test")
+        split: (
+            *(f"{split}.csv", f"{split}.json", f"finevd_{split}.csv", f"{split}_data.csv"),
+            *(("eval.csv", "eval.json") if split == "val" else ()),
+        )
+        for split in ("train", "val", "test")
     },
     default_split="val",
     read_predictions=read_predictions,

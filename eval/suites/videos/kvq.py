@@ -5,9 +5,9 @@ Source: https://github.com/lixinustc/KVQ-Challenge-CVPR-NTIRE2024
 Labels: `truth.csv` (train: `train_data.csv`) with the header `filename,score`. Ranked pairs are read from the
 same folder: `rank-pair-val.xlsx` with the sheets `nonsource` and `source`, or two CSV files
 `rank-pair-nonsource.csv` and `rank-pair-source.csv`. A row is first video, second video, and 1 or 2, the
-better one; the first row is a header.
+better one; the first row is a header. Further columns are ignored, as in the organisers' script.
 
-Predictions: `prediction.csv` with the header `filename,score`.
+Predictions: `prediction.csv` with the header `filename,score`, in any order and among other columns.
 
 Numbers: score = 0.45 SROCC + 0.45 PLCC (raw) + 0.05 accuracy on nonsource pairs + 0.05 accuracy on source
 pairs. Equal predictions count as "the first is better". Checked against `metric_score.py`
@@ -27,8 +27,10 @@ from eval.suites.readers.prediction_files import read_score_lines
 from eval.suites.readers.text_files import parse_number, read_csv_rows, read_csv_table
 from eval.suites.readers.xlsx import read_workbook
 from eval.suites.shared.mos_benchmark import MosProtocol, evaluate_mos, score_mos_files
+from eval.suites.shared.name_matching import shorten_list, suggest_change
 from eval.suites.shared.reading import read_samples
 from eval.suites.shared.samples import GroundTruth, JudgedSample, SuiteSample, get_predicted_score
+from eval.suites.shared.scoring import add_note
 from eval.suites.shared.submission_files import build_lines_submission
 from eval.suites.shared.suite import Metrics, Suite
 from judge.errors import InputError
@@ -72,27 +74,39 @@ def read_labels_with_pairs(path: Path) -> Iterator[SuiteSample]:
 
 
 def read_ranked_pairs(folder: Path) -> RankedPairs:
-    """Read the ranked pairs of a folder; empty where there are none.
+    """Read the ranked pairs of a folder; empty where there are none. Other sheets are not read.
 
     Raises:
-        InputError: a row is not a pair, or its rank is neither 1 nor 2.
+        InputError: a workbook has neither sheet, a row is not a pair, or its rank is neither 1 nor 2.
     """
-    sheets: dict[str, list[list[str]]] = {}
-    for workbook in sorted(folder.glob("rank-pair*.xlsx")):
-        sheets |= read_workbook(workbook)
+    tables: dict[str, list[list[str]]] = {}
+    for path in sorted(folder.glob("rank-pair*.xlsx")):
+        sheets = {name.strip().lower(): rows for name, rows in read_workbook(path).items()}
+        if not any(kind in sheets for kind in PAIR_KINDS):
+            raise InputError(
+                f"{path.name}: sheets", ", ".join(sheets), " and ".join(PAIR_KINDS), "rename the sheets"
+            )
+        tables |= {kind: sheets[kind] for kind in PAIR_KINDS if kind in sheets}
     for kind in PAIR_KINDS:
         for path in sorted(folder.glob(f"rank-pair-{kind}.csv")):
-            sheets[kind] = [row for _, row in read_csv_rows(path, 3, field="truth")]
+            tables[kind] = [row for _, row in read_csv_rows(path, (), field="truth")]
     return {
         kind: [_parse_pair(row, f"{kind} row {number}") for number, row in enumerate(rows[1:], 2)]
-        for kind, rows in sheets.items()
+        for kind, table in tables.items()
+        if (rows := _drop_index(table))
     }
+
+
+def _drop_index(rows: list[list[str]]) -> list[list[str]]:
+    """Return the rows without a first column that has no name, the index of pandas."""
+    has_index = bool(rows) and not rows[0][0].strip()
+    return [row[1:] for row in rows] if has_index else rows
 
 
 def _parse_pair(row: list[str], place: str) -> tuple[str, str, int]:
     if len(row) < 3 or row[2] not in ("1", "2", "1.0", "2.0"):
         raise InputError(place, row, "first video, second video, 1 or 2", "fix the row")
-    return row[0], row[1], int(float(row[2]))
+    return row[0].strip(), row[1].strip(), int(float(row[2]))
 
 
 # ---------------------------------------------------------------------------------------------- metrics
@@ -132,7 +146,10 @@ def score_files(pred: Path, truth: Path) -> Metrics:
     metrics = score_mos_files(
         pred, truth, read_labels=read_labels, read_predictions=read_predictions, protocol=PROTOCOL
     )
-    return _add_pair_metrics(metrics, read_predictions(pred), read_ranked_pairs(truth.parent))
+    metrics = _add_pair_metrics(metrics, read_predictions(pred), read_ranked_pairs(truth.parent))
+    books = sorted(truth.parent.glob("rank-pair*.xlsx"))
+    notes = "; ".join(f"{book.name}: {note}" for book in books for note in read_workbook(book).notes)
+    return {key: add_note(m, notes) if key.startswith("accuracy_") else m for key, m in metrics.items()}
 
 
 def read_predictions(path: Path) -> dict[str, float]:
@@ -148,8 +165,12 @@ def _add_pair_metrics(metrics: Metrics, scores: Mapping[str, float], pairs: Rank
         complete = [pair for pair in listed if pair[0] in scores and pair[1] in scores]
         absent = len(listed) - len(complete)
         if absent:
-            note = f"{absent} of {len(listed)} pairs have a video without a prediction"
-            metrics[name] = MetricValue(None, note)
+            unknown = sorted({name for pair in listed for name in pair[:2] if name not in scores})
+            note = (
+                f"{absent} of {len(listed)} pairs have a video without a prediction: {shorten_list(unknown)}"
+            )
+            mend = suggest_change(unknown, list(scores), scores)
+            metrics[name] = MetricValue(None, f"{note}; {mend}" if mend else note)
         elif not complete:
             note = f"there is no list of {kind} pairs in the folder of the labels"
             metrics[name] = MetricValue(None, note)
@@ -179,5 +200,6 @@ SUITE = Suite(
     depth="score",
     mos_range=(1.0, 5.0),
     splits=tuple(LABEL_FILES),
+    default_split="val",
     submission=build_lines_submission("prediction.csv", header="filename,score"),
 )

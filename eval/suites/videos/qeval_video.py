@@ -26,7 +26,10 @@ from eval.suites.shared.submission_files import build_objects_submission
 from judge.errors import InputError
 
 LABEL_FILES = {
-    split: (f"{split}.json", f"{split}_info.json", f"aigv_{split}.json", f"q_eval_video_{split}.json")
+    split: (
+        *(f"{split}.json", f"{split}_info.json", f"aigv_{split}.json", f"q_eval_video_{split}.json"),
+        *(("eval.json",) if split == "val" else ()),
+    )
     for split in ("train", "val", "test")
 }
 PLCC_NOTE = "whether PLCC is fitted is not published for this track; plcc_raw is reported as well"

@@ -16,7 +16,6 @@ There is no single official number.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -27,7 +26,7 @@ from eval.metrics.correlation import krcc, plcc, srcc
 from eval.metrics.metric_value import MetricValue
 from eval.metrics.pairwise.ranking import bradley_terry
 from eval.suites.readers.prediction_files import read_score_lines
-from eval.suites.readers.text_files import parse_number, read_csv_table
+from eval.suites.readers.text_files import parse_number, read_csv_columns, read_csv_table
 from eval.suites.shared.reading import check_unique_ids, read_samples
 from eval.suites.shared.samples import GroundTruth, JudgedSample, SuiteSample, get_predicted_score
 from eval.suites.shared.scoring import build_unscored_metric, match_names
@@ -58,9 +57,7 @@ def read_labels(path: Path) -> Iterator[SuiteSample]:
 
 def _has_votes(path: Path) -> bool:
     """Return whether the header of a label file has the column `winner`."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        header = [name.strip() for name in next(csv.reader(file), [])]
-    return "winner" in header
+    return "winner" in read_csv_columns(path, "truth")
 
 
 def read_votes(path: Path) -> Votes:
@@ -165,4 +162,5 @@ SUITE = Suite(
     kind="video",
     depth="score",
     splits=tuple(LABEL_FILES),
+    default_split="all",
 )

@@ -8,15 +8,23 @@ depend on the batch that it is in.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from judge.backends.base import Reply
-from judge.backends.decoding.forward_input import ForwardInput, prepend_prompt, read_results
-from judge.backends.decoding.program import RowProgram, StepInput
+from judge.backends.decoding.forward_input import (
+    ForwardInput,
+    Row,
+    count_weights,
+    prepend_tokens,
+    prompt_positions,
+    read_results,
+    vision_tensors,
+)
+from judge.backends.decoding.program import StepInput
+from judge.backends.decoding.recurrent_batch import RecurrentBatch, hidden_states_of_trees, is_recurrent
 from judge.errors import ReplyError
 from judge.runtime import threads
 
@@ -24,64 +32,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@dataclass(kw_only=True)
-class VisionInputs:
-    """The images and videos of one chat, as the model takes them."""
-
-    pixels: Any = None
-    """(patches, values) patches of the images; None without images."""
-    grid: Any = None
-    """(images, 3) number of patches of each image in time, height and width; None without images."""
-    video_pixels: Any = None
-    """(patches, values) patches of the videos; None without videos."""
-    video_grid: Any = None
-    """(videos, 3) as `grid`; None without videos."""
-    seconds_per_patch: list[float] = field(default_factory=list)
-    """For each video, the seconds between two patches in time."""
-
-
-@dataclass
-class Row(VisionInputs):
-    """One form that is being filled."""
-
-    program: RowProgram | None
-    """None for a row that only `log_probabilities` reads."""
-    prompt: list[int]
-    """Tokens before the answer, image and video tokens included."""
-    step: StepInput = field(default_factory=StepInput)
-    """The tokens that the row feeds next."""
-    position: int = 0
-    """Rope position of the next token."""
-    reply: Reply | ReplyError | None = None
-    """The result, once the program has ended."""
-
-    def resume(self, result: Any) -> int:
-        """Send the program what the last step read, and take its next step.
-
-        Args:
-            result: log-probabilities or logits, see `RowProgram`; None to start the program.
-
-        Returns:
-            Number of tokens of the last step.
-        """
-        assert self.program is not None
-        count = len(self.step.tokens)
-        try:
-            self.step = self.program.send(result)
-            self.position += count - len(self.step.discarded)
-        except StopIteration as done:
-            self.reply = done.value
-        except ReplyError as error:
-            self.reply = error
-        return count
-
-
 @torch.inference_mode()
 def run_rows(model: Any, rows: Sequence[Row], image_token: int, video_token: int) -> list[Reply | ReplyError]:
     """Run the programs of all rows to their end.
 
     Args:
-        model: a Qwen2-VL, Qwen2.5-VL or Qwen3-VL for conditional generation, in evaluation mode.
+        model: a Qwen-VL for conditional generation (`judge.backends.models`), in evaluation mode.
         rows: rows whose programs have not started.
         image_token: the model's image token.
         video_token: the model's video token.
@@ -93,10 +49,11 @@ def run_rows(model: Any, rows: Sequence[Row], image_token: int, video_token: int
         row.resume(None)
     running = [row for row in rows if row.reply is None]
     if running:
-        batch = _Batch(model, running)
+        batch = RecurrentBatch(model, running) if is_recurrent(model) else _Batch(model, running)
         batch.prefill(image_token, video_token)
         while batch.rows:
-            batch.run_step()
+            with threads.limit_threads(batch.num_step_tokens * batch.num_weights):
+                batch.run_step()
     return [row.reply for row in rows if row.reply is not None]
 
 
@@ -112,35 +69,22 @@ def log_probabilities(model: Any, rows: Sequence[Row], image_token: int, video_t
     Returns:
         For each row, a tensor (edges,) of log-probabilities.
     """
-    batch = _Batch(model, list(rows), use_cache=False)
-    steps, inputs, vision = batch.build_prompts(image_token, video_token)
-    hidden, head = batch.hidden_states(inputs, vision), model.get_output_embeddings()
-    found = []
+    head, found = model.get_output_embeddings(), []
+    if is_recurrent(model):
+        hidden, steps = hidden_states_of_trees(model, rows, image_token, video_token)
+    else:
+        batch = _Batch(model, list(rows), use_cache=False)
+        steps, inputs, vision = batch.build_prompts(image_token, video_token)
+        padded = batch.hidden_states(inputs, vision)
+        hidden = [
+            states[len(states) - len(step.tokens) :] for states, step in zip(padded, steps, strict=True)
+        ]
     for states, step in zip(hidden, steps, strict=True):
-        nodes, tokens = torch.tensor(step.edges, device=hidden.device).T
-        logits = head(states[len(states) - len(step.tokens) + nodes])
+        nodes, tokens = torch.tensor(step.edges, device=states.device).T
+        logits = head(states[nodes])
         logits = logits if logits.dtype == torch.float64 else logits.float()
         found.append(logits.log_softmax(dim=1).gather(1, tokens[:, None])[:, 0])
     return found
-
-
-def vision_arguments(rows: Sequence[VisionInputs]) -> dict[str, Any]:
-    """Build the model's arguments for the images and videos of a batch.
-
-    Args:
-        rows: the inputs of each row.
-
-    Returns:
-        Patches and grids of all images and of all videos; neither where there are none.
-    """
-    parts = {
-        "pixel_values": [row.pixels for row in rows],
-        "image_grid_thw": [row.grid for row in rows],
-        "pixel_values_videos": [row.video_pixels for row in rows],
-        "video_grid_thw": [row.video_grid for row in rows],
-    }
-    present = {name: [part for part in own if part is not None] for name, own in parts.items()}
-    return {name: torch.cat(own) for name, own in present.items() if own}
 
 
 class _Batch:
@@ -155,7 +99,12 @@ class _Batch:
         self.model, self.rows = model, rows
         self.cache: Any = DynamicCache(config=model.config.get_text_config()) if use_cache else None
         self.filled: NDArray[np.bool_] = np.zeros((len(rows), 0), dtype=bool)
-        self.num_weights = _count_weights(model.config.get_text_config())
+        self.num_weights = count_weights(model.config.get_text_config())
+
+    @property
+    def num_step_tokens(self) -> int:
+        """Number of tokens of the next step, padding included."""
+        return len(self.rows) * max(len(row.step.tokens) for row in self.rows)
 
     def prefill(self, image_token: int, video_token: int) -> None:
         """Feed the prompts with their images and videos and, in the same pass, the first step of each row."""
@@ -166,47 +115,23 @@ class _Batch:
         self, image_token: int, video_token: int
     ) -> tuple[list[StepInput], ForwardInput, dict[str, Any]]:
         """Return prompts with first steps, the model's input for them, and the images and videos."""
-        steps = [prepend_prompt(row.prompt, row.step) for row in self.rows]
+        steps = [prepend_tokens(row.prompt, row.step) for row in self.rows]
         inputs = ForwardInput.from_steps(steps, self.filled, [0] * len(steps))
-        dtype = self.model.dtype
-        vision = {
-            name: value.to(self.model.device, dtype if value.is_floating_point() else None)
-            for name, value in vision_arguments(self.rows).items()
-        }
-        self._set_prompt_positions(inputs, vision, image_token, video_token)
-        return steps, inputs, vision
+        width = inputs.tokens.shape[1]
+        rope = prompt_positions(self.model, self.rows, image_token, video_token)
+        for index, (row, own) in enumerate(zip(self.rows, rope, strict=True)):
+            start = width - len(steps[index].tokens)
+            row.position += int(own.max()) + 1
+            # The tokens after the prompt are shifted to follow its greatest position.
+            inputs.positions[:, index] += row.position - len(row.prompt)
+            inputs.positions[:, index, start : start + len(row.prompt)] = own
+        return steps, inputs, vision_tensors(self.model, self.rows)
 
     def run_step(self) -> None:
         """Feed the step of each row and resume the row with the result."""
         steps = [row.step for row in self.rows]
         inputs = ForwardInput.from_steps(steps, self.filled, [row.position for row in self.rows])
-        with threads.limit_threads(inputs.tokens.size * self.num_weights):
-            self._forward(inputs, steps, {})
-
-    def _set_prompt_positions(
-        self, inputs: ForwardInput, vision: dict[str, Any], image_token: int, video_token: int
-    ) -> None:
-        """Give the prompts the model's own 3-D rope positions, and shift the tokens after them."""
-        prompts = np.zeros_like(inputs.tokens)
-        for index, row in enumerate(self.rows):
-            start = inputs.tokens.shape[1] - len(row.prompt) - len(row.step.tokens)
-            prompts[index, start : start + len(row.prompt)] = 1
-        tokens = torch.from_numpy(inputs.tokens)
-        grids = {name: grid.cpu() for name, grid in vision.items() if name.endswith("_grid_thw")}
-        seconds = [value for row in self.rows for value in row.seconds_per_patch]
-        rope, _ = self.model.model.get_rope_index(
-            input_ids=tokens,
-            mm_token_type_ids=(tokens == image_token).int() + 2 * (tokens == video_token).int(),
-            second_per_grid_ts=torch.tensor(seconds) if seconds else None,
-            attention_mask=torch.from_numpy(prompts),
-            **grids,
-        )
-        is_prompt = prompts.astype(bool)
-        for index, row in enumerate(self.rows):
-            own = rope[:, index, is_prompt[index]].numpy()
-            row.position += int(own.max()) + 1
-            inputs.positions[:, index] += row.position - len(row.prompt)
-            inputs.positions[:, index, is_prompt[index]] = own
+        self._forward(inputs, steps, {})
 
     def hidden_states(self, inputs: ForwardInput, vision: dict[str, Any]) -> Any:
         """Run the model; returns the last hidden states (B, n, H)."""
@@ -248,12 +173,3 @@ class _Batch:
             for layer in self.cache.layers:  # (B, heads, T, width)
                 layer.keys = layer.keys.transpose(1, 2)[rows, slots].transpose(1, 2)
                 layer.values = layer.values.transpose(1, 2)[rows, slots].transpose(1, 2)
-
-
-def _count_weights(config: Any) -> int:
-    """Estimate the weights of a language model that each token is multiplied by, without the output layer."""
-    return int(
-        config.num_hidden_layers
-        * config.hidden_size
-        * (4 * config.hidden_size + 3 * config.intermediate_size)
-    )

@@ -52,7 +52,13 @@ def fill_form(
     Returns:
         The filled form with the probabilities of its choices.
     """
-    walk, filler, reply, phrases = form.walk(), _FormFiller(tokenizer), Reply(""), phrases.child()
+    mass: dict[str, float] = {}
+    walk, filler, reply, phrases = (
+        form.walk(),
+        _FormFiller(tokenizer),
+        Reply("", label_mass=mass),
+        phrases.child(),
+    )
     try:
         piece = next(walk)
         while True:
@@ -64,7 +70,7 @@ def fill_form(
                     answer = yield from filler.write_text(piece, text_mask(piece.max_chars), phrases)
                     written = f'{answer}"'
                 case _:
-                    probabilities = yield from filler.choose_label(piece)
+                    probabilities, mass[piece.name] = yield from filler.choose_label(piece)
                     reply.probabilities[piece.name] = report_probabilities(piece, probabilities)
                     answer = written = piece.labels[int(probabilities.argmax())]
             reply.text += written
@@ -87,7 +93,7 @@ class _FormFiller:
         """Feed the pending tokens and the label tree, and choose the most likely label.
 
         Returns:
-            (labels,) probabilities.
+            (labels,) probabilities, and the probability of all labels together.
         """
         tree = self.tokenizer.label_tree(blank.labels, next_literal(blank))
         step = StepInput(discarded=self.discarded)
@@ -102,7 +108,7 @@ class _FormFiller:
         chosen = int(probabilities.argmax())
         self.discarded = [index for node, index in placed.items() if node not in tree.inner_nodes[chosen]]
         self.pending = list(tree.unfed_tokens[chosen])
-        return probabilities
+        return probabilities, tree.label_mass(scores)
 
     def _read_in_two_steps(
         self, tree: LabelTree, step: StepInput, last: int, blank: str

@@ -89,11 +89,14 @@ class LabelTree:
     edges: list[tuple[int, int]]
     """(index of an inner token or `ROOT`, token that is read after it)."""
     paths: np.ndarray[Any, Any]
-    """(labels, longest path) indexes into `edges`, padded with `len(edges)`."""
+    """(paths, longest path) indexes into `edges`, padded with `len(edges)`."""
     inner_nodes: list[list[int]]
     """For each label, the indexes of the inner tokens on its path."""
     unfed_tokens: list[tuple[int, ...]]
     """For each label, the tokens that still have to be fed once it is chosen."""
+    owners: np.ndarray[Any, Any] | None = None
+    """(paths,) index of the label of each path, if labels have several; the probability of such a label is
+    the sum over its paths. None: path and label are the same."""
 
     @classmethod
     def from_paths(cls, paths: Sequence[tuple[int, ...]], end_length: int = 0) -> LabelTree:
@@ -188,7 +191,24 @@ class LabelTree:
         """
         import numpy as np
 
-        logs = np.append(scores, 0.0)[self.paths].sum(axis=1, dtype=np.float64)
+        logs = self._label_logs(scores)
         weights = np.exp(logs - logs.max())
         shares: np.ndarray[Any, Any] = weights / weights.sum()
-        return shares
+        return shares if self.owners is None else np.bincount(self.owners, shares)
+
+    def label_mass(self, scores: np.ndarray[Any, Any]) -> float:
+        """Compute the probability of all labels together.
+
+        Args:
+            scores: (edges,) log-probabilities of the edges, of the model itself.
+        """
+        import numpy as np
+
+        return float(np.exp(self._label_logs(scores)).sum())
+
+    def _label_logs(self, scores: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return the (paths,) log-probabilities of the paths."""
+        import numpy as np
+
+        logs: np.ndarray[Any, Any] = np.append(scores, 0.0)[self.paths].sum(axis=1, dtype=np.float64)
+        return logs

@@ -3,6 +3,8 @@
 - `backend`: `OpenAI`, the backend and stream.
 - `any_server`: answer a form on any server, with the form as a JSON schema.
 - `vllm_server`: answer a form on a vLLM server, with a grammar and exact probabilities.
+- `natural_form`: the same in the model's own tokens, with a request for each blank.
+- `server_vocabulary`: the tokenizer of a model behind a vLLM server.
 - `chat_client`: chat completions of one model, and what is known of its server.
 - `messages`: the chat as JSON, with images as data URLs.
 - `completions`: parse chat completions: text, tokens and alternatives.

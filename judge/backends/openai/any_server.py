@@ -10,7 +10,6 @@ from __future__ import annotations
 from judge.backends.base import Reply, Request
 from judge.backends.decoding import grammar, logprobs
 from judge.backends.openai.chat_client import ChatClient
-from judge.backends.openai.completions import parse_completion
 from judge.backends.openai.messages import build_messages
 from judge.errors import InputError
 from judge.rubrics.form import Form
@@ -35,7 +34,7 @@ def complete_form(client: ChatClient, request: Request) -> Reply:
         ReplyError: there is no usable answer.
     """
     schema = {"name": "verdict", "strict": True, "schema": request.form.json_schema()}
-    answer = client.request_completion(
+    completion = client.request_answer(
         request,
         build_messages(request),
         response_format={"type": "json_schema", "json_schema": schema},
@@ -43,11 +42,10 @@ def complete_form(client: ChatClient, request: Request) -> Reply:
         logprobs=True,
         top_logprobs=TOP_LOGPROBS,
     )
-    completion = parse_completion(answer)
     probabilities, is_exact = logprobs.read_probabilities(
         request.form, completion.tokens, completion.alternatives.__getitem__
     )
-    return Reply(completion.text, probabilities, is_exact)
+    return Reply(completion.text, probabilities, is_exact, thought=completion.thought)
 
 
 def choose_labels(client: ChatClient, request: Request) -> Reply:

@@ -11,12 +11,19 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
+from functools import cached_property, partial
 from typing import Any
 
 from judge.backends.base import Reply, Request, Verb
+from judge.backends.box_forms import BoxTranslator, check_convention
 from judge.backends.checkpoints import Checkpoint
-from judge.backends.openai import any_server, vllm_server
+from judge.backends.decoding.natural.filling import resolve_tokens
+from judge.backends.models.boxes import BoxConvention
+from judge.backends.models.families import boxes_by_name, thinks_by_name
+from judge.backends.openai import any_server, natural_form, vllm_server
 from judge.backends.openai.chat_client import ChatClient
+from judge.backends.openai.messages import fit_images, frame_size
+from judge.backends.openai.server_vocabulary import ServerVocabulary
 from judge.errors import InputError, ReplyError
 
 STEP_SECONDS = 0.1
@@ -33,7 +40,14 @@ class OpenAI:
             has a model of that name.
         api_key: default: the environment variable OPENAI_API_KEY, if set.
         brief: whether the model was fine-tuned on the rubrics and takes the brief prompt template.
+        tokens: as in `judge.backends.transformers.backend.Transformers`; only for a vLLM server.
+        layout: as in `Transformers`; only for a vLLM server.
         size: side in pixels of the square image that the model sees; None for any shape.
+        boxes: how the model writes boxes, as in `judge.backends.transformers.backend.Transformers`. None: by
+            its name (Qwen2.5-VL: `pixels`, Gemini: `relative-yxyx`, others: `relative`).
+        thinking: greatest number of tokens that the model thinks before each form; 0: a vLLM server is asked
+            for no thought, and a model that thinks all the same gets room for it. Other servers have their
+            own switches, see `extra`.
         concurrency: greatest number of requests at the same time.
         timeout: seconds to wait for one response.
         retries: number of further tries after a status of 429 or 5xx, or a broken connection.
@@ -54,17 +68,22 @@ class OpenAI:
         *,
         api_key: str | None = None,
         brief: bool | None = None,
+        tokens: str = "auto",
+        layout: str = "auto",
         size: int | None = None,
+        boxes: str | None = None,
+        thinking: int = 0,
         concurrency: int = 16,
         timeout: float = 120.0,
         retries: int = 4,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
-        _check_options(base_url, concurrency, timeout, retries)
+        _check_options(base_url, concurrency, timeout, retries, thinking)
         checkpoint = Checkpoint.resolve(model) if model == "embedded" else Checkpoint(model, None)
         self.model, self.domain = model, checkpoint.domain
         self.brief = checkpoint.brief if brief is None else brief
         self.size = checkpoint.size if size is None else size
+        self.tokens, self.layouts = resolve_tokens(tokens, layout, checkpoint.tokens, self.brief)
         self._client = ChatClient(
             base_url,
             model,
@@ -73,6 +92,7 @@ class OpenAI:
             retries=retries,
             connections=concurrency,
             extra=extra,
+            thinking=thinking,
         )
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="openai")
         self._running: dict[str, Future[Reply]] = {}
@@ -80,7 +100,10 @@ class OpenAI:
         self._client.adapters = self.adapters = server.adapters
         if server.is_adapter:
             self.adapter = model
+        self.boxes = check_convention(boxes or checkpoint.boxes, boxes_by_name(f"{model} {server.root}"))
+        self._client.is_thinker = thinks_by_name(f"{model} {server.root}")
         self.version, self.revision, self._is_vllm = server.version, "", server.is_vllm
+        self._vocabulary = ServerVocabulary(self._client)
 
     def close(self) -> None:
         """Close all connections; everything pending is lost."""
@@ -107,10 +130,27 @@ class OpenAI:
             raise
 
     def _start(self, verb: Verb, request: Request) -> Future[Reply]:
-        server: Any = vllm_server if self._is_vllm else any_server
         answer: Callable[[ChatClient, Request], Reply]
-        answer = server.complete_form if verb == "complete" else server.choose_labels
-        return self._pool.submit(answer, self._client, request)
+        if self._is_vllm and self.tokens == "natural" and (verb == "complete" or not self.brief):
+            fill = natural_form.complete_form if verb == "complete" else natural_form.choose_labels
+            answer = partial(fill, vocabulary=self._vocabulary, layouts=self.layouts)
+        else:
+            server: Any = vllm_server if self._is_vllm else any_server
+            answer = server.complete_form if verb == "complete" else server.choose_labels
+
+        def run() -> Reply:
+            shown = fit_images(request) if self.boxes is BoxConvention.RESIZED_PIXELS_XYXY else request
+            reply = self._translator.reply(answer(self._client, self._translator.request(shown)), shown)
+            if isinstance(reply, ReplyError):
+                raise reply
+            return reply
+
+        return self._pool.submit(run)
+
+    @cached_property
+    def _translator(self) -> BoxTranslator:
+        """Translates between the boxes of rubrics and those of the model. Images are sent in their size."""
+        return BoxTranslator(self.boxes, frame_size)
 
     # -- Stream -------------------------------------------------------------------------------------------
 
@@ -137,14 +177,15 @@ class OpenAI:
             future.cancel()
 
 
-def _check_options(base_url: str, concurrency: int, timeout: float, retries: int) -> None:
+def _check_options(base_url: str, concurrency: int, timeout: float, retries: int, thinking: int) -> None:
     if not re.match(r"https?://\w", base_url, re.IGNORECASE):
         raise InputError("base_url", base_url, "http:// or https:// addresses", "pass the server's address")
     for field, number in (("concurrency", concurrency), ("timeout", timeout)):
         if not number > 0:
             raise InputError(field, number, "more than 0", "leave it out for the default")
-    if retries < 0:
-        raise InputError("retries", retries, "0 or more", "leave it out for the default")
+    for field, count in (("retries", retries), ("thinking", thinking)):
+        if count < 0:
+            raise InputError(field, count, "0 or more", "leave it out for the default")
 
 
 def _result(future: Future[Reply]) -> Reply | ReplyError:

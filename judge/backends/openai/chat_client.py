@@ -10,12 +10,15 @@ from threading import Lock
 from typing import Any
 
 from judge.backends.base import AdapterInfo, Request
+from judge.backends.openai.completions import Completion, UnfinishedThoughtError, parse_completion
 from judge.backends.openai.transport import HttpTransport, RequestRejectedError, ServerRefusedError
 from judge.errors import BackendError, ReplyError
 
 MAX_LOGPROBS = 128
 """Greatest number of tokens that vLLM reports log-probabilities of."""
-OPTIONAL_FIELDS = ("top_logprobs", "logprobs", "temperature", "seed", "max_tokens")
+THOUGHT_ROOM = 8192
+"""Tokens for the thought of a model that thinks although it was not asked to."""
+OPTIONAL_FIELDS = ("top_logprobs", "logprobs", "temperature", "seed", "max_tokens", "chat_template_kwargs")
 """Fields of a request that an answer can do without."""
 
 
@@ -30,6 +33,8 @@ class ServerInfo:
     """Whether the model is a LoRA adapter."""
     adapters: Mapping[str, AdapterInfo] = field(default_factory=dict)
     """Rubric -> the adapter that the server has for it."""
+    root: str = ""
+    """Name or path of the checkpoint behind the model's name; empty when unknown."""
 
 
 class ChatClient:
@@ -43,6 +48,8 @@ class ChatClient:
         retries: number of further tries after a temporary failure.
         connections: greatest number of requests at the same time.
         extra: fields to add to every request.
+        thinking: tokens of a thought before each answer; 0: the server is asked for none, and a model that
+            thinks all the same gets `THOUGHT_ROOM`.
     """
 
     def __init__(
@@ -55,8 +62,13 @@ class ChatClient:
         retries: int,
         connections: int,
         extra: Mapping[str, Any] | None,
+        thinking: int = 0,
     ) -> None:
-        self.model, self.extra = model, dict(extra or {})
+        self.model, self.extra, self.thinking = model, dict(extra or {}), thinking
+        self.is_thinker = False
+        """Whether the model's chat template writes a thought into the prompt, open or closed."""
+        self._thought_room = thinking
+        """Tokens that are added to the limit of every answer for a thought before it."""
         connect = partial(
             HttpTransport, api_key=api_key, timeout=timeout, retries=retries, connections=connections
         )
@@ -107,7 +119,8 @@ class ChatClient:
             for rubric, info in rubric_adapters.items()
             if models.get(f"{self.model}-{rubric}", {}).get("parent")
         }
-        return ServerInfo(self._vllm_version(), True, bool(entry.get("parent")), adapters)
+        root = str(entry.get("root") or entry.get("parent") or "")
+        return ServerInfo(self._vllm_version(), True, bool(entry.get("parent")), adapters, root)
 
     def _vllm_version(self) -> str:
         try:
@@ -154,6 +167,32 @@ class ChatClient:
                 raise ReplyError(f"{self._api.address}: the answer is no chat completion")
             return answer
 
+    def request_answer(self, request: Request, messages: list[dict[str, Any]], **fields: Any) -> Completion:
+        """Request one answer, with room for a thought before it.
+
+        A model that thinks although it was not asked to is found by its first answer, which ends before the
+        thought does. It is asked again with more room, and gets it from then on.
+
+        Args:
+            request: as for `request_completion`.
+            messages: the messages as JSON.
+            fields: further fields of the request, among them `max_tokens` for the answer alone.
+
+        Raises:
+            BackendError: the server cannot be reached or refuses every request.
+            ReplyError: there is no usable answer.
+        """
+        limit = fields.pop("max_tokens")
+        while True:
+            room = self._thought_room
+            answer = self.request_completion(request, messages, max_tokens=limit + room, **fields)
+            try:
+                return parse_completion(answer)
+            except UnfinishedThoughtError:
+                if room >= max(self.thinking, THOUGHT_ROOM):
+                    raise
+                self._thought_room = max(self.thinking, THOUGHT_ROOM)
+
     def _drop_field(self, message: str, payload: Mapping[str, Any]) -> bool:
         """Drop the optional field that an error message names; returns whether there is one."""
         for name in OPTIONAL_FIELDS:
@@ -178,10 +217,23 @@ class ChatClient:
         """
         ids: dict[int, None] = {}
         for labels in label_sets:
-            more = dict.fromkeys(self._first_token_id(label) for label in labels)
+            more = dict.fromkeys(self._first_token_id(label) for label in self._first_texts(labels))
             if len(ids | more) <= MAX_LOGPROBS:
                 ids |= more
         return list(ids)
+
+    def _first_texts(self, labels: Sequence[str]) -> Sequence[str]:
+        """Return texts with the first tokens of some labels.
+
+        A box in pixels has thousands of numbers as labels. If the server writes numbers digit by digit, their
+        first digits do.
+        """
+        if len(labels) <= MAX_LOGPROBS or not all(map(str.isdecimal, labels)):
+            return labels
+        longest = max(labels, key=len)
+        if self._first_token_id(longest) != self._first_token_id(longest[0]):
+            return labels
+        return sorted({label[0] for label in labels})
 
     def _first_token_id(self, label: str) -> int:
         if label not in self._token_ids:
@@ -192,3 +244,22 @@ class ChatClient:
             except (KeyError, IndexError, TypeError, ValueError):
                 raise ReplyError(f"{self._root.address}/tokenize: no tokens in its answer") from None
         return self._token_ids[label]
+
+    def tokenize(self, text: str) -> tuple[list[int], list[str]]:
+        """Return the tokens of a text and their names, from a vLLM server.
+
+        Raises:
+            BackendError: the server cannot be reached.
+            ReplyError: the server does not tokenize the text.
+        """
+        payload = {
+            "model": self.model,
+            "prompt": text,
+            "add_special_tokens": False,
+            "return_token_strs": True,
+        }
+        answer = self._root.post("/tokenize", payload)
+        try:
+            return [int(token) for token in answer["tokens"]], [str(name) for name in answer["token_strs"]]
+        except (KeyError, TypeError, ValueError):
+            raise ReplyError(f"{self._root.address}/tokenize: no tokens in its answer") from None

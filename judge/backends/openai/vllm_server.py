@@ -11,11 +11,13 @@ from typing import Any
 
 from judge.backends.base import Reply, Request
 from judge.backends.decoding import grammar, logprobs
+from judge.backends.decoding.chat_tokenizer import THINKING_SWITCH
 from judge.backends.decoding.reply_alignment import align_reply
 from judge.backends.openai.any_server import check_choices_only
 from judge.backends.openai.chat_client import ChatClient
 from judge.backends.openai.completions import Completion, parse_completion
 from judge.backends.openai.messages import build_messages
+from judge.backends.openai.thought import think_first
 from judge.errors import ReplyError
 from judge.rubrics.form import Form
 from judge.rubrics.form_nodes import Branch, Choice, Literal, Repeat
@@ -40,23 +42,30 @@ def complete_form(client: ChatClient, request: Request) -> Reply:
     """
     form, messages = request.form, build_messages(request)
     token_ids = client.first_token_ids(_label_sets_by_priority(form))
+    thought, written = think_first(client, request, messages)
     completion = Completion("")
+    if written:  # the answer is continued behind the thought, from its known beginning on
+        completion = Completion("", [text.encode() for text in grammar.leading_literals(form)])
+        completion.alternatives = [{} for _ in completion.tokens]
     answers: list[str] = []
     while True:
-        rules = grammar.form_to_ebnf(form, grammar.spell_in_characters, answers, include_literals=not answers)
         beginning = b"".join(completion.tokens).decode("utf-8", "replace")
+        rules = grammar.form_to_ebnf(
+            form, grammar.spell_in_characters, answers, include_literals=not beginning
+        )
         answer = client.request_completion(
             request,
-            [*messages, *([{"role": "assistant", "content": beginning}] if beginning else [])],
+            [*messages, *([{"role": "assistant", "content": written + beginning}] if beginning else [])],
             structured_outputs={"grammar": rules},
             max_tokens=grammar.max_token_count(form) + 64,
             logprobs=True,
             logprob_token_ids=token_ids,
             add_generation_prompt=not beginning,
             continue_final_message=bool(beginning),
+            chat_template_kwargs={THINKING_SWITCH: False},
         )
-        completion.extend(parse_completion(answer))
-        if answers:
+        completion.extend(parse_completion(answer, is_continued=bool(beginning)))
+        if beginning:
             completion.tokens.append(grammar.trailing_literal(form).encode())
             completion.alternatives.append({})
         alignment = align_reply(form, b"".join(completion.tokens))
@@ -67,7 +76,8 @@ def complete_form(client: ChatClient, request: Request) -> Reply:
     probabilities, is_exact = logprobs.read_probabilities(
         form, completion.tokens, completion.alternatives.__getitem__, estimates=False
     )
-    return Reply(b"".join(completion.tokens).decode("utf-8", "replace"), probabilities, is_exact)
+    text = b"".join(completion.tokens).decode("utf-8", "replace")
+    return Reply(text, probabilities, is_exact, thought=thought)
 
 
 def choose_labels(client: ChatClient, request: Request) -> Reply:
@@ -89,6 +99,7 @@ def choose_labels(client: ChatClient, request: Request) -> Reply:
         ReplyError: there is no usable answer.
     """
     messages, text = build_messages(request), ""
+    thought, written = think_first(client, request, messages)
     blanks: list[tuple[Choice, str]] = []
     pieces: list[str | Choice] = []
     for piece in check_choices_only(request.form):
@@ -99,9 +110,9 @@ def choose_labels(client: ChatClient, request: Request) -> Reply:
             pieces.append(piece)
             blanks.append((piece, text))
             text += piece.labels[0]
-    reply, best_labels = Reply(""), dict[str, str]()
+    reply, best_labels = Reply("", thought=thought), dict[str, str]()
     for blank, beginning in blanks:
-        completion = _request_token(client, request, messages, blank, beginning)
+        completion = _request_token(client, request, messages, blank, written + beginning)
         shares, is_covered = logprobs.read_single_token(
             blank, completion.tokens[0], completion.alternatives[0]
         )
@@ -126,6 +137,7 @@ def _request_token(
         logprob_token_ids=client.first_token_ids([blank.labels]),
         add_generation_prompt=False,
         continue_final_message=True,
+        chat_template_kwargs={THINKING_SWITCH: False},
     )
     return parse_completion(answer, is_partial=True)
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from judge.backends.models.families import Family, check_family
 from judge.backends.torchvision_compat import patch_imports
 from judge.errors import BackendError, InputError
 
@@ -35,7 +36,7 @@ def load_model(
 
     Raises:
         InputError: an argument is not usable.
-        BackendError: the model cannot be loaded, or is no Qwen-VL.
+        BackendError: the model cannot be loaded, or is of a family that is not known to be right here.
     """
     options = _loading_options(device, dtype, bits)
     patch_imports()
@@ -44,19 +45,21 @@ def load_model(
     import transformers
 
     library: Any = transformers
-    if bits:
-        options["quantization_config"] = _quantization_config(library, bits)
     try:
         with _without_progress_bars():
+            config, _ = library.PreTrainedConfig.get_config_dict(source, revision=revision)
+            family = check_family(config, source)
+            if bits:
+                options["quantization_config"] = _quantization_config(library, bits, family)
             processor = library.AutoProcessor.from_pretrained(source, revision=revision)
             loader = library.AutoModelForImageTextToText
             model = loader.from_pretrained(source, revision=revision, **options).eval()
             if adapter is not None:
                 model = _apply_adapter(model, adapter, merge=not bits and _is_float32(model))
+    except InputError as error:
+        raise BackendError(f"{source}: cannot be loaded ({error})") from error
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise BackendError(f"{source}: cannot be loaded ({' '.join(str(error).split())[:300]})") from error
-    if not hasattr(model.model, "get_rope_index") or not hasattr(processor, "image_token_id"):
-        raise BackendError(f"{source}: {type(model).__name__} is not a Qwen2-VL, Qwen2.5-VL or Qwen3-VL")
     return model, processor
 
 
@@ -81,14 +84,14 @@ def _loading_options(device: str | dict[str, Any], dtype: str, bits: int | None)
     }
 
 
-def _quantization_config(library: Any, bits: int) -> Any:
+def _quantization_config(library: Any, bits: int, family: Family) -> Any:
     import torch
 
     return library.BitsAndBytesConfig(
         load_in_4bit=bits == 4,
         load_in_8bit=bits == 8,
         bnb_4bit_compute_dtype=torch.bfloat16,
-        llm_int8_skip_modules=["lm_head", "model.visual"],
+        llm_int8_skip_modules=list(family.unquantized_modules),
     )
 
 

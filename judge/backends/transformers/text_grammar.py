@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
+from judge.backends.decoding.natural.texts import ending_tree
 from judge.backends.decoding.program import TextMask
 
 
@@ -24,11 +25,14 @@ class TextGrammar:
         self._model, self._processor = model, processor
         self._matcher = lru_cache(maxsize=64)(self._compile)
 
-    def text_mask(self, max_chars: int) -> TextMask:
+    def text_mask(self, max_chars: int, beginning: bytes = b"", endings: tuple[bytes, ...] = ()) -> TextMask:
         """Return the mask of one text.
 
         Args:
             max_chars: greatest number of characters, without the closing quote.
+            beginning: what stands before the text and is written with it.
+            endings: what may follow after the closing quote; the token that holds the quote may hold a
+                beginning of one of them.
 
         Returns:
             A function that takes the tokens of the text so far and the logits (V,) of the next token. It
@@ -36,7 +40,7 @@ class TextGrammar:
         """
         import llguidance.numpy
 
-        matcher, consumed = self._matcher(max_chars).deep_copy(), 0
+        matcher, consumed = self._matcher(max_chars, beginning, endings).deep_copy(), 0
         size = self._outlines.llg_tokenizer.vocab_size
 
         def mask(written: Sequence[int], logits: Any) -> Any:
@@ -53,11 +57,13 @@ class TextGrammar:
 
         return mask
 
-    def _compile(self, max_chars: int) -> Any:
+    def _compile(self, max_chars: int, beginning: bytes, endings: tuple[bytes, ...]) -> Any:
         """Compile the grammar with outlines; returns a matcher that has read nothing."""
         from llguidance import LLMatcher
 
-        compiled = self._outlines.get_regex_logits_processor(rf'[^"\\\x00-\x1f]{{0,{max_chars}}}"')
+        before, after = _escape(beginning.decode("utf-8", "ignore")), _expression(ending_tree(endings))
+        pattern = rf'{before}[^"\\\x00-\x1f]{{0,{max_chars}}}"{after}'
+        compiled = self._outlines.get_regex_logits_processor(pattern)
         return LLMatcher(compiled.llg_tokenizer, compiled.grammar)
 
     @cached_property
@@ -66,3 +72,19 @@ class TextGrammar:
         from outlines.backends.llguidance import LLGuidanceBackend
 
         return LLGuidanceBackend(outlines.from_transformers(self._model, self._processor))
+
+
+def _expression(tree: dict[str, Any]) -> str:
+    branches = [_escape(character) + _expression(below) for character, below in tree.items()]
+    return f"(?:{'|'.join(branches)})?" if branches else ""
+
+
+def _escape(text: str) -> str:
+    return "".join(
+        character
+        if character.isalnum()
+        else f"\\x{ord(character):02x}"
+        if ord(character) < 256
+        else character
+        for character in text
+    )

@@ -1,7 +1,8 @@
 """Run a Qwen-VL checkpoint with vLLM in this process: many forms at once, each returned when it is done.
 
-The prompt is built from tokens by the same `ChatTokenizer` as in the transformers backend. A reply can only
-be the form, spelled in the tokens that the transformers backend would feed (see
+The prompt is built from tokens by the same `ChatTokenizer` as in the transformers backend, and a form is
+filled by the same program (`judge.backends.decoding.natural`). A model that was trained on pieces writes the
+whole form in one request, under a grammar of the tokens that the transformers backend would feed (see
 `judge.backends.decoding.grammar`). So both backends ask the same model the same question, and their numbers
 differ by rounding only.
 """
@@ -16,10 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from judge.backends.base import Reply, Request, Verb
+from judge.backends.box_forms import BoxTranslator, check_convention
 from judge.backends.checkpoints import Checkpoint, weights_revision
 from judge.backends.decoding import grammar
 from judge.backends.decoding.chat_tokenizer import ChatTokenizer, byte_decoder
-from judge.backends.vllm import programs
+from judge.backends.decoding.natural import filling
+from judge.backends.decoding.natural.filling import check_choices_only, resolve_tokens
+from judge.backends.decoding.natural.vocabulary import Vocabulary
+from judge.backends.models.boxes import BoxConvention
+from judge.backends.models.families import family_boxes
+from judge.backends.video_inputs import shown_size
+from judge.backends.vllm import natural_programs, programs
 from judge.backends.vllm.engine import (
     build_engine,
     installed_version,
@@ -30,7 +38,10 @@ from judge.backends.vllm.engine import (
 )
 from judge.backends.vllm.programs import EngineProgram, EngineRequest
 from judge.backends.vllm.prompts import build_prompt
+from judge.backends.vllm.thought import think_first
 from judge.errors import BackendError, InputError, ReplyError
+from judge.rubrics.form import Form
+from judge.rubrics.form_nodes import Object
 
 CLOSED = "vllm: the engine was closed"
 """Error text of a backend after `close`."""
@@ -40,6 +51,8 @@ CLOSED = "vllm: the engine was closed"
 class _Job:
     """A form that is being answered."""
 
+    request: Request
+    """The request of the rubric, to which the reply is translated back."""
     program: EngineProgram
     inputs: dict[str, Any]
     """Members of the engine's prompt besides the tokens: the images and videos."""
@@ -60,7 +73,13 @@ class VLLM:
         revision: as in `Transformers`.
         dtype: `auto` (float32 on a CPU, else the checkpoint's own), or the name of a torch dtype.
         brief: as in `Transformers`.
+        boxes: as in `Transformers`; for a family that does not run there, relative coordinates.
+        thinking: as in `Transformers`.
+        tokens: as in `Transformers`.
+        layout: as in `Transformers`.
         images: greatest number of images in one request.
+        max_pixels: greatest number of pixels of an image for which the engine reserves memory. The default is
+            that of `Judge`.
         threads: CPU threads of this process; None: as torch chose. On a machine with other work, fewer are
             faster, because every kernel waits for its slowest thread.
         engine: further arguments of `vllm.EngineArgs`, which override the settings chosen here.
@@ -81,7 +100,12 @@ class VLLM:
         revision: str | None = None,
         dtype: str = "auto",
         brief: bool | None = None,
+        boxes: str | None = None,
+        thinking: int = 0,
+        tokens: str = "auto",
+        layout: str = "auto",
         images: int = 4,
+        max_pixels: int = 1_003_520,
         threads: int | None = None,
         **engine: Any,
     ) -> None:
@@ -89,12 +113,14 @@ class VLLM:
         checkpoint = Checkpoint.resolve(model, adapter)
         self.domain, self.size, self.adapters = checkpoint.domain, checkpoint.size, checkpoint.adapters
         self.brief = checkpoint.brief if brief is None else brief
+        self.tokens, self.layouts = resolve_tokens(tokens, layout, checkpoint.tokens, self.brief)
         self.adapter = checkpoint.adapter.name if checkpoint.adapter else None
         self._jobs: dict[str, _Job] = {}
         self._keys: dict[str, str] = {}
         """Id of a running engine request -> key of its job."""
         self._done: dict[str, Reply | ReplyError] = {}
         self._ids = count()
+        self.boxes = BoxConvention.JUDGE_GRID
         self._broken = ""
         """Error text once the engine has stopped; empty while it runs."""
         self._lora_requests: dict[str, Any] = {}
@@ -108,23 +134,30 @@ class VLLM:
             adapters[""] = locate_adapter(checkpoint.adapter.path)
         try:
             with startup_environment(threads):
-                self._engine = build_engine(source, revision, dtype, images, list(adapters.values()), engine)
-                self._set_up(load_processor(source, revision), adapters)
+                processor = load_processor(source, revision)
+                folders = list(adapters.values())
+                self._engine = build_engine(
+                    source, revision, dtype, images, max_pixels, processor, folders, engine
+                )
+                self._set_up(processor, adapters, thinking)
         except BackendError:
             raise
         except (OSError, ValueError, KeyError, RuntimeError, ImportError, AssertionError) as error:
             raise BackendError(f"{source}: cannot be loaded ({short_error(error)})") from error
-        commit = getattr(self._engine.model_config.hf_config, "_commit_hash", None)
+        config = self._engine.model_config.hf_config
+        self.boxes = check_convention(boxes or checkpoint.boxes, family_boxes(config))
+        commit = getattr(config, "_commit_hash", None)
         self.revision = weights_revision(source, checkpoint.adapter_paths, commit, revision)
 
-    def _set_up(self, processor: Any, adapters: Mapping[str, Path]) -> None:
+    def _set_up(self, processor: Any, adapters: Mapping[str, Path], thinking: int) -> None:
         """Derive what is needed from the engine and the processor, and check that both work as expected."""
-        self.tokenizer = ChatTokenizer(processor)
+        self.tokenizer = ChatTokenizer(processor, thinking)
         self._token_bytes = byte_decoder(self.tokenizer.hf_tokenizer)
         self._max_length: int = self._engine.model_config.max_model_len
         self._max_jobs = 2 * self._engine.vllm_config.scheduler_config.max_num_seqs
+        self._vocabulary = Vocabulary(self.tokenizer) if self.tokens == "natural" else None
         self._speller: grammar.Speller = grammar.spell_in_characters
-        if self._supports_token_grammar():
+        if self._vocabulary is None and self._supports_token_grammar():
             self._speller = grammar.token_speller(self.tokenizer.encode_text)
         self._add_adapters(adapters)
 
@@ -186,18 +219,34 @@ class VLLM:
         if key in self._jobs or key in self._done:
             raise InputError("key", key, "a key that is not in use", "wait for its reply, or abort it")
         try:
-            prompt, inputs = self._build_prompt(request)
+            asked = self.box_translator.request(request)
+            prompt, inputs = self._build_prompt(asked)
         except ReplyError as error:
             self._done[key] = error
             return
-        if verb == "choose":
-            program = programs.read_choices(request.form, prompt, self.tokenizer)
+
+        def build_program(prompt: list[int]) -> EngineProgram:
+            return self._program(verb, asked, prompt)
+
+        if self.tokenizer.thinking:
+            program = think_first(prompt, self.tokenizer, build_program)
         else:
-            program = programs.fill_form(
-                request.form, prompt, self.tokenizer, self._token_bytes, self._speller, self._max_length
-            )
-        self._jobs[key] = _Job(program, inputs, self.lora_request(request))
+            program = build_program(prompt)
+        self._jobs[key] = _Job(request, program, inputs, self.lora_request(request))
         self._resume(key, None)
+
+    def _program(self, verb: Verb, request: Request, prompt: list[int]) -> EngineProgram:
+        """Return the program of a form whose boxes are those of the model, behind a prompt."""
+        if self._vocabulary is not None and (verb == "complete" or not self.brief):
+            if verb == "choose":
+                check_choices_only(request)
+            form_program = filling.fill_form(request.form, self._vocabulary, self.layouts)
+            return natural_programs.run_form(form_program, prompt, self._vocabulary, self._max_length)
+        if verb == "choose":
+            return programs.read_choices(request.form, prompt, self.tokenizer, self._vocabulary)
+        return programs.fill_form(
+            request.form, prompt, self.tokenizer, self._token_bytes, self._speller, self._max_length
+        )
 
     def step(self) -> list[tuple[str, Reply | ReplyError]]:
         """Run the engine once; see `Stream.step`."""
@@ -239,6 +288,11 @@ class VLLM:
         """Return vLLM's `LoRARequest` for a request; None for the checkpoint without an adapter."""
         return self._lora_requests.get(request.rubric, self._lora_requests.get(""))
 
+    @property
+    def box_translator(self) -> BoxTranslator:
+        """Translates between the boxes of rubrics and those of the model."""
+        return BoxTranslator(self.boxes, lambda shown: shown_size(shown, self.tokenizer.processor, self.size))
+
     def _build_prompt(self, request: Request) -> tuple[list[int], dict[str, Any]]:
         return build_prompt(request, self.tokenizer, self.size, self._max_length)
 
@@ -272,7 +326,7 @@ class VLLM:
                 self._add_request(key, job, index, request)
         except StopIteration as done:
             del self._jobs[key]
-            self._done[key] = done.value
+            self._done[key] = self.box_translator.reply(done.value, job.request)
         except ReplyError as error:
             self.abort(key)
             self._done[key] = error
@@ -338,7 +392,8 @@ class VLLM:
             return Reply("")
 
         key = "check"
-        self._jobs[key] = _Job(program(), {}, lora_request)
+        nothing = Request([], [], Form(Object(())))
+        self._jobs[key] = _Job(nothing, program(), {}, lora_request)
         self._resume(key, None)
         while key not in self._done:
             self._step_engine()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -11,9 +12,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from judge.backends.models.families import Family, find_family
 from judge.backends.torchvision_compat import patched_child_processes
 from judge.backends.vllm.cpu_lora import install_cpu_lora
 from judge.errors import BackendError, InputError
+from judge.media.video import FRAMES_SHOWN, MODEL_FRAME_PIXELS
 
 MAX_LOGPROBS = 128
 """Greatest number of alternatives that vLLM reports at one token; the corner of a box has 100."""
@@ -79,6 +82,8 @@ def build_engine(
     revision: str | None,
     dtype: str,
     max_images: int,
+    max_pixels: int,
+    processor: Any,
     adapters: Sequence[Path],
     options: dict[str, Any],
 ) -> Any:
@@ -89,6 +94,8 @@ def build_engine(
         revision: hub revision of the checkpoint.
         dtype: `auto`, or the name of a torch dtype.
         max_images: greatest number of images in one request.
+        max_pixels: greatest number of pixels of an image for which the engine reserves memory.
+        processor: the checkpoint's.
         adapters: folders of the LoRA adapters.
         options: arguments of `vllm.EngineArgs` that override the settings chosen here.
 
@@ -106,7 +113,6 @@ def build_engine(
         "model": model,
         "revision": revision,
         "dtype": dtype,
-        "limit_mm_per_prompt": {"image": max_images, "video": 1},  # vLLM's default is 999 of each
         "seed": 0,
         "max_logprobs": MAX_LOGPROBS,
         "enable_prefix_caching": True,
@@ -115,8 +121,12 @@ def build_engine(
         "disable_log_stats": True,
         "use_tqdm_on_load": False,
     }
+    family = find_family(_read_config(model, revision))
+    if family is not None:
+        settings |= family.engine_options
     if current_platform.is_cpu():
-        settings |= _cpu_settings(dtype)
+        settings |= _cpu_settings(dtype, family)
+    settings |= _media_limits(processor, max_images, max_pixels)
     if adapters:
         install_cpu_lora()
         settings |= _lora_settings(adapters)
@@ -129,13 +139,38 @@ def build_engine(
     return LLMEngine.from_engine_args(arguments)
 
 
-def _cpu_settings(dtype: str) -> dict[str, Any]:
+def _read_config(model: str, revision: str | None) -> dict[str, Any]:
+    """Return the config of a checkpoint."""
+    from transformers import PreTrainedConfig
+
+    config, _ = PreTrainedConfig.get_config_dict(model, revision=revision)
+    return dict(config)
+
+
+def _media_limits(processor: Any, max_images: int, max_pixels: int) -> dict[str, Any]:
+    """Limit images and videos to what is shown, so that the engine reserves no more for them.
+
+    The processor of Qwen3-VL allows 16,384 tokens an image, of which the pipeline shows about 1,000. The
+    sizes of the video are those of the one that the engine tries its memory with.
+    """
+    side = math.isqrt(MODEL_FRAME_PIXELS)
+    video = {"count": 1, "num_frames": FRAMES_SHOWN, "width": side, "height": side}
+    limits: dict[str, Any] = {"limit_mm_per_prompt": {"image": max_images, "video": video}}
+    size = getattr(getattr(processor, "image_processor", None), "size", None) or {}
+    if (size.get("longest_edge") or 0) > max_pixels:
+        limits["mm_processor_kwargs"] = {"images_kwargs": {"max_pixels": max_pixels}}
+    return limits
+
+
+def _cpu_settings(dtype: str, family: Family | None) -> dict[str, Any]:
+    # vLLM's Gated DeltaNet for CPUs computes in bfloat16 only.
+    default = "bfloat16" if family is not None and family.is_recurrent else "float32"
     return {
         "enforce_eager": True,  # there is nothing to compile for
         "block_size": 32,  # the smallest that the kernels like, because shared prefixes are short
         "max_num_seqs": 64,
         # bfloat16 is no faster at this size and changes scores by up to a tenth.
-        "dtype": "float32" if dtype == "auto" else dtype,
+        "dtype": default if dtype == "auto" else dtype,
         "kv_cache_memory_bytes": int(os.environ.get("VLLM_CPU_KVCACHE_SPACE") or 1) * GIB,
         "gpu_memory_utilization": 0.3,  # of main memory, and only checked
     }

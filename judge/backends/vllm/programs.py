@@ -12,6 +12,8 @@ from judge.backends.base import Reply
 from judge.backends.decoding import grammar
 from judge.backends.decoding.chat_tokenizer import ChatTokenizer
 from judge.backends.decoding.label_tree import ROOT, LabelTree
+from judge.backends.decoding.natural.canonical import CanonicalText
+from judge.backends.decoding.natural.vocabulary import TokenTable
 from judge.backends.decoding.program import check_not_nan, report_probabilities
 from judge.backends.vllm.engine import MAX_LOGPROBS
 from judge.backends.vllm.partial_form import PartialForm
@@ -76,12 +78,12 @@ def fill_form(
     return partial.reply()
 
 
-def grammar_sampling(rules: str, num_logprobs: int, max_tokens: int) -> dict[str, Any]:
+def grammar_sampling(rules: str, num_logprobs: int | None, max_tokens: int) -> dict[str, Any]:
     """Return the sampling arguments for an answer under a grammar.
 
     Args:
         rules: the grammar in EBNF.
-        num_logprobs: number of alternatives to report at each token.
+        num_logprobs: number of alternatives to report at each token; None: report nothing.
         max_tokens: greatest number of tokens of the answer.
 
     Returns:
@@ -93,7 +95,9 @@ def grammar_sampling(rules: str, num_logprobs: int, max_tokens: int) -> dict[str
     return {"structured_outputs": constraint, "logprobs": num_logprobs, "max_tokens": max_tokens}
 
 
-def read_choices(form: Form, prompt: list[int], tokenizer: ChatTokenizer) -> EngineProgram:
+def read_choices(
+    form: Form, prompt: list[int], tokenizer: ChatTokenizer, vocabulary: TokenTable | None = None
+) -> EngineProgram:
     """Read every choice with the first label in each choice before it.
 
     There is one request for each node of a label tree, all on one prefix. A request reads only the
@@ -103,6 +107,7 @@ def read_choices(form: Form, prompt: list[int], tokenizer: ChatTokenizer) -> Eng
         form: a form of choice blanks only.
         prompt: tokens of the chat.
         tokenizer: the model's.
+        vocabulary: read it in natural tokens of this vocabulary. Default: in pieces.
 
     Yields:
         All requests at once.
@@ -113,14 +118,15 @@ def read_choices(form: Form, prompt: list[int], tokenizer: ChatTokenizer) -> Eng
     Raises:
         InputError: the form has other blanks.
     """
-    blanks, pieces = _lay_out(form, prompt, tokenizer)
+    blanks, pieces = _lay_out(form, prompt, tokenizer, vocabulary)
     outputs = yield [
         EngineRequest([*before, *path], {"max_tokens": 1, "logprob_token_ids": tokens})
         for _, tree, before in blanks
         for path, tokens in _split_nodes(tree)
     ]
     remaining = iter(outputs)
-    reply, best_labels = Reply(""), dict[str, str]()
+    mass: dict[str, float] = {}
+    reply, best_labels = Reply("", label_mass=mass), dict[str, str]()
     for blank, tree, _ in blanks:
         scores = {
             (*path, token): score
@@ -130,6 +136,7 @@ def read_choices(form: Form, prompt: list[int], tokenizer: ChatTokenizer) -> Eng
         }
         edges = check_not_nan(_edge_scores(scores, tree), blank.name)
         probabilities = tree.label_probabilities(edges)
+        mass[blank.name] = tree.label_mass(edges)
         reply.probabilities[blank.name] = report_probabilities(blank, probabilities)
         best_labels[blank.name] = blank.labels[int(probabilities.argmax())]
     reply.text = "".join(piece if isinstance(piece, str) else best_labels[piece.name] for piece in pieces)
@@ -137,25 +144,35 @@ def read_choices(form: Form, prompt: list[int], tokenizer: ChatTokenizer) -> Eng
 
 
 def _lay_out(
-    form: Form, prompt: list[int], tokenizer: ChatTokenizer
+    form: Form, prompt: list[int], tokenizer: ChatTokenizer, vocabulary: TokenTable | None
 ) -> tuple[list[tuple[Choice, LabelTree, list[int]]], list[str | Choice]]:
     """Return each blank with its label tree and the tokens before it, and the pieces of the form."""
     walk, blanks, pieces = form.walk(), list[tuple[Choice, LabelTree, list[int]]](), list[str | Choice]()
-    tokens, answer = list(prompt), ""
+    text = None if vocabulary is None else CanonicalText(vocabulary)
+    tokens, answer, answers = list(prompt), "", list[str]()
     try:
         piece = next(walk)
         while True:
             match piece:
-                case Literal(text):
-                    tokens += tokenizer.encode_text(text)
+                case Literal(literal):
                     answer = ""
-                    pieces.append(text)
+                    pieces.append(literal)
+                    if text is None:
+                        tokens += tokenizer.encode_text(literal)
+                    else:
+                        text.append(literal)
                 case Choice():
-                    tree = tokenizer.label_tree(piece.labels, piece.next_literal)
-                    blanks.append((piece, tree, list(tokens)))
                     answer = piece.labels[0]
-                    tokens += tokenizer.encode_text(answer)
                     pieces.append(piece)
+                    answers.append(answer)
+                    if text is None:
+                        tree = tokenizer.label_tree(piece.labels, piece.next_literal)
+                        blanks.append((piece, tree, list(tokens)))
+                        tokens += tokenizer.encode_text(answer)
+                    else:
+                        before, tree = text.append_blank(piece, form, answers[:-1], answer)
+                        tokens += before
+                        blanks.append((piece, tree, list(tokens)))
                 case _:
                     raise InputError("form", piece.name, "choice blanks", 'use form.at_depth("score")')
             piece = walk.send(answer)

@@ -56,10 +56,8 @@ _KNOWN_ARTISTS = re.compile(
 )
 _TRAILING = re.compile(
     r"\s+(?:(?:and\s+)?(?:trending on (?:artstation|pixiv|deviantart|cgsociety)(?: hq)?|(?:a )?masterpiece"
-    r"|best quality"
-    r"|(?:highly|ultra|extremely|insanely|hyper) detailed|(?:in )?(?:8 ?k|4 ?k|16 ?k|hdr|uhd)(?: "
-    r"(?:uhd|hdr|hd"
-    r"|resolution))?"
+    r"|best quality|(?:highly|ultra|extremely|insanely|hyper) detailed"
+    r"|(?:in )?(?:8 ?k|4 ?k|16 ?k|hdr|uhd)(?: (?:uhd|hdr|hd|resolution))?"
     r"|(?:octane|unreal engine 5?|vray) render(?:ing)?|(?:rendered )?in (?:unreal engine(?: 5)?|octane)"
     r"|high resolution|award[ -]winning))$",
     re.I,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from functools import partial
 
 from judge.elements.syntax.reading import PROTECTED, Reading
 from judge.elements.syntax.structured import is_known_key
@@ -33,7 +34,7 @@ _NUMBER = re.compile(
     r"^\s*(?:\(?(?:\d{1,2}|[a-hA-H]|[ivxIVX]{1,4})[.)]|\d{1,2}\s?[:、．]|[①-⑳])\s+(?=\S)|^\s*[①-⑳](?=\S)"
 )
 _QUOTE = re.compile(r"^\s*>\s+(?=\S)")
-_LINK = re.compile(r"(!?)\[([^\[\]\n]{0,200})\]\((?:https?://|\.{0,2}/|#|\ue000)[^()\s]*(?:\s[^()]*)?\)")
+_LINK = re.compile(r"!?\[([^\[\]\n]{0,200})\]\((?:https?://|\.{0,2}/|#|\ue000)[^()\s]*(?:\s[^()]*)?\)")
 _STRIKE = re.compile(r"~~(?=\S)([^~\n]{1,200}?)(?<=\S)~~")
 _STRONG = re.compile(
     r"(\*\*\*|\*\*)(?=[^\s*])([^*\n]{1,300}?)(?<=[^\s*])\1"
@@ -83,14 +84,15 @@ def read_markdown(reading: Reading) -> None:
     lines = reading.text.split("\n")
     reading.text = "\n".join(filter(None, (_read_line(reading, line, len(lines) > 1) for line in lines)))
     for pattern in (_LINK, _STRIKE, _STRONG, _EMPHASIS, _CODE):
+        reading.text = pattern.sub(partial(_read_inline, reading, pattern), reading.text)
 
-        def read(match: re.Match[str], pattern: re.Pattern[str] = pattern) -> str:
-            reading.note("Markdown", match.group(0))
-            if pattern is _STRIKE:
-                return " "
-            return match.group(2) or match.group(3) if match.re.groups > 1 else match.group(1)
 
-        reading.text = pattern.sub(lambda match, read=read: read(match) or "", reading.text)
+def _read_inline(reading: Reading, pattern: re.Pattern[str], match: re.Match[str]) -> str:
+    """Return the text of a link, of emphasis or of code; a text that is struck out leaves the prompt."""
+    reading.note("Markdown", match.group(0))
+    if pattern is _STRIKE:
+        return " "
+    return next((group for group in match.groups()[::-1] if group), "")
 
 
 def _read_line(reading: Reading, line: str, is_list: bool) -> str:

@@ -124,7 +124,7 @@ def read_multi_prompt(reading: Reading) -> None:
         at = weight.end()
         if part.startswith("::"):
             part = part[2:]
-        reading.note("prompt weights", f"{part[-20:]}{weight.group(0)}")
+        reading.note("prompt weights", f"{reading.describe(part)[-20:]}{weight.group(0)}")
         if weight.group(1) and float(weight.group(1)) < 0:
             reading.negative.append(part)
         elif part:

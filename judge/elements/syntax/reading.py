@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 NOTE_EXAMPLES = 3
 """Number of places that a note quotes; the others are counted."""
 MAX_QUOTED_CHARS = 40
+_CHOICE = re.compile("\ue002(\\d+)\ue003")
 _PRIVATE = re.compile("[\ue000-\ue003]")
 PROTECTED = re.compile(
     r"“[^”\n]{1,200}”|\"[^\"\n]{1,200}\"|(?<!\w)'[^'\n]{1,80}'(?!\w)|(?<!\w)‘[^’\n]{1,80}’(?!\w)"
@@ -39,7 +40,7 @@ class Reading:
 
     def note(self, dialect: str, place: str) -> None:
         """Record that a place was read as syntax of a dialect."""
-        self.found.setdefault(dialect, []).append(self.restore(" ".join(place.split())))
+        self.found.setdefault(dialect, []).append(" ".join(self.describe(place).split()))
 
     def replace(self, pattern: re.Pattern[str], dialect: str, replacement: str = " ") -> None:
         """Replace every match by a text and record it."""
@@ -62,6 +63,13 @@ class Reading:
     def restore(self, text: str) -> str:
         """Return a text with everything that is hidden in it."""
         return re.sub("\ue000(\\d+)\ue001", lambda match: self.protected[int(match.group(1))], text)
+
+    def describe(self, text: str) -> str:
+        """Return a text for people: with everything that is hidden, and with all alternatives."""
+        while mark := _CHOICE.search(text):
+            options = "|".join(self.choices[int(mark.group(1))])
+            text = f"{text[: mark.start()]}{{{options}}}{text[mark.end() :]}"
+        return self.restore(text)
 
     def add_choice(self, options: list[str]) -> str:
         """Add alternatives and return the mark that stands for them in the text."""

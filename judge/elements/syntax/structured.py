@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections.abc import Iterator
@@ -67,6 +66,9 @@ CONTENT_KEYS = frozenset(
 ) | NOUN_KEYS | HEAD_KEYS | TEXT_KEYS | frozenset(ADJECTIVE_KEYS)  # fmt: skip
 _NUMBER_WORDS = "zero one two three four five six seven eight nine ten eleven twelve".split()
 _FENCE = re.compile(r"```(?:json|yaml|yml|text|prompt|markdown|md)?[ \t]*\n?(.*?)```", re.S | re.I)
+_SINGLE_QUOTED = re.compile(
+    r"(?<=[\[{,:\s])'([^'\n]{0,400}(?:'(?!\s*[\]},:])[^'\n]{0,400}){0,8})'(?=\s*[\]},:])"
+)
 _KEY_LINE = re.compile(r"^\s*[\"']?([^\W\d_][\w /&-]{0,30}?)[\"']?\s*[:：]\s*(.*)$")
 _INLINE_KEY = re.compile(r"(?:^|(?<=[.;!?|]\s)|(?<=[.;|]))\s*([A-Z][\w /&-]{0,30}?)\s*:\s+(?=\S)")
 
@@ -92,17 +94,25 @@ def read_json(reading: Reading) -> None:
 
 
 def _parse(text: str) -> Any:
-    """Return the value of JSON or of a Python literal; None if the text is neither."""
+    """Return the value of JSON or of a similar Python literal; None if the text is neither."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
         pass
-    if not re.match(r"[{\[]\s*(?:['\"{\[]|$)", text):
+    if not re.match(r"[{\[]\s*['\"{\[]", text):
         return None
+    text = _SINGLE_QUOTED.sub(_to_json_string, text)
+    text = re.sub(r",\s*(?=[}\]])", "", text)
+    for name, value in (("True", "true"), ("False", "false"), ("None", "null")):
+        text = re.sub(rf"(?<=[:,\[])\s*{name}\b", value, text)
     try:
-        return ast.literal_eval(re.sub(r",\s*(?=[}\]])", "", text))
-    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+        return json.loads(text)
+    except (ValueError, RecursionError):
         return None
+
+
+def _to_json_string(match: re.Match[str]) -> str:
+    return json.dumps(match.group(1).replace("\\'", "'"), ensure_ascii=False)
 
 
 def _has_words(value: Any) -> bool:

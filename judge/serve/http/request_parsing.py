@@ -16,7 +16,7 @@ from starlette.requests import Request
 
 from judge.errors import InputError, MediaError
 from judge.pipeline.rows import BadRow
-from judge.pipeline.validation import select_media_fields
+from judge.pipeline.validation import get_row_id, select_media_fields
 from judge.serve.fetcher import is_url
 from judge.serve.http.errors import RequestRejected
 from judge.serve.http.schemas import Row, ScoresRequest
@@ -115,8 +115,7 @@ def _parse_row(fields: Any) -> Sample | BadRow:
         row = validate(Row, fields)
         _check_media_fields(row, ("image", "video", "reference"))
     except InputError as error:
-        name = fields.get("id") if isinstance(fields, dict) else None
-        return BadRow(name if isinstance(name, str) else "", str(error))
+        return BadRow(get_row_id(fields), str(error))
     return Sample.model_validate(row.model_dump())
 
 

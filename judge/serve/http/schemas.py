@@ -12,7 +12,7 @@ from pydantic import Field, WithJsonSchema
 
 from judge.elements.element_list import MAX_LISTED_ELEMENTS
 from judge.pipeline.validation import MAX_ELEMENTS
-from judge.types import ComparisonOption, Depth, StrictModel, Verdict
+from judge.types import ComparisonOption, Depth, SampleId, StrictModel, Verdict
 
 _IMAGE_SCHEMA = {
     "type": "string",
@@ -68,7 +68,7 @@ class VerdictRequest(StrictModel):
     reference: Reference = None
     rubric: RubricName = "default"
     depth: Depth = "verdict"
-    id: str = ""
+    id: SampleId = ""
     max_elements: MaxElements = MAX_LISTED_ELEMENTS
     heat: Annotated[
         bool, Field(description="Add heat maps of score and defects, if the backend has gradients.")
@@ -107,7 +107,7 @@ class Row(StrictModel):
     negative_prompt: NegativePrompt = ""
     elements: Elements = None
     reference: Reference = None
-    id: str = ""
+    id: SampleId = ""
 
 
 class ScoresRequest(StrictModel):

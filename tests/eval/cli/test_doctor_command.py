@@ -34,6 +34,25 @@ def test_a_complete_folder_is_ready_and_shows_at_most_ten_rows(tmp_path: Path) -
     assert {row["prompt"] for row in found["rows"]} == {"a fox"}
 
 
+def test_the_split_that_is_read_is_named(tmp_path: Path) -> None:
+    write_fake_video(tmp_path / "a.mp4")
+    write_lines(tmp_path / "thqa_ntire_val.csv", "Video,Score", "a.mp4,3")
+    found = json.loads(run("doctor", "thqa", "--data", tmp_path, "--json").stdout)
+    assert (found["split"], found["is_default_split"]) == ("val", True)
+    assert "split: val (the default) of train, val, test" in run("doctor", "thqa", "--data", tmp_path).stdout
+    given = run("doctor", "thqa", "--data", tmp_path, "--split", "test")
+    assert given.exit_code == 1 and "give --split val, whose labels are there" in given.stdout
+
+
+def test_options_of_the_suite_are_passed_and_unknown_ones_refused(tmp_path: Path) -> None:
+    write_fake_video(tmp_path / "a.mp4")
+    write_lines(tmp_path / "info.txt", "a.mp4|a fox|7|50")
+    for given, prompt in (((), "a fox"), (("--option", "fields=3"), "a fox|7")):
+        found = json.loads(run("doctor", "t2vqa-db", "--data", tmp_path, "--json", *given).stdout)
+        assert found["rows"][0]["prompt"] == prompt
+    assert run("doctor", "t2vqa-db", "--data", tmp_path, "--option", "field=3").exit_code == 2
+
+
 def test_missing_images_and_labels_are_named(tmp_path: Path) -> None:
     write_image(tmp_path / "Overall" / "a.png")
     write_lines(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from file_formats import write_json, write_lines, write_scores
+from file_formats import write_fake_video, write_image, write_json, write_lines, write_scores
 from layouts import LAYOUTS
 from official_numbers import make_scores, score_values
 from scipy.stats import pearsonr, spearmanr
@@ -84,3 +84,15 @@ def test_aigiqa_20k_takes_the_raw_correlation(tmp_path: Path) -> None:
     values = score_values("aigiqa-20k", write_scores(tmp_path / "output.txt", predicted), labels)
     expected = (spearmanr(x, y).statistic + pearsonr(x, y).statistic) / 2
     assert values["final"] == pytest.approx(expected)
+
+
+def test_videos_of_genai_bench_are_read_where_only_they_are_there(tmp_path: Path) -> None:
+    write_fake_video(tmp_path / "Pika_v1" / "00000.mp4")
+    write_json(tmp_path / "genai_video.json", {"00000": {"prompt": "p", "models": {"Pika_v1": [3, 4]}}})
+    suite = load_suite("genai-bench")
+    (sample,) = suite.read(tmp_path)
+    assert (sample.image, sample.video, sample.labels.mos) == (None, tmp_path / "Pika_v1/00000.mp4", 3.5)
+    write_image(tmp_path / "SDXL" / "00000.jpeg")
+    write_json(tmp_path / "genai_image.json", {"00000": {"prompt": "p", "models": {"SDXL": [3]}}})
+    assert [s.id for s in suite.read(tmp_path)] == ["SDXL/00000"]
+    assert [s.id for s in suite.read(tmp_path, "video")] == ["Pika_v1/00000"]

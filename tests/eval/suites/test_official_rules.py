@@ -58,9 +58,9 @@ def test_sdg_replies_and_lists_by_type_are_read_and_printed_as_json(tmp_path: Pa
     json.dumps(report, allow_nan=False)
     # Hits: both-artifact in a, artifact-both in b. False: a small artifact in a, misalignment in d.
     assert report["box_f1@0.5"]["all"] == pytest.approx(2 * 2 / (4 + 3))
-    assert report["box_f1@0.5"]["artifact"] == pytest.approx(2 * 1 / (2 + 1))
+    assert report["script_box_f1@0.5"]["artifact"] == pytest.approx(2 * 1 / (2 + 1))
     # The paper's rule: boxes of both types are in each.
-    assert report["matched_box_f1@0.5"]["artifact"] == pytest.approx(2 * 2 / (3 + 2))
+    assert report["box_f1@0.5"]["artifact"] == pytest.approx(2 * 2 / (3 + 2))
     assert report["clean_accuracy"] == pytest.approx({"artifact": 1.0, "misalignment": 0.5, "all": 0.5})
     agreement = np.mean([1 - abs(60 - 80) / 100, 1 - abs(40 - 45) / 100])
     assert report["importance_agreement"]["artifact"] == pytest.approx(agreement)
@@ -89,6 +89,20 @@ def test_sdg_lines_without_boxes_are_an_error_and_thousandths_are_found(tmp_path
     write_lines(tmp_path / "test.jsonl", json.dumps({"filepath": "a.png", "caption": "x"}))
     with pytest.raises(InputError, match="artifact_bboxes"):
         list(load_suite("sdg-30k").read(tmp_path))
+
+
+def test_sdg_replies_go_before_labels_that_their_file_repeats(tmp_path: Path) -> None:
+    """`eval_qwen.py` writes replies with Gemini's boxes, y before x, of the truth beside them."""
+    truth = {
+        "filename": "a.png",
+        "gemini_artifact_bboxes": [[500, 100, 900, 200]],
+        "gemini_misalignment_bboxes": [],
+    }
+    labels = write_lines(tmp_path / "t.jsonl", json.dumps(truth))
+    for box, f1 in (([100, 500, 200, 900], 1.0), ([500, 100, 900, 200], 0.0)):
+        reply = {**truth, "response": f'<answer>[{{"box_2d": {box}, "label": "artifact"}}]</answer>'}
+        pred = write_lines(tmp_path / "p.jsonl", json.dumps(reply))
+        assert score_values("sdg-30k", pred, labels)["f1"] == f1
 
 
 # ------------------------------------------------------------------------------------- EvalMuse-Structure

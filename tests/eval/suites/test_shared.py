@@ -84,3 +84,10 @@ def test_the_json_of_a_sample_keeps_the_keys_that_run_fingerprints_are_made_of()
         "mos", "spread", "mos_by", "shares", "places", "annotations",
     ]  # fmt: skip
     assert json.loads(text)["labels"]["places"] == {"0": 1.0}
+
+
+def test_the_error_for_missing_labels_names_the_splits_that_are_there(tmp_path: Path) -> None:
+    write_json(tmp_path / "eval.json", [{"video": "a.mp4", "prompt": "p", "gt_score": 1}])
+    assert [s.id for s in load_suite("qeval-video").read(tmp_path, media=False)] == ["a.mp4"]
+    with pytest.raises(InputError, match=r"give --split val, whose labels are there \(val\)"):
+        next(load_suite("qeval-video").read(tmp_path, "test", media=False))

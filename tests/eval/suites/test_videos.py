@@ -93,3 +93,15 @@ def test_video_sr_accuracy_counts_decided_votes_only(tmp_path: Path) -> None:
     truth = write_lines(tmp_path / "pairs.csv", "first,second,winner", *votes)
     pred = write_scores(tmp_path / "p.txt", {"a": 3.0, "b": 2.0, "c": 1.0})
     assert score_values("video-sr", pred, truth)["accuracy"] == pytest.approx(3 / 6)
+
+
+def test_a_number_at_the_end_of_some_prompts_is_kept(tmp_path: Path) -> None:
+    """Only where all lines have a number before the score is it the third field of `test.py`."""
+    lines = ["a.mp4|a fox|63", "b.mp4|numbers, 3 |7|12.5", "c.mp4|rain | snow|6.5"]
+    write_lines(tmp_path / "info.txt", *lines)
+    suite = load_suite("t2vqa-db")
+    prompts = [sample.prompt for sample in suite.read(tmp_path, media=False)]
+    assert prompts == ["a fox", "numbers, 3 |7", "rain | snow"]
+    write_lines(tmp_path / "info.txt", lines[1])
+    assert [s.prompt for s in suite.read(tmp_path, media=False, fields="3")] == ["numbers, 3 |7"]
+    assert [s.prompt for s in suite.read(tmp_path, media=False)] == ["numbers, 3"]

@@ -15,6 +15,7 @@ from finetune.photos.estimators import fit_estimators
 from finetune.photos.image_jobs import WHOLE_SHARES, distorted_photo_jobs, is_held_out
 from judge import InputError
 from judge.evidence.facts import ESTIMATED_KINDS, VECTOR_LENGTH, ImageMeasurement, load_estimators
+from judge.evidence.pretrained import extract_features
 from judge.scenes.distorted_photos import distort_randomly
 
 
@@ -28,11 +29,17 @@ def test_a_dataset_is_read_as_written_and_estimators_are_fitted_on_it(tmp_path, 
     assert (dataset.rows[0].kind, dataset.rows[0].score) == (truth.kind, pytest.approx(truth.quality))
     measured = ImageMeasurement.from_pixels(expected)
     assert np.allclose(dataset.measured[0], measured.vector)
-    fit_estimators([dataset], dataset, tmp_path / "own.safetensors", steps=3)
-    estimators = load_estimators(tmp_path / "own.safetensors")
-    strengths, opinions = estimators.estimate(np.stack([measured.whole]))
-    assert strengths.shape == (1, len(ESTIMATED_KINDS))
-    assert np.isfinite(strengths).all() and np.isfinite(opinions).all()
+    assert np.allclose(dataset.features[0], extract_features(expected), atol=1e-4)
+    own = tmp_path / "own.safetensors"
+    fit_estimators([dataset], dataset, [dataset], own, steps=3)
+    estimators = load_estimators(own)
+    strengths = estimators.estimate_strengths(np.stack([measured.whole]))
+    opinions = estimators.estimate_opinions(np.array(dataset.features))
+    assert strengths.shape == (1, len(ESTIMATED_KINDS)) and np.isfinite(strengths).all()
+    assert opinions.shape == (12,) and ((opinions >= 0) & (opinions <= 1)).all()
+    load_estimators.cache_clear()
+    fit_estimators([], dataset, out=own)  # the opinions alone: strengths are estimated as before
+    assert (load_estimators(own).estimate_strengths(np.stack([measured.whole])) == strengths).all()
 
 
 def test_estimators_are_fitted_on_measures_without_images(tmp_path, photo: np.ndarray) -> None:
@@ -48,7 +55,6 @@ def test_estimators_are_fitted_on_measures_without_images(tmp_path, photo: np.nd
         for vector, image in zip(dataset.measured, uncompressed, strict=True)
     ]
     assert 10 < sum(is_uncompressed) < 30  # the others were encoded as JPEG
-    fit_estimators([dataset], dataset, tmp_path / "own.safetensors", steps=3)
     with pytest.raises(InputError, match=r"images.npy.*for `estimates` alone"):
         PhotoDataset(tmp_path / "measures")
 

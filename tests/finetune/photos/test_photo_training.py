@@ -5,15 +5,24 @@ from __future__ import annotations
 from functools import partial
 from random import Random
 
+import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import save_file
+from synthetic_photos import make_synthetic_photo
 
 from finetune.photos.dataset import PhotoDataset, write_photo_dataset
-from finetune.photos.estimators import average_perceptrons, cross_fit_opinions, fit_perceptron
+from finetune.photos.estimators import (
+    DistortionChanges,
+    average_perceptrons,
+    cross_fit_opinions,
+    fit_opinions,
+    fit_perceptron,
+)
 from finetune.photos.image_jobs import Example
 from finetune.photos.tasks import judge_photo
-from judge.evidence.facts import ESTIMATED_KINDS, ImageMeasurement, load_estimators
+from judge.evidence.facts import ESTIMATED_KINDS, load_estimators, measure_image, squash_opinions
 from judge.rubrics.rubric import Rubric
 from judge.scenes.distorted_photos import DistortedArea
 
@@ -21,11 +30,11 @@ from judge.scenes.distorted_photos import DistortedArea
 def test_averaged_perceptrons_give_the_mean_of_their_estimates(tmp_path) -> None:
     rng = np.random.default_rng(3)
     rows, strengths = (rng.random((40, n), np.float32) for n in (5, len(ESTIMATED_KINDS)))
-    kernel = {"known": rows, "shares": rows[:, 0], "scale": rows[:2], "base": np.ones(2, np.float32)}
+    opinions = {"opinion_weight": rows[:2], "opinion_bias": np.ones(2, np.float32)}
 
     def estimate(weights: dict[str, np.ndarray], name: str) -> np.ndarray:
-        save_file({**weights, **kernel}, tmp_path / name)
-        return load_estimators(tmp_path / name).estimate(rows)[0]
+        save_file({**weights, **opinions}, tmp_path / name)
+        return load_estimators(tmp_path / name).estimate_strengths(rows)
 
     members = [fit_perceptron(rows, strengths, steps=3, seed=seed) for seed in range(3)]
     separate = [estimate(member, f"{n}.safetensors") for n, member in enumerate(members)]
@@ -49,13 +58,46 @@ def test_a_cross_fitted_opinion_does_not_depend_on_the_photographs_own_score(tmp
     assert low[:2] == pytest.approx(high[:2]) and not np.allclose(low[2:], high[2:])
 
 
+def test_an_opinion_falls_as_a_distortion_grows_if_distorted_photographs_say_so(tmp_path) -> None:
+    """The rated photographs have one score, so only the distorted ones tell anything."""
+    rng = np.random.default_rng(4)
+    photos = [make_synthetic_photo(64, 96, seed) for seed in range(4)]
+    rated = [partial(_rated, rng.integers(0, 256, (48, 64, 3), np.uint8), str(n), 3.0) for n in range(6)]
+    jobs = [
+        partial(_blurred, np.asarray(photo), str(n), strength)
+        for n, photo in enumerate(photos)
+        for strength in (0.0, 0.3, 0.6, 0.9)
+    ]
+    write_photo_dataset(tmp_path / "rated", rated, workers=1)
+    write_photo_dataset(tmp_path / "distorted", jobs, workers=1)
+    distorted = PhotoDataset(tmp_path / "distorted")
+    changes = DistortionChanges.collect([distorted])
+    assert changes.quality.reshape(4, 4).mean(1) == pytest.approx(np.zeros(4), abs=1e-6)
+    weight, bias = fit_opinions(PhotoDataset(tmp_path / "rated"), changes)
+    opinions = (np.array(distorted.features) @ weight + bias).reshape(4, 4)
+    assert (np.diff(opinions, axis=1) < 0).all()
+
+
+def _blurred(image: np.ndarray, name: str, strength: float) -> tuple[np.ndarray, Example]:
+    blurred = cv2.GaussianBlur(image, (0, 0), 8 * strength) if strength else image
+    return blurred, Example("distorted", name, 5 - 4 * strength, "blur", strength)
+
+
+def test_squashed_opinions_keep_their_order_and_lie_between_0_and_1() -> None:
+    values = np.linspace(-0.4, 1.4, 181, dtype=np.float32)
+    squashed = squash_opinions(values)
+    assert (np.diff(squashed) > 0).all() and squashed[0] > 0 and squashed[-1] < 1
+    inner = (values > 0.1) & (values < 0.9)
+    assert squashed[inner] == pytest.approx(values[inner])
+
+
 def _rated(image: np.ndarray, name: str, score: float) -> tuple[np.ndarray, Example]:
     return image, Example("opinion", name, score, kind="")
 
 
 def test_a_task_fills_the_rubrics_own_form_and_shows_measured_facts(photo: np.ndarray) -> None:
     rubric, r = Rubric.load("quality"), Random(1)
-    facts = ImageMeasurement.from_pixels(photo).to_facts()
+    facts = measure_image(Image.fromarray(photo), rubric.facts)
     area = DistortedArea("noise", 0.8, (0.1, 0.1, 0.6, 0.6))
     distorted = Example("distorted", "x", 2.2, "blur", 0.9, (area,))
     task = judge_photo(r, rubric, distorted, facts, score_only=False)

@@ -32,13 +32,19 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, boo
 @pytest.fixture(scope="session", params=CHECKPOINTS, ids=lambda case: f"{case[0]}-{'numbers' * case[1]}")
 def backend(request: pytest.FixtureRequest, checkpoints: dict[tuple[str, bool], Path]) -> Transformers:
     """A backend of each checkpoint."""
-    return Transformers(checkpoints[request.param])
+    return Transformers(checkpoints[request.param], boxes="grid")
+
+
+@pytest.fixture(scope="session", params=CHECKPOINTS, ids=lambda case: f"{case[0]}-{'numbers' * case[1]}")
+def pieces_backend(request: pytest.FixtureRequest, checkpoints: dict[tuple[str, bool], Path]) -> Transformers:
+    """A backend of each checkpoint, which gets forms in pieces as the embedded judge does."""
+    return Transformers(checkpoints[request.param], tokens="pieces")
 
 
 @pytest.fixture(scope="session")
 def qwen3(checkpoints: dict[tuple[str, bool], Path]) -> Transformers:
     """A backend of a Qwen3-VL with numbers as single tokens."""
-    return Transformers(checkpoints["qwen3_vl", True])
+    return Transformers(checkpoints["qwen3_vl", True], boxes="grid")
 
 
 @pytest.fixture

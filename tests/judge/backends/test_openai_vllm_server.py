@@ -47,7 +47,7 @@ def answer(path: str, body: dict[str, Any]) -> Response:
 
 def test_a_vllm_server_is_recognized_and_gets_a_grammar(serve: Serve) -> None:
     server = serve(answer, MODELS)
-    backend = connect(server)
+    backend = connect(server, tokens="pieces")
     assert (backend.version, backend.adapter) == ("0.32.0", "m")
     reply = single_reply(backend.complete([build_request()]))
     assert reply.probabilities["elements.0"] == pytest.approx({"true": 7 / 9, "false": 2 / 9})
@@ -62,7 +62,7 @@ def test_a_vllm_server_is_recognized_and_gets_a_grammar(serve: Serve) -> None:
 
 def test_labels_are_tokenized_once(serve: Serve) -> None:
     server = serve(answer, MODELS)
-    backend = connect(server, concurrency=1)
+    backend = connect(server, concurrency=1, tokens="pieces")
     backend.complete([build_request(), build_request(), build_request()])
     assert sum(path == "/tokenize" for path, _, _ in server.requests) == 7
 
@@ -81,7 +81,7 @@ def test_score_depth_reads_each_blank_after_placeholders(serve: Serve) -> None:
         return 200, {}, completion([best], {0: alternatives}, finish_reason="length")
 
     server = serve(script, MODELS)
-    reply = single_reply(connect(server).choose([build_request(form=SCORE_FORM)]))
+    reply = single_reply(connect(server, tokens="pieces").choose([build_request(form=SCORE_FORM)]))
     assert reply.text == '{"elements":{"a cat":false},"score":2}'
     assert reply.probabilities["elements.0"] == pytest.approx({"true": 0.25, "false": 0.75})
     assert reply.probabilities["score"]["5"] == pytest.approx(0.1)
@@ -104,7 +104,7 @@ def test_a_box_with_swapped_corners_is_requested_again_from_its_corner(serve: Se
         return 200, {}, completion(["400", ",", "100", "]}]", ',"score":', "2"], {5: {"2": 1.0}})
 
     server = serve(script, MODELS)
-    reply = single_reply(connect(server).complete([build_request(form=BOX_FORM)]))
+    reply = single_reply(connect(server, tokens="pieces").complete([build_request(form=BOX_FORM)]))
     assert json.loads(reply.text) == {"defects": [{"kind": "cut", "box": [300, 0, 400, 100]}], "score": 2}
     assert reply.probabilities["score"]["2"] == pytest.approx(1)
     second = server.chats[1]

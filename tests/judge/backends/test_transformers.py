@@ -89,29 +89,31 @@ class PlainModel:
 
 
 def test_a_filled_form_has_the_probabilities_of_the_plain_model(
-    backend: Transformers, monkeypatch: pytest.MonkeyPatch
+    pieces_backend: Transformers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """This covers the cache, holes, rope positions, label trees and discarded branches at once.
 
     Free text is forced to "!!!", because text of random weights rarely has its standard tokenization.
     """
-    mark, quote = (backend.tokenizer.encode_text(character)[0] for character in '!"')
+    mark, quote = (pieces_backend.tokenizer.encode_text(character)[0] for character in '!"')
 
     def force_marks(written: list[int], logits: np.ndarray) -> np.ndarray:
         return np.eye(logits.shape[-1])[quote if len(written) == 3 else mark]
 
-    monkeypatch.setattr(backend, "_text_grammar", SimpleNamespace(text_mask=lambda max_chars: force_marks))
-    requests = [build_request(seed, size=unresized(backend)) for seed in (1, 2)]
-    for request, reply in zip(requests, check_filled(backend.complete(requests)), strict=True):
-        PlainModel(backend).check(request, reply, placeholders=False)
+    monkeypatch.setattr(
+        pieces_backend, "_text_grammar", SimpleNamespace(text_mask=lambda max_chars: force_marks)
+    )
+    requests = [build_request(seed, size=unresized(pieces_backend)) for seed in (1, 2)]
+    for request, reply in zip(requests, check_filled(pieces_backend.complete(requests)), strict=True):
+        PlainModel(pieces_backend).check(request, reply, placeholders=False)
 
 
 def test_one_pass_reads_the_probabilities_of_the_plain_model_after_placeholders(
-    backend: Transformers,
+    pieces_backend: Transformers,
 ) -> None:
-    requests = [build_request(seed, depth="score", size=unresized(backend)) for seed in (3, 4)]
-    for request, reply in zip(requests, check_filled(backend.choose(requests)), strict=True):
-        PlainModel(backend).check(request, reply, placeholders=True)
+    requests = [build_request(seed, depth="score", size=unresized(pieces_backend)) for seed in (3, 4)]
+    for request, reply in zip(requests, check_filled(pieces_backend.choose(requests)), strict=True):
+        PlainModel(pieces_backend).check(request, reply, placeholders=True)
 
 
 def test_prompts_are_encoded_as_by_the_official_processor(backend: Transformers) -> None:

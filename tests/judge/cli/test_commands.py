@@ -47,6 +47,7 @@ def test_doctor_reports_which_backends_would_run_and_why_the_others_would_not() 
     assert "backend transformers would run" in text
     assert re.search("backend vllm would (run: vllm|not run: vLLM is not installed)", text)
     assert "backend openai would run, given --base-url" in text
+    assert "recommended here: " in text or "no general model is fast enough here" in text
 
 
 def test_version_and_help_import_no_model_library() -> None:

@@ -15,6 +15,7 @@ from judge import Judge, Rubric, RubricError
 from judge.backends.scripted import Scripted
 from judge.evidence.facts import AREA_FACTS, ESTIMATED_KINDS, IMAGE_FACTS, load_estimators, measure_image
 from judge.evidence.measures import MEASURES
+from judge.evidence.pretrained import FEATURE_LENGTH
 from judge.media.regions import iou
 
 CHANNELS = ("red", "green", "blue")
@@ -120,7 +121,8 @@ def test_a_distortion_raises_its_estimate(kind: str, change: Change) -> None:
 def test_the_estimators_fit_the_measures() -> None:
     """If a measure is added, removed or moved, `judge finetune photos estimates` must be run again."""
     estimators = load_estimators()
-    assert estimators.layers[0][0].shape[1] == estimators.known.shape[1] == len(MEASURES)
+    assert estimators.layers[0][0].shape[1] == len(MEASURES)
+    assert estimators.opinion_weight.shape == (2, FEATURE_LENGTH)
     assert estimators.layers[-1][0].shape[0] == len(ESTIMATED_KINDS)
 
 

@@ -55,7 +55,7 @@ def test_an_excluded_thing_is_not_limited_by_things_that_it_mentions() -> None:
 def test_a_tuned_model_is_asked_apart_and_the_score_follows_the_rule(is_there: bool) -> None:
     """Such a model has learnt that an absent element makes a low score."""
     # Questions that are answered in one pass come first in a round.
-    replies = [score_answer({"yellow dog": is_there}), answer({"red cat": True})]
+    replies = [score_answer({"yellow dog": is_there}), answer({"red cat": True}, explanation="good.")]
     backend = Scripted(replies, brief=True, size=224)
     verdict = Judge(backend=backend)(IMAGE, prompt=PROMPT)
     assert [len(request.form.root.members[0][1].members) for request in backend.requests] == [1, 1]
@@ -65,6 +65,8 @@ def test_a_tuned_model_is_asked_apart_and_the_score_follows_the_rule(is_there: b
     alignment = 1 + 4 * (2 - is_there) / 2  # structure is perfect, so the score is the same
     assert verdict.dimensions["alignment"].score == pytest.approx(alignment, abs=0.01)
     assert verdict.score == pytest.approx(alignment, abs=0.01)
+    said = "good; excluded by the prompt, but shown: yellow dog" if is_there else "good."
+    assert verdict.explanation == said
 
 
 def test_an_unreadable_answer_about_what_must_be_absent_is_a_note() -> None:

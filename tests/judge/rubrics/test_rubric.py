@@ -88,7 +88,7 @@ def test_measured_facts_have_their_share_in_the_score() -> None:
     answer = {"degradation": "none", "severity": "none", "defects": [], "score": 2}
     verdict = Judge(backend=Scripted([answer]), rubric="quality")(Image.new("RGB", (64, 64)))
     measured = 1 + 4 * min(1.0, max(0.0, verdict.facts["seems_good"]))
-    assert verdict.score == pytest.approx(0.5 * 2 + 0.5 * measured)
+    assert verdict.score == pytest.approx(0.2 * 2 + 0.8 * measured)
     assert sum(verdict.distribution or []) == pytest.approx(1)
 
 

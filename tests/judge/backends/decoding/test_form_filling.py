@@ -14,6 +14,7 @@ from form_requests import DEFAULT, assert_equal_replies, build_request, check_fi
 from judge.backends.base import Request
 from judge.backends.decoding.phrase_cache import PhraseCache
 from judge.backends.transformers.backend import Transformers
+from judge.rubrics.layouts import LAYOUTS
 from judge.rubrics.schema import AttributeQuestion, DefectKinds
 
 Checkpoints = dict[tuple[str, bool], Path]
@@ -23,7 +24,7 @@ def test_predicted_phrases_save_passes_and_change_nothing(
     checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A wrong prediction must not reach the answer, and a right one must not change its numbers."""
-    backend = Transformers(checkpoints["qwen3_vl", True])
+    backend = Transformers(checkpoints["qwen3_vl", True], tokens="pieces")
     requests = [build_request(seed) for seed in range(4)]
     tokens = [backend.tokenizer.encode_text(character)[0] for character in '!?.:"']
 
@@ -50,7 +51,7 @@ def test_predicted_phrases_save_passes_and_change_nothing(
 def test_reading_large_label_trees_in_two_steps_gives_the_same(
     checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backend = Transformers(checkpoints["qwen3_vl", False])
+    backend = Transformers(checkpoints["qwen3_vl", False], tokens="pieces")
     requests = [build_request(seed) for seed in range(4)]
     two_steps = check_filled(backend.complete(requests))
     monkeypatch.setattr("judge.backends.decoding.form_filling.MAX_ONE_STEP_NODES", 1 << 20)
@@ -84,7 +85,19 @@ def random_requests(count: int) -> Iterator[Request]:
 
 @pytest.mark.parametrize("number_tokens", [False, True])
 def test_five_hundred_random_forms_are_filled_validly(checkpoints: Checkpoints, number_tokens: bool) -> None:
-    backend = Transformers(checkpoints["qwen3_vl", number_tokens], batch=50)
+    backend = Transformers(checkpoints["qwen3_vl", number_tokens], batch=50, tokens="pieces")
     requests = list(random_requests(250))
     for request, reply in zip(requests, check_filled(backend.complete(requests)), strict=True):
         assert request.form.render(request.form.parse(reply.text)) == reply.text
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS))
+def test_random_forms_are_filled_validly_in_natural_tokens(checkpoints: Checkpoints, layout: str) -> None:
+    backend = Transformers(checkpoints["qwen3_vl", False], batch=40, layout=layout)
+    requests = list(random_requests(40))
+    for request, reply in zip(requests, check_filled(backend.complete(requests)), strict=True):
+        values = request.form.parse(reply.text)
+        texts = [request.form.in_layout(one).render(values) for one in LAYOUTS[layout]]
+        assert reply.text in texts
+        for shares in reply.probabilities.values():
+            assert sum(shares.values()) == pytest.approx(1)
