@@ -15,6 +15,7 @@ from judge.agent.closer_looks import TimedReply, judge_with_looks, run_in_rounds
 from judge.agent.questions import Question, verb_for_depth
 from judge.backends.base import Reply, Request, Tracer, Verb
 from judge.elements.element_list import MAX_LISTED_ELEMENTS, ElementList, list_elements
+from judge.elements.splitters.choice import ElementSplitter, TunedSplitter
 from judge.elements.splitters.model_lists import (
     ListQuestion,
     ModelLists,
@@ -28,7 +29,7 @@ from judge.errors import BackendError, InputError, ReplyError
 from judge.explain import heatmap
 from judge.pipeline import pairwise
 from judge.pipeline.comparison import compare_pairwise, compare_pointwise
-from judge.pipeline.element_listing import ElementSplitter, TunedSplitter
+from judge.pipeline.domain import is_trained_wording
 from judge.pipeline.model_info import ModelInfo
 from judge.pipeline.pipeline import MAX_PIXELS, Pipeline
 from judge.pipeline.prepared_sample import PreparedSample
@@ -474,7 +475,7 @@ class Judge:
                 return annotate_elements(sample.elements)
             name = sample.elements or ("auto" if self.splitter == "model" else self.splitter)
             options: dict[str, Any] = {
-                "split": TunedSplitter(check_splitter(name)),
+                "split": TunedSplitter(check_splitter(name), is_trained_wording),
                 "limit": self.max_elements,
             }
             return list_elements(sample.prompt, sample.negative_prompt, **options).statements
@@ -484,7 +485,7 @@ class Judge:
     def _splitter(self, name: str | None) -> ElementSplitter:
         """Return the splitter for one prompt; behind a gateway there is no model to ask."""
         if self._remote is not None:
-            return TunedSplitter(name or "auto")
+            return TunedSplitter(name or "auto", is_trained_wording)
         if name is None:
             return self.pipeline.choose_splitter(self.splitter, self.max_elements)
         if name == "auto" and not self.pipeline.is_embedded and not self.pipeline.model_info.brief:

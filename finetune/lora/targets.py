@@ -20,7 +20,7 @@ from finetune.lora.config import DataConfig, SourceConfig
 from judge.errors import InputError
 from judge.media.decoding import open_video
 from judge.media.regions import RELATIVE_RANGE, scale_box, to_relative
-from judge.pipeline.element_listing import list_for_tuned_model
+from judge.pipeline.domain import list_for_tuned_model
 from judge.rubrics.rubric import Rubric
 from judge.types import Box, DefectLabel, Depth
 

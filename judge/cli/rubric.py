@@ -105,7 +105,7 @@ def _summary(rubric: Rubric) -> str:
 
 
 def _elements(rubric: Rubric, prompt: str) -> list[str]:
-    from judge.pipeline.element_listing import list_for_tuned_model
+    from judge.pipeline.domain import list_for_tuned_model
 
     if not rubric.elements:
         return []

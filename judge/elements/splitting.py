@@ -231,7 +231,9 @@ def _is_verb(word: str, phrase: list[str], following: list[str], may_begin: bool
         may_begin: whether the verb needs no phrase right before it: its subject is known.
         after_copula: whether "is" stands right before it.
     """
-    has_subject = may_begin or bool(_strip_stopwords(phrase))
+    if not word.endswith(("ing", "s")):
+        return False
+    has_subject = may_begin or bool(_strip_stopwords(phrase[-8:]))
     if word in FINITE_VERBS or word in AMBIGUOUS_VERBS:
         is_clear = word in FINITE_VERBS or (following and following[0].lower() in ARTICLES)
         return bool(is_clear and has_subject)

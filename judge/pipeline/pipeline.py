@@ -20,13 +20,13 @@ from judge.elements.element_list import (
     remove_repeated,
     shown_text,
 )
+from judge.elements.splitters.choice import ElementSplitter, choose_splitter
 from judge.elements.splitters.model_lists import ListQuestion, ModelLists, ModelSplitter
 from judge.elements.splitters.registry import check_splitter
 from judge.elements.statements import Statement, singularise_last
 from judge.errors import InputError, ReplyError
 from judge.media.image import LoadedImage, load_image, resize_to_fit
 from judge.pipeline import domain
-from judge.pipeline.element_listing import ElementSplitter, choose_splitter
 from judge.pipeline.inputs import ModelInputs, add_reference_facts, prepare_inputs
 from judge.pipeline.model_info import ModelInfo
 from judge.pipeline.parsing import mean_label_mass, parse_reply
@@ -262,7 +262,14 @@ class Pipeline:
         is_tuned = self.is_embedded or not self.model_info.lists_elements
         has_model = name == "model" or not is_tuned
         lists = self.model_lists if has_model and not self.model_info.images_only else None
-        return choose_splitter(name, is_tuned=is_tuned, lists=lists, count=limit, seed=self.seed)
+        return choose_splitter(
+            name,
+            is_tuned=is_tuned,
+            is_trained=domain.is_trained_wording,
+            lists=lists,
+            count=limit,
+            seed=self.seed,
+        )
 
     def _list_from_prompt(self, sample: Sample, splitter: ElementSplitter, limit: int) -> ElementList:
         has_reference = self.rubric.reference != "none" and sample.reference is not None

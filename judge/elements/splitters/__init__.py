@@ -2,6 +2,7 @@
 
 Modules:
     registry: the splitters by name, and which one is used by default.
+    choice: which splitter a prompt gets: by the model, by grammar, by rules.
     refinement: phrases into things, numbers and attributes, by word lists.
     model_lists: lists made by the judge's model, asked for once for each text.
 

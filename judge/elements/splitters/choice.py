@@ -10,13 +10,10 @@ of this installation (`judge.elements.splitters.registry.default_splitter`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from judge.elements.element_list import ElementList, list_elements
 from judge.elements.splitters.model_lists import ModelLists, ModelSplitter
 from judge.elements.splitters.registry import PHRASES, Splitter, check_splitter, find_splitter
 from judge.elements.statements import Statement
-from judge.pipeline.domain import find_unknown_words, training_words
 
 ElementSplitter = Callable[[str, int], list[Statement]]
 
@@ -26,17 +23,18 @@ class TunedSplitter:
 
     Args:
         name: auto, rules, grammar or words.
+        is_trained: tells whether the model's training had every word of a text.
 
     Raises:
         InputError: `grammar` is not installed.
     """
 
-    def __init__(self, name: str = "auto") -> None:
-        self._name, self._splitter = name, find_splitter(name)
+    def __init__(self, name: str, is_trained: Callable[[str], bool]) -> None:
+        self._name, self._splitter, self._is_trained = name, find_splitter(name), is_trained
 
     def __call__(self, text: str, limit: int) -> list[Statement]:
         """Return the statements of a text; see `judge.elements.splitters.registry.Splitter.split`."""
-        if self._name in ("auto", "rules") and is_trained_wording(text):
+        if self._name in ("auto", "rules") and self._is_trained(text):
             self._splitter = PHRASES
         return self._splitter.split(text, limit)
 
@@ -46,20 +44,21 @@ class TunedSplitter:
         return self._splitter.label
 
 
-def is_trained_wording(text: str) -> bool:
-    """Return whether the embedded judge was trained on every word of a text."""
-    known = training_words()
-    return bool(known) and not find_unknown_words(text, (), known)
-
-
 def choose_splitter(
-    name: str, *, is_tuned: bool, lists: ModelLists | None, count: int, seed: int = 0
+    name: str,
+    *,
+    is_tuned: bool,
+    is_trained: Callable[[str], bool],
+    lists: ModelLists | None,
+    count: int,
+    seed: int = 0,
 ) -> Splitter | TunedSplitter | ModelSplitter:
     """Return the splitter for one prompt.
 
     Args:
         name: as in `judge.elements.splitters.registry.SPLITTER_NAMES`.
         is_tuned: whether the model was tuned on a rubric; general models list elements themselves by default.
+        is_trained: as in `TunedSplitter`.
         lists: what the model has listed so far; None: there is no model to ask.
         count: largest number of elements that the model is asked for.
         seed: for backends that sample.
@@ -70,9 +69,4 @@ def choose_splitter(
     check_splitter(name)
     if lists is not None and (name == "model" or (name == "auto" and not is_tuned)):
         return ModelSplitter(lists, count, seed)
-    return TunedSplitter(name) if is_tuned else find_splitter(name)
-
-
-def list_for_tuned_model(prompt: str, negative_prompt: str = "", **options: Any) -> ElementList:
-    """List the elements of a prompt as the pipeline does for a model that was tuned on a rubric."""
-    return list_elements(prompt, negative_prompt, split=TunedSplitter(), **options)
+    return TunedSplitter(name, is_trained) if is_tuned else find_splitter(name)
