@@ -29,7 +29,7 @@ def test_elements_are_listed_with_notes(scripted: dict[str, Any]) -> None:
         "cat", "red cat  needs cat", "dog", "bird", "no fish",
     ]  # fmt: skip
     assert "note: read as Midjourney parameters: --no fish" in result.stderr
-    assert "5 elements were found, the limit is 4" in result.stderr
+    assert "6 elements were found, the limit is 5" in result.stderr
     rows = [json.loads(line) for line in run("elements", "a cat, no dog", "--json").stdout.splitlines()]
     assert [(row["name"], row["expected"]) for row in rows] == [("cat", True), ("dog", False)]
 
