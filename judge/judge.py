@@ -14,18 +14,22 @@ from judge.agent.budget import DEFAULT_LOOKS, Budget, check_deadline, check_look
 from judge.agent.closer_looks import TimedReply, judge_with_looks, run_in_rounds
 from judge.agent.questions import Question, verb_for_depth
 from judge.backends.base import Reply, Request, Tracer, Verb
-from judge.elements import model_extraction
-from judge.elements.element_list import (
-    MAX_LISTED_ELEMENTS,
-    ElementList,
-    Splitter,
-    list_elements,
-    split_by_rules,
+from judge.elements.element_list import MAX_LISTED_ELEMENTS, ElementList, list_elements
+from judge.elements.splitters.choice import ElementSplitter, TunedSplitter
+from judge.elements.splitters.model_lists import (
+    ListQuestion,
+    ModelLists,
+    ModelSplitter,
+    distinct_questions,
+    store_replies,
 )
+from judge.elements.splitters.registry import check_splitter, find_splitter
+from judge.elements.statements import Statement, annotate_elements
 from judge.errors import BackendError, InputError, ReplyError
 from judge.explain import heatmap
 from judge.pipeline import pairwise
 from judge.pipeline.comparison import compare_pairwise, compare_pointwise
+from judge.pipeline.domain import is_trained_wording
 from judge.pipeline.model_info import ModelInfo
 from judge.pipeline.pipeline import MAX_PIXELS, Pipeline
 from judge.pipeline.prepared_sample import PreparedSample
@@ -47,7 +51,6 @@ if TYPE_CHECKING:
 
     from judge.backends.base import Backend, RelevanceMaps
     from judge.backends.cards import ModelCard
-    from judge.elements.statements import Statement
     from judge.pipeline.calibration import Calibration
     from judge.remote.remote_judge import RemoteJudge
 
@@ -81,6 +84,10 @@ class Judge:
         max_defects: defects that the model is asked for at most, 0 or more; default: as the rubric says.
         max_elements: elements taken from a prompt at most, 1 to 64; default: 24. If there are more, the most
             specific ones stay, and a note has the number.
+        elements: how elements are taken from prompts: "rules", "grammar" (needs spaCy and an English
+            pipeline), "words", "model" (the model lists them, one question for each distinct prompt), or
+            "auto" (default): the model for general models; for tuned ones grammar if it is installed, else
+            rules.
         max_pixels: images with more pixels are scaled down, for models without a fixed input size; default:
             1,003,520 (1280 patches of 28 x 28).
         calibration: output of `judge calibrate` as a file, a folder or a loaded `Calibration`. True
@@ -111,6 +118,7 @@ class Judge:
         seed: int = 0,
         max_defects: int | None = None,
         max_elements: int = MAX_LISTED_ELEMENTS,
+        elements: str = "auto",
         max_pixels: int = MAX_PIXELS,
         calibration: str | Path | Calibration | bool = True,
         looks: int | None = None,
@@ -123,6 +131,11 @@ class Judge:
         self.model, self.adapter, self.seed = model, adapter, seed
         self.max_defects, self.max_pixels = max_defects, max_pixels
         self.max_elements = check_max_elements(max_elements)
+        self.splitter = check_splitter(elements)
+        """How elements are taken from prompts."""
+        if self.splitter == "grammar":
+            find_splitter(self.splitter)  # raises here if it is not installed
+        self._model_lists = ModelLists()
         self.looks = check_looks(DEFAULT_LOOKS if looks is None else looks)
         self._backend_argument, self.options, self._card = backend, options, card
         if max_pixels < 1:
@@ -199,6 +212,8 @@ class Judge:
             max_defects=self.max_defects,
             max_pixels=self.max_pixels,
             max_elements=self.max_elements,
+            elements=self.splitter,
+            model_lists=self._model_lists,
             is_embedded=isinstance(self._backend_argument, str) and self.model == EMBEDDED,
             calibration=self.calibration,
         )
@@ -210,7 +225,7 @@ class Judge:
         video: Any = None,
         prompt: str = "",
         negative_prompt: str = "",
-        elements: Sequence[str] | None = None,
+        elements: Sequence[str] | str | None = None,
         id: str = "",
         reference: Any = None,
         depth: Depth = "verdict",
@@ -231,7 +246,9 @@ class Judge:
                 line ends become spaces. Rubrics such as `quality` need no prompt.
             negative_prompt: what the image must not show, as given to the generator. Each phrase becomes an
                 element that must be absent; phrases about quality do not.
-            elements: statements to check, at most 64; default: taken from the prompt.
+            elements: statements to check, at most 64; default: taken from the prompt. A name ("rules",
+            "grammar",
+                "words", "model") says how they are taken from it, in place of the judge's own `elements`.
             id: name of the sample; kept in the verdict.
             reference: the image to compare with (the source of an edit, the original of a restoration), for
                 rubrics that use one. With other rubrics the verdict notes that it was not used.
@@ -253,9 +270,11 @@ class Judge:
         sample = {"id": id, "image": image, "video": video, "prompt": prompt, "elements": elements}
         sample |= {"negative_prompt": negative_prompt, "reference": reference}
         if self._remote is not None:
+            sample = self._with_default_elements(sample)
             return self._remote.verdict(sample, depth, heat=heat, looks=self._remote_looks(looks, deadline))
         budget = self._budget(looks, deadline)
         start = self._clock()
+        self.ask_for_elements([sample])
         prepared = self.pipeline.prepare(sample, depth, keep_for_looks=budget.looks > 0)
         return self._judge_prepared([prepared], start, budget, heat=heat)[0]
 
@@ -299,6 +318,7 @@ class Judge:
             raise InputError("batch", batch, "1 or more", "16 is the usual value")
         if self._remote is not None:
             shown_looks = self._remote_looks(looks, deadline)
+            samples = map(self._with_default_elements, samples) if self.splitter != "auto" else samples
             return self._remote.many(iter(samples), depth, batch, heat, shown_looks, limit)
         return self._many(iter(samples), depth, batch, self._budget(looks, deadline), heat, limit)
 
@@ -309,7 +329,7 @@ class Judge:
         *,
         prompt: str = "",
         negative_prompt: str = "",
-        elements: Sequence[str] | None = None,
+        elements: Sequence[str] | str | None = None,
         reference: Any = None,
         depth: Depth = "verdict",
         how: ComparisonOption = "auto",
@@ -340,8 +360,10 @@ class Judge:
         shared: dict[str, Any] = {"prompt": prompt, "elements": elements, "reference": reference}
         shared["negative_prompt"] = negative_prompt
         if self._remote is not None:
+            shared = self._with_default_elements(shared)
             return self._remote.compare(a, b, depth=depth, looks=self.looks, how=self.way(how), **shared)
         start, budget = self._clock(), self._budget(None, None)
+        self.ask_for_elements([shared])
         prepared = [
             self.pipeline.prepare(
                 {"id": name, "image": image, **shared}, depth, keep_for_looks=budget.looks > 0, field=name
@@ -383,6 +405,7 @@ class Judge:
             value = f"{provenance.rubric} {provenance.rubric_hash[:8]}"
             allowed = f"one by {asked_rubric.name} {asked_rubric.hash[:8]}"
             raise InputError("verdict", value, allowed, "create the judge with the rubric of the verdict")
+        self.ask_for_elements([sample])
         prepared = self.pipeline.prepare(sample, provenance.depth, keep_for_overlay=False)
         if verdict.size not in (None, prepared.size):
             allowed = f"the image that was judged, {verdict.size}"
@@ -408,7 +431,7 @@ class Judge:
         prompt: str,
         *,
         negative_prompt: str = "",
-        by: Literal["auto", "rules", "words", "model"] = "auto",
+        by: Literal["auto", "rules", "grammar", "words", "model"] = "auto",
     ) -> list[Statement]:
         """Take the elements out of a prompt, with their kinds and what each depends on.
 
@@ -417,9 +440,9 @@ class Judge:
         Args:
             prompt: the text that an image was made from.
             negative_prompt: what the image must not show.
-            by: "rules": as verdicts do by default. "words": finer, word by word (`judge.elements.atomic`).
-                "model": the model lists them. "auto" (default): the model if it is a general one, else the
-                rules.
+            by: one of "rules", "grammar", "words", "model" and "auto" (default); see the argument `elements`
+            of
+                `Judge`. It replaces that of this judge.
 
         Raises:
             InputError: an argument is unusable.
@@ -433,36 +456,107 @@ class Judge:
         prompt: str,
         *,
         negative_prompt: str = "",
-        by: Literal["auto", "rules", "words", "model"] = "auto",
+        by: Literal["auto", "rules", "grammar", "words", "model"] | None = "auto",
     ) -> ElementList:
         """Return the elements of a prompt as `elements` does, with the plain prompt and notes.
 
         Args:
             prompt: as in `elements`.
             negative_prompt: as in `elements`.
-            by: as in `elements`.
+            by: as in `elements`; None: as verdicts of this judge do.
         """
-        if by not in ("auto", "rules", "words", "model"):
-            raise InputError("by", by, "auto, rules, words, model", "use one of them")
+        if by is not None:
+            check_splitter(by, "by")
         check_prompt(prompt, True, [])
         check_prompt(negative_prompt, False, [], "negative_prompt")
-        split: Splitter = split_by_rules
-        if by == "words":
-            from judge.elements.atomic import extract_atomic_statements
+        if self._remote is not None and by == "model":
+            raise InputError("by", by, "auto, rules, grammar or words behind a gateway", "use one of them")
+        splitter = self._splitter(by)
+        listed = list_elements(prompt, negative_prompt, split=splitter, limit=self.max_elements)
+        if isinstance(splitter, ModelSplitter) and splitter.questions:
+            self._ask(splitter.questions, tolerant=False)
+            splitter = self._splitter(by)
+            listed = list_elements(prompt, negative_prompt, split=splitter, limit=self.max_elements)
+        if isinstance(splitter, ModelSplitter) and splitter.notes:
+            raise ReplyError(splitter.notes[0])
+        return listed
 
-            split = extract_atomic_statements
-        elif by == "model" or (by == "auto" and self._remote is None and not self.pipeline.model_info.brief):
-            if self._remote is not None:
-                raise InputError("by", by, "rules or words behind a gateway", "use one of them")
-            split = self._split_by_model
-        return list_elements(prompt, negative_prompt, split=split, limit=self.max_elements)
+    def listed_elements(self, sample: Sample) -> list[Statement]:
+        """Return the elements that a verdict on a sample would have, its own ones or those of its prompts.
 
-    def _split_by_model(self, text: str, limit: int) -> list[Statement]:
-        """Let the model list the elements of plain text."""
-        count = min(limit, self.max_elements)
-        request = model_extraction.build_extraction_request(text, count, seed=self.seed)
-        (reply,) = self._request_replies([request], "complete", tolerant=False)
-        return model_extraction.parse_elements(request, reply)
+        Raises:
+            InputError: the sample is not usable.
+        """
+        if self._remote is not None:
+            if isinstance(sample.elements, list):
+                return annotate_elements(sample.elements)
+            name = sample.elements or ("auto" if self.splitter == "model" else self.splitter)
+            options: dict[str, Any] = {
+                "split": TunedSplitter(check_splitter(name), is_trained_wording),
+                "limit": self.max_elements,
+            }
+            return list_elements(sample.prompt, sample.negative_prompt, **options).statements
+        self.ask_for_elements([sample])
+        return self.pipeline.read_prompts(sample, [])[1].statements
+
+    def _splitter(self, name: str | None) -> ElementSplitter:
+        """Return the splitter for one prompt; behind a gateway there is no model to ask."""
+        if self._remote is not None:
+            return TunedSplitter(name or "auto", is_trained_wording)
+        if name is None:
+            return self.pipeline.choose_splitter(self.splitter, self.max_elements)
+        if name == "auto" and not self.pipeline.is_embedded and not self.pipeline.model_info.brief:
+            name = "model"
+        return self.pipeline.choose_splitter(name, self.max_elements)
+
+    def with_splitter(self, elements: str) -> Judge:
+        """Return this judge, with the same model, with another way to take elements from prompts.
+
+        Args:
+            elements: as in `Judge`.
+
+        Raises:
+            InputError: the name is unknown, or the splitter is not installed.
+        """
+        other = copy(self)
+        other.splitter = check_splitter(elements)
+        if elements == "grammar":
+            find_splitter(elements)
+        other.__dict__.pop("pipeline", None)
+        return other
+
+    def _with_default_elements(self, sample: Any) -> Any:
+        """Return a sample for a gateway, which knows the judge's splitter only if the sample names it."""
+        if self.splitter == "auto":
+            return sample
+        if isinstance(sample, Mapping):
+            is_open = sample.get("elements") is None
+            return {**sample, "elements": self.splitter} if is_open else sample
+        is_open = isinstance(sample, Sample) and sample.elements is None
+        return sample.model_copy(update={"elements": self.splitter}) if is_open else sample
+
+    def ask_for_elements(
+        self, samples: Iterable[Sample | Mapping[str, Any]], max_elements: int | None = None
+    ) -> None:
+        """Let the model list the elements of the samples' prompts, if it is to: one question for each text.
+
+        Calls that judge do this themselves; it is for code that builds requests with `pipeline`.
+
+        Args:
+            samples: samples or mappings of their fields.
+            max_elements: as in `many`.
+        """
+        questions = distinct_questions(
+            question
+            for sample in samples
+            for question in self.pipeline.element_questions(sample, max_elements)
+        )
+        if questions:
+            self._ask(questions, tolerant=True)
+
+    def _ask(self, questions: Sequence[ListQuestion], tolerant: bool) -> None:
+        replies = self._request_replies([question.request for question in questions], "complete", tolerant)
+        store_replies(self._model_lists, questions, replies)
 
     def reseeded(self, seed: int) -> Judge:
         """Return this judge, with the same loaded model, with another seed."""
@@ -520,6 +614,7 @@ class Judge:
         )
         while group := list(islice(samples, batch)):
             start = self._clock()
+            self.ask_for_elements(group, max_elements)
             results = list(thread_map(prepare, group, len(group)))
             prepared = [result for result in results if isinstance(result, PreparedSample)]
             judged_in_order = iter(

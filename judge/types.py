@@ -94,9 +94,10 @@ class Sample(StrictModel):
     """The text that the image was made from. It may be empty only for rubrics that need no prompt."""
     negative_prompt: Annotated[str, Field(exclude_if=lambda text: not text)] = ""
     """What the image must not show, as given to the generator. Left out of JSON if empty."""
-    elements: list[str] | None = None
-    """Statements to check, in order and without duplicates. None: they are taken from the prompt. Those of
-    the negative prompt are added."""
+    elements: list[str] | str | None = None
+    """Statements to check, in order and without duplicates. None: they are taken from the prompt. A name
+    (rules, grammar, words, model, auto) says how they are taken from it. Those of the negative prompt are
+    added."""
     reference: Any = None
     """The image to compare with (the source of an edit, the original of a restoration), in any form that
     `image` takes. Only rubrics with `reference` use it."""
@@ -249,6 +250,9 @@ class Provenance(StrictModel):
     """Wall time of the call that made this verdict, divided by the size of its batch, in milliseconds."""
     domain: str = ""
     """What the model was trained on, and so how far it can be trusted; empty if the model does not say."""
+    elements: str = ""
+    """How the elements were listed: given, model, words, rules, or grammar with the parser's pipeline; empty
+    if the rubric asks for none."""
     card: str = ""
     """The settings that a card of `judge examine` applied to the model, in words; empty if none."""
     label_mass: float | None = Field(default=None, ge=0, le=1)

@@ -35,7 +35,10 @@ Model = Annotated[
 ]
 Adapter = Annotated[str | None, typer.Option(help="Name or folder of a LoRA adapter.")]
 Batch = Annotated[int, typer.Option(min=1, help="Number of images that are judged together.")]
-LabelFile = Annotated[Path | None, typer.Option(help="The file prompt_t2i.json of EvalMuse-40K.")]
+LabelFile = Annotated[
+    Path | None,
+    typer.Option("--data", "--labels", help="EvalMuse-40K's prompt_t2i.json, or the folder with it."),
+]
 RowFile = Annotated[
     Path | None, typer.Option(help="JSONL file of labelled samples to use instead of drawn scenes.")
 ]
@@ -71,9 +74,9 @@ def forms(
 
 
 @app.command()
-def elements(labels: LabelFile = None, as_json: Json = False) -> None:
-    """Measure precision and recall of the elements read from prompts."""
-    print_part("elements", lambda: parts.elements(labels), as_json)
+def elements(data: LabelFile = None, as_json: Json = False) -> None:
+    """Measure F1 of the elements that each splitter reads from prompts, against lists made by people."""
+    print_part("elements", lambda: parts.elements(data), as_json)
 
 
 @app.command()

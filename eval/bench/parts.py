@@ -51,20 +51,25 @@ def forms(seed: int, count: int, model: str, adapter: str | None, batch: int) ->
     return {**result, **describe_model(model, adapter)}
 
 
-def elements(labels: Path | None) -> dict[str, Any]:
-    """Precision and recall of the elements read from prompts, against the lists of EvalMuse-40K."""
-    from eval.bench.accuracy.elements import measure_splitting, read_labels
-    from judge.elements.atomic import atomic_words
-    from judge.elements.splitting import split_prompt
+def elements(data: Path | None) -> dict[str, Any]:
+    """F1 of the elements that each splitter reads from prompts, against the lists of EvalMuse-40K.
 
+    Args:
+        data: EvalMuse-40K's `prompt_t2i.json`, or the folder with it.
+    """
+    from eval.bench.accuracy.elements import find_label_file, measure_splitters, read_labels
+    from judge.elements.grammar.pipeline import is_available
+    from judge.elements.splitters.registry import HOW_TO_INSTALL, SPLITTERS, default_splitter
+
+    labels = find_label_file(data) if data else None
     if labels is None or not labels.is_file():
-        reason = "no file was given" if labels is None else f"{labels} does not exist"
-        return {"skipped": f"{reason}; give --labels FILE, EvalMuse-40K's prompt_t2i.json"}
-    labelled_prompts = read_labels(labels)
-    words = measure_splitting(labelled_prompts, lambda prompt: list(atomic_words(prompt)))
-    words.pop("notes")
-    result = measure_splitting(labelled_prompts, split_prompt)
-    return result | {f"words_{name}": value for name, value in words.items()}
+        reason = "no file was given" if data is None else f"{data} does not exist, or has no prompt_t2i.json"
+        return {"skipped": f"{reason}; give --data, EvalMuse-40K's prompt_t2i.json or the folder with it"}
+    splitters = {name: s for name, s in SPLITTERS.items() if name != "grammar" or is_available()}
+    result = measure_splitters(read_labels(labels), splitters, default_splitter().name)
+    if not is_available():
+        result["notes"]["default"] = f"grammar was not measured: {HOW_TO_INSTALL}"
+    return result
 
 
 def draw(seed: int, count: int, processes: int) -> dict[str, Any]:

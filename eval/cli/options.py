@@ -47,6 +47,13 @@ Depth = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Seed that is passed to the model.")]
 
+ElementsFrom = Annotated[
+    str,
+    typer.Option(
+        "--elements",
+        help="How elements are taken from prompts without labelled ones: auto, rules, grammar, words, model.",
+    ),
+]
 Split = Annotated[str | None, typer.Option(help="Split of the benchmark, if it has splits.")]
 Limit = Annotated[int | None, typer.Option(help="Use only the first LIMIT rows.")]
 Shard = Annotated[

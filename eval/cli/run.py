@@ -19,6 +19,7 @@ from eval.cli.options import (
     DataOfRun,
     DataToJudge,
     Depth,
+    ElementsFrom,
     Limit,
     Model,
     OptionsFile,
@@ -32,6 +33,7 @@ from eval.cli.options import (
 )
 from eval.cli.progress import show_progress
 from judge.batch.ray_options import Cpus, Gpus, RayAddress, Workers
+from judge.elements.splitters.registry import check_splitter
 from judge.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ def run(
     shard: Shard = "1/1",
     batch: Batch = 16,
     seed: Seed = 0,
+    elements: ElementsFrom = "auto",
     option: SuiteOptions = None,
     options_file: OptionsFile = None,
     keep_going: Annotated[
@@ -101,15 +104,9 @@ def run(
             batch=batch,
             options=suite_options,
         )
+        options |= {} if elements == "auto" else {"elements": check_splitter(elements)}
         make_judge = partial(
-            judges.open_judge,
-            model,
-            adapter,
-            backend,
-            rubric or benchmark.rubric,
-            base_url,
-            seed,
-            **options,
+            judges.open_judge, model, adapter, backend, rubric or benchmark.rubric, base_url, seed, **options
         )
         try:
             if ray is None:

@@ -17,10 +17,10 @@ from eval.suites.shared.media_files import read_image_shape
 from eval.suites.shared.samples import GroundTruth, SuiteSample
 from eval.suites.shared.suite import Suite
 from finetune.lora.config import DataConfig, SourceConfig
-from judge.elements.element_list import list_elements
 from judge.errors import InputError
 from judge.media.decoding import open_video
 from judge.media.regions import RELATIVE_RANGE, scale_box, to_relative
+from judge.pipeline.domain import list_for_tuned_model
 from judge.rubrics.rubric import Rubric
 from judge.types import Box, DefectLabel, Depth
 
@@ -241,8 +241,8 @@ class _TargetBuilder:
             return [], [], {}
         labels = sample.labels
         names = [e.name for e in labels.elements] or sample.elements
-        if names is None:
-            statements = list_elements(sample.prompt, sample.negative_prompt).statements
+        if not isinstance(names, list):
+            statements = list_for_tuned_model(sample.prompt, sample.negative_prompt).statements
             names = [statement.name for statement in statements]
         shares: list[float | None] = [float(e.present) for e in labels.elements] or [None] * len(names)
         if len(labels.element_shares) == len(names):

@@ -106,6 +106,9 @@ class Backend(Protocol):
 
     - `adapters`: a mapping of rubric names to `AdapterInfo`, if it selects an adapter by `Request.rubric`.
     - `takes_video`: true if it accepts `Request.videos`. Other backends get the frames of a video as images.
+    - `lists_elements`: true if the model lists the elements of a prompt by default, from one question for
+    each
+      distinct prompt; default: true for a general model (not `brief`).
     - `images_only`: true if the model reads no text. It gets no messages, and no facts are measured for it.
     - `training`: what its adapter was trained on, a `judge.backends.adapter_training.AdapterTraining`.
     - `card`: the settings that a card of `judge examine` applied to it, see `judge.backends.cards`.

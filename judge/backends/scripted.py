@@ -20,6 +20,8 @@ class Scripted:
         brief: as `Backend.brief`.
         size: as `Backend.size`.
         takes_video: as the optional attribute of `Backend`.
+        lists_elements: as the optional attribute of `Backend`. False by default, also for general models: the
+            queue then holds the answers about images only.
 
     Attributes:
         requests: every request so far, in order.
@@ -44,10 +46,12 @@ class Scripted:
         brief: bool = False,
         size: int | None = None,
         takes_video: bool = False,
+        lists_elements: bool = False,
     ) -> None:
         self.replies = list(replies)
         self.requests: list[Request] = []
         self.brief, self.size, self.takes_video = brief, size, takes_video
+        self.lists_elements = lists_elements
 
     def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
         """Return the next reply for each request; see `Backend.choose`."""

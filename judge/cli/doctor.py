@@ -64,6 +64,7 @@ def run_checks() -> Iterator[Check]:
     yield _check_device()
     yield _check_embedded_judge()
     yield _check_embedded_student()
+    yield from check_elements()
     yield from _check_backends()
     if find_spec("torch") and find_spec("transformers"):
         yield _check_models()
@@ -117,6 +118,29 @@ def _check_embedded_student() -> Check:
     if version is None:
         return Check("embedded student", False, f"in {folder}, but onnxruntime is not installed")
     return Check("embedded student", True, f"in {folder}, with onnxruntime {version}")
+
+
+def check_elements() -> Iterator[Check]:
+    """Yield how elements are taken from prompts, and how to get a better way."""
+    from judge.elements.grammar.pipeline import installed_pipelines, pipeline_version
+    from judge.elements.languages.east_asian import tokenizers
+    from judge.elements.splitters.registry import HOW_TO_INSTALL, default_splitter
+
+    if installed_pipelines():
+        yield Check("elements", True, f"by {default_splitter().name}: spaCy with {pipeline_version()}")
+    else:
+        spacy = _version("spacy")
+        missing = "no usable English pipeline of spaCy is installed" if spacy else "spaCy is not installed"
+        yield Check(
+            "elements", None, f"by {default_splitter().name}: {missing}; for grammar {HOW_TO_INSTALL}"
+        )
+    for language, is_installed in tokenizers().items():
+        message = f"{language.capitalize()} prompts word by word"
+        if not is_installed:
+            message = (
+                f'{language.capitalize()} prompts clause by clause; word by word: pip install "judge[cjk]"'
+            )
+        yield Check("elements", is_installed or None, message)
 
 
 def _check_backends() -> Iterator[Check]:

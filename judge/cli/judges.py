@@ -39,9 +39,10 @@ def open_judge(
     return Judge(model, adapter=adapter, backend=backend, rubric=rubric, base_url=base_url, **options)
 
 
-def element_options(max_elements: int) -> dict[str, int]:
-    """Return the argument of `open_judge` for `--max-elements`, without its default."""
-    return {} if max_elements == DEFAULT_MAX_ELEMENTS else {"max_elements": max_elements}
+def element_options(max_elements: int, elements: str = "auto") -> dict[str, Any]:
+    """Return the arguments of `open_judge` for `--max-elements` and `--elements`, without their defaults."""
+    options: dict[str, Any] = {} if max_elements == DEFAULT_MAX_ELEMENTS else {"max_elements": max_elements}
+    return options if elements == "auto" else {**options, "elements": elements}
 
 
 def parse_judge_options(

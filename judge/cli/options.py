@@ -14,6 +14,8 @@ import typer
 DEFAULT_MODEL = "embedded"
 DEFAULT_RUBRIC = "default"
 DEFAULT_MAX_ELEMENTS = 24
+SPLITTER_NAMES = ("auto", "rules", "grammar", "words", "model")
+"""As in `judge.elements.splitters.registry`, which would take long to import for `--help`."""
 
 
 class DepthName(StrEnum):
@@ -39,7 +41,19 @@ MaxElements = Annotated[
     int, typer.Option(help="Elements taken from a prompt, at most; the most specific ones stay.")
 ]
 Elements = Annotated[
-    str | None, typer.Option(help="Statements to check, separated by commas. Default: taken from the prompt.")
+    str | None,
+    typer.Option(
+        help="Statements to check, separated by commas; or how they are taken from the prompt: rules, "
+        "grammar, words, "
+        "model. Default: auto."
+    ),
+]
+ElementsFrom = Annotated[
+    str,
+    typer.Option(
+        "--elements",
+        help="How elements are taken from prompts without their own: auto, rules, grammar, words, model.",
+    ),
 ]
 RubricName = Annotated[
     str, typer.Option("--rubric", help="Name of a rubric (see: judge rubric show), or a .toml file.")
@@ -76,9 +90,11 @@ How = Annotated[HowName, typer.Option(help="pairwise shows the model both images
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
 
 
-def split_elements(elements: str | None) -> list[str] | None:
-    """Split the value of `--elements` at its commas; None stays None."""
-    return None if elements is None else [part.strip() for part in elements.split(",")]
+def split_elements(elements: str | None) -> list[str] | str | None:
+    """Split the value of `--elements` at its commas; None and the name of a splitter stay as they are."""
+    if elements is None or elements in SPLITTER_NAMES:
+        return elements
+    return [part.strip() for part in elements.split(",")]
 
 
 def zoom_in_arguments(looks: int, deadline: float | None) -> dict[str, Any]:

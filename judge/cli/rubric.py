@@ -106,11 +106,11 @@ def _summary(rubric: Rubric) -> str:
 
 
 def _elements(rubric: Rubric, prompt: str) -> list[str]:
-    from judge.elements.element_list import list_elements
+    from judge.pipeline.domain import list_for_tuned_model
 
     if not rubric.elements:
         return []
-    return [statement.name for statement in list_elements(prompt).statements]
+    return [statement.name for statement in list_for_tuned_model(prompt).statements]
 
 
 def _format_message(message: dict[str, Any]) -> str:

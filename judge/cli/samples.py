@@ -30,7 +30,9 @@ MAX_SHEET_SCENES = 36
 
 def elements(
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="Text to split.")],
-    by: Annotated[str, typer.Option(help="rules, words (finer), model, or auto.")] = "rules",
+    by: Annotated[
+        str | None, typer.Option(help="auto, rules, grammar, words or model; default: as verdicts do.")
+    ] = None,
     negative: NegativePrompt = "",
     max_elements: MaxElements = DEFAULT_MAX_ELEMENTS,
     model: Model = DEFAULT_MODEL,

@@ -22,6 +22,7 @@ from judge.cli.options import (
     BaseUrl,
     Deadline,
     DepthName,
+    ElementsFrom,
     Looks,
     MaxElements,
     Model,
@@ -90,12 +91,13 @@ def score(
     looks: Looks = 0,
     deadline: Deadline = None,
     max_elements: MaxElements = DEFAULT_MAX_ELEMENTS,
+    elements: ElementsFrom = "auto",
 ) -> None:
     """Judge every row of a file. A bad row gives an unscored verdict with the reason.
 
     The exit code is 1 if no row at all could be scored.
     """
-    options = judges.element_options(max_elements)
+    options = judges.element_options(max_elements, elements)
     with one_line_errors():
         options = judges.parse_judge_options(option, options_file, model, backend, base_url)
         if ray is not None or shard is not None:

@@ -10,7 +10,16 @@ import typer
 
 from judge.batch.ray_options import Cpus, Gpus, RayAddress
 from judge.cli import judges
-from judge.cli.options import DEFAULT_MODEL, Adapter, BackendName, BaseUrl, Model, ModelOptions, OptionsFile
+from judge.cli.options import (
+    DEFAULT_MODEL,
+    Adapter,
+    BackendName,
+    BaseUrl,
+    ElementsFrom,
+    Model,
+    ModelOptions,
+    OptionsFile,
+)
 from judge.cli.output import one_line_errors
 from judge.errors import JudgeError
 
@@ -44,6 +53,7 @@ def serve(
     looks: Annotated[
         int, typer.Option(help="Zoom-ins (closer looks) per image that a request may ask for, at most.")
     ] = 16,
+    elements: ElementsFrom = "auto",
     allow_host: Annotated[
         list[str] | None,
         typer.Option(help="Host from which images may be fetched by URL; may be repeated. Default: none."),
@@ -85,6 +95,7 @@ def serve(
             "queue": queue,
             "deadline": deadline,
             "looks": looks,
+            "elements": elements,
             "allow_hosts": allow_host or [],
             "open": open_to_all,
         }

@@ -103,7 +103,7 @@ class Panel:
         *,
         prompt: str = "",
         negative_prompt: str = "",
-        elements: Sequence[str] | None = None,
+        elements: Sequence[str] | str | None = None,
         id: str = "",
         reference: Any = None,
         depth: Depth = "verdict",
@@ -113,7 +113,7 @@ class Panel:
         fields["negative_prompt"] = negative_prompt
         verdicts = []
         for judge, rotation in zip(self.judges, self._rotations, strict=True):
-            sample = _rotate_elements(check_sample(fields), rotation)
+            sample = _rotate_elements(check_sample(fields), rotation, judge)
             verdicts.append(
                 judge(
                     sample.image,
@@ -152,7 +152,7 @@ class Panel:
         *,
         prompt: str = "",
         negative_prompt: str = "",
-        elements: Sequence[str] | None = None,
+        elements: Sequence[str] | str | None = None,
         reference: Any = None,
         depth: Depth = "verdict",
         how: ComparisonOption = "auto",
@@ -182,7 +182,9 @@ class Panel:
         """Yield the merged verdicts of `many`, batch by batch."""
         while group := list(islice(samples, batch)):
             columns = [
-                judge.many([_rotate_if_valid(sample, rotation) for sample in group], depth=depth, batch=batch)
+                judge.many(
+                    [_rotate_if_valid(sample, rotation, judge) for sample in group], depth=depth, batch=batch
+                )
                 for judge, rotation in zip(self.judges, self._rotations, strict=True)
             ]
             for verdicts in zip(*columns, strict=True):
@@ -194,15 +196,13 @@ class Panel:
         return merge_verdicts(verdicts, self.weights, depth, finds_defects)
 
 
-def _rotate_elements(sample: Sample, places: int) -> Sample:
-    """Return the sample with its elements, or those of its prompt, rotated by some places."""
+def _rotate_elements(sample: Sample, places: int, judge: Judge) -> Sample:
+    """Return the sample with its elements, or those that the judge takes from its prompt, rotated."""
     if not places:
         return sample
-    from judge.elements.element_list import list_elements
-
     elements, changes = sample.elements, dict[str, Any]()
-    if elements is None:
-        statements = list_elements(sample.prompt, sample.negative_prompt).statements
+    if not isinstance(elements, list):
+        statements = judge.listed_elements(sample)
         elements = [statement.name for statement in statements if statement.expected]
         # With elements of its own, only the negative prompt says what must be absent.
         changes["negative_prompt"] = "\n".join(s.name for s in statements if not s.expected)
@@ -210,9 +210,11 @@ def _rotate_elements(sample: Sample, places: int) -> Sample:
     return sample.model_copy(update={"elements": [*elements[first:], *elements[:first]], **changes})
 
 
-def _rotate_if_valid(sample: Sample | Mapping[str, Any], places: int) -> Sample | Mapping[str, Any]:
+def _rotate_if_valid(
+    sample: Sample | Mapping[str, Any], places: int, judge: Judge
+) -> Sample | Mapping[str, Any]:
     """Rotate the elements of a sample; an invalid one is returned as it is, and the judge says why."""
     try:
-        return _rotate_elements(check_sample(sample), places)
+        return _rotate_elements(check_sample(sample), places, judge)
     except InputError:
         return sample

@@ -44,6 +44,8 @@ class ElementList:
     """What the reader of a verdict should know about the list."""
     is_edit: bool = False
     """Whether the prompt is an instruction of an edit."""
+    splitter: str = ""
+    """How the statements were listed, for example "rules" or "grammar (en_core_web_sm 3.8.0)"."""
 
     def without_statements(self) -> ElementList:
         """Return the list without any element."""
@@ -86,7 +88,9 @@ def list_elements(
     wanted = remove_repeated(wanted)
     phrases = [*(edit.gone if edit else []), *negated, *plain.negative, *excluded.negative]
     unwanted = _to_statements(phrases, wanted, notes)
-    return ElementList(limit_statements(wanted, unwanted, limit, notes), plain, notes, edit is not None)
+    label = getattr(split, "label", "rules")
+    statements = limit_statements(wanted, unwanted, limit, notes)
+    return ElementList(statements, plain, notes, edit is not None, label)
 
 
 def list_given_elements(prompt: str, elements: Sequence[str], negative_prompt: str = "") -> ElementList:
@@ -100,7 +104,7 @@ def list_given_elements(prompt: str, elements: Sequence[str], negative_prompt: s
     excluded, notes = read_negative_prompt(negative_prompt), list[str]()
     wanted = annotate_elements(elements)
     unwanted = _to_statements(excluded.negative, wanted, notes)[: max(0, MAX_GIVEN_ELEMENTS - len(wanted))]
-    return ElementList([*wanted, *unwanted], read_prompt(prompt), [*excluded.notes, *notes])
+    return ElementList([*wanted, *unwanted], read_prompt(prompt), [*excluded.notes, *notes], splitter="given")
 
 
 def shown_text(listed: ElementList) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 ARTICLES = frozenset("a an the this that these those its it's his her their my your our".split())
 """Articles and possessives; they are removed from the beginning of a phrase."""
 COPULAS = frozenset("is are was were be being been has have".split())
@@ -48,7 +50,12 @@ PHRASE_BREAKS = frozenset(
 ING_NOUNS = frozenset(
     "ring king wing string spring thing building painting drawing ceiling clothing evening morning wedding "
     "lightning lighting earring viking swing writing lettering rendering engraving etching crosshatching "
-    "coloring shading railing flooring dwelling living boxing pudding winning".split()
+    "coloring shading railing flooring dwelling living boxing pudding winning icing frosting filling "
+    "topping awning "
+    "herring offspring parking sibling dumpling duckling seedling gosling bedding wiring tubing scaffolding "
+    "stuffing "
+    "dressing darling sterling shilling siding molding moulding fishing rocking paving landing "
+    "crossing".split()
 )
 """Words in -ing that are not verbs."""
 MEDIUM_NOUNS = (
@@ -57,3 +64,31 @@ MEDIUM_NOUNS = (
     "close-up closeup photography composition snapshot"
 ).split()
 """Nouns that name the medium of an image."""
+
+
+def _third_person(stems: str) -> frozenset[str]:
+    return frozenset(
+        stem + "es"
+        if stem.endswith(("ch", "sh", "s", "x", "z"))
+        else re.sub("([^aeiou])y$", r"\1ie", stem) + "s"
+        for stem in stems.split()
+    )
+
+
+FINITE_VERBS = _third_person(
+    "assist find serve navigate repair chase hold carry eat ride drive read throw catch push pull hug kiss "
+    "climb sit "
+    "stand lie swim sing write wear fight attack feed lead follow build fix clean wash pour lift drag hit "
+    "enter leave "
+    "examine inspect teach help meet greet sell buy deliver prepare bake carve weave sew knit aim embrace "
+    "grab bite "
+    "lick sniff cook kick jump run walk sleep guard hunt observe admire explore capture create hang contain "
+    "surround"
+)
+"""Verbs in the third person that are seldom nouns: they join a thing and what it does."""
+AMBIGUOUS_VERBS = _third_person(
+    "sign plant wave face paint watch play drink look cut cross water touch point shoot swing open close "
+    "visit "
+    "circle stroke float hammer brush ring show"
+)
+"""Verbs in the third person that may be plurals: they are verbs right before an article."""

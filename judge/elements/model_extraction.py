@@ -17,13 +17,16 @@ from judge.rubrics.form import Form
 from judge.rubrics.form_nodes import Choice, Object, Repeat, Text
 from judge.rubrics.templates import load_template
 
+LISTED_KINDS = tuple(kind for kind in get_args(Kind) if kind != "unchanged")
+"""Kinds of statements that a model may list; what an edit keeps is read by rules."""
+
 
 def extraction_form(limit: int = MAX_SPLIT_ELEMENTS) -> Form:
     """Return the form that the model fills: a list of 1 to `limit` elements."""
     item = Object(
         (
             ("name", Text("name", MAX_ELEMENT_CHARS)),
-            ("kind", Choice("kind", get_args(Kind), quoted=True)),
+            ("kind", Choice("kind", LISTED_KINDS, quoted=True)),
             ("needs", Choice("needs", tuple(map(str, range(limit + 1))))),
         )
     )
@@ -43,7 +46,7 @@ def build_extraction_request(prompt: str, limit: int = MAX_SPLIT_ELEMENTS, seed:
     Returns:
         The request; parse the reply with `parse_elements`.
     """
-    text = load_template("elements").render(prompt=clean_text(prompt), kinds=get_args(Kind), limit=limit)
+    text = load_template("elements").render(prompt=clean_text(prompt), kinds=LISTED_KINDS, limit=limit)
     messages: list[dict[str, Any]] = [{"role": "user", "content": [{"type": "text", "text": text}]}]
     return Request(images=[], messages=messages, form=extraction_form(limit), seed=seed)
 

@@ -19,6 +19,7 @@ from judge.elements.lexicon import (
     ARTICLES,
     COLOURS,
     COPULAS,
+    FINITE_VERBS,
     ING_NOUNS,
     MEDIUM_NOUNS,
     NUMBERS,
@@ -36,11 +37,15 @@ AnyKind = Literal[Kind, "unchanged"]
 _TEXT = re.compile(
     r"[\"“”‘’]|(?<!\w)'|^(?:the\s+)?(?:text|word|words|letter|letters|caption|writing)\b", re.I
 )
+_NAMED_TEXT = re.compile(r"[^\"“”‘’']*$")
+"""Matches an element that names a text without quotation marks, as "letter a" does."""
+_QUOTED = re.compile(r"“([^”]+)”|\"([^\"]+)\"|(?<!\w)'([^']+)'(?!\w)|‘([^’]+)’")
+_PARTICLES = (["off"], ["out"], ["up"], ["down"], ["away"])
 _STYLE_NOUNS = frozenset(MEDIUM_NOUNS) | frozenset(
     "style art artstation 4k 8k hd cinematic bokeh lighting aesthetic".split()
 )
 _RELATION_WORDINGS = "|".join(sorted(map(re.escape, set(RELATIONS.values())), key=len, reverse=True))
-_RELATION = re.compile(rf"(?<=\w)\s(?:{_RELATION_WORDINGS}|\w+er than)\s", re.I)
+_RELATION = re.compile(rf"(?<=\S)\s(?:{_RELATION_WORDINGS}|\w+er than)\s", re.I)
 _FUNCTION_WORDS = (
     COPULAS | PHRASE_BREAKS | {"than"} | {word for phrase in RELATIONS.values() for word in phrase.split()}
 )
@@ -76,15 +81,37 @@ def annotate_elements(elements: Sequence[str]) -> list[Statement]:
     return [
         Statement(
             name=name,
-            kind=classify_element(name),
+            kind=kind,
             needs=[
                 other
                 for at, other in enumerate(elements)
                 if at != own and not _is_negated(words[own]) and _mentions(words[own], words[at])
             ],
+            word=_own_word(name, kind),
         )
-        for own, name in enumerate(elements)
+        for own, (name, kind) in enumerate(zip(elements, map(classify_element, elements), strict=True))
     ]
+
+
+def _own_word(element: str, kind: Kind) -> str:
+    """Return the words of an element that say more than the elements it needs; empty: all of them."""
+    words = element.split()
+    match kind:
+        case "relation":
+            return (
+                element[found.start() : found.end()].strip() if (found := _RELATION.search(element)) else ""
+            )
+        case "activity":
+            verb = next(
+                at for at, w in enumerate(words) if at and (_is_verb(w.lower()) or w.lower() in FINITE_VERBS)
+            )
+            return " ".join(words[verb : verb + 1 + (words[verb + 1 : verb + 2] in _PARTICLES)])
+        case "attribute" if len(words) > 2:
+            copula = next((at for at, word in enumerate(words[:-1]) if at and word.lower() in COPULAS), -1)
+            return " ".join(words[copula + 1 :]) if copula > 0 else ""
+        case "text":
+            return next(filter(None, found.groups()), "") if (found := _QUOTED.search(element)) else ""
+    return ""
 
 
 def classify_element(element: str) -> Kind:
@@ -92,11 +119,11 @@ def classify_element(element: str) -> Kind:
     words = element.lower().split()
     if not words:
         return "object"
-    if _TEXT.search(element):
+    if _TEXT.search(element) and (not _NAMED_TEXT.match(element) or not _RELATION.search(element)):
         return "text"
     if _RELATION.search(element):
         return "relation"
-    if any(_is_verb(word) for word in words[1:]):
+    if any(_is_verb(word) or word in FINITE_VERBS for word in words[1:]):
         return "activity"
     if words[0] in NUMBERS or words[0].isdigit():
         return "count"

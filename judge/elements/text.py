@@ -11,6 +11,9 @@ MAX_ELEMENT_CHARS = 80
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """Matches one control character; line ends are control characters too."""
 
+HAS_CONTENT = re.compile(r"[^\W_]|[\u2600-\u27bf\U0001f000-\U0001faff]")
+"""Matches a letter, a digit or an emoji: what makes a text worth a question."""
+
 
 def clean_text(text: str) -> str:
     """Replace control characters and line ends by spaces, collapse white space and drop lone surrogates.

@@ -27,6 +27,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from judge.elements.element_list import ElementList, list_elements
+from judge.elements.splitters.choice import TunedSplitter
+
 if TYPE_CHECKING:
     from judge.rubrics.rubric import Rubric
 
@@ -68,6 +71,17 @@ def _read_model_file() -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content
+
+
+def is_trained_wording(text: str) -> bool:
+    """Return whether the embedded judge was trained on every word of a text."""
+    known = training_words()
+    return bool(known) and not find_unknown_words(text, (), known)
+
+
+def list_for_tuned_model(prompt: str, negative_prompt: str = "") -> ElementList:
+    """List the elements of a prompt as the pipeline does for a model that was tuned on a rubric."""
+    return list_elements(prompt, negative_prompt, split=TunedSplitter("auto", is_trained_wording))
 
 
 def rubric_notes(rubric: Rubric) -> list[str]:

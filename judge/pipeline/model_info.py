@@ -32,6 +32,8 @@ class ModelInfo:
 
     takes_video: bool = False
     """Whether the model takes videos. Other models are shown the frames as images."""
+    lists_elements: bool = False
+    """Whether the model lists the elements of a prompt by default: a general model."""
     images_only: bool = False
     """Whether the model reads no text: it gets no messages, and nothing is measured for it. Its answers cover
     everything that its teacher knew, facts included."""
@@ -75,6 +77,7 @@ class ModelInfo:
             size=backend.size,
             adapters=dict(getattr(backend, "adapters", {})),
             takes_video=bool(getattr(backend, "takes_video", False)),
+            lists_elements=bool(getattr(backend, "lists_elements", not backend.brief)),
             images_only=bool(getattr(backend, "images_only", False)),
             has_gradients=isinstance(backend, Tracer),
             training=getattr(backend, "training", None),

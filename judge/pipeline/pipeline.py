@@ -7,7 +7,7 @@ another process. Neither half needs the model itself, only its `ModelInfo`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,9 @@ from judge.elements.element_list import (
     remove_repeated,
     shown_text,
 )
+from judge.elements.splitters.choice import ElementSplitter, choose_splitter
+from judge.elements.splitters.model_lists import ListQuestion, ModelLists, ModelSplitter
+from judge.elements.splitters.registry import check_splitter
 from judge.elements.statements import Statement, singularise_last
 from judge.errors import InputError, ReplyError
 from judge.media.image import LoadedImage, load_image, resize_to_fit
@@ -65,6 +68,10 @@ class Pipeline:
     """Whether the model is the embedded judge, whose domain is known."""
     max_elements: int = MAX_LISTED_ELEMENTS
     """Elements taken from a prompt, at most."""
+    elements: str = "auto"
+    """How elements are taken from a prompt, as in `judge.elements.splitters.registry.SPLITTER_NAMES`."""
+    model_lists: ModelLists = field(default_factory=ModelLists)
+    """The lists that the model has made; shared by the pipelines of a model."""
     calibration: Calibration | None = None
     """Brings scores to the human scale; used only if it was made for this rubric and these weights."""
 
@@ -148,6 +155,7 @@ class Pipeline:
             facts=inputs.facts,
             notes=[*inputs.notes, *notes],
             overlay_image=inputs.original if keep_for_overlay else None,
+            splitter=listed.splitter,
             statements=first,
             absent_request=self._build_request(
                 shown_prompt, [s.name for s in second], inputs, model_reference, "score"
@@ -214,8 +222,7 @@ class Pipeline:
         limit = check_max_elements(self.max_elements if max_elements is None else max_elements)
         prompt = check_prompt(sample.prompt, self.rubric.needs_prompt, notes)
         negative_prompt = check_prompt(sample.negative_prompt, False, notes, "negative_prompt")
-        given = check_elements(sample.elements)
-        listed = self._list_elements(sample, given, limit, notes)
+        listed = self._list_elements(sample, limit, notes)
         if not self.is_embedded:
             # A general model reads the prompt as its author wrote it.
             return (f"{prompt} Negative prompt: {negative_prompt}" if negative_prompt else prompt), listed
@@ -223,23 +230,83 @@ class Pipeline:
             notes.append(f"the negative prompt was not used: rubric {self.rubric.name} asks for no elements")
         return shown_text(listed) or prompt, listed
 
-    def _list_elements(
-        self, sample: Sample, given: list[str] | None, limit: int, notes: list[str]
-    ) -> ElementList:
+    def element_questions(
+        self, sample: Sample | Mapping[str, Any], max_elements: int | None = None
+    ) -> list[ListQuestion]:
+        """Return what the model has to be asked before `prepare`, so that it lists the elements of a sample.
+
+        Args:
+            sample: the sample, or its fields; one that is not usable has no questions.
+            max_elements: as in `prepare`.
+
+        Returns:
+            Questions for `complete`; store the replies in `model_lists`. None if another splitter is used,
+            the
+            sample has its own elements, or its list is known.
+        """
+        try:
+            checked = check_sample(sample)
+            limit = check_max_elements(self.max_elements if max_elements is None else max_elements)
+            if not self.rubric.elements or isinstance(checked.elements, list):
+                return []
+            check_prompt(checked.prompt, self.rubric.needs_prompt, [])
+            splitter = self._splitter(checked, limit)
+        except InputError:
+            return []  # `prepare` raises it again
+        if isinstance(splitter, ModelSplitter):
+            self._list_from_prompt(checked, splitter, limit)
+            return splitter.questions
+        return []
+
+    def _splitter(self, sample: Sample, limit: int) -> ElementSplitter:
+        """Return the splitter for the prompt of a sample."""
+        return self.choose_splitter(
+            check_splitter(sample.elements) if isinstance(sample.elements, str) else self.elements, limit
+        )
+
+    def choose_splitter(self, name: str, limit: int) -> ElementSplitter:
+        """Return the splitter for one prompt.
+
+        Args:
+            name: as in `judge.elements.splitters.registry.SPLITTER_NAMES`.
+            limit: largest number of elements that the model is asked for.
+
+        Raises:
+            InputError: the splitter is not installed, or the model cannot list elements.
+        """
+        is_tuned = self.is_embedded or not self.model_info.lists_elements
+        has_model = name == "model" or not is_tuned
+        lists = self.model_lists if has_model and not self.model_info.images_only else None
+        return choose_splitter(
+            name,
+            is_tuned=is_tuned,
+            is_trained=domain.is_trained_wording,
+            lists=lists,
+            count=limit,
+            seed=self.seed,
+        )
+
+    def _list_from_prompt(self, sample: Sample, splitter: ElementSplitter, limit: int) -> ElementList:
+        has_reference = self.rubric.reference != "none" and sample.reference is not None
+        return list_elements(
+            sample.prompt, sample.negative_prompt, split=splitter, limit=limit, has_reference=has_reference
+        )
+
+    def _list_elements(self, sample: Sample, limit: int, notes: list[str]) -> ElementList:
         """Return the sample's own elements or those of its prompt, with those of its negative prompt."""
+        given = check_elements(sample.elements)
         if not self.rubric.elements:
             if given:
                 notes.append(
                     f"rubric {self.rubric.name} does not ask for elements: those given were not used"
                 )
-            return list_given_elements(sample.prompt, [])
+            return replace(list_given_elements(sample.prompt, []), splitter="")
         if given is not None:
             listed = list_given_elements(sample.prompt, given, sample.negative_prompt)
         else:
-            has_reference = self.rubric.reference != "none" and sample.reference is not None
-            listed = list_elements(
-                sample.prompt, sample.negative_prompt, limit=limit, has_reference=has_reference
-            )
+            splitter = self._splitter(sample, limit)
+            listed = self._list_from_prompt(sample, splitter, limit)
+            notes += getattr(splitter, "notes", [])
             if self.rubric.reference == "required" and not listed.is_edit:
                 # The prompt of an edit is an instruction: what it describes need not be in the image.
                 listed = listed.without_statements()
@@ -382,7 +449,7 @@ class Pipeline:
             The verdict; unscored, with the reason, if the reply is not usable or the sample is outside the
             calibration's domain.
         """
-        provenance = self._build_provenance(prepared.depth, milliseconds, prepared.notes)
+        provenance = self._build_provenance(prepared.depth, milliseconds, prepared.notes, prepared.splitter)
         try:
             if isinstance(reply, ReplyError):
                 raise reply
@@ -422,7 +489,9 @@ class Pipeline:
             provenance=provenance,
         )
 
-    def _build_provenance(self, depth: Depth, milliseconds: float, notes: list[str]) -> Provenance:
+    def _build_provenance(
+        self, depth: Depth, milliseconds: float, notes: list[str], splitter: str = ""
+    ) -> Provenance:
         model = self.model_info
         adapter = model.adapter_for(self.rubric.name)
         return Provenance(
@@ -439,6 +508,7 @@ class Pipeline:
             version=__version__,
             milliseconds=milliseconds,
             domain=adapter.domain,
+            elements=splitter,
             card=model.card,
             notes=[*model.notes, *notes],
         )

@@ -28,6 +28,8 @@ class PreparedSample:
     """Notes for the verdict's provenance."""
     overlay_image: Image.Image | None
     """The decoded original, if the verdict is to keep it for its overlay."""
+    splitter: str = ""
+    """How the elements were listed; see `judge.types.Provenance.elements`."""
     statements: tuple[Statement, ...] = ()
     """The elements that the request asks about, in order; empty if it asks about none."""
     absent_request: Request | None = None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import ValidationError
 
 from judge.elements.element_list import MAX_LISTED_ELEMENTS
+from judge.elements.splitters.registry import check_splitter
 from judge.elements.text import CONTROL_CHARACTERS, MAX_ELEMENT_CHARS, clean_text
 from judge.errors import InputError
 from judge.types import ComparisonOption, Depth, Sample, normalize_id
@@ -99,7 +100,8 @@ def check_sample(sample: Sample | Mapping[str, Any]) -> Sample:
         return Sample.model_validate(sample)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "sample"
+        # A field of several types has the type in its place: "elements.list[str].0".
+        field = ".".join(str(part) for part in first["loc"] if part not in ("str", "list[str]")) or "sample"
         raise InputError(field, first.get("input"), "a Sample's fields", first["msg"]) from None
 
 
@@ -151,14 +153,17 @@ def check_max_elements(max_elements: int) -> int:
     return max_elements
 
 
-def check_elements(elements: list[str] | None) -> list[str] | None:
-    """Return the elements with white space collapsed; None stays None.
+def check_elements(elements: list[str] | str | None) -> list[str] | None:
+    """Return the elements with white space collapsed; None for None and for the name of a splitter.
 
     Raises:
-        InputError: there are more than 64 elements, or one is blank, too long, duplicated, not valid Unicode
+        InputError: the name of a splitter is unknown, there are more than 64 elements, or one is blank, too
+        long, duplicated, not valid Unicode
             or contains control characters.
     """
-    if elements is None:
+    if isinstance(elements, str):
+        check_splitter(elements)
+    if elements is None or isinstance(elements, str):
         return None
     if len(elements) > MAX_ELEMENTS:
         raise InputError("elements", len(elements), f"at most {MAX_ELEMENTS}", "pass fewer at once")

@@ -44,7 +44,7 @@ def verdict_call(
     video: Any = None,
     prompt: str = "",
     negative_prompt: str = "",
-    elements: Sequence[str] | None = None,
+    elements: Sequence[str] | str | None = None,
     id: str = "",
     reference: Any = None,
     rubric: str = "default",
@@ -61,7 +61,8 @@ def verdict_call(
         video: instead of an image: a path, encoded bytes, a `data:` URL or an https URL.
         prompt: the text that the image was made from.
         negative_prompt: what must not be shown.
-        elements: statements to check; default: taken from the prompt.
+        elements: statements to check; default: taken from the prompt. A name ("rules", "grammar", "words",
+            "model") says how they are taken from it.
         id: of the sample; kept in the verdict.
         reference: the image to compare with, for rubrics that use one.
         rubric: name of a rubric of the server.
@@ -91,7 +92,7 @@ def compare_call(
     *,
     prompt: str = "",
     negative_prompt: str = "",
-    elements: Sequence[str] | None = None,
+    elements: Sequence[str] | str | None = None,
     reference: Any = None,
     rubric: str = "default",
     depth: Depth = "verdict",
@@ -106,7 +107,8 @@ def compare_call(
         b: the second image.
         prompt: the text that both images were made from.
         negative_prompt: what must not be shown.
-        elements: statements to check; default: taken from the prompt.
+        elements: statements to check; default: taken from the prompt. A name ("rules", "grammar", "words",
+            "model") says how they are taken from it.
         reference: the image to compare with, for rubrics that use one.
         rubric: name of a rubric of the server.
         depth: "verdict" for everything, "score" for numbers only.

@@ -45,7 +45,7 @@ def split_media(media: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, A
 def form_fields(
     prompt: str,
     negative_prompt: str,
-    elements: Sequence[str] | None,
+    elements: Sequence[str] | str | None,
     rubric: str,
     depth: Depth,
     max_elements: int,

@@ -20,6 +20,7 @@ from dataclasses import replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
+from judge.elements.splitters.registry import SPLITTER_NAMES
 from judge.errors import InputError
 from judge.judge import Judge
 from judge.media.tensors import load_image_or_tensor
@@ -102,7 +103,7 @@ class Reward(BaseReward):
         judge: Judge | None = None,
         *,
         weights: Mapping[str, float] | None = None,
-        elements: Literal["mean", "all"] = "mean",
+        elements: Literal["mean", "all", "rules", "grammar", "words", "model"] = "mean",
         pairwise: bool = False,
         depth: Depth = "score",
         batch: int = 16,
@@ -110,9 +111,12 @@ class Reward(BaseReward):
         max_elements: int | None = None,
     ) -> None:
         self.judge = Judge() if judge is None else judge
+        if elements in SPLITTER_NAMES:
+            self.judge, elements = self.judge.with_splitter(elements), "mean"
         self.rubric, self.depth, self.batch = self.judge.rubric, check_depth(depth), batch
         if elements not in ("mean", "all"):
-            raise InputError("elements", elements, "mean, all", "use one of them")
+            allowed = ", ".join(("mean", "all", *SPLITTER_NAMES))
+            raise InputError("elements", elements, allowed, "use one of them")
         if pairwise and (weights is not None or elements != "mean"):
             mend = "leave weights and elements out: pairs are compared by the overall score"
             raise InputError("pairwise", pairwise, "True on its own", mend)
@@ -124,7 +128,8 @@ class Reward(BaseReward):
         self._options: dict[str, Any] = (
             {} if max_elements is None else {"max_elements": check_max_elements(max_elements)}
         )
-        self.elements, self.pairwise, self.cache = elements, pairwise, cache
+        self.elements: Literal["mean", "all"] = "all" if elements == "all" else "mean"
+        self.pairwise, self.cache = pairwise, cache
         self.requested = 0
         """Number of images that this reward was called with."""
         self.unscored = 0

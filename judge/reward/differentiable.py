@@ -122,6 +122,11 @@ class Differentiable:
         """
         _check_arguments(images, prompts, elements, negative_prompts)
         element_lists, negatives = elements or [None] * len(prompts), negative_prompts or [""] * len(prompts)
+        texts = zip(prompts, negatives, element_lists, strict=True)
+        self.judge.ask_for_elements(
+            {"prompt": prompt, "negative_prompt": negative, "elements": given}
+            for prompt, negative, given in texts
+        )
         parts: list[dict[str, Tensor]] = []
         for start in range(0, len(prompts), self.batch):
             batch = slice(start, start + self.batch)
@@ -159,7 +164,8 @@ class Differentiable:
 
         A general model is read behind the labels that it chooses itself, which have no gradient.
         """
-        rubric, given = self.judge.pipeline.asked_rubric, None if elements is None else list(elements)
+        rubric = self.judge.pipeline.asked_rubric
+        given = elements if elements is None or isinstance(elements, str) else list(elements)
         sample = Sample(prompt=prompt, negative_prompt=negative_prompt, elements=given)
         prompt, listed = self.judge.pipeline.read_prompts(sample, [])
         names = [statement.name for statement in listed.statements]

@@ -54,6 +54,7 @@ class ApplicationOptions(StrictModel):
     queue: Annotated[int, Field(ge=1)] = 256
     deadline: Annotated[float, Field(gt=0)] = 60.0
     looks: Annotated[int, Field(ge=0, le=MAX_LOOKS)] = DEFAULT_MAX_LOOKS
+    elements: str = "auto"
     allow_hosts: list[str] = []
     host: str = "127.0.0.1"
     """Address on which Ray's proxies listen."""
@@ -74,7 +75,7 @@ class ApplicationOptions(StrictModel):
     def gateway_options(self) -> ServeOptions:
         """Return the options of a single gateway."""
         shared = ("model", "adapter", "backend", "base_url", "options", "rubrics", "keys", "queue",
-                  "deadline", "looks", "allow_hosts", "host", "open")  # fmt: skip
+                  "deadline", "looks", "elements", "allow_hosts", "host", "open")  # fmt: skip
         return ServeOptions(**{name: getattr(self, name) for name in shared}, page=False)
 
 

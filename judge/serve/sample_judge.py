@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 from judge.agent.budget import Budget, check_looks
 from judge.agent.closer_looks import judge_with_looks, send_replies
 from judge.elements.element_list import MAX_LISTED_ELEMENTS
-from judge.errors import InputError
+from judge.elements.splitters.model_lists import ListKey, ListQuestion
+from judge.errors import DeadlineError, InputError
 from judge.explain import heatmap as heat_maps
 from judge.pipeline.inputs import select_video
 from judge.pipeline.pipeline import Pipeline
@@ -80,6 +81,8 @@ class SampleJudge:
         self.mean_interval = 0.1
         """Running mean of the seconds from one finished sample to the next."""
         self._finished_at = time.monotonic()
+        self._listing: dict[ListKey, asyncio.Task[None]] = {}
+        """Questions for lists of elements that are with the engine."""
         self._threads = ThreadPoolExecutor(min(DECODER_THREADS, os.cpu_count() or 1), "decode")
 
     def close(self) -> None:
@@ -130,6 +133,7 @@ class SampleJudge:
             start = time.perf_counter()
             sample = await self._fetch_urls(sample, field)
             await self._in_thread(partial(_check_video, sample, pipeline.rubric))
+            await self._list_elements(pipeline, sample, options, deadline)
             prepare = partial(
                 pipeline.prepare,
                 sample,
@@ -150,6 +154,29 @@ class SampleJudge:
             verdict.provenance.milliseconds = (time.perf_counter() - start) * 1000
         self._update_mean_interval()
         return prepared, verdict
+
+    async def _list_elements(
+        self, pipeline: Pipeline, sample: Sample, options: JudgeOptions, deadline: float
+    ) -> None:
+        """Let the model list the elements of a prompt, if it is to; requests that share a prompt ask once."""
+        for question in await self._in_thread(
+            partial(pipeline.element_questions, sample, options.max_elements)
+        ):
+            while pipeline.model_lists.find(question.key) is None:
+                task = self._listing.get(question.key)
+                if task is None:
+                    task = asyncio.create_task(self._ask_for_list(pipeline, question, deadline))
+                    self._listing[question.key] = task
+                    task.add_done_callback(lambda _, key=question.key: self._listing.pop(key, None))
+                try:
+                    await asyncio.shield(task)
+                except DeadlineError:  # perhaps that of the request which asked first
+                    if asyncio.get_running_loop().time() >= deadline:
+                        raise
+
+    async def _ask_for_list(self, pipeline: Pipeline, question: ListQuestion, deadline: float) -> None:
+        reply = await self.engine.infer("complete", question.request, deadline)
+        pipeline.model_lists.store(question.key, question.request, reply)
 
     async def _fetch_urls(self, sample: Sample, image_field: str) -> Sample:
         """Replace URLs in a sample by the bytes they lead to."""

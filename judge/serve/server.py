@@ -62,6 +62,7 @@ class ServeOptions:
     queue: int = 256
     deadline: float = 60.0
     looks: int = DEFAULT_MAX_LOOKS
+    elements: str = "auto"
     allow_hosts: Sequence[str] = ()
     page: bool = True
     open: bool = False
@@ -125,7 +126,8 @@ def build_service(options: ServeOptions, log: Callable[..., None]) -> Service:
         "base_url": options.base_url,
         **options.options,
     }
-    Judge(options.model, **backend_options)  # checks its arguments; nothing is loaded here
+    # This checks the arguments; nothing is loaded here.
+    Judge(options.model, elements=options.elements, **backend_options)
     return Service(
         Engine(judge_backend_spec(options.model, **backend_options), log=log),
         rubrics=[*list_rubric_names(), *options.rubrics],
@@ -133,6 +135,7 @@ def build_service(options: ServeOptions, log: Callable[..., None]) -> Service:
         deadline=options.deadline,
         looks=options.looks,
         **{name: options.options[name] for name in PIPELINE_OPTIONS if name in options.options},
+        elements=options.elements,
         embedded=options.model == EMBEDDED,
         fetcher=Fetcher(options.allow_hosts),
         calibration_for=lambda rubric: calibration.resolve_calibration(

@@ -20,6 +20,8 @@ from typing import Any, Self, TypeVar
 
 from judge.agent.budget import check_looks
 from judge.agent.questions import verb_for_depth
+from judge.elements.splitters.model_lists import ModelLists
+from judge.elements.splitters.registry import check_splitter
 from judge.errors import DeadlineError, EngineDownError, InputError, OverloadedError
 from judge.pipeline import pairwise
 from judge.pipeline.calibration import Calibration
@@ -62,6 +64,7 @@ class Service:
         fetcher: fetches images given by URL; the default one rejects all of them.
         calibration_for: returns the calibration for a rubric, None for none.
         looks: limit of zoom-ins (closer looks) per image that a request may ask for.
+        elements: how elements are taken from prompts, as in `Judge`; a request may name another way.
 
     Raises:
         InputError: a limit or a rubric is not usable.
@@ -80,6 +83,7 @@ class Service:
         fetcher: Fetcher | None = None,
         calibration_for: Callable[[Rubric], Calibration | None] = lambda rubric: None,
         looks: int = DEFAULT_MAX_LOOKS,
+        elements: str = "auto",
     ) -> None:
         if queue < 1:
             raise InputError("queue", queue, "1 or more", "256 is the usual value")
@@ -92,6 +96,7 @@ class Service:
         self.verdict_counts: Counter[tuple[str, Depth, str]] = Counter()
         """Verdicts so far by rubric, depth and status."""
         self.sample_judge = SampleJudge(engine, fetcher or Fetcher(), self.looks)
+        lists = ModelLists()
         loaded = [Rubric.load(rubric) for rubric in rubrics or list_rubric_names()]
         self._pipelines = {
             rubric.name: Pipeline(
@@ -100,6 +105,8 @@ class Service:
                 seed,
                 max_pixels=max_pixels,
                 is_embedded=embedded,
+                elements=check_splitter(elements),
+                model_lists=lists,
                 calibration=calibration_for(rubric),
             )
             for rubric in loaded

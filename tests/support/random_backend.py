@@ -25,6 +25,7 @@ class RandomBackend:
 
     def __init__(self, seed: int = 0, size: int | None = 32, *, brief: bool = True) -> None:
         self.random, self.size, self.brief = Random(seed), size, brief
+        self.lists_elements = False  # its random answers are about images
         self.requests: list[Request] = []
         """All requests so far."""
 

@@ -27,7 +27,12 @@ Video = Annotated[Any, WithJsonSchema(_VIDEO_SCHEMA)]
 _REFERENCE_SCHEMA = {**_IMAGE_SCHEMA, "description": "The image to compare with, for rubrics that use one."}
 Reference = Annotated[Any, WithJsonSchema(_REFERENCE_SCHEMA)]
 Elements = Annotated[
-    list[str] | None, Field(description="Statements to check, in order. Default: taken from the prompt.")
+    list[str] | str | None,
+    Field(
+        description="Statements to check, in order. Default: taken from the prompt. A name (rules, grammar, "
+        "words, "
+        "model, auto) says how they are taken from it."
+    ),
 ]
 Prompt = Annotated[str, Field(description="The text the image was generated from.")]
 NegativePrompt = Annotated[

@@ -24,12 +24,12 @@ def test_a_negative_prompt_gives_elements_that_must_be_absent(
 
 
 def test_elements_are_listed_with_notes(scripted: dict[str, Any]) -> None:
-    result = run("elements", f"({PROMPT}:1.2) --no fish", "-n", "tree", "--max-elements", "4")
+    result = run("elements", f"({PROMPT}:1.2) --no fish", "-n", "tree", "--max-elements", "5")
     assert [line.split(maxsplit=1)[1] for line in result.stdout.splitlines()] == [
-        "red cat", "dog", "bird", "no fish",
+        "cat", "red cat  needs cat", "dog", "bird", "no fish",
     ]  # fmt: skip
     assert "note: read as Midjourney parameters: --no fish" in result.stderr
-    assert "5 elements were found, the limit is 4" in result.stderr
+    assert "6 elements were found, the limit is 5" in result.stderr
     rows = [json.loads(line) for line in run("elements", "a cat, no dog", "--json").stdout.splitlines()]
     assert [(row["name"], row["expected"]) for row in rows] == [("cat", True), ("dog", False)]
 
