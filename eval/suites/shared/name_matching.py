@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from eval.suites.shared.media_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from eval.suites.shared.media_files import VIDEO_SUFFIXES
 from judge.errors import InputError
+from judge.media.image_formats import IMAGE_SUFFIXES
 
 MAX_LISTED = 5
 """Number of names that an error lists."""
