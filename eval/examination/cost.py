@@ -51,8 +51,9 @@ def estimate_examination(examination: Examination) -> ExaminationCost:
     read = written = 0
     for depth in ("score", "verdict"):
         if is_address(judge.model):
-            messages = judge.rubric.messages(sample.prompt, sample.elements or [], depth=depth)
-            form = judge.rubric.form(sample.elements or []).at_depth(depth)
+            rubric = judge.rubric.for_general_models()
+            messages = rubric.messages(sample.prompt, sample.elements or [], depth=depth)
+            form = rubric.form(sample.elements or []).at_depth(depth)
         else:
             request = judge.pipeline.prepare(sample, depth).request
             messages, form = request.messages, request.form

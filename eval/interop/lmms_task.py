@@ -111,7 +111,7 @@ def doc_to_visual(doc: dict[str, Any]) -> list[Any]:
 def doc_to_text(doc: dict[str, Any], lmms_eval_specific_kwargs: Any = None) -> str:
     """Return the text of the rubric for a row."""
     rubric = Rubric.load(doc["rubric"]).for_general_models()
-    (message,) = rubric.messages(doc["prompt"], doc["elements"], depth="score")
+    *_, message = rubric.messages(doc["prompt"], doc["elements"], depth="score")
     return "\n".join(part["text"] for part in message["content"] if part["type"] == "text")
 
 
