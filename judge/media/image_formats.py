@@ -1,8 +1,8 @@
 """Opening encoded images: which formats are read, with which package, and what of a file is not used.
 
-Pillow reads PNG, JPEG, WebP, GIF, BMP, TIFF, PPM and AVIF. HEIC needs `pillow-heif` and JPEG XL needs
-`pillow-jxl-plugin`; both come with `pip install "judge[formats]"` and are imported when such a file is
-opened.
+Pillow reads PNG, JPEG, WebP, GIF, BMP, TIFF, PPM and AVIF. HEIC needs `pillow-heif` (the extra `formats`) and
+JPEG XL needs `pillow-jxl-plugin` (the extra `jxl`, apart because it is under the GPL). They are imported when
+such a file is opened.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ IMAGE_SUFFIXES = (
 )
 """Suffixes of the names of image files."""
 ALLOWED_FILES = "a complete PNG, JPEG, WebP, GIF, BMP, TIFF, PPM or AVIF image"
-_EXTRA_FORMATS = {"HEIF": ("HEIC", "pillow-heif"), "JXL": ("JPEG XL", "pillow-jxl-plugin")}
-"""Pillow's name of a format -> its usual name, and the package that reads it."""
+_EXTRA_FORMATS = {
+    "HEIF": ("HEIC", "pillow-heif", "formats"),
+    "JXL": ("JPEG XL", "pillow-jxl-plugin", "jxl"),
+}
+"""Pillow's name of a format -> its usual name, the package that reads it, and the extra that installs it."""
 _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"heif"))
 _AVIF_BRANDS = frozenset((b"avif", b"avis"))
 _JXL_CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n"
@@ -60,8 +63,8 @@ def open_image(data: bytes, field: str, description: str, max_pixels: int) -> Im
     except MediaError:
         raise
     except ImportError:
-        name, package = _EXTRA_FORMATS[extra]
-        mend = f'{name} needs {package}: pip install "judge[formats]", or save it as PNG'
+        name, package, installed_by = _EXTRA_FORMATS[extra]
+        mend = f'{name} needs {package}: pip install "judge[{installed_by}]", or save it as PNG'
         raise MediaError(field, description, ALLOWED_FILES, mend) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         allowed = f"at most {max_pixels} pixels"

@@ -23,7 +23,7 @@ JXL_HEADS = (b"\xff\x0a\xfa\x1f", b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\x14ftypjxl ")
 
 
 def needs(name: str) -> Any:
-    """Import a package of the extra `formats`, or skip the test."""
+    """Import a package of the extras `formats` and `jxl`, or skip the test."""
     module = pytest.importorskip(name)
     if name == "pillow_heif":
         module.register_heif_opener()
@@ -51,7 +51,8 @@ def test_without_its_package_the_refusal_names_the_extra(
 
     monkeypatch.setattr(importlib, "import_module", missing)
     error = loading_error(data)
-    assert package in error.mend and 'pip install "judge[formats]"' in error.mend
+    extra = "jxl" if package == "pillow-jxl-plugin" else "formats"
+    assert package in error.mend and f'pip install "judge[{extra}]"' in error.mend
 
 
 def test_heic_is_read_upright(noise_image: Image.Image) -> None:
