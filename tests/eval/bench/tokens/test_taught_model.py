@@ -18,7 +18,7 @@ CONDITIONS = (Condition("compact"), Condition("spaced"), Condition("compact", "s
 @pytest.fixture(scope="session")
 def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Qwen3-VL that was taught `CONDITIONS`."""
-    return teach(tmp_path_factory.mktemp("taught") / "model", CONDITIONS, steps=240)
+    return teach(tmp_path_factory.mktemp("taught") / "model", CONDITIONS, steps=280)
 
 
 @pytest.fixture(scope="module")
