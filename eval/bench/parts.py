@@ -13,7 +13,6 @@ from typing import Any
 
 from eval.bench.output import progress_bar
 from judge.errors import InputError
-from judge.types import Sample
 
 
 def scenes(
@@ -146,6 +145,7 @@ def real_size(
     from eval.bench.tokens.checkpoints import tiny_checkpoint
     from judge.judge import Judge
     from judge.scenes.scene import draw_scene
+    from judge.types import Sample
 
     with tempfile.TemporaryDirectory() as folder:
         if checkpoint is None:

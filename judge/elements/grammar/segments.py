@@ -88,7 +88,7 @@ def cut_segments(text: str) -> list[Segment]:
     for match in [*_SEPARATOR.finditer(text), None]:
         part = text[at : match.start() if match else len(text)].strip()
         if part:
-            is_joined = not is_start and parts and _CONTINUATION.match(part)
+            is_joined = not is_start and bool(parts) and _CONTINUATION.match(part) is not None
             is_joined = is_joined and not STYLE_TAG.fullmatch(part) and not STYLE_TAG.fullmatch(parts[-1][0])
             if is_joined:
                 parts[-1] = (f"{parts[-1][0]}, {part}", parts[-1][1])
