@@ -167,12 +167,15 @@ class SampleJudge:
                 if task is None:
                     task = asyncio.create_task(self._ask_for_list(pipeline, question, deadline))
                     self._listing[question.key] = task
-                    task.add_done_callback(lambda _, key=question.key: self._listing.pop(key, None))
+                    task.add_done_callback(partial(self._forget_listing, question.key))
                 try:
                     await asyncio.shield(task)
                 except DeadlineError:  # perhaps that of the request which asked first
                     if asyncio.get_running_loop().time() >= deadline:
                         raise
+
+    def _forget_listing(self, key: ListKey, _: asyncio.Task[None]) -> None:
+        self._listing.pop(key, None)
 
     async def _ask_for_list(self, pipeline: Pipeline, question: ListQuestion, deadline: float) -> None:
         reply = await self.engine.infer("complete", question.request, deadline)

@@ -24,6 +24,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,14 +105,14 @@ def measure_splitters(labels: Labels, splitters: Mapping[str, Any], default: str
     intervals: dict[str, Any] = {}
     notes: dict[str, str] = {}
     for name, splitter in splitters.items():
-        measured = measure_splitting(reported, lambda prompt, split=splitter: list_words(prompt, split))
+        measured = measure_splitting(reported, partial(list_words, split=splitter))
         prefixes = [f"splitters.{name}.", *([""] if name == default else [])]
         for prefix in prefixes:
             intervals |= {prefix + key: value for key, value in measured["interval_95"].items()}
             notes |= {prefix + key: value for key, value in measured["notes"].items()}
         results[name] = {key: value for key, value in measured.items() if key not in ("interval_95", "notes")}
     chosen_on = {
-        name: measure_splitting(other, lambda prompt, split=splitter: list_words(prompt, split))
+        name: measure_splitting(other, partial(list_words, split=splitter))
         for name, splitter in splitters.items()
     }
     other_half = {name: {key: m[key] for key in ("f1", "soft_f1")} for name, m in chosen_on.items()}

@@ -137,7 +137,7 @@ def _config(
         "vision_end_token_id": token_id("<|vision_end|>"),
     }
     text = _text_config(family, layers, hidden, head)
-    head = {
+    common: dict[str, Any] = {
         "architectures": [f"{CLASSES[family]}ForConditionalGeneration"],
         "model_type": family,
         "tie_word_embeddings": tied,
@@ -146,9 +146,9 @@ def _config(
     }
     vision = _vision_config(family, hidden, patch, side)
     if family in ("qwen2_vl", "qwen2_5_vl"):
-        return {**head, **text, "vision_config": vision, "vision_token_id": token_id("<|vision_pad|>")}
+        return {**common, **text, "vision_config": vision, "vision_token_id": token_id("<|vision_pad|>")}
     text |= {"model_type": f"{family}_text", "tie_word_embeddings": tied}
-    return {**head, "text_config": text, "vision_config": vision}
+    return {**common, "text_config": text, "vision_config": vision}
 
 
 def _text_config(family: str, layers: int, hidden: int, head: int) -> dict[str, Any]:

@@ -45,7 +45,8 @@ def refer(token: Any, things: Sequence[Thing]) -> Thing | None:
     if word in PARTS:
         plurals = [thing for thing in candidates if thing.is_plural and not thing.whole]
         counted = [thing for thing in plurals if any(kind == "count" for kind, _ in thing.modifiers)]
-        whole = (counted or _subjects(plurals) or plurals or [None])[-1]
+        wholes = counted or _subjects(plurals) or plurals
+        whole = wholes[-1] if wholes else None
         if whole is None or word in ("both", "each", "others", "all"):
             return whole
         return Thing(f"{'other' if word == 'other' else word} {_singular_name(whole)}", token, whole=whole)

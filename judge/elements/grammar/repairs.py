@@ -56,7 +56,8 @@ class _Parse:
         from spacy.tokens import Doc
 
         words, spaces = [token.text for token in self.doc], [bool(token.whitespace_) for token in self.doc]
-        doc = Doc(self.doc.vocab, words=words, spaces=spaces, **self.columns)
+        columns: dict[str, Any] = self.columns
+        doc = Doc(self.doc.vocab, words=words, spaces=spaces, **columns)
         doc.user_data.update(self.doc.user_data)
         return doc
 
