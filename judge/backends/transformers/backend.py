@@ -117,7 +117,8 @@ class Transformers:
         checkpoint = Checkpoint.resolve(model, adapter).locate(revision, check_training=check_training)
         self.domain, self.size, self.adapters = checkpoint.domain, checkpoint.size, checkpoint.adapters
         self.brief, self.training = checkpoint.resolve_brief(brief), checkpoint.training
-        self.tokens, self.layouts = resolve_tokens(tokens, layout, checkpoint.tokens, self.brief)
+        is_tuned = self.brief or checkpoint.training is not None
+        self.tokens, self.layouts = resolve_tokens(tokens, layout, checkpoint.tokens, is_tuned)
         self.adapter = checkpoint.adapter.name if checkpoint.adapter else None
 
         if self.training is not None:

@@ -116,7 +116,8 @@ class VLLM:
         checkpoint = Checkpoint.resolve(model, adapter).locate(revision, check_training=check_training)
         self.domain, self.size, self.adapters = checkpoint.domain, checkpoint.size, checkpoint.adapters
         self.brief, self.training = checkpoint.resolve_brief(brief), checkpoint.training
-        self.tokens, self.layouts = resolve_tokens(tokens, layout, checkpoint.tokens, self.brief)
+        is_tuned = self.brief or checkpoint.training is not None
+        self.tokens, self.layouts = resolve_tokens(tokens, layout, checkpoint.tokens, is_tuned)
         if self.training is not None:
             self.training.check_conventions(boxes or self.training.boxes, self.tokens)
         self.adapter = checkpoint.adapter.name if checkpoint.adapter else None

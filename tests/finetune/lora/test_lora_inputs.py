@@ -72,7 +72,7 @@ def test_the_folder_of_another_run_is_refused(folder, tmp_path):
         ({"data.0.rubric": "qualty"}, "did you mean 'quality'"),
         ({"held.metric": "srrc"}, "held.metric"),
         ({"held.limit": 4}, "not trained on"),
-        ({"model.base": "nowhere/to/be/found"}, "Qwen3-VL checkpoint"),
+        ({"model.base": "nowhere/to/be/found"}, "a checkpoint of Qwen2-VL"),
     ],
 )
 def test_unusable_data_or_base_is_refused_before_training(folder, overrides, message):
@@ -122,7 +122,7 @@ def test_rows_without_any_label_are_refused(folder, tmp_path):
 
 def test_a_base_that_takes_no_images_is_refused(folder, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen3", "hidden_size": 64}))
-    with pytest.raises(InputError, match="this is qwen3, which does not take images"):
+    with pytest.raises(InputError, match="its model_type is qwen3, which cannot be trained here"):
         run.prepare(tiny_config(folder, **{"model.base": tmp_path}))
 
 

@@ -83,8 +83,8 @@ def test_the_model_in_training_gives_the_scores_of_the_served_adapter(folder, tm
     trainer.model.eval().save_pretrained(tmp_path / "adapter")
     backends = (
         trainer.dataset.encoder.backend,
-        Transformers(folder / "qwen3_vl", tmp_path / "adapter"),
-        Transformers(folder / "qwen3_vl"),
+        Transformers(folder / "qwen3_vl", tmp_path / "adapter", layout="compact"),
+        Transformers(folder / "qwen3_vl", layout="compact"),
     )
     samples = [sample.to_sample() for sample in prepared.evaluation.samples]
     in_training, served, base = (

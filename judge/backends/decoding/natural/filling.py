@@ -233,14 +233,14 @@ def check_choices_only(request: Request) -> Request:
     return request
 
 
-def resolve_tokens(tokens: str, layout: str, trained: str, is_brief: bool) -> tuple[str, tuple[Layout, ...]]:
+def resolve_tokens(tokens: str, layout: str, trained: str, is_tuned: bool) -> tuple[str, tuple[Layout, ...]]:
     """Check the options `tokens` and `layout` of a backend.
 
     Args:
         tokens: `auto`, `pieces` or `natural`.
         layout: `auto`, or the name of a layout.
         trained: how the model was trained, `pieces` or `natural`.
-        is_brief: the model was fine-tuned on the rubrics, whose layout is compact.
+        is_tuned: the model was fine-tuned on forms of this project, whose layout is compact.
 
     Returns:
         `pieces` or `natural`, and the layouts that the model may write.
@@ -255,7 +255,7 @@ def resolve_tokens(tokens: str, layout: str, trained: str, is_brief: bool) -> tu
     tokens = trained if tokens == "auto" else tokens
     if tokens == "pieces" and layout not in ("auto", "compact"):
         raise InputError("layout", layout, "compact for a model with tokens = pieces", "leave it out")
-    if layout == "auto" and (is_brief or tokens == "pieces"):
+    if layout == "auto" and (is_tuned or tokens == "pieces"):
         layout = "compact"
     known = LAYOUTS.values() if layout == "auto" else [LAYOUTS[layout]]
     return tokens, tuple(one for layouts in known for one in layouts)
