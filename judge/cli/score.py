@@ -97,9 +97,9 @@ def score(
 
     The exit code is 1 if no row at all could be scored.
     """
-    options = judges.element_options(max_elements, elements)
     with one_line_errors():
         options = judges.parse_judge_options(option, options_file, model, backend, base_url)
+        options |= judges.element_options(max_elements, elements)
         if ray is not None or shard is not None:
             from judge.batch import command
 

@@ -49,4 +49,4 @@ def general_judge(bias: float = 0.0) -> Judge:
 
 def tuned_judge() -> Judge:
     """A judge around a model tuned on single images, which compares pointwise."""
-    return Judge(backend=PrefersBright(), rubric="quality")
+    return Judge(backend=PrefersBright(), rubric="aesthetics")

@@ -119,7 +119,7 @@ def test_a_workbook_under_the_name_of_a_csv_file_is_called_one(tmp_path: Path) -
     write_workbook(tmp_path / "AIGC_all.csv.xlsx", {"a": [["Image", "Score"]]})
     path = (tmp_path / "AIGC_all.csv.xlsx").rename(tmp_path / "AIGC_all.csv")
     write_image(tmp_path / "a.png")
-    with pytest.raises(InputError, match="a workbook or an archive: save it as CSV"):
+    with pytest.raises(InputError, match="a ZIP archive or an Excel workbook: save the sheet as CSV"):
         list(load_suite("agiqa-1k").read(path))
 
 

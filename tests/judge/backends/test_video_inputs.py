@@ -42,8 +42,9 @@ def library_probabilities(backend: Transformers, video: VideoInput) -> np.ndarra
     return torch.softmax(last[tokens], 0).numpy()
 
 
-def test_a_video_is_read_as_by_the_library(backend: Transformers) -> None:
+def test_a_video_is_read_as_by_the_library(pieces_backend: Transformers) -> None:
     """Prompt tokens, patches and rope positions are those of the library, also at uneven times."""
+    backend = pieces_backend
     side = 2 * backend.processor.image_processor.patch_size * backend.tokenizer.merge_size
     video = noise_video(3, side=side)
     (reply,) = check_filled(backend.choose([video_request(video)]))

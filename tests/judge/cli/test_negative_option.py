@@ -40,10 +40,10 @@ def test_a_file_of_rows_has_negative_prompts(
     row = {"image": images[0], "prompt": PROMPT, "negative_prompt": "fish"}
     (tmp_path / "rows.jsonl").write_text(json.dumps(row))
     out = tmp_path / "out.jsonl"
-    run("score", str(tmp_path / "rows.jsonl"), "--out", str(out), "--max-elements", "2")
+    run("score", str(tmp_path / "rows.jsonl"), "--out", str(out), "--max-elements", "3")
     verdict = json.loads(out.read_text())
-    assert [e["name"] for e in verdict["elements"]] == ["red cat", "dog"]
-    assert "the limit is 2" in verdict["provenance"]["notes"][0]
+    assert [e["name"] for e in verdict["elements"]] == ["red cat", "dog", "bird"]
+    assert "the limit is 3" in verdict["provenance"]["notes"][0]
 
 
 def test_a_limit_out_of_range_is_one_error_line(scripted: dict[str, Any], images: list[str]) -> None:

@@ -68,7 +68,7 @@ def test_a_gateway_compares_as_its_model_does_in_process(brief: bool, how: Any, 
     local = tuned_judge() if brief else general_judge(bias=0.2)
     with gateway(BackendSpec("brightness:PrefersBright", {"bias": 0.2, "brief": brief})) as running:
         bright, dark = grey_image(200), grey_image(100)
-        by_client = Client(running.url).compare(bright, dark, rubric="quality", how=how)
+        by_client = Client(running.url).compare(bright, dark, rubric=local.rubric.name, how=how)
         in_process = local.compare(bright, dark, how=how)
         fields = {"preferred", "probability", "how", "orders", "swap_disagreement", "explanation", "margin"}
         assert by_client.how == expected

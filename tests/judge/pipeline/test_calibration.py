@@ -41,7 +41,7 @@ class HarshBackend(RandomBackend):
 def smooth_image(brightness: float, seed: int) -> Image.Image:
     """A vertical ramp with a little noise around a brightness of 0 to 1."""
     rng = np.random.default_rng(seed)
-    ramp = np.linspace(-20, 20, 48)[:, None, None] + rng.normal(0, 6, (48, 64, 3))
+    ramp = np.linspace(-20, 20, 48)[:, None, None] + rng.normal(0, 1, (48, 64, 3))
     return Image.fromarray(np.clip(255 * brightness + ramp, 0, 255).astype(np.uint8))
 
 

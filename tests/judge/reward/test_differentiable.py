@@ -64,7 +64,11 @@ def test_the_model_gets_the_patches_of_the_processor(judges: dict[str, Judge], f
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_parts_are_those_of_the_reward(judges: dict[str, Judge], family: str) -> None:
+def test_the_parts_are_those_of_the_reward(
+    judges: dict[str, Judge], family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a tuned model; a general one reads behind its own labels, which may differ where two are as likely."""
+    monkeypatch.setattr(judges[family].backend, "brief", True)
     judge, images = judges[family], [noise_image(64, 64, 1), noise_image(64, 64, 2)]
     prompts = [PROMPT, "a green ring"]
     expected = Reward(judge)(prompts=prompts, images=images)

@@ -22,15 +22,15 @@ def test_a_negative_prompt_and_a_limit_of_elements_are_taken(running: Gateway) -
     fields = {"image": data_url(), "prompt": "a red cat, a dog", "negative_prompt": "fish"}
     verdict = running.post("/v1/verdicts", json=fields).json()
     assert [(e["name"], e["expected"]) for e in verdict["elements"]] == [
-        ("red cat", True), ("dog", True), ("fish", False),
+        ("cat", True), ("red cat", True), ("dog", True), ("fish", False),
     ]  # fmt: skip
     form = {"prompt": "a dog", "negative_prompt": "fish", "max_elements": "1"}
     limited = running.post("/v1/verdicts", files={"image": png()}, data=form).json()
     assert [e["name"] for e in limited["elements"]] == ["dog"]
-    rows = {"rows": [fields, fields | {"negative_prompt": 3}], "max_elements": 2}
+    rows = {"rows": [fields, fields | {"negative_prompt": 3}], "max_elements": 3}
     first, second = running.post("/v1/scores", json=rows).json()["verdicts"]
-    assert [e["name"] for e in first["elements"]] == ["red cat", "dog"]
-    assert "the limit is 2" in first["provenance"]["notes"][0] and "negative_prompt" in second["reason"]
+    assert [e["name"] for e in first["elements"]] == ["cat", "red cat", "dog"]
+    assert "the limit is 3" in first["provenance"]["notes"][0] and "negative_prompt" in second["reason"]
     bad = running.post("/v1/verdicts", json=fields | {"max_elements": 65})
     assert (bad.status_code, bad.json()["error"]["field"]) == (400, "max_elements")
 
