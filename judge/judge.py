@@ -441,8 +441,7 @@ class Judge:
             prompt: the text that an image was made from.
             negative_prompt: what the image must not show.
             by: one of "rules", "grammar", "words", "model" and "auto" (default); see the argument `elements`
-            of
-                `Judge`. It replaces that of this judge.
+                of `Judge`. It replaces that of this judge.
 
         Raises:
             InputError: an argument is unusable.

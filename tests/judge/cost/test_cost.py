@@ -139,8 +139,8 @@ def test_the_command_prints_a_table_and_json() -> None:
     ("option", "value", "message"),
     [("--card", "h1000", "did you mean"), ("--card", "1,2", "h100"), ("--card", "1,nan,2", "h100"),
      ("--pixels", "1024", "WIDTHxHEIGHT"), ("--pixels", "0x5", "WIDTHxHEIGHT"), ("--images", "1.5", "whole"),
-     ("--images", "inf", "whole"), ("--efficiency", "0", "efficiency"), ("--model", "/no/such", "no such folder"),
-     ("--rubric", "defualt", "did you mean")],
+     ("--images", "inf", "whole"), ("--efficiency", "0", "efficiency"),
+     ("--model", "/no/such", "no such folder"), ("--rubric", "defualt", "did you mean")],
 )  # fmt: skip
 def test_bad_options_print_one_line(option: str, value: str, message: str) -> None:
     result = run_plan(option, value)

@@ -67,7 +67,7 @@ def test_the_model_gets_the_patches_of_the_processor(judges: dict[str, Judge], f
 def test_the_parts_are_those_of_the_reward(
     judges: dict[str, Judge], family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a tuned model; a general one reads behind its own labels, which may differ where two are as likely."""
+    """Of a tuned model; a general one reads behind its own labels, and two may be as likely."""
     monkeypatch.setattr(judges[family].backend, "brief", True)
     judge, images = judges[family], [noise_image(64, 64, 1), noise_image(64, 64, 2)]
     prompts = [PROMPT, "a green ring"]
