@@ -58,7 +58,7 @@ def test_a_general_model_is_read_behind_its_own_labels(transformers: Transformer
 
 def test_pieces_misread_the_same_model(taught: Path) -> None:
     """The branches are where tokens straddle, so reading in pieces sees another number of defects."""
-    (reply,) = Transformers(taught, tokens="pieces").complete([CONDITIONS[0].request()])
+    (reply,) = Transformers(taught, tokens="pieces", boxes="grid").complete([CONDITIONS[0].request()])
     assert not is_as_taught(compare(reply, CONDITIONS[0]))
 
 
