@@ -33,7 +33,6 @@ from eval.cli.options import (
 )
 from eval.cli.progress import show_progress
 from judge.batch.ray_options import Cpus, Gpus, RayAddress, Workers
-from judge.elements.splitters.registry import check_splitter
 from judge.errors import InputError
 
 if TYPE_CHECKING:
@@ -87,6 +86,7 @@ def run(
             raise InputError("shard", shard, "no shard together with --ray", mend)
         from eval import suites
         from eval.runs.plan import Plan
+        from judge.elements.splitters.registry import check_splitter
 
         benchmark = suites.load_suite(suite)
         plan = Plan(
