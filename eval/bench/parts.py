@@ -63,7 +63,7 @@ def elements(data: Path | None) -> dict[str, Any]:
     labels = find_label_file(data) if data else None
     if labels is None or not labels.is_file():
         reason = "no file was given" if data is None else f"{data} does not exist, or has no prompt_t2i.json"
-        return {"skipped": f"{reason}; give --data, EvalMuse-40K's prompt_t2i.json or the folder with it"}
+        return {"skipped": f"{reason}; give --labels or --data, the file prompt_t2i.json of EvalMuse-40K"}
     splitters = {name: s for name, s in SPLITTERS.items() if name != "grammar" or is_available()}
     result = measure_splitters(read_labels(labels), splitters, default_splitter().name)
     if not is_available():

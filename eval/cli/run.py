@@ -33,7 +33,6 @@ from eval.cli.options import (
 )
 from eval.cli.progress import show_progress
 from judge.batch.ray_options import Cpus, Gpus, RayAddress, Workers
-from judge.elements.splitters.registry import check_splitter
 from judge.errors import InputError
 
 if TYPE_CHECKING:
@@ -89,6 +88,7 @@ def run(
             raise InputError("shard", shard, "no shard together with --ray", mend)
         from eval import suites
         from eval.runs.plan import Plan
+        from judge.elements.splitters.registry import check_splitter
 
         benchmark = suites.load_suite(suite)
         suite_options, options = judges.split_options(
