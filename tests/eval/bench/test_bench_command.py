@@ -82,7 +82,7 @@ def test_elements_without_the_label_file_are_skipped_with_a_reason() -> None:
     for arguments in (["elements", "--json"], ["elements", "--labels", "/nowhere.json", "--json"]):
         result = invoke(*arguments)
         assert result.exit_code == 0
-        assert "give --data" in json.loads(result.stdout)["skipped"]
+        assert "give --labels or --data" in json.loads(result.stdout)["skipped"]
 
 
 def test_all_keeps_the_results_of_the_other_parts_when_a_part_fails(
