@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from judge.backends.base import Reply
 from judge.backends.decoding.natural.alternatives import Read
-from judge.backends.decoding.natural.filling import FormProgram, Write
+from judge.backends.decoding.natural.filling import FormProgram, Write, run_operations
 from judge.backends.decoding.natural.texts import TextBuilder
 from judge.backends.decoding.natural.vocabulary import Vocabulary
 from judge.backends.vllm.engine import MAX_LOGPROBS
@@ -37,20 +36,7 @@ def run_form(
     Returns:
         The filled form.
     """
-    runner = _Runner(vocabulary, list(prompt), max_length)
-    try:
-        operation = next(program)
-        while True:
-            runner.tokens += operation.commit
-            result: Any
-            if isinstance(operation, Read):
-                result = yield from runner.read(operation)
-            else:
-                result = yield from runner.write(operation)
-            operation = program.send(result)
-    except StopIteration as done:
-        reply: Reply = done.value
-        return reply
+    return run_operations(program, _Runner(vocabulary, list(prompt), max_length))
 
 
 EngineStep = Generator[list[EngineRequest], list[Any], Any]
@@ -65,6 +51,7 @@ class _Runner:
 
     def read(self, operation: Read) -> EngineStep:
         """Run a `Read`; returns a `ReadResult`."""
+        self.tokens += operation.commit
         parts = [
             (list(path), list(tokens[start : start + MAX_LOGPROBS]))
             for path, tokens in operation.nodes
@@ -87,6 +74,7 @@ class _Runner:
         stop token for the end of the grammar. A bound on the length of the text would make the grammar slow
         to compile, so a text that is too long is cut, and only what may still follow is bounded.
         """
+        self.tokens += operation.commit
         builder = TextBuilder(operation, self.vocabulary)
         while not builder.is_closed:
             tokens = [*self.tokens, *builder.tokens]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from judge.backends.base import Reply, Request
 from judge.backends.decoding.natural.alternatives import Boundary, Read, ReadResult
@@ -43,6 +43,47 @@ class Write:
 
 Operation = Read | Write
 FormProgram = Generator[Operation, Any, Reply]
+
+
+class OperationRunner(Protocol):
+    """What runs the operations of a form on a model; its methods yield what the model is to do."""
+
+    def read(self, operation: Read) -> Generator[Any, Any, ReadResult]:
+        """Run a `Read`."""
+        ...
+
+    def write(self, operation: Write) -> Generator[Any, Any, list[int]]:
+        """Run a `Write`; return the tokens of the text."""
+        ...
+
+
+def run_operations(program: FormProgram, runner: OperationRunner) -> Generator[Any, Any, Reply]:
+    """Run a form to its end.
+
+    Args:
+        program: the form.
+        runner: runs its operations.
+
+    Yields:
+        What the runner yields.
+
+    Returns:
+        The filled form.
+    """
+    try:
+        operation = next(program)
+        while True:
+            result: Any
+            if isinstance(operation, Read):
+                result = yield from runner.read(operation)
+            else:
+                result = yield from runner.write(operation)
+            operation = program.send(result)
+    except StopIteration as done:
+        reply: Reply = done.value
+        return reply
+
+
 """A form that is being filled: yields operations and is sent, for a `Read`, a `ReadResult`; for a `Write`,
 the tokens that were written, from `Write.beginning` on to the one that holds the closing quote. All of these
 but the last count as fed."""

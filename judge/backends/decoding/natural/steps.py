@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from judge.backends.base import Reply
 from judge.backends.decoding.label_tree import ROOT
 from judge.backends.decoding.natural.alternatives import Path, Read, ReadResult
-from judge.backends.decoding.natural.filling import QUOTE, FormProgram, Write
+from judge.backends.decoding.natural.filling import QUOTE, FormProgram, Write, run_operations
 from judge.backends.decoding.natural.vocabulary import Vocabulary
 from judge.backends.decoding.phrase_cache import PhraseCache
 from judge.backends.decoding.program import RowProgram, StepInput, TextMask, check_not_nan
@@ -41,19 +40,7 @@ def run_form(
     Returns:
         The filled form.
     """
-    runner = _Runner(vocabulary, text_mask, phrases.child())
-    try:
-        operation = next(program)
-        while True:
-            result: Any
-            if isinstance(operation, Read):
-                result = yield from runner.read(operation)
-            else:
-                result = yield from runner.write(operation)
-            operation = program.send(result)
-    except StopIteration as done:
-        reply: Reply = done.value
-        return reply
+    return run_operations(program, _Runner(vocabulary, text_mask, phrases.child()))
 
 
 @dataclass
