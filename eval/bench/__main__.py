@@ -304,7 +304,7 @@ def video(
 @app.command()
 def tokens(
     seed: Seed = 0,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of training.")] = 320,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of training.")] = 640,
     only: Annotated[
         list[str] | None,
         typer.Option(help="transformers, vllm or served; may be repeated. Default: all three."),

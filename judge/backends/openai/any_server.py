@@ -42,10 +42,13 @@ def complete_form(client: ChatClient, request: Request) -> Reply:
         logprobs=True,
         top_logprobs=TOP_LOGPROBS,
     )
+    mass: dict[str, float] = {}
     probabilities, is_exact = logprobs.read_probabilities(
-        request.form, completion.tokens, completion.alternatives.__getitem__
+        request.form, completion.tokens, completion.alternatives.__getitem__, label_mass=mass
     )
-    return Reply(completion.text, probabilities, is_exact, thought=completion.thought)
+    return Reply(
+        completion.text, probabilities, is_exact, thought=completion.thought, label_mass=mass or None
+    )
 
 
 def choose_labels(client: ChatClient, request: Request) -> Reply:
