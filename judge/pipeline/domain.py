@@ -13,8 +13,7 @@ The rubric `quality` needs no prompt and was trained on photographs as well, so 
 
 `visible_prompt` hides sentences of the prompt from the embedded judge if it knows less than half of their
 words. Such sentences, including instructions to the judge, could only change its numbers without a reason.
-Instructions to the judge say nothing about the image, so their words are not tested; the words of any other
-hidden sentence are.
+Their words are tested too, unless they say nothing about what the image shows (`content_sentences`).
 """
 
 from __future__ import annotations
@@ -51,6 +50,10 @@ WAY_OUT = "Run with --model NAME, see `judge models`; for the technical quality 
 """End of that reason: what can be done."""
 PHOTO_RUBRICS = ("quality",)
 """Rubrics that need no prompt and were trained on photographs too: nothing is outside their domain."""
+RUBRICS_FOR_ANY_IMAGE = {
+    "quality": ("Judge its technical quality", "blur, noise, compression, exposure, colours"),
+}
+"""Rubric that the embedded judge answers about any image -> what it does, and about what."""
 MAX_LISTED_WORDS = 8
 MAX_COUNT = 4
 """Largest number of objects that the embedded judge was trained to count."""
@@ -82,6 +85,14 @@ _CLAIM_WORDS = frozenset(
     "people human".split()
 )
 """Words that stand beside them in instructions and claims."""
+_ABOUT_IMAGE = re.compile(
+    r"\W*(?:the|this|that)\s+(?:image|picture|photo|photograph|drawing|illustration|artwork)\s+"
+    r"(?:is|was|has\s+been|(?:may|can|could|should|must|will|shall)\s+be)\s+(?:\w+ly\s+|not\s+|already\s+)?"
+    r"(?:meant|intended|supposed|made|created|generated|rendered|produced|drawn|painted|seen|viewed|shown|"
+    r"looked|used|published|printed|good|great|nice|fine|beautiful|perfect|flawless|excellent|bad|ugly)\b",
+    re.IGNORECASE,
+)
+"""The beginning of a sentence about the image as a work, not about what it shows."""
 _WORD = re.compile(r"[^\W\d_]+(?:[-'][^\W\d_]+)*")
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|\n+")
 _COMMON_WORDS = frozenset(
@@ -185,7 +196,10 @@ def _known_share(sentence: str, known: Collection[str]) -> float:
 
 
 def content_sentences(hidden: Sequence[str]) -> list[str]:
-    """Return the hidden sentences that are no instructions to the judge and no claims about its answer.
+    """Return the hidden sentences that say what the image shows.
+
+    The others are instructions to the judge, claims about its answer, and statements about the image as a
+    work.
 
     An instruction has one of `_INSTRUCTION_WORDS`, or one of `_ANSWER_WORDS` with another of them, one of
     `_CLAIM_WORDS` or a number. Beside an instruction one of `_ANSWER_WORDS` is enough, because a splitter may
@@ -193,7 +207,8 @@ def content_sentences(hidden: Sequence[str]) -> list[str]:
     """
     counts = [_count_answer_words(sentence) for sentence in hidden]
     needed = 1 if any(count > 1 for count in counts) else 2
-    return [sentence for sentence, count in zip(hidden, counts, strict=True) if count < needed]
+    rest = [sentence for sentence, count in zip(hidden, counts, strict=True) if count < needed]
+    return [sentence for sentence in rest if not _ABOUT_IMAGE.match(sentence)]
 
 
 def _count_answer_words(sentence: str) -> int:
