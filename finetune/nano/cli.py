@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 
 NANO = Path("judge/assets/nano")
-DETECTOR = Path("judge/assets/drawings.onnx")
+DETECTOR = Path("judge/assets/drawings.safetensors")
 CORPUS_SCENES = 1500
 """Scenes whose texts the tokenizer is trained on."""
 
@@ -301,18 +301,17 @@ def domain(
     ],
     out: Annotated[Path, typer.Option(help="File to write.")] = DETECTOR,
     count: Annotated[int, typer.Option(min=100, help="Number of drawings, and of other images.")] = 4000,
-    epochs: Annotated[int, typer.Option(min=1)] = 30,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Fit the detector that tells drawings from all other images, outside of which the judge abstains."""
     from eval.cli.errors import one_line_errors
-    from finetune.nano.domain.detector import train_detector, write_detector
+    from finetune.nano.domain.detector import compute_features, fit_detector, write_detector
     from finetune.nano.domain.samples import find_sources, make_dataset
 
     with one_line_errors():
         images, is_drawing = make_dataset(count, find_sources(photos, generated, icons), seed)
-    model, threshold = train_detector(images, is_drawing, epochs=epochs, seed=seed)
-    write_detector(model, threshold, [path.name for path in (*photos, *generated)], out)
+    weights, bias = fit_detector(compute_features(images), is_drawing)
+    write_detector(weights, bias, [path.name for path in (*photos, *generated)], out)
 
 
 @app.command()

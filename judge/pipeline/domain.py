@@ -85,6 +85,11 @@ _CLAIM_WORDS = frozenset(
     "people human".split()
 )
 """Words that stand beside them in instructions and claims."""
+_ORDER = re.compile(
+    r"\W*(?:please\s+)?(?:give|assign|rate|grade|answer|output|return|say|report|respond|reply|write|print)\b",
+    re.IGNORECASE,
+)
+"""The beginning of a sentence that tells the judge what to answer."""
 _ABOUT_IMAGE = re.compile(
     r"\W*(?:the|this|that)\s+(?:image|picture|photo|photograph|drawing|illustration|artwork)\s+"
     r"(?:is|was|has\s+been|(?:may|can|could|should|must|will|shall)\s+be)\s+(?:\w+ly\s+|not\s+|already\s+)?"
@@ -201,9 +206,9 @@ def content_sentences(hidden: Sequence[str]) -> list[str]:
     The others are instructions to the judge, claims about its answer, and statements about the image as a
     work.
 
-    An instruction has one of `_INSTRUCTION_WORDS`, or one of `_ANSWER_WORDS` with another of them, one of
-    `_CLAIM_WORDS` or a number. Beside an instruction one of `_ANSWER_WORDS` is enough, because a splitter may
-    have cut it into several sentences.
+    An instruction has one of `_INSTRUCTION_WORDS`, or it begins as an order or has one of `_ANSWER_WORDS` and
+    has another of these, one of `_CLAIM_WORDS` or a number. Beside an instruction, the first of these is
+    enough, because a splitter may have cut it into several sentences.
     """
     counts = [_count_answer_words(sentence) for sentence in hidden]
     needed = 1 if any(count > 1 for count in counts) else 2
@@ -217,7 +222,7 @@ def _count_answer_words(sentence: str) -> int:
     if words & _INSTRUCTION_WORDS:
         return 2
     has_number = any(character.isdecimal() for character in sentence)
-    count = len(words & _ANSWER_WORDS)
+    count = len(words & _ANSWER_WORDS) or bool(_ORDER.match(sentence))
     return count + len(words & _CLAIM_WORDS) + has_number if count else 0
 
 

@@ -34,7 +34,7 @@ class Polygon:
 
 
 def draw_simple_scene(r: Random, size: int, program: str) -> NDArray[np.uint8]:
-    """Draw one to six objects on a background.
+    """Draw up to six objects on a background.
 
     Args:
         r: source of all choices.
@@ -46,7 +46,7 @@ def draw_simple_scene(r: Random, size: int, program: str) -> NDArray[np.uint8]:
     """
     shapes = _background(r)
     outline = r.choice([None, None, (20, 20, 20), (90, 90, 90)])
-    for _ in range(r.randint(1, 6)):
+    for _ in range(r.randint(0, 6)):
         radius = r.uniform(0.06, 0.26)
         center = (r.uniform(radius, 1 - radius), r.uniform(radius, 1 - radius))
         color = _vary(r, r.choice(list(COLORS.values())))

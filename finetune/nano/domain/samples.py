@@ -101,7 +101,7 @@ def _make_drawing(r: Random, seed: int) -> Pixels:
     if kind == "shifted":
         return draw_shifted_scene(seed, size).image
     if kind == "clip":
-        return next(islice(draw_clip(seed, frames=4).frames, r.randrange(4), None))
+        return next(islice(draw_clip(seed, frames=8).frames, r.randrange(4), None))
     if kind == "large":
         image = draw_large_scene(seed, (900, 700)).image
         side = r.choice([250, 450, 700])
