@@ -84,9 +84,14 @@ def list_for_tuned_model(prompt: str, negative_prompt: str = "") -> ElementList:
     return list_elements(prompt, negative_prompt, split=TunedSplitter("auto", is_trained_wording))
 
 
+def is_trained_rubric(rubric: Rubric) -> bool:
+    """Return whether the embedded judge was trained on a rubric."""
+    return rubric.hash in _training_rubric_hashes()
+
+
 def rubric_notes(rubric: Rubric) -> list[str]:
     """Return a note for a rubric that the embedded judge was not trained on, else an empty list."""
-    if rubric.hash in _training_rubric_hashes():
+    if is_trained_rubric(rubric):
         return []
     return [
         f"outside the embedded judge's domain: it was not trained on rubric {rubric.name}; "

@@ -40,6 +40,15 @@ from judge.pipeline.validation import (
     check_sample,
     replace_surrogates,
 )
+from judge.pipeline.writing.reading import (
+    TextReading,
+    add_text_statements,
+    check_reader,
+    describe_lines,
+    find_sample_texts,
+    read_image,
+)
+from judge.pipeline.writing.verdicts import judge_by_reading
 from judge.rubrics.rubric import Rubric
 from judge.runtime.version import __version__
 from judge.types import ComparisonMethod, ComparisonOption, Depth, Provenance, Sample, Verdict
@@ -133,6 +142,8 @@ class Pipeline:
         """
         checked, notes = check_sample(sample), list[str]()
         check_depth(depth)
+        if self.rubric.texts:
+            check_reader(self.rubric.name)
         prompt, listed = self.read_prompts(checked, notes, max_elements)
         first, second = self._divide_statements(listed, depth)
         elements = [statement.name for statement in first]
@@ -142,7 +153,11 @@ class Pipeline:
         reference_image = None if reference is None else reference.image
         inputs = add_reference_facts(inputs, reference_image, self.asked_rubric, self.model_info)
         model_reference = None if reference is None else self._resize(reference)
-        shown_prompt = self._apply_domain(prompt, elements, inputs, notes) if self.is_embedded else prompt
+        reading = self._read_texts(checked, listed, inputs, depth, notes)
+        is_read_alone = reading is not None and reading.decides_alone
+        # What the model would have to know is not asked of it, if what was read decides alone.
+        is_in_domain = self.is_embedded and not is_read_alone
+        shown_prompt = self._apply_domain(prompt, elements, inputs, notes) if is_in_domain else prompt
         calibration = self.active_calibration
         if self.calibration and not calibration:
             notes.append("the calibration was not used: it was made for another rubric or other weights")
@@ -150,7 +165,7 @@ class Pipeline:
         return PreparedSample(
             id=replace_surrogates(checked.id),
             depth=depth,
-            request=self._build_request(shown_prompt, elements, inputs, model_reference, depth),
+            request=self._build_request(shown_prompt, elements, inputs, model_reference, depth, reading),
             size=inputs.original.size,
             facts=inputs.facts,
             notes=[*inputs.notes, *notes],
@@ -158,16 +173,17 @@ class Pipeline:
             splitter=listed.splitter,
             statements=first,
             absent_request=self._build_request(
-                shown_prompt, [s.name for s in second], inputs, model_reference, "score"
+                shown_prompt, [s.name for s in second], inputs, model_reference, "score", reading
             )
-            if second
+            if second and not is_read_alone
             else None,
             absent_statements=second,
             abstain_reason=calibration.abstain_reason(inputs.original) if calibration else "",
+            reading=reading,
             prompt=shown_prompt,
             model_image=inputs.images[0] if inputs.images else None,
             model_reference=model_reference,
-            original=inputs.original if keep_for_looks and not is_video else None,
+            original=inputs.original if keep_for_looks and not is_video and not is_read_alone else None,
             is_video=is_video,
         )
 
@@ -229,6 +245,22 @@ class Pipeline:
         if negative_prompt and not self.rubric.elements:
             notes.append(f"the negative prompt was not used: rubric {self.rubric.name} asks for no elements")
         return shown_text(listed) or prompt, listed
+
+    def _read_texts(
+        self, sample: Sample, listed: ElementList, inputs: ModelInputs, depth: Depth, notes: list[str]
+    ) -> TextReading | None:
+        """Read the image, if the rubric asks for it."""
+        if not self.rubric.texts:
+            return None
+        if inputs.video_parts:
+            notes.append("writing was read in the middle frame alone")
+        reading = read_image(inputs.original, listed, find_sample_texts(sample))
+        has_defects = depth == "verdict" and self.max_defects != 0
+        return replace(
+            reading,
+            decides_alone=self.is_embedded and not domain.is_trained_rubric(self.rubric),
+            finds_defects=has_defects,
+        )
 
     def element_questions(
         self, sample: Sample | Mapping[str, Any], max_elements: int | None = None
@@ -310,6 +342,8 @@ class Pipeline:
             if self.rubric.reference == "required" and not listed.is_edit:
                 # The prompt of an edit is an instruction: what it describes need not be in the image.
                 listed = listed.without_statements()
+        if self.rubric.texts:
+            listed = add_text_statements(listed, find_sample_texts(sample))
         return self._leave_out_negatives(listed, notes)
 
     def _leave_out_negatives(self, listed: ElementList, notes: list[str]) -> ElementList:
@@ -359,6 +393,7 @@ class Pipeline:
         inputs: ModelInputs,
         reference: Image.Image | None,
         depth: Depth,
+        reading: TextReading | None = None,
     ) -> Request:
         form = self.asked_rubric.form(elements, self.max_defects).at_depth(depth)
         if self.model_info.images_only:
@@ -367,7 +402,10 @@ class Pipeline:
             )
         image_count = 0 if inputs.video_parts else len(inputs.images)
         references = [reference] if reference is not None else []
-        messages = self._build_messages(prompt, elements, depth, image_count, inputs.facts, bool(references))
+        texts = None if reading is None else describe_lines(reading.lines, inputs.original.size)
+        messages = self._build_messages(
+            prompt, elements, depth, image_count, inputs.facts, bool(references), texts
+        )
         # The parts of a video stand where the image would, after the reference.
         content = messages[-1]["content"]
         content[len(references) : len(references)] = inputs.video_parts
@@ -388,6 +426,7 @@ class Pipeline:
         images: int,
         facts: Mapping[str, float],
         reference: bool,
+        texts: Sequence[str] | None = None,
     ) -> list[dict[str, Any]]:
         return self.asked_rubric.messages(
             prompt,
@@ -398,6 +437,7 @@ class Pipeline:
             images=images,
             facts=facts,
             reference=reference,
+            texts=texts,
         )
 
     def _load_reference(self, sample: Sample, notes: list[str]) -> LoadedImage | None:
@@ -450,19 +490,16 @@ class Pipeline:
             calibration's domain.
         """
         provenance = self._build_provenance(prepared.depth, milliseconds, prepared.notes, prepared.splitter)
+        texts = list(prepared.reading.lines) if prepared.reading else []
         try:
-            if isinstance(reply, ReplyError):
-                raise reply
-            if prepared.abstain_reason:
-                raise ReplyError(prepared.abstain_reason)
-            provenance.label_mass = mean_label_mass(reply, provenance.notes)
             verdict = Verdict(
                 id=prepared.id,
                 status="scored",
                 size=prepared.size,
                 facts=prepared.facts,
+                texts=texts,
                 provenance=provenance,
-                **parse_reply(reply, prepared, self.asked_rubric, provenance.notes, absent_reply),
+                **self._parse(prepared, reply, provenance, absent_reply),
             )
         except ReplyError as error:
             verdict = Verdict(
@@ -470,10 +507,34 @@ class Pipeline:
                 status="unscored",
                 reason=replace_surrogates(str(error)),
                 size=prepared.size,
+                texts=texts,
                 provenance=provenance,
             )
         verdict._image = prepared.overlay_image
         return verdict
+
+    def _parse(
+        self,
+        prepared: PreparedSample,
+        reply: Reply | ReplyError,
+        provenance: Provenance,
+        absent_reply: Reply | ReplyError | None,
+    ) -> dict[str, Any]:
+        """Return the fields of a scored verdict.
+
+        Raises:
+            ReplyError: there is no score.
+        """
+        reading, rubric = prepared.reading, self.asked_rubric
+        if reading is not None and reading.decides_alone:
+            explains = prepared.depth == "verdict"
+            return judge_by_reading(reading, rubric, prepared.size, provenance.notes, explains=explains)
+        if isinstance(reply, ReplyError):
+            raise reply
+        if prepared.abstain_reason:
+            raise ReplyError(prepared.abstain_reason)
+        provenance.label_mass = mean_label_mass(reply, provenance.notes)
+        return parse_reply(reply, prepared, rubric, provenance.notes, absent_reply)
 
     def apply_calibration(self, verdict: Verdict) -> Verdict:
         """Return the verdict on the human scale; unchanged without a calibration."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from judge.backends.base import Request
 from judge.elements.statements import Statement
+from judge.pipeline.writing.reading import TextReading
 from judge.types import Depth
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class PreparedSample:
     """The elements that `absent_request` asks about, in order."""
     abstain_reason: str = ""
     """Why the verdict abstains: the image is outside the calibration's domain. Empty if it does not."""
+    reading: TextReading | None = None
+    """What was read in the image, for rubrics with `texts`."""
     prompt: str = ""
     """The checked prompt, as the model sees it."""
     model_image: Image.Image | None = None
