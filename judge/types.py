@@ -29,6 +29,8 @@ Depth = Literal["score", "verdict"]
 ComparisonMethod = Literal["pointwise", "pairwise"]
 """How images are compared: pointwise judges each on its own, pairwise shows both together."""
 ComparisonOption = Literal["auto", "pointwise", "pairwise"]
+OutOfDomain = Literal["abstain", "score"]
+"""What a judge does with a sample outside what it was trained or calibrated for."""
 """A comparison method, or "auto" to let the judge choose."""
 
 
@@ -332,6 +334,9 @@ class Verdict(StrictModel):
     """scored: there is a score; unscored: there is none, and `reason` says why."""
     reason: str = ""
     """Why there is no score; empty if scored."""
+    out_of_domain: bool = False
+    """The sample is outside what the judge was trained or calibrated for. Unscored: the judge abstained,
+    which is an answer and no failure. Scored: it was told to score anyway, and its numbers mean little."""
     score: Score | None = None
     """Overall score, 1 (worst) to 5 (best): the expectation over `distribution`, on the human scale if the
     judge is calibrated. None if unscored."""
@@ -375,6 +380,11 @@ class Verdict(StrictModel):
     _image: Any = None
     """The decoded image, the middle frame of a video, or a function that returns one of them. `overlay` uses
     it; it is never serialised."""
+
+    @property
+    def abstained(self) -> bool:
+        """Whether the judge gave no score because the sample is outside its domain."""
+        return self.out_of_domain and self.status == "unscored"
 
     def overlay(self, image: Any = None) -> Any:
         """Draw boxes, kinds, elements and the score on the image.

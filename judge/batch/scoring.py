@@ -116,6 +116,7 @@ def judge_settings(judge: Any) -> dict[str, Any]:
         "seed": judge.seed,
         "max_defects": judge.max_defects,
         "max_pixels": judge.max_pixels,
+        "out_of_domain": getattr(judge, "out_of_domain", "abstain"),
         "judge_options": {
             name: str(value)
             for name, value in sorted(getattr(judge, "options", {}).items())

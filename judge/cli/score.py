@@ -18,6 +18,7 @@ from judge.cli.options import (
     DEFAULT_MODEL,
     DEFAULT_RUBRIC,
     Adapter,
+    Anyway,
     BackendName,
     BaseUrl,
     Deadline,
@@ -92,6 +93,7 @@ def score(
     deadline: Deadline = None,
     max_elements: MaxElements = DEFAULT_MAX_ELEMENTS,
     elements: ElementsFrom = "auto",
+    anyway: Anyway = False,
 ) -> None:
     """Judge every row of a file. A bad row gives an unscored verdict with the reason.
 
@@ -99,7 +101,7 @@ def score(
     """
     with one_line_errors():
         options = judges.parse_judge_options(option, options_file, model, backend, base_url)
-        options |= judges.element_options(max_elements, elements)
+        options |= judges.element_options(max_elements, elements) | judges.domain_options(anyway)
         if ray is not None or shard is not None:
             from judge.batch import command
 

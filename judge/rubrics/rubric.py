@@ -20,9 +20,9 @@ from judge.rubrics.form import Form
 from judge.rubrics.form_nodes import Box, Choice, Node, Object, Repeat, Text, is_encodable
 from judge.rubrics.schema import (
     LANGUAGE_INSTRUCTIONS,
+    NO_TEXTS,
     REASONING_MEMBER,
     RESERVED_MEMBERS,
-    NO_TEXTS,
     SCORE_LABELS,
     TEXTS_INTRODUCTION,
     AttributeQuestion,

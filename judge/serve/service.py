@@ -59,6 +59,7 @@ class Service:
         queue: largest number of requests accepted at once.
         deadline: seconds a request may take, unless it brings a shorter time of its own.
         embedded: the engine runs the embedded judge, whose domain is known.
+        user_adapter: the engine runs an adapter of the user, which was trained on other data.
         seed: as in `Judge`.
         max_pixels: as in `Judge`.
         fetcher: fetches images given by URL; the default one rejects all of them.
@@ -78,6 +79,7 @@ class Service:
         queue: int = 256,
         deadline: float = 60.0,
         embedded: bool = False,
+        user_adapter: bool = False,
         seed: int = 0,
         max_pixels: int = MAX_PIXELS,
         fetcher: Fetcher | None = None,
@@ -105,6 +107,7 @@ class Service:
                 seed,
                 max_pixels=max_pixels,
                 is_embedded=embedded,
+                has_user_adapter=user_adapter,
                 elements=check_splitter(elements),
                 model_lists=lists,
                 calibration=calibration_for(rubric),
@@ -260,7 +263,7 @@ class AcceptedRequest:
         both = [self._judge(sample, pipeline, options, name) for name, sample in samples.items()]
         prepared, verdicts = zip(*await self._before_deadline(gather_or_cancel(both)), strict=True)
         first, second = map(self._count, verdicts)
-        if way == "pointwise":
+        if way == "pointwise" or first.abstained or second.abstained:
             return compare_pointwise(first, second)
         requests, verb = (
             pairwise.build_pairwise_requests(pipeline.asked_rubric, *prepared),
