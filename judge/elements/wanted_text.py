@@ -1,9 +1,9 @@
 """The writing that a prompt asks for: texts in quotation marks, and texts after words such as "that says".
 
-Quotation marks of English, French, German, Chinese and Japanese are known; apostrophes are none. Quoted names
-of a style ('in the style of "..."') and the keys and values of JSON are not writing. Without quotation marks, a
-text is what follows a word of writing ("a sign that says OPEN LATE", 招牌上写着营业中): words in capitals or
-numbers as far as they go, else up to the end of the phrase.
+Quotation marks of English, French, German, Chinese and Japanese are known; apostrophes are none. Quoted
+names of a style ('in the style of "..."') and the keys and values of JSON are not writing. Without quotation
+marks, a text is what follows a word of writing ("a sign that says OPEN LATE", or its like in Chinese): words
+in capitals or numbers as far as they go, else up to the end of the phrase.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ _QUOTES = re.compile(
     r"|(?<!\w)`(?=\S)([^`\n]{1,200}?)(?<=\S)`"
 )
 _NOT_WRITING = re.compile(
-    r"(?:\bstyle\s+of|\binspired\s+by|\bso[- ]called|\bknown\s+as|\bscene\s+(?:from|of)|\bbased\s+on|\bsimilar\s+to"
+    r"(?:\bstyle\s+of|\binspired\s+by|\bso[- ]called|\bknown\s+as|\bscene\s+(?:from|of)|\bbased\s+on"
+    r"|\bsimilar\s+to"
     r"|\bcharacters?\s+(?:from|of|in)|\bthe\s+(?:movie|film|series|song|novel|game|anime)|风格的?|电影|灵感来自)\s*$",
     re.I,
 )
@@ -51,8 +52,8 @@ _CUES = re.compile(
     r"|(?P<number>\bnumbers?\s+(?=\d))",
     re.I,
 )
-"""Matches what stands before a text without quotation marks. After `loose`, small letters may be a text; after
-`named`, words with a capital, after `strict`, words in capitals and numbers alone."""
+"""Matches what stands before a text without quotation marks. After `loose`, small letters may be a text;
+after `named`, words with a capital, after `strict`, words in capitals and numbers alone."""
 _CAPS_BEFORE = re.compile(
     r"(?<![\w-])([A-Z0-9][A-Z0-9&'!?%$.-]*(?:\s+[A-Z0-9&][A-Z0-9&'!?%$.-]*)*)\s+(?:is\s+|are\s+)?"
     r"(?:written|painted|printed|engraved|carved|spelled|embroidered|stencill?ed|on\s+(?:it|them|top|the\s+front))\b"

@@ -4,8 +4,8 @@ The models (PP-OCRv6, Chinese, English, Japanese and digits) lie inside the pack
 onnxruntime; nothing is downloaded. `pip install "judge[ocr]"` installs it.
 
 Lines are searched in the image at several sizes: large letters are found in a small copy, small letters in a
-large one. Each line found is cut out of the original, turned upright and recognised. Where sizes disagree, the
-lines with more characters that are surely read are kept.
+large one. Each line found is cut out of the original, turned upright and recognised. Where sizes disagree,
+the lines with more characters that are surely read are kept.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ MAX_LINES = 300
 CUT_SIDE = 4000
 """A larger image is reduced to this side before lines are cut out of it."""
 VERTICAL_RATIO = 1.5
-"""A box that is this much higher than wide holds vertical writing, or writing that is turned by 90 degrees."""
+"""A box that is this much higher than wide holds vertical writing, or writing turned by 90 degrees."""
 FLIP_CONFIDENCE = 0.6
 """Below it a line is read upside down as well."""
 MIN_CONFIDENCE = 0.5
@@ -103,7 +103,7 @@ def _search_sides(side: int) -> list[int]:
 
 
 def _find_lines(pixels: Pixels, side: int) -> list[NDArray[np.float64]]:
-    """Return the corners of each line that is found in a copy of the image with a longer side, (4, 2) each."""
+    """Return the corners, (4, 2), of each line that is found in a copy with a longer side."""
     import cv2
 
     height, width = pixels.shape[:2]
@@ -140,7 +140,7 @@ def _read_line(pixels: Pixels, corners: NDArray[np.float64], scale: NDArray[np.f
     (x1, y1), (x2, y2) = points.min(axis=0), points.max(axis=0)
     return TextLine(
         text=" ".join(text.split()),
-        box=(float(x1), float(y1), float(x2), float(y2)),
+        box=(round(float(x1), 1), round(float(y1), 1), round(float(x2), 1), round(float(y2), 1)),
         polygon=[(round(float(x), 1), round(float(y), 1)) for x, y in points],
         confidence=min(1.0, max(0.0, round(confidence, 4))),
     )

@@ -399,7 +399,7 @@ class Pipeline:
 
     @property
     def _reads_alone(self) -> bool:
-        """Whether verdicts rest on what was read, because the model was not trained on a rubric with `texts`."""
+        """Whether verdicts rest on what was read: the model was not trained on a rubric with `texts`."""
         return self.rubric.texts and self._is_trained_on_scenes and not domain.is_trained_rubric(self.rubric)
 
     def _find_outside(
@@ -515,7 +515,8 @@ class Pipeline:
         reading, reason = prepared.reading, prepared.abstain_reason
         if not reason and not (reading and reading.decides_alone):
             return None
-        provenance = self._build_provenance(prepared.depth, 0.0, prepared.notes, prepared.splitter)
+        milliseconds = reading.milliseconds if reading else 0.0
+        provenance = self._build_provenance(prepared.depth, milliseconds, prepared.notes, prepared.splitter)
         shared: dict[str, Any] = {
             "id": prepared.id,
             "size": prepared.size,

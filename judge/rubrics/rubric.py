@@ -84,9 +84,9 @@ class Rubric(FrozenModel):
     and a rubric with one of them judges videos only. Facts of `judge.evidence.reference.REFERENCE_FACTS` are
     measured against the reference image, where there is one."""
     texts: bool = False
-    """Whether the writing in the image is read (`judge.evidence.text`): general models are told the lines, and
-    elements that want a text, and dimensions with `by_texts`, are decided by them as well. Needs the package
-    rapidocr."""
+    """Whether the writing in the image is read (`judge.evidence.text`). General models are told the lines;
+    elements that want a text, and dimensions with `by_texts`, are decided by the lines as well. Needs the
+    package rapidocr."""
     details: Annotated[int, Field(ge=0, le=8)] = 0
     """Number of crops at full resolution shown after the whole image, for models with a fixed input size."""
     language: Language = "en"

@@ -122,7 +122,7 @@ def draw_texts(
         script: Script = rng.choice(("latin", "latin", "chinese", "mixed")) if chinese else "latin"
         wanted = _draw_wanted(script, rng)
         shown = _spoil(wanted, fault, rng)
-        image = _draw_background(backgrounds, rng, f"{seed}{index}")
+        image = _draw_background(backgrounds, rng, seed * 100_000 + index)
         font = rng.choice(latin if script == "latin" else chinese)
         angle, height = 0.0, 0
         if shown:
@@ -180,13 +180,12 @@ def _spoil(text: str, fault: Fault, rng: random.Random) -> str:
     return text[:at] + new + text[at + 1 :]
 
 
-def _draw_background(paths: Sequence[Path], rng: random.Random, seed: str) -> Image.Image:
+def _draw_background(paths: Sequence[Path], rng: random.Random, seed: int) -> Image.Image:
     size = rng.choice(SIZES)
     if not paths:
-        from judge.scenes.held_out import draw_held_out_scenes
+        from judge.scenes.scene import draw_scene
 
-        [scene] = draw_held_out_scenes(1, int(seed))
-        return scene.sample.image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+        return Image.fromarray(draw_scene(seed).image).resize(size, Image.Resampling.BICUBIC)
     with Image.open(rng.choice(paths)) as opened:
         photo = opened.convert("RGB")
     scale = max(size[0] / photo.width, size[1] / photo.height)

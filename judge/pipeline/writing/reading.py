@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -46,6 +47,8 @@ class TextReading:
     """If it decides alone: the elements that are not about writing."""
     finds_defects: bool = True
     """Whether the verdict lists defects."""
+    milliseconds: float = 0.0
+    """Time of the reading."""
 
 
 def check_reader(rubric: str) -> None:
@@ -65,8 +68,8 @@ def check_reader(rubric: str) -> None:
 def find_sample_texts(sample: Sample) -> list[WantedText]:
     """Return the texts that a sample wants.
 
-    They are those of its own elements, if one of them names a text, else those of its prompt; and those of its
-    negative prompt, which must be absent.
+    They are those of its own elements, if one of them names a text, else those of its prompt; and those of
+    its negative prompt, which must be absent.
     """
     wanted = find_wanted_texts_of(sample.elements) if isinstance(sample.elements, list) else []
     wanted = wanted or find_wanted_texts(sample.prompt)
@@ -115,12 +118,20 @@ def read_image(image: Image.Image, listed: ElementList, wanted: Sequence[WantedT
     Raises:
         BackendError: the reader cannot be loaded.
     """
+    start = time.perf_counter()
     lines = text.read_text_lines(image)
     matches = [match_text(own.text, lines, case_counts=own.case_counts) for own in wanted]
     statements = state_texts(listed, wanted)
     names = {statement.name for statement in statements}
     left_out = tuple(s.name for s in listed.statements if s.name not in names)
-    return TextReading(tuple(lines), tuple(statements), tuple(wanted), tuple(matches), left_out=left_out)
+    return TextReading(
+        lines=tuple(lines),
+        statements=tuple(statements),
+        wanted=tuple(wanted),
+        matches=tuple(matches),
+        left_out=left_out,
+        milliseconds=(time.perf_counter() - start) * 1000,
+    )
 
 
 def describe_lines(lines: Sequence[TextLine], size: tuple[int, int]) -> list[str]:

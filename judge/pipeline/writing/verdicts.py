@@ -1,7 +1,7 @@
 """Verdicts that rest on what was read alone, for a model that does not know the rubric.
 
-The dimensions with `by_texts` have the reader's distribution, and the score is their mean. All other dimensions
-and elements are left out, and a note says so.
+The dimensions with `by_texts` have the reader's distribution, and so has the score. All other dimensions and
+elements are left out, and a note says so.
 """
 
 from __future__ import annotations
