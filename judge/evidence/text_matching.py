@@ -5,7 +5,7 @@ Texts are compared by the edit distance (Levenshtein 1966), over whole words and
 - Unicode's compatibility forms are unified (NFKC): full-width letters are letters.
 - Case does not count, unless the prompt asks for it. Then letters whose forms differ by size alone (o and O)
   still do not count, since a reader cannot tell them apart.
-- Spaces, line breaks and hyphens at the end of a line do not count; nor do punctuation marks, except inside a
+- Spaces, line breaks and hyphens at the end of a line or between words do not count; nor do punctuation marks, except inside a
   word or number (f-is-h, 3.50) and signs that are said (%, $, &, @, #, +).
 - Chinese and Japanese have no spaces: a run begins and ends between any two characters, but never between
   equal ones, so that a doubled character counts.
@@ -96,7 +96,7 @@ def match_text(wanted: str, lines: Sequence[TextLine], *, case_counts: bool = Fa
         lines: what was read, in reading order.
         case_counts: whether capital and small letters differ.
     """
-    target = [c.value for c in _characters([wanted[:MAX_WANTED_CHARS]], case_counts)]
+    target = _characters([wanted[:MAX_WANTED_CHARS]], case_counts)
     best = TextMatch(wanted, "", len(target), len(target), 1.0)
     if not target:
         return best
@@ -115,7 +115,7 @@ def comparable(text: str, *, case_counts: bool = False) -> str:
 
 
 def _best_run(
-    wanted: str, target: list[str], order: Sequence[TextLine], case_counts: bool
+    wanted: str, target: Sequence[_Character], order: Sequence[TextLine], case_counts: bool
 ) -> TextMatch | None:
     """Return the nearest run of one order of lines, by an edit distance that is free outside the run."""
     read = _characters([line.text for line in order], case_counts)[:MAX_READ_CHARS]
@@ -125,11 +125,13 @@ def _best_run(
     row = [0 if j == len(read) or read[j].starts else infinite for j in range(len(read) + 1)]
     starts = list(range(len(read) + 1))
     for number, letter in enumerate(target, 1):
+        # A hyphen between two wanted words is a space.
+        is_between = number < len(target) and target[number].starts
         previous, before = row, starts
         row, starts = [previous[0] + 1], [before[0]]
         for j, character in enumerate(read, 1):
-            is_soft = character.value == SOFT_HYPHEN
-            is_same = character.value == letter or (is_soft and letter == "-")
+            is_soft = character.value == SOFT_HYPHEN or (character.value == "-" and is_between)
+            is_same = character.value == letter.value or (is_soft and letter.value == "-")
             options = (
                 (previous[j - 1] + (not is_same), before[j - 1]),
                 (row[j - 1] + (not is_soft), starts[j - 1]),
@@ -138,7 +140,6 @@ def _best_run(
             cost, start = min(options, key=lambda option: option[0])
             row.append(cost)
             starts.append(start)
-        del number
     ends = [j for j in range(1, len(read) + 1) if read[j - 1].ends and row[j] < len(target)]
     if not ends:
         return None
