@@ -103,7 +103,7 @@ def text(
     Args:
         seed: seed of the images.
         count: number of images.
-        data: folder with photographs of `kodak24` or `bsds500`; without it, drawn scenes are behind the writing.
+        data: folder with photographs (`kodak24`, `bsds500`) to write on; without it, drawn scenes.
         fonts: folders of fonts beside those of the system.
         model: name or folder of the model.
         adapter: name or folder of a LoRA adapter.

@@ -33,6 +33,10 @@ _NOT_WRITING = re.compile(
 )
 """Matches the words before a quotation that names something else than writing."""
 _JSON_KEY = re.compile(r"\"[^\"\n]{1,80}\"\s*:")
+_SHOWN_JSON = re.compile(
+    r"\b(?:display|show|read|say|contain|writ)\w*\b[^{\n]{0,60}\{|(?:显示|写着|代码如下)[^{\n]{0,30}\{", re.I
+)
+"""Matches what says that the JSON itself is written in the image."""
 
 _NOUN = (
     r"(?:neon\s+)?(?:sign(?:board|post)?|billboard|banner|poster|label|text|caption|title|words?|letters?|lettering|"
@@ -140,7 +144,7 @@ def _build(prompt: str, start: int, end: int) -> WantedText:
 
 
 def _find_quoted(prompt: str) -> Iterator[tuple[int, int]]:
-    is_json = len(_JSON_KEY.findall(prompt)) >= 2
+    is_json = len(_JSON_KEY.findall(prompt)) >= 2 and not _SHOWN_JSON.search(prompt)
     for match in _QUOTES.finditer(prompt):
         group = next(n for n, content in enumerate(match.groups(), 1) if content is not None)
         start, end = match.span(group)

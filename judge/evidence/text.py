@@ -39,7 +39,7 @@ SEARCH_SIDES = (480, 960)
 """Longer sides, in pixels, of the copies in which lines are searched."""
 LARGE_SIDES = (1600, 2400)
 """The same for images that are at least `LARGE_IMAGE` times as large as the copy before."""
-LARGE_IMAGE = 1.5
+LARGE_IMAGE = 1.7
 MAX_LINES = 300
 """Lines that are recognised in one copy, at most."""
 CUT_SIDE = 4000

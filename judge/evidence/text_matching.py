@@ -5,8 +5,8 @@ Texts are compared by the edit distance (Levenshtein 1966), over whole words and
 - Unicode's compatibility forms are unified (NFKC): full-width letters are letters.
 - Case does not count, unless the prompt asks for it. Then letters whose forms differ by size alone (o and O)
   still do not count, since a reader cannot tell them apart.
-- Spaces, line breaks and hyphens at the end of a line or between words do not count; nor do punctuation marks, except inside a
-  word or number (f-is-h, 3.50) and signs that are said (%, $, &, @, #, +).
+- Spaces, line breaks and hyphens at the end of a line or between words do not count; nor do punctuation
+  marks, except inside a word or number (f-is-h, 3.50) and signs that are said (%, $, &, @, #, +).
 - Chinese and Japanese have no spaces: a run begins and ends between any two characters, but never between
   equal ones, so that a doubled character counts.
 - Letters that look alike (0 and O, 1 and l) are different.

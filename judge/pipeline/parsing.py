@@ -20,7 +20,7 @@ from judge.pipeline.scoring import (
     support_to_distribution,
 )
 from judge.pipeline.validation import replace_surrogates
-from judge.pipeline.writing.weighing import add_text_defects, weigh_dimensions, weigh_elements
+from judge.pipeline.writing.weighing import list_text_defects, weigh_dimensions, weigh_elements
 from judge.rubrics.form import Form
 from judge.rubrics.form_nodes import BOX_CORNERS
 from judge.rubrics.rubric import Rubric
@@ -173,7 +173,7 @@ def parse_reply(
         distributions = {name: support_to_distribution(support) for name, support in supports.items()}
     defects = parse_defects(answer, rubric, prepared.size)
     if reading is not None:
-        defects = add_text_defects(defects, reading, rubric, prepared.size)
+        defects = list_text_defects(reading, rubric, prepared.size, notes, defects)
     if not answer.is_exact:
         notes.append("the backend estimated the probabilities from the most likely tokens")
     if not answer.is_complete:

@@ -276,7 +276,9 @@ class Pipeline:
         if inputs.video_parts:
             notes.append("writing was read in the middle frame alone")
         reading = read_image(inputs.original, listed, find_sample_texts(sample))
-        return replace(reading, finds_defects=depth == "verdict" and self.max_defects != 0)
+        limit = self.rubric.defects.max if self.rubric.defects else 0
+        limit = limit if self.max_defects is None else self.max_defects
+        return replace(reading, max_defects=limit if depth == "verdict" else 0)
 
     def element_questions(
         self, sample: Sample | Mapping[str, Any], max_elements: int | None = None

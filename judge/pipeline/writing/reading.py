@@ -45,8 +45,8 @@ class TextReading:
     """Whether the verdict rests on the reading alone, because the model does not know the rubric."""
     left_out: tuple[str, ...] = ()
     """If it decides alone: the elements that are not about writing."""
-    finds_defects: bool = True
-    """Whether the verdict lists defects."""
+    max_defects: int = 0
+    """Defects that the verdict lists, at most."""
     milliseconds: float = 0.0
     """Time of the reading."""
 

@@ -19,7 +19,7 @@ from judge.pipeline.writing.weighing import (
     element_probability,
     explain_match,
     explain_others,
-    find_text_defects,
+    list_text_defects,
     text_dimensions,
 )
 from judge.types import Box, Element, TextLine
@@ -66,7 +66,7 @@ def judge_by_reading(
         "distribution": distribution,
         "dimensions": build_dimensions(dict.fromkeys(names, distribution)),
         "elements": _build_elements(reading),
-        "defects": find_text_defects(reading, rubric, size),
+        "defects": list_text_defects(reading, rubric, size, notes),
         "explanation": _explain(reading, rubric) if explains and rubric.explanation else "",
     }
 

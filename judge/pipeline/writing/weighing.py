@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from judge.elements.statements import cap_elements
+from judge.elements.text import truncate
 from judge.evidence.text_matching import TextMatch
 from judge.media.regions import iou
 from judge.pipeline.distributions import expectation
@@ -154,30 +155,38 @@ def text_dimensions(rubric: Rubric) -> list[str]:
     return [dimension.name for dimension in rubric.dimensions if dimension.by_texts]
 
 
-def add_text_defects(
-    defects: Sequence[Defect], reading: TextReading, rubric: Rubric, size: tuple[int, int]
+def list_text_defects(
+    reading: TextReading,
+    rubric: Rubric,
+    size: tuple[int, int],
+    notes: list[str],
+    defects: Sequence[Defect] = (),
 ) -> list[Defect]:
     """Return the reader's defects, then those of the model that are not the same.
 
     Args:
-        defects: of the model.
         reading: what was read.
         rubric: the reader only finds kinds that it has.
         size: width and height of the image in pixels.
+        notes: a note is appended if there are more than a verdict lists.
+        defects: of the model.
     """
-    found = find_text_defects(reading, rubric, size)
-    return [
-        *found,
-        *(d for d in defects if not any(d.kind == f.kind and iou(d.box, f.box) >= SAME_PLACE for f in found)),
+    found = _find_defects(reading, rubric, size)
+    others = [
+        d for d in defects if not any(d.kind == f.kind and iou(d.box, f.box) >= SAME_PLACE for f in found)
     ]
+    limit = reading.max_defects
+    if limit and len(found) + len(others) > limit:
+        notes.append(f"{len(found) + len(others) - limit} more defects are not listed: the limit is {limit}")
+    return [*found, *others][:limit]
 
 
-def find_text_defects(reading: TextReading, rubric: Rubric, size: tuple[int, int]) -> list[Defect]:
+def _find_defects(reading: TextReading, rubric: Rubric, size: tuple[int, int]) -> list[Defect]:
     """Return a defect for each text that is not as wanted.
 
     The box of a misspelt text is where it was read; a missing text has that of the whole image.
     """
-    if not reading.finds_defects or rubric.defects is None:
+    if not reading.max_defects or rubric.defects is None:
         return []
     whole = (0.0, 0.0, float(size[0]), float(size[1]))
     kinds = [kind for group in rubric.defects.kinds.values() for kind in group]
@@ -195,7 +204,9 @@ def find_text_defects(reading: TextReading, rubric: Rubric, size: tuple[int, int
                 box=box,
                 severity=severity,
                 confidence=1 - element_probability(match, wanted),
-                explanation=explain_match(match, wanted, rubric.language),
+                explanation=truncate(
+                    explain_match(match, wanted, rubric.language), rubric.defects.explanation
+                ),
             )
         )
     return defects

@@ -10,6 +10,7 @@ PROMPTS = {
     'a sign that says "OPEN LATE"': ["OPEN LATE"],
     "a cake with the caption “Happy Birthday, Anna”": ["Happy Birthday, Anna"],
     "two signs, 'Left' and ‘Right’": ["Left", "Right"],
+    'a card shows this code: { "name": "Ann", "title": "Smith" }': ["name", "Ann", "title", "Smith"],
     "an inn called «Au Bon Coin»": ["Au Bon Coin"],
     "a mug labelled 'World's Best Dad'": ["World's Best Dad"],
     '"Hello," says the bubble': ["Hello"],

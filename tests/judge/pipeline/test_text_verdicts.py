@@ -14,7 +14,7 @@ from judge.backends.scripted import Scripted
 from judge.evidence import text
 from judge.types import Verdict
 
-PROMPT = 'a cat beside a sign that says "OPEN LATE"'
+PROMPT = 'a cat and a sign that says "OPEN LATE"'
 SIGN = 'sign that says "OPEN LATE"'
 RIGHT, MISSPELT = draw_writing("OPEN", "LATE"), draw_writing("OPEN", "LATTE")
 EMPTY = Image.new("RGB", (400, 240), "#e8ecd8")
