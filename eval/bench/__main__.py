@@ -124,6 +124,24 @@ def photos(
 
 
 @app.command()
+def text(
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with photographs: kodak24, bsds500. Default: drawn scenes.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="Number of drawn images.")] = 200,
+    seed: Seed = 0,
+    fonts: Annotated[
+        list[Path] | None, typer.Option(help="Folder of fonts beside those of the system; may be repeated.")
+    ] = None,
+    model: Model = "embedded",
+    adapter: Adapter = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how often drawn writing is decided right: as wanted, misspelt, or missing."""
+    print_part("text", lambda: parts.text(seed, count, data, fonts or [], model, adapter), as_json)
+
+
+@app.command()
 def student(
     data: Annotated[Path, typer.Option(help="Folder with clive_train (LIVE in the Wild).")],
     count: Annotated[int, typer.Option(min=2, help="Number of drawn scenes.")] = 300,

@@ -115,6 +115,36 @@ def photos(data: Path, contents: int, model: str, adapter: str | None, batch: in
         return {**measure_photos(judge, data, contents, batch, tick), **describe_model(model, adapter)}
 
 
+def text(
+    seed: int, count: int, data: Path | None, fonts: Sequence[Path], model: str, adapter: str | None
+) -> dict[str, Any]:
+    """Accuracy on drawn writing.
+
+    Args:
+        seed: seed of the images.
+        count: number of images.
+        data: folder with photographs (`kodak24`, `bsds500`) to write on; without it, drawn scenes.
+        fonts: folders of fonts beside those of the system.
+        model: name or folder of the model.
+        adapter: name or folder of a LoRA adapter.
+    """
+    from eval.bench.accuracy.drawn_text import FONT_FOLDERS, draw_texts, find_fonts
+    from eval.bench.accuracy.text import find_backgrounds, measure_text
+    from judge.evidence.text import HOW_TO_INSTALL, is_available
+
+    if not is_available():
+        return {"skipped": f"the package rapidocr is not installed: {HOW_TO_INSTALL}"}
+    latin, chinese = find_fonts([*FONT_FOLDERS, *fonts])
+    if not latin:
+        return {"skipped": "no font was found; give --fonts, a folder of .ttf or .otf files"}
+    backgrounds = find_backgrounds(data) if data else []
+    judge = open_judge(model, adapter, "text")
+    with progress_bar("text", count) as tick:
+        result = measure_text(judge, draw_texts(count, seed, latin, chinese, backgrounds), tick=tick)
+    sources = {"fonts": len(latin) + len(chinese), "backgrounds": len(backgrounds)}
+    return {**result, **sources, "seed": seed, **describe_model(model, adapter)}
+
+
 def student(
     data: Path, count: int, seed: int, rounds: int, models: Mapping[str, str], batch: int
 ) -> dict[str, Any]:
