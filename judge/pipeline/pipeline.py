@@ -456,6 +456,7 @@ class Pipeline:
             if prepared.abstain_reason:
                 raise ReplyError(prepared.abstain_reason)
             provenance.label_mass = mean_label_mass(reply, provenance.notes)
+            provenance.notes += [note for note in reply.notes if note not in provenance.notes]
             verdict = Verdict(
                 id=prepared.id,
                 status="scored",
