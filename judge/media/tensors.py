@@ -56,7 +56,9 @@ def unwrap_image(cell: Any) -> Any:
     if isinstance(cell, np.ndarray) and cell.dtype.kind in "OSU" and cell.size == 1:
         return unwrap_image(cell.reshape(-1)[0])
     if isinstance(cell, np.ndarray) and cell.dtype.kind == "O" and cell.ndim > 1:
-        return np.array(cell.tolist())  # numbers that are held as objects
+        numbers = np.array(cell.tolist())  # they are held as objects
+        are_bytes = numbers.dtype.kind in "iu" and numbers.size and numbers.min() >= 0 and numbers.max() < 256
+        return numbers.astype(np.uint8) if are_bytes else numbers
     if isinstance(cell, str):
         return str(cell)
     if isinstance(cell, bytes):
@@ -91,7 +93,7 @@ def split_batch(images: Any) -> Iterator[Any]:
 def _check_convention(array: np.ndarray[Any, Any], images: Any) -> None:
     """Raise `MediaError` if the floats of a batch are clearly meant in another range than 0 to 1."""
     if array.dtype.kind == "f" and (finite := array[np.isfinite(array)]).size:
-        if finite.min() < -max(MAX_OVERSHOOT, _rounding_step(images)) or finite.max() > 2:
+        if finite.min() < -_max_overshoot(images) or finite.max() > 2:
             _check_range(finite, images)
 
 
@@ -159,19 +161,16 @@ def _check_range(array: np.ndarray[Any, Any], image: Any) -> None:
         mend = "it contains NaN or infinity: fix the generator, or compute in float32"
         raise MediaError("image", source, _ALLOWED, mend)
     low, high = float(array.min()), float(array.max())
-    overshoot = max(MAX_OVERSHOOT, _rounding_step(image))
+    overshoot = _max_overshoot(image)
     if low >= -overshoot and high <= 1 + overshoot:
         return
     raise MediaError("image", source, _ALLOWED, f"its values are {low:.4g} to {high:.4g}: {_mend(low, high)}")
 
 
-def _rounding_step(image: Any) -> float:
-    """Return the distance from 1 to the next larger number of the image's type."""
-    if hasattr(image, "detach"):
-        import torch
-
-        return float(torch.finfo(image.dtype).eps)
-    return 2.0**-7 if "bfloat16" in str(image.dtype) else float(np.finfo(image.dtype).eps)
+def _max_overshoot(image: Any) -> float:
+    """Return how far floats may lie outside 0 to 1; the limit itself is allowed, whatever its rounding."""
+    rounding = 2.0**-7 if "bfloat16" in str(image.dtype) else 1e-6
+    return max(MAX_OVERSHOOT, rounding) + 1e-6
 
 
 def _mend(low: float, high: float) -> str:

@@ -121,7 +121,8 @@ def read_mapping(cell: Any, field: str) -> dict[str, Any]:
     Raises:
         InputError: the cell holds something else.
     """
-    value = cell if isinstance(cell, Mapping) else _plain(cell, field)
+    is_plain = isinstance(cell, Mapping) and not hasattr(cell, "as_py")
+    value = cell if is_plain else _plain(cell, field)
     if isinstance(value, str) and value.strip():
         value = _parse_json(value, cell, field)
     if value in (None, ""):

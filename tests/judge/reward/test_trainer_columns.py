@@ -272,7 +272,7 @@ def test_a_batch_without_any_score_raises_where_the_trainer_takes_no_none(call: 
 def test_a_good_batch_before_changes_nothing_about_that(call: Call, cause: str) -> None:
     reward = make_reward()
     call(reward, PROMPTS, list(IMAGES), [None] * 3)
-    images = list(IMAGES.astype(np.float32)) if cause == "range" else list(IMAGES)
+    images = list(IMAGES.astype(np.float32) + 3) if cause == "range" else list(IMAGES)
     prompts = [BAD_PROMPTS["no content"]] * 3 if cause == "prompts" else PROMPTS
     with pytest.raises(UnscoredBatchError, match="3 times"):
         call(reward, prompts, images, [[1] if cause == "elements" else None] * 3)
