@@ -241,7 +241,7 @@ class _Mender:
         if not isinstance(value, list):
             self.missing[node.name] = f"{path}: {short_repr(value)} is not a list"
             return None
-        items = []
+        items: list[dict[str, Any]] = []
         for index, item in enumerate(value):
             old = f"{node.name}.{index}"
             if len(items) == node.max:
