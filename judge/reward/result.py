@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any, Literal, Protocol
@@ -43,14 +43,17 @@ class RewardResult:
 
 
 class RewardLike(Protocol):
-    """What the trainers' adapters need of a reward. `Reward` and `Ensemble` have it."""
+    """What the trainers' adapters need of a reward. `Reward` and `Ensemble` have it.
+
+    Prompts and images may be `judge.reward.rows.Missing`: a row that could not be made, which has no score.
+    """
 
     def __call__(
         self,
         *,
-        prompts: Iterable[str],
+        prompts: Iterable[Any],
         images: Iterable[Any],
-        metadata: Iterable[Mapping[str, Any] | None] | None = None,
+        metadata: Iterable[Any] | None = None,
     ) -> list[RewardResult]:
         """Score images; see `judge.reward.core.Reward`."""
         ...
@@ -58,9 +61,9 @@ class RewardLike(Protocol):
     async def acall(
         self,
         *,
-        prompts: Iterable[str],
+        prompts: Iterable[Any],
         images: Iterable[Any],
-        metadata: Iterable[Mapping[str, Any] | None] | None = None,
+        metadata: Iterable[Any] | None = None,
     ) -> list[RewardResult]:
         """`__call__`, awaited."""
         ...
