@@ -32,6 +32,7 @@ $(VENV)/.full: $(VENV)/.core
 	@echo "installing extras $(EXTRAS) ..."
 	@$(INSTALL) --editable ".[$(EXTRAS)]"
 	@$(INSTALL) --no-deps lmms-eval  # asks for an older PyAV, and for much that running a task never imports
+	@$(INSTALL) --no-deps label-studio-sdk  # asks for opencv-python, which takes the place of the headless one
 	@touch $@
 
 demo: $(VENV)/.core
