@@ -99,7 +99,8 @@ class FileSource:
                 fetched[field] = self.system.cat_file(_to_system_path(source))
             except READ_ERRORS as error:
                 allowed = f"{'a video' if field == 'video' else 'an image'} that can be fetched"
-                raise InputError(field, str(source), allowed, _reason(error)) from None
+                mend = "no such file" if isinstance(error, FileNotFoundError) else _reason(error)
+                raise InputError(field, _to_system_path(source), allowed, mend) from None
         return row.model_copy(update=fetched)
 
     def _url_starts(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from finetune.lora import run
 from finetune.lora.config import Config
 from finetune.lora.dataset import TrainingDataset
 from finetune.lora.targets import load_target_set, read_samples
-from finetune.photos.dataset import PhotoDataset
+from finetune.photos.image_jobs import distorted_photo_jobs, find_images, usable_photos
 from judge.errors import InputError
 
 COUNT = 24
@@ -220,14 +220,15 @@ def test_photographs_that_cannot_be_read_are_named_and_skipped(tmp_path: Path, d
     assert result.exit_code == 2 and "max_damaged_share" in result.output
 
 
-def test_a_dataset_is_written_without_the_damaged_photographs(tmp_path: Path) -> None:
+def test_jobs_are_made_of_the_photographs_that_can_be_read(tmp_path: Path) -> None:
     photos = write_photos(tmp_path / "photos", 4)
     truncate(photos / "01.png")
-    command = ["photos", "strengths", str(tmp_path / "out"), str(photos), "--count", "6"]
-    result = CliRunner().invoke(app, [*command, "--max-damaged-share", "0.3"])
-    assert result.exit_code == 0, result.output
-    names = [row.name for row in PhotoDataset(tmp_path / "out", load_images=False).rows]
-    assert names == ["00", "02", "03"] * 2
+    usable = usable_photos(find_images([photos]), 0.25)
+    assert [path.name for path in usable] == ["00.png", "02.png", "03.png"]
+    examples = [job()[1] for job in distorted_photo_jobs(usable, 6, seed=5)]
+    assert [example.name for example in examples] == ["00", "02", "03"] * 2
+    with pytest.raises(InputError, match="max_damaged_share"):
+        usable_photos(find_images([photos]), 0.2)
 
 
 @pytest.mark.parametrize("spoil", [truncate, Path.unlink])

@@ -173,7 +173,9 @@ def _is_file_name(source: object) -> bool:
 
 def _check_not_remote(absent: Sequence[str], total: int, kind: MediaKind) -> None:
     """Raise `InputError` if some of the missing files are web addresses."""
-    remote = [name for name in absent if is_web_address(re.sub(r":/(?!/)", "://", name, count=1))]
+    # A path has lost one slash of an address.
+    addresses = [re.sub(r"^([\w+.-]+):/(?!/)", r"\1://", name) for name in absent]
+    remote = [address for address in addresses if is_web_address(address)]
     if remote:
         mend = f"{len(remote)} of {total} are web addresses: download them, nothing is fetched while judging"
         raise InputError(f"data: {kind}", remote[0], "files on this machine", mend)

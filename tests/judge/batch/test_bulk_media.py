@@ -10,15 +10,17 @@ from typing import Any
 import clips
 import pyarrow
 import pytest
-from batch_rows import SETTINGS, local_worker, make_judge, png
+from batch_rows import BATCH, SETTINGS, png
 from command_line import assert_error, run
 from pyarrow import parquet
+from random_backend import RandomBackend
 from shards import image, write_shard
 
 from judge.batch.file_source import open_source
 from judge.batch.reader import ResultsReader
-from judge.batch.scoring import score_rows
+from judge.batch.scoring import LocalWorker, score_rows
 from judge.errors import InputError
+from judge.judge import Judge
 from judge.pipeline.rows import BadRow
 
 HIDDEN = ("._0.png", ".0.png", ".ipynb_checkpoints/0.png", ".git/0.png", "__pycache__/0.png",
@@ -135,7 +137,7 @@ def test_paths_in_structs_are_relative_to_the_file_and_frames_are_a_video(tmp_pa
     frames = [{"bytes": image(n), "path": None} for n in range(3)]
     (row,) = read_parquet(tmp_path / "b.parquet", {"video": [frames], "prompt": ["p"]})
     assert row.video == [image(n) for n in range(3)]
-    verdict = make_judge()(video=row.video, prompt="p", depth="score")
+    verdict = Judge(backend=RandomBackend())(video=row.video, prompt="p", depth="score")
     assert verdict.status == "scored", verdict.reason
 
 
@@ -170,7 +172,12 @@ def test_videos_and_references_are_fetched_from_other_file_systems(clip: bytes) 
         (first, *_) = list(source.read(0))
         assert source.fetch(first).video == clip
     source = open_source("memory://clips/rows.jsonl")
-    score_rows(source, "memory://clip-verdicts", local_worker(), SETTINGS)
+    score_rows(
+        source,
+        "memory://clip-verdicts",
+        LocalWorker(Judge(backend=RandomBackend()), "score", BATCH),
+        SETTINGS,
+    )
     verdicts = [json.loads(line) for line in ResultsReader("memory://clip-verdicts").lines()]
     assert [verdict["status"] for verdict in verdicts] == ["scored", "scored", "unscored", "unscored"]
     assert "none.mp4" in verdicts[2]["reason"] and "download it first" in verdicts[3]["reason"]
@@ -197,7 +204,7 @@ def scripted_rubrics(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def open_judge(model: str, adapter: Any, backend: str, rubric: str, *_: Any) -> Any:
         names.append(rubric)
-        return make_judge()
+        return Judge(backend=RandomBackend())
 
     monkeypatch.setattr("judge.cli.judges.open_judge", open_judge)
     return names
