@@ -37,6 +37,7 @@ $(VENV)/.full: $(VENV)/.core
 	@$(INSTALL) --editable ".[ocr,$(EXTRAS)]"
 	@$(INSTALL) --no-deps --target $(VENV)/clients --upgrade $(CLIENTS)
 	@$(INSTALL) --no-deps lmms-eval  # asks for an older PyAV, and for much that running a task never imports
+	@$(INSTALL) --no-deps label-studio-sdk  # asks for opencv-python, which takes the place of the headless one
 	@touch $@
 
 demo: $(VENV)/.core
