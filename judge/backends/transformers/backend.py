@@ -165,8 +165,8 @@ class Transformers:
         self.tokenizer = ChatTokenizer(processor, thinking)
         self.vocabulary = Vocabulary(self.tokenizer) if self.tokens == "natural" else None
         """The tokens of a model that gets text as its tokenizer writes it; None for one trained on pieces."""
-        self._phrases = PhraseCache(map(self.tokenizer.encode_text, phrases))
-        self._text_grammar = TextGrammar(model, processor)
+        self.phrases = PhraseCache(map(self.tokenizer.encode_text, phrases))
+        self.text_grammar = TextGrammar(model, processor)
 
     def network(self, rubric: str) -> Any:
         """Return the torch model that answers a rubric, for callers who need its gradients."""
@@ -192,9 +192,9 @@ class Transformers:
     def _fill(self, request: Request) -> RowProgram:
         """Return the program that fills a form whose boxes are those of the model."""
         if self.vocabulary is None:
-            return fill_form(request.form, self.tokenizer, self._text_grammar.text_mask, self._phrases)
+            return fill_form(request.form, self.tokenizer, self.text_grammar.text_mask, self.phrases)
         program = filling.fill_form(request.form, self.vocabulary, self.layouts)
-        return run_form(program, self.vocabulary, self._text_grammar.text_mask, self._phrases)
+        return run_form(program, self.vocabulary, self.text_grammar.text_mask, self.phrases)
 
     def trace(self, requests: Sequence[TraceRequest]) -> list[RelevanceMaps | ReplyError]:
         """Compute the relevance of each image patch for each target; see `Tracer.trace`.
@@ -269,7 +269,7 @@ class Transformers:
     def _read_layout(self, request: Request) -> RowProgram:
         assert self.vocabulary is not None
         program = filling.read_layout(request.form, self.vocabulary, self.layouts)
-        return run_form(program, self.vocabulary, self._text_grammar.text_mask, self._phrases)
+        return run_form(program, self.vocabulary, self.text_grammar.text_mask, self.phrases)
 
     def _run(
         self, requests: Sequence[Request], program: Callable[[Request], RowProgram]
