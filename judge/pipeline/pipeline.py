@@ -164,7 +164,7 @@ class Pipeline:
         model_reference = None if reference is None else self._resize(reference)
         outside = self._find_outside(shown_prompt, hidden, elements, inputs)
         if outside and may_abstain == "score":
-            notes.append(f"its numbers mean little: {outside}")
+            notes.append(f"its numbers mean little: {domain.without_way_out(outside)}")
         if self.calibration and not self.active_calibration:
             notes.append("the calibration was not used: it was made for another rubric or other weights")
         is_video = bool(inputs.video_parts)
