@@ -80,6 +80,20 @@ def elements(data: LabelFile = None, as_json: Json = False) -> None:
 
 
 @app.command()
+def domain(
+    seed: Seed = 0,
+    count: Annotated[int, typer.Option(min=1, help="Number of scenes, and of clips.")] = 500,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with one folder of other images for each source.")
+    ] = None,
+    model: Model = "embedded",
+    as_json: Json = False,
+) -> None:
+    """Measure how often the judge abstains: on fresh scenes and clips, and on images of other sources."""
+    print_part("domain", lambda: parts.domain(seed, count, data, model), as_json)
+
+
+@app.command()
 def draw(
     seed: Seed = 0,
     count: Count = 1000,

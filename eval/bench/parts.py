@@ -71,6 +71,26 @@ def elements(data: Path | None) -> dict[str, Any]:
     return result
 
 
+def domain(seed: int, count: int, data: Path | None, model: str) -> dict[str, Any]:
+    """Abstention rates of the embedded judge, on drawings and on other images.
+
+    Args:
+        seed: seed of the drawings.
+        count: number of scenes, and of clips.
+        data: folder with one folder for each source of other images.
+        model: name of the model.
+    """
+    from eval.bench.accuracy.domain import measure_domain
+
+    judges = {rubric: open_judge(model, None, rubric) for rubric in ("default", "video")}
+    with progress_bar("domain", 2 * count) as tick:
+        return {
+            **measure_domain(judges, count, seed, data, tick),
+            "seed": seed,
+            **describe_model(model, None),
+        }
+
+
 def draw(seed: int, count: int, processes: int) -> dict[str, Any]:
     """Scenes drawn per second."""
     from eval.bench.speed.draw import measure_drawing

@@ -34,7 +34,7 @@ def evaluate_held_out(config: Config, number: int, out: Path, tuned: Path | None
     suite, held_samples = read_samples(held_out, f"held.{number}")
     judges = {
         "teacher": create_teacher(config, rubric, None),
-        "student": Judge(str(out / "student"), rubric=rubric, calibration=False),
+        "student": Judge(str(out / "student"), rubric=rubric, calibration=False, out_of_domain="score"),
     }
     if tuned is not None:
         judges["teacher_tuned"] = create_teacher(config, rubric, str(tuned))

@@ -39,6 +39,7 @@ def create_teacher(config: Config, rubric: Rubric, adapter: str | None) -> Judge
         base_url=teacher.base_url,
         rubric=rubric,
         calibration=False,
+        out_of_domain="score",  # the data of a distillation is the choice of whoever runs it
         **_teacher_options(teacher),
     )
 

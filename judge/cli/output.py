@@ -1,6 +1,7 @@
 """What commands write: errors on one line, tables, a progress bar, and files that appear only when complete.
 
-Exit codes: 0 done; 1 the model could not be run, or gave a verdict without a score; 2 bad input.
+Exit codes: 0 done; 1 the model could not be run, or gave a verdict without a score; 2 bad input. A judge that
+abstains gives no score, so code 1: nothing that needs a score should go on. The output tells the two apart.
 """
 
 from __future__ import annotations

@@ -185,7 +185,9 @@ def _open_candidate(
     """Open the judge, without a card: a card must not decide its own examination."""
     from eval.examination.examine import Candidate, default_rubric
 
-    judge = judges.open_judge(model, adapter, backend, default_rubric(model), base_url, **options)
+    # What is examined is the model, on whatever is drawn for it.
+    anyway = judges.domain_options(anyway=True)
+    judge = judges.open_judge(model, adapter, backend, default_rubric(model), base_url, **options, **anyway)
     judge.ignore_card()
     return Candidate(judge, model, adapter, base_url, backend, options)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from judge.explain.plain_text import to_plain_text
+from judge.explain.style import OUT_OF_DOMAIN_MARK
 from judge.types import Comparison, Verdict
 
 if TYPE_CHECKING:
@@ -29,9 +30,13 @@ def render_verdict(verdict: Verdict, title: str = "") -> RenderableType:
     from rich.text import Text
 
     parts: list[RenderableType] = []
-    if verdict.score is None:
+    if verdict.abstained:
+        parts.append(Text.assemble(("abstains: ", "bold"), to_plain_text(verdict.reason), style="cyan"))
+    elif verdict.score is None:
         parts.append(Text(f"unscored: {to_plain_text(verdict.reason)}", style="bold red"))
     else:
+        if verdict.out_of_domain:
+            parts.append(Text(OUT_OF_DOMAIN_MARK, style="bold yellow"))
         parts.append(_render_headline(verdict))
     if verdict.elements:
         parts += [Text(), _render_elements(verdict)]

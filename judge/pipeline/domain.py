@@ -13,8 +13,7 @@ The rubric `quality` needs no prompt and was trained on photographs as well, so 
 
 `visible_prompt` hides sentences of the prompt from the embedded judge if it knows less than half of their
 words. Such sentences, including instructions to the judge, could only change its numbers without a reason.
-Instructions to the judge say nothing about the image, so their words are not tested; the words of any other
-hidden sentence are.
+Their words are tested too, unless they say nothing about what the image shows (`content_sentences`).
 """
 
 from __future__ import annotations
@@ -51,6 +50,10 @@ WAY_OUT = "Run with --model NAME, see `judge models`; for the technical quality 
 """End of that reason: what can be done."""
 PHOTO_RUBRICS = ("quality",)
 """Rubrics that need no prompt and were trained on photographs too: nothing is outside their domain."""
+RUBRICS_FOR_ANY_IMAGE = {
+    "quality": ("Judge its technical quality", "blur, noise, compression, exposure, colours"),
+}
+"""Rubric that the embedded judge answers about any image -> what it does, and about what."""
 MAX_LISTED_WORDS = 8
 MAX_COUNT = 4
 """Largest number of objects that the embedded judge was trained to count."""
@@ -82,6 +85,19 @@ _CLAIM_WORDS = frozenset(
     "people human".split()
 )
 """Words that stand beside them in instructions and claims."""
+_ORDER = re.compile(
+    r"\W*(?:please\s+)?(?:give|assign|rate|grade|answer|output|return|say|report|respond|reply|write|print)\b",
+    re.IGNORECASE,
+)
+"""The beginning of a sentence that tells the judge what to answer."""
+_ABOUT_IMAGE = re.compile(
+    r"\W*(?:the|this|that)\s+(?:image|picture|photo|photograph|drawing|illustration|artwork)\s+"
+    r"(?:is|was|has\s+been|(?:may|can|could|should|must|will|shall)\s+be)\s+(?:\w+ly\s+|not\s+|already\s+)?"
+    r"(?:meant|intended|supposed|made|created|generated|rendered|produced|drawn|painted|seen|viewed|shown|"
+    r"looked|used|published|printed|good|great|nice|fine|beautiful|perfect|flawless|excellent|bad|ugly)\b",
+    re.IGNORECASE,
+)
+"""The beginning of a sentence about the image as a work, not about what it shows."""
 _WORD = re.compile(r"[^\W\d_]+(?:[-'][^\W\d_]+)*")
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|\n+")
 _COMMON_WORDS = frozenset(
@@ -165,6 +181,11 @@ def find_outside(
     return f"{OUTSIDE}: {'; '.join(reasons)}. {WAY_OUT}" if reasons else ""
 
 
+def without_way_out(reason: str) -> str:
+    """Return the reason of an abstention without what can be done about it."""
+    return reason.replace(f". {WAY_OUT}", "")
+
+
 def visible_prompt(prompt: str, known: Collection[str] | None = None) -> tuple[str, list[str]]:
     """Remove the sentences of a prompt that the embedded judge is not shown.
 
@@ -190,15 +211,19 @@ def _known_share(sentence: str, known: Collection[str]) -> float:
 
 
 def content_sentences(hidden: Sequence[str]) -> list[str]:
-    """Return the hidden sentences that are no instructions to the judge and no claims about its answer.
+    """Return the hidden sentences that say what the image shows.
 
-    An instruction has one of `_INSTRUCTION_WORDS`, or one of `_ANSWER_WORDS` with another of them, one of
-    `_CLAIM_WORDS` or a number. Beside an instruction one of `_ANSWER_WORDS` is enough, because a splitter may
-    have cut it into several sentences.
+    The others are instructions to the judge, claims about its answer, and statements about the image as a
+    work.
+
+    An instruction has one of `_INSTRUCTION_WORDS`, or it begins as an order or has one of `_ANSWER_WORDS` and
+    has another of these, one of `_CLAIM_WORDS` or a number. Beside an instruction, the first of these is
+    enough, because a splitter may have cut it into several sentences.
     """
     counts = [_count_answer_words(sentence) for sentence in hidden]
     needed = 1 if any(count > 1 for count in counts) else 2
-    return [sentence for sentence, count in zip(hidden, counts, strict=True) if count < needed]
+    rest = [sentence for sentence, count in zip(hidden, counts, strict=True) if count < needed]
+    return [sentence for sentence in rest if not _ABOUT_IMAGE.match(sentence)]
 
 
 def _count_answer_words(sentence: str) -> int:
@@ -207,7 +232,7 @@ def _count_answer_words(sentence: str) -> int:
     if words & _INSTRUCTION_WORDS:
         return 2
     has_number = any(character.isdecimal() for character in sentence)
-    count = len(words & _ANSWER_WORDS)
+    count = len(words & _ANSWER_WORDS) or bool(_ORDER.match(sentence))
     return count + len(words & _CLAIM_WORDS) + has_number if count else 0
 
 

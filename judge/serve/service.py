@@ -96,7 +96,7 @@ class Service:
         self.active = 0
         """Requests accepted and not yet answered."""
         self.verdict_counts: Counter[tuple[str, Depth, str]] = Counter()
-        """Verdicts so far by rubric, depth and status."""
+        """Verdicts so far by rubric, depth and status: scored, unscored, or abstained."""
         self.sample_judge = SampleJudge(engine, fetcher or Fetcher(), self.looks)
         lists = ModelLists()
         loaded = [Rubric.load(rubric) for rubric in rubrics or list_rubric_names()]
@@ -305,5 +305,6 @@ class AcceptedRequest:
 
     def _count(self, verdict: Verdict) -> Verdict:
         provenance = verdict.provenance
-        self.service.verdict_counts[provenance.rubric, provenance.depth, verdict.status] += 1
+        status = "abstained" if verdict.abstained else verdict.status
+        self.service.verdict_counts[provenance.rubric, provenance.depth, status] += 1
         return verdict

@@ -1,5 +1,6 @@
 """Measurements of accuracy, one file for each part of the bench.
 
+- `domain`: how often the embedded judge abstains, on drawings and on other images.
 - `scenes`: drawn scenes with exact truth; `labelled_rows` reads labelled images of any renderer.
 - `forms`: valid replies for random forms.
 - `elements`: elements read from prompts.

@@ -11,6 +11,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from judge.explain.heatmap import blend_heat_map
+from judge.explain.style import OUT_OF_DOMAIN_MARK
+from judge.serve.page.abstention import abstention
 from judge.serve.page.formatting import (
     as_sentence,
     bar,
@@ -34,8 +36,15 @@ MAX_TEXT_LINES = 20
 _LIKELIEST = ' class="j-top"'
 
 
-def headline(result: Verdict) -> str:
-    """Show the score, the explanation and the distribution; of an unscored verdict, the reason."""
+def headline(result: Verdict, prompt: str = "") -> str:
+    """Show the score, the explanation and the distribution; of an unscored verdict, the reason.
+
+    Args:
+        result: the verdict.
+        prompt: the text the image was generated from, for the command that an abstaining judge suggests.
+    """
+    if result.abstained:
+        return abstention(result, prompt)
     if result.status != "scored":
         return _unscored(result)
     explanation = (
@@ -44,7 +53,9 @@ def headline(result: Verdict) -> str:
     number = f"{result.score:.2f}" if result.score is not None else ""
     score = f'<p class="j-score"><b>{number}</b> <span>of 5</span></p>'
     distribution = _distribution(result.distribution or [])
-    return f'<header class="j-head"><div>{score}{explanation}</div>{distribution}</header>'
+    mark = OUT_OF_DOMAIN_MARK[0].upper() + OUT_OF_DOMAIN_MARK[1:]
+    marked = f'<p class="j-mark"><b>{mark}.</b></p>' if result.out_of_domain else ""
+    return f'<header class="j-head"><div>{score}{marked}{explanation}</div>{distribution}</header>'
 
 
 def _unscored(result: Verdict) -> str:
