@@ -229,5 +229,4 @@ def explain_match(match: TextMatch, wanted: WantedText, language: str) -> str:
 
 def explain_others(texts: Sequence[str], language: str) -> str:
     """Return a sentence that names writing that was not asked for."""
-    quoted = ", ".join(f'"{text}"' if language == "en" else f"“{text}”" for text in texts)
-    return _TEXTS[language]["others"].format(texts=quoted)
+    return _TEXTS[language]["others"].format(texts=", ".join(f"“{text}”" for text in texts))
