@@ -140,6 +140,7 @@ def load_manager() -> Any:
     """verl's own function that loads a reward function by its configuration, and its reward manager."""
     import_alone(
         "verl.experimental.reward_loop.reward_manager.naive",
+        {"transformers": {"AutoTokenizer": object}},
         verl={"DataProto": object},
         verl__utils={},
         verl__experimental__reward_loop__reward_manager={"register": lambda _: lambda manager: manager},
