@@ -16,7 +16,7 @@ from judge.elements.element_list import MAX_LISTED_ELEMENTS
 from judge.elements.splitters.registry import SPLITTER_NAMES
 from judge.elements.text import MAX_ELEMENT_CHARS
 from judge.pipeline.validation import MAX_ELEMENTS, MAX_PROMPT_CHARS
-from judge.types import ComparisonOption, Depth, SampleId, StrictModel, Verdict
+from judge.types import ComparisonOption, Depth, OutOfDomain, SampleId, StrictModel, Verdict
 
 
 def _media(description: str, is_optional: bool = True) -> WithJsonSchema:
@@ -89,6 +89,13 @@ Looks = Annotated[
     ),
     BeforeValidator(_whole),
 ]
+OutOfDomainOption = Annotated[
+    OutOfDomain,
+    Field(
+        description="What is done with a sample outside what the judge was trained or calibrated for: "
+        "abstain gives an unscored verdict with the reason, score gives numbers, marked out_of_domain."
+    ),
+]
 _EXAMPLE_IMAGE = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"  # noqa: E501
 
 
@@ -112,6 +119,7 @@ class VerdictRequest(StrictModel):
         bool, Field(description="Add heat maps of score and defects, if the backend has gradients.")
     ] = False
     looks: Looks = 0
+    out_of_domain: OutOfDomainOption = "abstain"
 
 
 _HOW_DESCRIPTION = (
@@ -134,6 +142,7 @@ class CompareRequest(StrictModel):
     looks: Looks = 0
     max_elements: MaxElements = MAX_LISTED_ELEMENTS
     how: Annotated[ComparisonOption, Field(description=_HOW_DESCRIPTION)] = "pointwise"
+    out_of_domain: OutOfDomainOption = "abstain"
 
 
 class Row(StrictModel):
@@ -154,6 +163,7 @@ class ScoresRequest(StrictModel):
     rows: Annotated[list[Any], WithJsonSchema({"type": "array", "items": {"$ref": f"{COMPONENTS}Row"}})]
     rubric: RubricName = "default"
     max_elements: MaxElements = MAX_LISTED_ELEMENTS
+    out_of_domain: OutOfDomainOption = "abstain"
 
 
 class Scores(StrictModel):
