@@ -120,7 +120,7 @@ def load_target_set(config: DataConfig, name: str, report: Report = lambda line:
     suite, samples = read_samples(config, name, report)
     rubric = Rubric.load(config.rubric or suite.rubric)
     depths = config.depths or (("score",) if suite.depth == "score" else ("verdict", "score"))
-    builder = _TargetBuilder(
+    builder = TargetBuilder(
         config, suite, rubric, name, any(_has_defects(sample.labels) for sample in samples)
     )
     targets = [builder.build(sample) for sample in samples]
@@ -151,7 +151,7 @@ def _has_defects(labels: GroundTruth) -> bool:
 
 
 @dataclass
-class _TargetBuilder:
+class TargetBuilder:
     """Builds the targets of one source."""
 
     config: DataConfig
@@ -308,7 +308,8 @@ class _TargetBuilder:
         defects = sample.labels.defects or _regions_of_mask(sample, kinds)
         if not defects:
             return []
-        height, width = read_image_shape(Path(str(sample.image)))
+        is_file = isinstance(sample.image, str | Path)
+        height, width = read_image_shape(Path(sample.image)) if is_file else sample.image.shape[:2]
         values = []
         for defect in defects[: rubric.defects.max]:
             if defect.kind not in kinds:

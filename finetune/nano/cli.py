@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 
 NANO = Path("judge/assets/nano")
+DETECTOR = Path("judge/assets/drawings.safetensors")
 CORPUS_SCENES = 1500
 """Scenes whose texts the tokenizer is trained on."""
 
@@ -38,6 +39,12 @@ def _check_scene_dataset(path: Path | list[Path]) -> Path | list[Path]:
 def _check_model(path: Path) -> Path:
     if not (path / "config.json").is_file():
         raise typer.BadParameter(f"{path}: no model folder (it has no config.json); write one with `init`")
+    return path
+
+
+def _check_adapter(path: Path | None) -> Path | None:
+    if path is not None and not (path / "adapter_config.json").is_file():
+        raise typer.BadParameter(f"{path}: no adapter (it has no adapter_config.json); name its folder")
     return path
 
 
@@ -173,7 +180,11 @@ def adapt(
     seed: int = 0,
     measure_every: float = 3.0,
     workers: int = 2,
-    rank: int = 32,
+    rank: Annotated[int, typer.Option(help="Rank of a new adapter.")] = 32,
+    adapter: Annotated[
+        Path | None,
+        typer.Option(help="Adapter to continue from. Default: a new one.", callback=_check_adapter),
+    ] = None,
 ) -> None:
     """Train a LoRA adapter for judging on a pre-trained base: the rubrics' forms, at both depths."""
     from finetune.nano.adapter_training import train_adapter
@@ -182,7 +193,7 @@ def adapt(
     settings = TrainingSettings(
         pools, init, held, out, minutes, lr, batch, seed, measure_every, max_text_tokens=420, steps=steps
     )
-    run_workers(train_adapter, workers, settings, rank)
+    run_workers(train_adapter, workers, settings, rank, adapter)
 
 
 @app.command()
@@ -289,6 +300,28 @@ def ship_look(adapter: Path, out: Annotated[Path, typer.Option()] = NANO) -> Non
     from finetune.nano.export import export_rubric_adapter
 
     export_rubric_adapter(adapter, out, "default-look")
+
+
+@app.command()
+def domain(
+    photos: Annotated[list[Path], typer.Option(help="Folder of photographs; may be repeated.")],
+    generated: Annotated[list[Path], typer.Option(help="Folder of images of generators; may be repeated.")],
+    icons: Annotated[
+        list[Path], typer.Option(help="icons.json of an npm package @iconify-json/NAME; may be repeated.")
+    ],
+    out: Annotated[Path, typer.Option(help="File to write.")] = DETECTOR,
+    count: Annotated[int, typer.Option(min=100, help="Number of drawings, and of other images.")] = 4000,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Fit the detector that tells drawings from all other images, outside of which the judge abstains."""
+    from eval.cli.errors import one_line_errors
+    from finetune.nano.domain.detector import compute_features, fit_detector, write_detector
+    from finetune.nano.domain.samples import find_sources, make_dataset
+
+    with one_line_errors():
+        images, is_drawing = make_dataset(count, find_sources(photos, generated, icons), seed)
+    weights, bias = fit_detector(compute_features(images), is_drawing)
+    write_detector(weights, bias, [path.name for path in (*photos, *generated)], out)
 
 
 @app.command()

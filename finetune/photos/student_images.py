@@ -44,6 +44,7 @@ def write_student_images(
     scenes: int,
     seed: int,
     tick: Callable[[int], None],
+    extra: tuple[Sequence[Path], int] | None = None,
     max_damaged_share: float = DEFAULT_MAX_DAMAGED_SHARE,
 ) -> None:
     """Write all images.
@@ -51,26 +52,34 @@ def write_student_images(
     Args:
         out: folder to write.
         data: folder with LIVE in the Wild as `clive_train` and pristine photographs as `bsds500`.
-        photos: number of distorted photographs.
+        photos: number of images made of the pristine photographs: distorted, or cropped and half distorted.
         crops: number of crops of each rated photograph.
         scenes: number of scenes for measuring.
         seed: the same seed gives the same images.
         tick: called with the number of images done.
+        extra: more images to distort, and how many images to make of them.
         max_damaged_share: largest share of the photographs of a dataset that cannot be read and are skipped.
 
     Raises:
         InputError: a dataset is missing, or too many of its photographs cannot be read.
     """
+    # Every other round over the pristine photographs crops them: scores depend on what an image shows, too.
+    makers = (_make_distorted_photo, _make_crop)
     rated, held_out, pristine = read_photographs(data, max_damaged_share)
     cropped = [path for _ in range(crops) for path, _ in rated]
     training_jobs: list[StudentJob] = [
         *(partial(_load_photo, *photo) for photo in rated),
         *(partial(_make_crop, path, seed * 1_000_003 + n) for n, path in enumerate(cropped)),
         *(
-            partial(_make_distorted_photo, pristine[n % len(pristine)], seed * 2_000_003 + n)
+            partial(makers[n // len(pristine) % 2], pristine[n % len(pristine)], seed * 2_000_003 + n)
             for n in range(photos)
         ),
     ]
+    if extra is not None:
+        files, count = usable_photos(extra[0], max_damaged_share), extra[1]
+        training_jobs += [
+            partial(_make_distorted_photo, files[n % len(files)], seed * 3_000_017 + n) for n in range(count)
+        ]
     done = 0
     for folder, jobs in (
         (out, training_jobs),

@@ -36,6 +36,8 @@ class BatchProgress:
     """Rows judged so far, earlier runs included."""
     unscored: int = 0
     """How many of them are unscored."""
+    abstained: int = 0
+    """How many of those abstain."""
     unused: Mapping[str, int] = field(default_factory=dict)
     """What of the source was not used, and how often. Empty if an earlier run read the source to its end."""
 
@@ -70,7 +72,7 @@ def score_rows(
         WorkersLost: workers were lost repeatedly, and rows with them.
     """
     writer = ResultsWriter(out, {**settings, "rows": list(source.pieces)}, layout)
-    progress = BatchProgress(total, writer.resumed_rows, writer.rows, writer.unscored)
+    progress = BatchProgress(total, writer.resumed_rows, writer.rows, writer.unscored, writer.abstained)
     tick(progress)
     if writer.is_complete:
         return progress
@@ -85,6 +87,7 @@ def score_rows(
                 if result.piece_length is not None:
                     unused_by_piece[result.row_range.piece] = result.unused
                 progress.done, progress.unscored = writer.rows, writer.unscored
+                progress.abstained = writer.abstained
                 tick(progress)
         except WorkersLost as error:
             reason = str(error)
@@ -123,6 +126,7 @@ def judge_settings(judge: Any) -> dict[str, Any]:
         "seed": judge.seed,
         "max_defects": judge.max_defects,
         "max_pixels": judge.max_pixels,
+        "out_of_domain": getattr(judge, "out_of_domain", "abstain"),
         "judge_options": {
             name: str(value)
             for name, value in sorted(getattr(judge, "options", {}).items())

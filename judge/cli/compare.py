@@ -14,6 +14,7 @@ from judge.cli.options import (
     DEFAULT_MODEL,
     DEFAULT_RUBRIC,
     Adapter,
+    Anyway,
     AsJson,
     BackendName,
     BaseUrl,
@@ -50,12 +51,13 @@ def compare(
     options_file: OptionsFile = None,
     how: How = HowName.auto,
     reference: Reference = None,
+    anyway: Anyway = False,
     as_json: AsJson = False,
 ) -> None:
     """Say which of two images is better."""
     with one_line_errors():
         options = judges.parse_judge_options(option, options_file, model, backend, base_url)
-        options |= judges.element_options(max_elements)
+        options |= judges.element_options(max_elements) | judges.domain_options(anyway)
         judge = judges.open_judge(model, adapter, backend, rubric, base_url, **options)
         result = judge.compare(
             a,
@@ -101,6 +103,7 @@ def rank(
         float, typer.Option(help="Stop when the order of neighbours is this certain.")
     ] = 0.95,
     seed: Annotated[int, typer.Option(help="Seed of the order in which images are drawn.")] = 0,
+    anyway: Anyway = False,
     as_json: AsJson = False,
 ) -> None:
     """Rank images or generators by the most informative comparisons, until the order is settled."""
@@ -110,6 +113,7 @@ def rank(
         from judge.explain.plain_text import describe_counts, to_plain_text
 
         options = judges.parse_judge_options(option, options_file, model, backend, base_url)
+        options |= judges.domain_options(anyway)
         unused = Counter[str]()
         competitors = load_competitors(data, prompt, unused)
         if others := describe_counts(unused):
