@@ -98,7 +98,7 @@ def resolve_path(source: str | os.PathLike[str], field: str, allowed: str) -> Pa
         path = Path(source)
         # `Path` takes one of the two slashes of an address.
         address = _URL_IN_PATH.sub(r"\1://", str(path))
-        if address == str(path) or path.exists():
+        if not is_web_address(address) or path.exists():
             return path
         source = address
     if is_web_address(source):
