@@ -177,7 +177,7 @@ class ExampleStream:
 def _load(source: ScoredSourceConfig, number: int, report: Callable[[str], None]) -> TargetSet:
     """Read a source, whose rows must have an answer that can be judged at depth `verdict`."""
     config = DataConfig(**dict(source), pairs="group")
-    target_set = load_target_set(config, f"data.{number}")
+    target_set = load_target_set(config, f"data.{number}", report)
     report(f"{source.suite}: {len(target_set.targets)} rows")
     if not target_set.targets:
         raise InputError(f"data.{number}.path", str(source.path), "labelled rows", "check limit and skip")
