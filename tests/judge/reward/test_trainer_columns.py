@@ -347,3 +347,26 @@ def test_metadata_of_a_row_that_is_no_mapping_is_a_reason() -> None:
     )
     assert [bool(result.reason) for result in results] == [False, True, False]
     assert "metadata" in results[1].reason
+
+
+# -- The interface of ImageReward ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "images",
+    [list(IMAGES), tuple(IMAGES), IMAGES, torch.from_numpy(IMAGES).permute(0, 3, 1, 2) / 255],
+    ids=["list", "tuple", "array", "tensor"],
+)
+def test_images_of_a_prompt_are_scored_as_imagereward_does(images: Any) -> None:
+    reward = make_reward()
+    scores = reward.score("a red circle", images)
+    assert scores == [r.score for r in make_reward()(prompts=["a red circle"] * 3, images=list(IMAGES))]
+    assert reward.score(np.array("a red circle"), IMAGES[0]) == scores[0]
+
+
+def test_a_missing_score_is_nan_in_a_list_and_an_error_alone() -> None:
+    scores = make_reward().score("a red circle", [IMAGES[0], "no.png", IMAGES[1] * 1.5])
+    assert [np.isnan(score) for score in scores] == [False, True, True]
+    for prompt, images in (("a red circle", "no.png"), ([{"role": "user", "content": None}], list(IMAGES))):
+        with pytest.raises(UnscoredBatchError, match=r"image|prompt"):
+            make_reward().score(prompt, images)
