@@ -25,12 +25,12 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	@echo "installing into $(VENV) ..."
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	@$(INSTALL) --editable .
+	@$(INSTALL) --editable ".[ocr]"
 	@touch $@
 
 $(VENV)/.full: $(VENV)/.core
 	@echo "installing extras $(EXTRAS) ..."
-	@$(INSTALL) --editable ".[$(EXTRAS)]"
+	@$(INSTALL) --editable ".[ocr,$(EXTRAS)]"
 	@$(INSTALL) --no-deps lmms-eval  # asks for an older PyAV, and for much that running a task never imports
 	@touch $@
 

@@ -63,6 +63,7 @@ def run_plan_on_workers(
 
         def update(done: BatchProgress) -> None:
             progress.resumed, progress.done, progress.unscored = done.before, done.done, done.unscored
+            progress.abstained = done.abstained
             tick(progress)
 
         # The workers have another working directory than this process.

@@ -102,10 +102,15 @@ def pictures(
     photos: Annotated[int, typer.Option(min=1, help="Number of distorted photographs.")] = 2500,
     parts: Annotated[int, typer.Option(min=0, help="Number of crops of each rated photograph.")] = 9,
     drawn: Annotated[int, typer.Option(min=1, help="Number of drawn scenes for measuring.")] = 300,
+    extra: Annotated[
+        list[Path] | None, typer.Option(help="More folders of images to distort, for example generated ones.")
+    ] = None,
+    extra_count: Annotated[int, typer.Option(min=1, help="Number of images made from --extra.")] = 500,
     seed: Seed = 1,
 ) -> None:
     """Write image files for a student; see `judge finetune distill`."""
     from eval.cli.errors import one_line_errors
+    from finetune.photos.image_jobs import find_images
     from finetune.photos.student_images import write_student_images
 
     def print_progress(done: int) -> None:
@@ -114,7 +119,14 @@ def pictures(
 
     with one_line_errors():
         write_student_images(
-            out, data, photos=photos, crops=parts, scenes=drawn, seed=seed, tick=print_progress
+            out,
+            data,
+            photos=photos,
+            crops=parts,
+            scenes=drawn,
+            extra=(find_images(extra), extra_count) if extra else None,
+            seed=seed,
+            tick=print_progress,
         )
 
 

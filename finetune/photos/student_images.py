@@ -35,33 +35,49 @@ StudentJob = Callable[[], ScoredImage]
 
 
 def write_student_images(
-    out: Path, data: Path, *, photos: int, crops: int, scenes: int, seed: int, tick: Callable[[int], None]
+    out: Path,
+    data: Path,
+    *,
+    photos: int,
+    crops: int,
+    scenes: int,
+    seed: int,
+    tick: Callable[[int], None],
+    extra: tuple[Sequence[Path], int] | None = None,
 ) -> None:
     """Write all images.
 
     Args:
         out: folder to write.
         data: folder with LIVE in the Wild as `clive_train` and pristine photographs as `bsds500`.
-        photos: number of distorted photographs.
+        photos: number of images made of the pristine photographs: distorted, or cropped and half distorted.
         crops: number of crops of each rated photograph.
         scenes: number of scenes for measuring.
         seed: the same seed gives the same images.
         tick: called with the number of images done.
+        extra: more images to distort, and how many images to make of them.
 
     Raises:
         InputError: a dataset is missing.
     """
     rated, held_out = (list(read_rated_photos(data / "clive_train", held)) for held in (False, True))
     pristine = find_images([data / "bsds500"])
+    # Every other round over the pristine photographs crops them: scores depend on what an image shows, too.
+    makers = (_make_distorted_photo, _make_crop)
     cropped = [path for _ in range(crops) for path, _ in rated]
     training_jobs: list[StudentJob] = [
         *(partial(_load_photo, *photo) for photo in rated),
         *(partial(_make_crop, path, seed * 1_000_003 + n) for n, path in enumerate(cropped)),
         *(
-            partial(_make_distorted_photo, pristine[n % len(pristine)], seed * 2_000_003 + n)
+            partial(makers[n // len(pristine) % 2], pristine[n % len(pristine)], seed * 2_000_003 + n)
             for n in range(photos)
         ),
     ]
+    if extra is not None:
+        files, count = extra
+        training_jobs += [
+            partial(_make_distorted_photo, files[n % len(files)], seed * 3_000_017 + n) for n in range(count)
+        ]
     done = 0
     for folder, jobs in (
         (out, training_jobs),

@@ -58,6 +58,8 @@ class ChunkResult:
     """One `Verdict` as JSON for each row, in order."""
     unscored: int = 0
     """Number of unscored verdicts."""
+    abstained: int = 0
+    """How many of them abstain."""
     piece_length: int | None = None
     """As in `Chunk`."""
     error: tuple[str, ...] = ()

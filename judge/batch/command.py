@@ -123,10 +123,15 @@ def _parse_shard(text: str) -> tuple[int, int]:
     raise InputError("shard", text, "i/n, for example 1/4", "write it in this form")
 
 
+def describe_unscored(unscored: int, abstained: int) -> str:
+    """Return, for example, "5 unscored (3 abstained)"."""
+    return f"{unscored} unscored" + (f" ({abstained} abstained)" if abstained else "")
+
+
 def progress_printer(out: str) -> Callable[[BatchProgress], None]:
     """Return a function that prints the progress to standard error, at most every `PROGRESS_SECONDS`.
 
-    A line reads "OUT: 1200 of 20000 rows, 31.0 rows/s, 10 min left, 3 unscored".
+    A line reads "OUT: 1200 of 20000 rows, 31.0 rows/s, 10 min left, 3 unscored (2 abstained)".
     """
     started = printed = 0.0
     rows_at_start = 0
@@ -144,7 +149,8 @@ def progress_printer(out: str) -> Callable[[BatchProgress], None]:
             if progress.total is not None and rate:
                 minutes = max(0, progress.total - progress.done) / rate / 60
                 remaining = f", {minutes:.0f} min left"
+            unscored = describe_unscored(progress.unscored, progress.abstained)
             rows = f"{progress.done}{total} rows, {rate:.1f} rows/s"
-            typer.echo(f"{out}: {rows}{remaining}, {progress.unscored} unscored", err=True)
+            typer.echo(f"{out}: {rows}{remaining}, {unscored}", err=True)
 
     return tick

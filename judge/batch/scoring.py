@@ -35,6 +35,8 @@ class BatchProgress:
     """Rows judged so far, earlier runs included."""
     unscored: int = 0
     """How many of them are unscored."""
+    abstained: int = 0
+    """How many of those abstain."""
 
 
 def score_rows(
@@ -67,7 +69,7 @@ def score_rows(
         WorkersLost: workers were lost repeatedly, and rows with them.
     """
     writer = ResultsWriter(out, {**settings, "rows": list(source.pieces)}, layout)
-    progress = BatchProgress(total, writer.resumed_rows, writer.rows, writer.unscored)
+    progress = BatchProgress(total, writer.resumed_rows, writer.rows, writer.unscored, writer.abstained)
     tick(progress)
     if writer.is_complete:
         return progress
@@ -79,6 +81,7 @@ def score_rows(
                     raise decode_error(result.error)
                 writer.add(result)
                 progress.done, progress.unscored = writer.rows, writer.unscored
+                progress.abstained = writer.abstained
                 tick(progress)
         except WorkersLost as error:
             reason = str(error)
@@ -116,6 +119,7 @@ def judge_settings(judge: Any) -> dict[str, Any]:
         "seed": judge.seed,
         "max_defects": judge.max_defects,
         "max_pixels": judge.max_pixels,
+        "out_of_domain": getattr(judge, "out_of_domain", "abstain"),
         "judge_options": {
             name: str(value)
             for name, value in sorted(getattr(judge, "options", {}).items())

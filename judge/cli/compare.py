@@ -13,6 +13,7 @@ from judge.cli.options import (
     DEFAULT_MODEL,
     DEFAULT_RUBRIC,
     Adapter,
+    Anyway,
     AsJson,
     BackendName,
     BaseUrl,
@@ -49,12 +50,13 @@ def compare(
     options_file: OptionsFile = None,
     how: How = HowName.auto,
     reference: Reference = None,
+    anyway: Anyway = False,
     as_json: AsJson = False,
 ) -> None:
     """Say which of two images is better."""
     with one_line_errors():
         options = judges.parse_judge_options(option, options_file, model, backend, base_url)
-        options |= judges.element_options(max_elements)
+        options |= judges.element_options(max_elements) | judges.domain_options(anyway)
         judge = judges.open_judge(model, adapter, backend, rubric, base_url, **options)
         result = judge.compare(
             a,
@@ -100,6 +102,7 @@ def rank(
         float, typer.Option(help="Stop when the order of neighbours is this certain.")
     ] = 0.95,
     seed: Annotated[int, typer.Option(help="Seed of the order in which images are drawn.")] = 0,
+    anyway: Anyway = False,
     as_json: AsJson = False,
 ) -> None:
     """Rank images or generators by the most informative comparisons, until the order is settled."""
@@ -108,6 +111,7 @@ def rank(
         from judge.compare.ranking import rank as rank_competitors
 
         options = judges.parse_judge_options(option, options_file, model, backend, base_url)
+        options |= judges.domain_options(anyway)
         competitors = load_competitors(data, prompt)
         judge = judges.open_judge(model, adapter, backend, rubric, base_url, **options)
         result = rank_competitors(

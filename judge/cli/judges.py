@@ -45,6 +45,11 @@ def element_options(max_elements: int, elements: str = "auto") -> dict[str, Any]
     return options if elements == "auto" else {**options, "elements": elements}
 
 
+def domain_options(anyway: bool) -> dict[str, Any]:
+    """Return the arguments of `open_judge` for `--anyway`, without the default."""
+    return {"out_of_domain": "score"} if anyway else {}
+
+
 def parse_judge_options(
     texts: Sequence[str] | None, file: Path | None, model: str, backend: str, base_url: str | None
 ) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from judge.cli.options import (
     DEFAULT_MODEL,
     DEFAULT_RUBRIC,
     Adapter,
+    Anyway,
     BackendName,
     BaseUrl,
     Deadline,
@@ -92,14 +93,17 @@ def score(
     deadline: Deadline = None,
     max_elements: MaxElements = DEFAULT_MAX_ELEMENTS,
     elements: ElementsFrom = "auto",
+    anyway: Anyway = False,
 ) -> None:
     """Judge every row of a file. A bad row gives an unscored verdict with the reason.
 
-    The exit code is 1 if no row at all could be scored.
+    The exit code is 1 if no row at all could be scored, also if the judge abstained on all of them.
     """
+    from judge.batch.command import describe_unscored
+
     with one_line_errors():
         options = judges.parse_judge_options(option, options_file, model, backend, base_url)
-        options |= judges.element_options(max_elements, elements)
+        options |= judges.element_options(max_elements, elements) | judges.domain_options(anyway)
         if ray is not None or shard is not None:
             from judge.batch import command
 
@@ -120,9 +124,9 @@ def score(
                 gpus=gpus,
                 layout=layout.value,
             )
-            total, unscored = tally.done, tally.unscored
+            total, unscored, abstained = tally.done, tally.unscored, tally.abstained
         else:
-            total, unscored = _score_file(
+            total, unscored, abstained = _score_file(
                 Path(rows),
                 Path(out),
                 lambda name: judges.open_judge(model, adapter, backend, name, base_url, **options),
@@ -131,7 +135,8 @@ def score(
                 batch,
                 zoom_in_arguments(looks, deadline),
             )
-    typer.echo(f"{out}: {total} rows, {total - unscored} scored, {unscored} unscored", err=True)
+    without_score = describe_unscored(unscored, abstained)
+    typer.echo(f"{out}: {total} rows, {total - unscored} scored, {without_score}", err=True)
     if total and unscored == total:
         raise typer.Exit(1)
 
@@ -144,7 +149,7 @@ def _score_file(
     depth: DepthName,
     batch: int,
     zoom_ins: dict[str, Any],
-) -> tuple[int, int]:
+) -> tuple[int, int, int]:
     """Judge the rows of one file into another.
 
     Args:
@@ -157,7 +162,7 @@ def _score_file(
         zoom_ins: arguments of `Judge.many` for zoom-ins.
 
     Returns:
-        The number of rows, and how many of them are unscored.
+        The number of rows, how many of them are unscored, and how many of those abstain.
     """
     from judge.pipeline.rows import BadRow, read_row_file
 
@@ -171,13 +176,14 @@ def _score_file(
     judge = judge_with(judges.select_rubric(any(videos), rubric))
     if out.is_dir() or out.resolve() == rows.resolve():
         raise InputError("out", str(out), "a file other than ROWS, and not a folder", "choose another file")
-    unscored = 0
+    unscored = abstained = 0
     with replacing(out) as file, progress_bar(len(entries)) as advance:
         for result in _judge_rows(judge, entries, depth, batch, zoom_ins):
             file.write(result.model_dump_json() + "\n")
             unscored += result.status == "unscored"
+            abstained += result.abstained
             advance()
-    return len(entries), unscored
+    return len(entries), unscored, abstained
 
 
 def _print_unused(rows: Path, unused: Mapping[str, int]) -> None:

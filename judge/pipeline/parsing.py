@@ -20,6 +20,7 @@ from judge.pipeline.scoring import (
     support_to_distribution,
 )
 from judge.pipeline.validation import replace_surrogates
+from judge.pipeline.writing.weighing import list_text_defects, weigh_dimensions, weigh_elements
 from judge.rubrics.form import Form
 from judge.rubrics.form_nodes import BOX_CORNERS, Object
 from judge.rubrics.rubric import Rubric
@@ -176,8 +177,13 @@ def parse_reply(
     answer = Answer(prepared.request.form, reply, allow_missing=True)
     _check_missing(answer, prepared, rubric, notes)
     elements = _parse_elements(answer, prepared.statements)
+    reading = prepared.reading
+    if reading is not None:
+        elements = weigh_elements(elements, reading, notes)
     attributes = _parse_attributes(answer, rubric)
     distributions = answer.dimension_distributions(rubric)
+    if reading is not None:
+        distributions = weigh_dimensions(distributions, reading, rubric, notes)
     supports = dimension_supports(elements, distributions)
     by_rule = score_by_rule(rubric, supports)
     is_written = "score" in answer.values
@@ -195,6 +201,8 @@ def parse_reply(
     if prepared.depth == "score":
         distributions = {name: support_to_distribution(support) for name, support in supports.items()}
     defects = parse_defects(answer, rubric, prepared.size)
+    if reading is not None:
+        defects = list_text_defects(reading, rubric, prepared.size, notes, defects)
     if not answer.is_exact:
         notes.append("the backend estimated the probabilities from the most likely tokens")
     if not answer.is_complete:

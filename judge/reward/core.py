@@ -26,12 +26,12 @@ from judge.errors import InputError, UnscoredBatchError
 from judge.judge import Judge
 from judge.media.tensors import load_image_or_tensor
 from judge.pipeline.comparison import compare_pointwise
-from judge.pipeline.validation import check_depth, check_max_elements
+from judge.pipeline.validation import check_depth, check_max_elements, check_out_of_domain
 from judge.reward.result import RewardResult, part_names, reward_parts
 from judge.reward.rows import Missing, Row, read_prompts, read_rows
 from judge.reward.spatial import RewardMap
 from judge.runtime.thread_map import thread_map
-from judge.types import Depth, Verdict
+from judge.types import Depth, OutOfDomain, Verdict
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -113,6 +113,8 @@ class Reward(BaseReward):
         depth: "score" (default), one forward pass per batch; or "verdict", with defects and explanations.
         batch: images judged at once, 1 or more.
         max_elements: elements taken from a prompt at most; default: as the judge.
+        out_of_domain: "abstain": no score outside what the judge was trained or calibrated for; "score": one
+            that means little; default: as the judge.
         cache: number of verdicts to keep, the most recently used; 0 for none.
 
     Raises:
@@ -130,6 +132,7 @@ class Reward(BaseReward):
         batch: int = 16,
         cache: int = 100_000,
         max_elements: int | None = None,
+        out_of_domain: OutOfDomain | None = None,
     ) -> None:
         self.judge = Judge() if judge is None else judge
         if elements in SPLITTER_NAMES:
@@ -149,12 +152,16 @@ class Reward(BaseReward):
         self._options: dict[str, Any] = (
             {} if max_elements is None else {"max_elements": check_max_elements(max_elements)}
         )
+        if out_of_domain is not None:
+            self._options["out_of_domain"] = check_out_of_domain(out_of_domain)
         self.elements: Literal["mean", "all"] = "all" if elements == "all" else "mean"
         self.pairwise, self.cache = pairwise, cache
         self.requested = 0
         """Number of images that this reward was called with."""
         self.unscored = 0
         """How many of them could not be scored."""
+        self.abstained = 0
+        """On how many of those the judge abstained."""
         self._cache: OrderedDict[str, Verdict] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -239,7 +246,7 @@ class Reward(BaseReward):
             for verdict in self.judge.many(samples, depth=depth, batch=self.batch, **self._options):
                 call.add_verdict(verdict)
             for key, verdict in call.judged.items():
-                if verdict.status == "scored":  # what failed may succeed another time
+                if verdict.status == "scored" or verdict.abstained:  # what failed may succeed another time
                     self._cache[key] = verdict
             while len(self._cache) > self.cache:
                 self._cache.popitem(last=False)
@@ -264,6 +271,7 @@ class Reward(BaseReward):
         reasons = Counter(result.reason for result in results if result.score is None)
         self.requested += len(results)
         self.unscored += reasons.total()
+        self.abstained += sum(result.abstained for result in results)
         if reasons:
             reason, times = reasons.most_common(1)[0]
             log.log(

@@ -57,6 +57,8 @@ class Differentiable:
             is passed straight through the rounding. False: a smooth function of the pixels that differs by
             less than one level of 255.
 
+    A loss needs a number, so the judge does not abstain here: use one that knows the images.
+
     Raises:
         InputError: the judge's model is not in this process, or an argument is unusable.
         BackendError: the model cannot be loaded.

@@ -44,10 +44,11 @@ def complete_form(client: ChatClient, request: Request) -> Reply:
         logprobs=True,
         top_logprobs=TOP_LOGPROBS,
     )
+    mass: dict[str, float] = {}
     found = read_reply(request.form, completion.text)
     completion.crop(found.start, found.end)
     probabilities, is_exact = logprobs.read_probabilities(
-        request.form, completion.tokens, completion.alternatives.__getitem__
+        request.form, completion.tokens, completion.alternatives.__getitem__, label_mass=mass
     )
     return Reply(
         found.text,
@@ -56,6 +57,7 @@ def complete_form(client: ChatClient, request: Request) -> Reply:
         thought=completion.thought,
         notes=(*filter(None, [response_format.note]), *found.notes),
         missing=found.missing,
+        label_mass=mass or None,
     )
 
 

@@ -113,9 +113,7 @@ def _add_judging_routes(app: FastAPI, service: Service, settings: Settings) -> N
         with service.accept() as accepted:
             body = await parse_request(request, VerdictRequest, ("image", "video", "reference"))
             sample = _build_sample(body, body.image, body.id, body.video)
-            options = JudgeOptions(
-                body.rubric, body.depth, body.heat, body.looks, max_elements=body.max_elements
-            )
+            options = JudgeOptions(body.rubric, body.depth, body.heat, body.looks, **_shared_options(body))
             verdict = await _cancel_on_disconnect(request, accepted.verdict(sample, options))
         return _respond(request, verdict, rubric=body.rubric, depth=body.depth, verdict=verdict.status)
 
@@ -131,7 +129,7 @@ def _add_judging_routes(app: FastAPI, service: Service, settings: Settings) -> N
         with service.accept() as accepted:
             body = validate(ScoresRequest, await parse_json_body(request))
             rows = parse_rows(body, settings.max_rows)
-            options = JudgeOptions(body.rubric, "score", max_elements=body.max_elements)
+            options = JudgeOptions(body.rubric, "score", **_shared_options(body))
             verdicts = await _cancel_on_disconnect(request, accepted.scores(rows, options))
         numbers = [verdict.score for verdict in verdicts]
         result = Scores(scores=numbers, verdicts=verdicts)
@@ -150,7 +148,7 @@ def _add_judging_routes(app: FastAPI, service: Service, settings: Settings) -> N
             body = await parse_request(request, CompareRequest, ("a", "b", "reference"))
             a, b = (_build_sample(body, image) for image in (body.a, body.b))
             options = JudgeOptions(
-                body.rubric, body.depth, looks=body.looks, how=body.how, max_elements=body.max_elements
+                body.rubric, body.depth, looks=body.looks, how=body.how, **_shared_options(body)
             )
             comparison = await _cancel_on_disconnect(request, accepted.compare(a, b, options))
         preferred = comparison.preferred
@@ -184,6 +182,11 @@ def _add_monitoring_routes(app: FastAPI, service: Service, metrics: Metrics) -> 
 def _build_sample(body: Any, image: Any, id: str = "", video: Any = None) -> Sample:
     texts = {"prompt": body.prompt, "negative_prompt": body.negative_prompt, "elements": body.elements}
     return Sample(id=id, image=image, video=video, reference=body.reference, **texts)
+
+
+def _shared_options(body: Any) -> dict[str, Any]:
+    """Return the options that all three requests have."""
+    return {"max_elements": body.max_elements, "out_of_domain": body.out_of_domain}
 
 
 def _respond(request: Request, result: StrictModel, **log_fields: Any) -> Response:

@@ -12,7 +12,7 @@ from pydantic import Field, WithJsonSchema
 
 from judge.elements.element_list import MAX_LISTED_ELEMENTS
 from judge.pipeline.validation import MAX_ELEMENTS
-from judge.types import ComparisonOption, Depth, SampleId, StrictModel, Verdict
+from judge.types import ComparisonOption, Depth, OutOfDomain, SampleId, StrictModel, Verdict
 
 _IMAGE_SCHEMA = {
     "type": "string",
@@ -54,6 +54,13 @@ Looks = Annotated[
         description="Zoom-ins (closer looks), at most, where the answer is in doubt; the server has a limit.",
     ),
 ]
+OutOfDomainOption = Annotated[
+    OutOfDomain,
+    Field(
+        description="What is done with a sample outside what the judge was trained or calibrated for: "
+        "abstain gives an unscored verdict with the reason, score gives numbers, marked out_of_domain."
+    ),
+]
 _EXAMPLE_IMAGE = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"  # noqa: E501
 
 
@@ -74,6 +81,7 @@ class VerdictRequest(StrictModel):
         bool, Field(description="Add heat maps of score and defects, if the backend has gradients.")
     ] = False
     looks: Looks = 0
+    out_of_domain: OutOfDomainOption = "abstain"
 
 
 _HOW_DESCRIPTION = (
@@ -96,6 +104,7 @@ class CompareRequest(StrictModel):
     looks: Looks = 0
     max_elements: MaxElements = MAX_LISTED_ELEMENTS
     how: Annotated[ComparisonOption, Field(description=_HOW_DESCRIPTION)] = "pointwise"
+    out_of_domain: OutOfDomainOption = "abstain"
 
 
 class Row(StrictModel):
@@ -116,6 +125,7 @@ class ScoresRequest(StrictModel):
     rows: Annotated[list[Any], WithJsonSchema({"type": "array", "items": Row.model_json_schema()})]
     rubric: RubricName = "default"
     max_elements: MaxElements = MAX_LISTED_ELEMENTS
+    out_of_domain: OutOfDomainOption = "abstain"
 
 
 class Scores(StrictModel):
