@@ -349,6 +349,26 @@ def test_metadata_of_a_row_that_is_no_mapping_is_a_reason() -> None:
     assert "metadata" in results[1].reason
 
 
+@pytest.mark.parametrize("call", [call_reward, call_trl, call_ensemble, call_flow_grpo])
+def test_a_bright_image_in_a_batch_of_another_range_is_not_scored(call: Call) -> None:
+    bright = torch.from_numpy(IMAGES).permute(0, 3, 1, 2) / 510 + 0.5
+    batch = torch.stack([bright[0], bright[1], bright[2] * 2 - 2])
+    if call is call_flow_grpo:
+        with pytest.raises(UnscoredBatchError, match=r"-1\.\.1"):
+            call(make_reward(), PROMPTS, batch, [None] * 3)
+        return
+    scores = call(make_reward(), PROMPTS, batch, [None] * 3)
+    assert all(isinstance(score, str) and "-1..1" in score or score == "None" for score in scores)
+
+
+def test_metadata_may_be_a_table() -> None:
+    rows = [{"elements": ELEMENTS, "id": n} for n in range(3)]
+    for table in (rows, pd.DataFrame(rows), pa.Table.from_pylist(rows)):
+        results = make_reward()(prompts=PROMPTS, images=list(IMAGES), metadata=table)
+        assert [result.verdict.id for result in results] == ["0", "1", "2"]
+        assert {element.name for result in results for element in result.verdict.elements} == set(ELEMENTS)
+
+
 # -- The interface of ImageReward ---------------------------------------------------------------------------
 
 
