@@ -350,6 +350,31 @@ def tokens(
     print_part("tokens", lambda: parts.tokens(seed, steps, only or [], keep), as_json)
 
 
+@app.command()
+def fuzz(
+    seed: Seed = 0,
+    count: Annotated[int, typer.Option(min=1, help="Number of damaged inputs of each kind.")] = 300,
+    first: Annotated[int, typer.Option(min=0, help="Number of the first input, to try one again.")] = 0,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(help="images, videos, tables or requests; may be repeated. Default: all four."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Try damaged images, videos, tables and requests: each is read or refused, in bounded time and memory.
+
+    Exits with 1 if one crashed, gave a warning, or took too much time or memory.
+    """
+    result: dict[str, Any] = {}
+
+    def measure() -> dict[str, Any]:
+        result.update(parts.fuzz(seed, count, first, kind or []))
+        return result
+
+    print_part("fuzz", measure, as_json)
+    raise typer.Exit(1 if result["crashed"] else 0)
+
+
 @app.command(name="all")
 def all_parts(
     seed: Seed = 0,

@@ -74,6 +74,8 @@ def app(reward: RewardLike, *, pickled: bool = False) -> Any:
         pickled: also accept pickles, from this machine only.
     """
     score = reward_fn(reward)
+    rubric = getattr(reward, "rubric", None)
+    needs_prompts = rubric is None or rubric.needs_prompt
 
     def answer(request: PostRequest) -> tuple[bytes, str]:
         is_json = request.media_type == "application/json"
@@ -86,7 +88,7 @@ def app(reward: RewardLike, *, pickled: bool = False) -> Any:
             body = _parse_json(request.body)
         else:
             body = parse_pickle(request.body, "<request>", field="body", allow_text=True)
-        images, prompts, metadata = _parse_fields(body)
+        images, prompts, metadata = _parse_fields(body, needs_prompts)
         outputs, _ = score(images, prompts, metadata)
         if is_json:
             return json.dumps({"outputs": outputs}).encode(), "application/json"
@@ -103,8 +105,13 @@ def _parse_json(body: bytes) -> Any:
         raise InputError("body", f"{len(body)} bytes", "JSON", f"correct it: {error}") from None
 
 
-def _parse_fields(body: Any) -> tuple[list[Any], list[Any], list[Any] | None]:
-    """Return images, prompts and metadata of a request. Raises `InputError`."""
+def _parse_fields(body: Any, needs_prompts: bool) -> tuple[list[Any], list[Any], list[Any] | None]:
+    """Return images, prompts and metadata of a request. Raises `InputError`.
+
+    Some of Flow-GRPO's clients send no prompts: enough for a rubric that needs none.
+    """
+    if isinstance(body, Mapping) and "images" in body and not needs_prompts:
+        body = {"prompts": [""] * len(body["images"]), **body}
     if not isinstance(body, Mapping) or "images" not in body or "prompts" not in body:
         raise InputError("body", type(body).__name__, "an object with images and prompts", "send both")
     images = [_decode_image(image) for image in body["images"]]

@@ -169,8 +169,8 @@ class Transformers:
         self.tokenizer = ChatTokenizer(processor, thinking)
         self.vocabulary = Vocabulary(self.tokenizer) if self.tokens == "natural" else None
         """The tokens of a model that gets text as its tokenizer writes it; None for one trained on pieces."""
-        self._phrases = PhraseCache(map(self.tokenizer.encode_text, phrases))
-        self._text_grammar = TextGrammar(model, processor)
+        self.phrases = PhraseCache(map(self.tokenizer.encode_text, phrases))
+        self.text_grammar = TextGrammar(model, processor)
 
     def network(self, rubric: str) -> Any:
         """Return the torch model that answers a rubric, for callers who need its gradients."""
@@ -196,7 +196,7 @@ class Transformers:
     def _fill(self, request: Request) -> RowProgram:
         """Return the program that fills a form whose boxes are those of the model."""
         if self.vocabulary is None:
-            return fill_form(request.form, self.tokenizer, self._text_grammar.text_mask, self._phrases)
+            return fill_form(request.form, self.tokenizer, self.text_grammar.text_mask, self.phrases)
         program = filling.fill_form(request.form, self.vocabulary, self.layouts)
         return self._run_form(program, self.vocabulary)
 
@@ -205,7 +205,7 @@ class Transformers:
         if not self.reads_ahead or is_recurrent(self._model):
             draft_tokens = 0  # each branch of a recurrent model is a pass of its own: a draft saves none
         return run_form(
-            program, vocabulary, self._text_grammar.text_mask, self._phrases, draft_tokens=draft_tokens
+            program, vocabulary, self.text_grammar.text_mask, self.phrases, draft_tokens=draft_tokens
         )
 
     def trace(self, requests: Sequence[TraceRequest]) -> list[RelevanceMaps | ReplyError]:
