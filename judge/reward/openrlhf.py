@@ -17,7 +17,7 @@ from typing import Any
 
 from judge.errors import InputError
 from judge.reward.neutral import NeutralScores
-from judge.reward.result import RewardLike
+from judge.reward.result import PartColumns, RewardLike
 from judge.reward.rows import read_prompts, render_image
 from judge.reward.servers import PostRequest, build_app, run_server
 from judge.reward.trl import Render
@@ -34,7 +34,7 @@ def app(reward: RewardLike, render: Render) -> Any:
         render: makes an image of the text that follows the prompt; returns None where there is none. If it
             fails for a text, that text has no score.
     """
-    neutral = NeutralScores()
+    neutral, parts = NeutralScores(), PartColumns(reward)
 
     def answer(request: PostRequest) -> tuple[bytes, str]:
         queries, prompts, metadata = _parse_fields(request.body)
@@ -45,8 +45,8 @@ def app(reward: RewardLike, render: Render) -> Any:
         images = [render_image(render, completion) for completion in completions]
         results = reward(prompts=texts, images=images, metadata=metadata)
         numbers = neutral(texts, results)
-        names = dict.fromkeys(name for result in results for name in result.parts)
-        logs = {name: [r.parts.get(name, n) for r, n in zip(results, numbers, strict=True)] for name in names}
+        rows = parts.fill(results, numbers)
+        logs = {name: [row[name] for row in rows] for name in (rows[0] if rows else {})}
         logs["unscored"] = [float(result.score is None) for result in results]
         body = {"rewards": numbers, "scores": numbers, "extra_logs": logs}
         return json.dumps(body).encode(), "application/json"

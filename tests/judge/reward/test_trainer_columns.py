@@ -258,6 +258,25 @@ def test_trl_names_the_columns_where_the_one_of_the_images_is_not_among_them() -
         assert caught.value.field == field
 
 
+def test_a_row_without_a_score_has_the_same_entries_as_the_others() -> None:
+    """verl and OpenRLHF make columns of them, and index each by the entries of the first."""
+    compute_score = compute_score_of(make_reward(), render=fragile)
+
+    async def score_in_turn() -> list[dict[str, Any]]:
+        return [
+            await compute_score(solution_str=text, ground_truth="a cat") for text in ("<svg/>", "bad", "<p/>")
+        ]
+
+    first, *others = asyncio.run(score_in_turn())
+    assert "alignment" in first and all(set(other) == set(first) for other in others)
+    client = TestClient(openrlhf.app(make_reward(), fragile))
+    logs = [
+        client.post("/get_reward", json={"query": [text], "prompts": ["a cat"]}).json()["extra_logs"]
+        for text in ("<svg/>", "bad", "<p/>")
+    ]
+    assert set(logs[0]) == set(logs[1]) == set(logs[2]) and logs[1]["unscored"] == [1.0]
+
+
 # -- Batches without any score ------------------------------------------------------------------------------
 
 
@@ -274,7 +293,7 @@ def test_a_good_batch_before_changes_nothing_about_that(call: Call, cause: str) 
     call(reward, PROMPTS, list(IMAGES), [None] * 3)
     images = list(IMAGES.astype(np.float32) + 3) if cause == "range" else list(IMAGES)
     prompts = [BAD_PROMPTS["no content"]] * 3 if cause == "prompts" else PROMPTS
-    with pytest.raises(UnscoredBatchError, match="3 times"):
+    with pytest.raises(UnscoredBatchError, match="none of 3 images"):
         call(reward, prompts, images, [[1] if cause == "elements" else None] * 3)
 
 
