@@ -40,7 +40,7 @@ def compute_score_of(
         render: makes the image of a text, for verl's `solution_str`.
         unscored: number for images without a score, since neither trainer takes None; default: the mean of
             the prompt's other images or of the latest scores, see `judge.reward.neutral`. With a number, a
-            batch without any score is logged as an error before it raises one.
+            batch without any score gets it too, and is logged as an error.
 
     Returns:
         `f(data_source, solution_image | solution_str, ground_truth, extra_info, **kwargs)`. The prompt is

@@ -320,22 +320,27 @@ def test_the_servers_answer_a_batch_without_any_score_with_status_503() -> None:
 
 def test_single_calls_without_a_score_end_in_an_error_after_a_while() -> None:
     """Verl asks for one sample at a time: a constant in each would not be seen in any one call."""
-    for fixed in (None, 0.25):
-        neutral, unscored = NeutralScores(fixed), [RewardResult(None, "broken")]
-        assert neutral(["x"], [RewardResult(0.5)]) == [0.5]
-        assert {neutral(["y"], unscored)[0] for _ in range(MAX_UNSCORED_RUN)} == {
-            0.5 if fixed is None else fixed
-        }
-        with pytest.raises(UnscoredBatchError, match="65 in a row"):
-            neutral(["y"], unscored)
+    neutral, unscored = NeutralScores(), [RewardResult(None, "broken")]
+    assert neutral(["x"], [RewardResult(0.5)]) == [0.5]
+    assert {neutral(["y"], unscored)[0] for _ in range(MAX_UNSCORED_RUN)} == {0.5}
+    with pytest.raises(UnscoredBatchError, match="65 in a row"):
+        neutral(["y"], unscored)
+    assert neutral(["x"], [RewardResult(0.5)]) == [0.5]
+    assert neutral(["y"], unscored) == [0.5]
 
 
 def test_a_number_of_the_caller_stands_for_a_batch_with_an_error_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """What a young generator writes often has no image at all."""
     with caplog.at_level(logging.ERROR, "judge.reward"):
-        assert NeutralScores(-1.0)(PROMPTS, [RewardResult(None, "broken")] * 3) == [-1.0] * 3
-    assert "none of 3 images could be scored" in caplog.text
+        scores, _ = flow_grpo.reward_fn(unscored_reward(), unscored=0.0)(IMAGES, PROMPTS)
+        client = TestClient(openrlhf.app(unscored_reward(), render, unscored=0.0))
+        answer = client.post("/get_reward", json={"query": ["x"] * 3, "prompts": PROMPTS}).json()
+        compute_score = compute_score_of(make_reward(), render=fragile, unscored=0.0)
+        score = asyncio.run(compute_score(solution_str="bad", ground_truth="a cat"))
+    assert scores == answer["rewards"] == [0.0] * 3 and score["score"] == 0.0
+    assert caplog.text.count("none of 3 images could be scored") == 2
 
 
 # -- The server of Flow-GRPO, and metadata ------------------------------------------------------------------
