@@ -27,16 +27,17 @@ def test_the_training_pass_gives_the_log_probabilities_of_the_sampler(
     folder: Path, name: str, texts: str
 ) -> None:
     base = {"nano-rl": "nano/base", "qwen3-vl-4b-rl": "qwen3_vl"}[name]
-    changes = {"policy.texts": texts, "rewards.consistency": 0, "policy.temperature": 0.8}
+    changes = {"policy.texts": texts, "rewards.consistency": 0, "policy.temperature": 0.8, "policy.group": 2}
     config = rl_config(folder, name, base, **changes)
     model, backend = build_backend(config)
     assert (backend.vocabulary is None) is (name == "nano-rl")
-    groups = build_engine(config, backend).sample(draw_examples(config, 2), step=0)
+    count = 1 if texts == "drawn" else 2
+    groups = build_engine(config, backend).sample(draw_examples(config, count), step=0)
     output = read_policy(backend.network(""), groups, backend.tokenizer, 0.8)
-    assert len(output.logs) > 50
+    assert len(output.logs) > 20
     assert (output.logs - flat_logs(groups)).abs().max().item() < 1e-4
     for group in groups:
-        assert len(group.answers) == 3
+        assert len(group.answers) == 2
         for rollout, answer in zip(group.rollouts, group.answers, strict=True):
             blanks = {decision.blank for decision in rollout.decisions}
             assert ("explanation" in blanks) is (texts == "drawn")
@@ -81,7 +82,8 @@ def test_the_same_step_gives_the_same_answers_and_another_step_others(folder: Pa
 
 
 def test_a_coordinate_is_drawn_digit_by_digit_and_is_always_valid(folder: Path) -> None:
-    config = rl_config(folder, "qwen3-vl-4b-rl", "qwen3_vl", **{"policy.group": 6})
+    changes = {"policy.group": 6, "policy.texts": "likeliest", "rewards.consistency": 0}
+    config = rl_config(folder, "qwen3-vl-4b-rl", "qwen3_vl", **changes)
     _, backend = build_backend(config)
     groups = build_engine(config, backend).sample(draw_examples(config, 2), step=0)
     boxes = [d["box"] for group in groups for answer in group.answers for d in answer["defects"]]
