@@ -8,6 +8,7 @@ when a verdict abstains.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydantic import ValidationError
 
 from eval.metrics.calibration import expected_calibration_error
@@ -142,14 +144,16 @@ def fit_calibration(
 
 def _judge_targets(judge: Judge, target_set: TargetSet, depth: Depth, batch: int) -> list[JudgedTarget]:
     rated = [t for t in target_set.targets if "score" in t.opinions or t.score_blank in t.opinions]
-    verdicts = judge.many((t.sample.to_sample() for t in rated), depth=depth, batch=batch)
+    verdicts = list(judge.many((t.sample.to_sample() for t in rated), depth=depth, batch=batch))
     judged = [
         JudgedTarget(target, target.opinions.get("score") or target.opinions[target.score_blank], verdict)
         for target, verdict in zip(rated, verdicts, strict=True)
         if verdict.status == "scored"
     ]
     if len(judged) < MIN_IMAGES:
-        mend = f"{len(judged)} were labelled and scored: use more"
+        reasons = Counter(verdict.reason for verdict in verdicts if verdict.reason).most_common(1)
+        why = f" (most of the others: {reasons[0][0]})" if reasons else ""
+        mend = f"{len(judged)} were labelled and scored{why}: use more"
         raise InputError("data", len(target_set.targets), f"at least {MIN_IMAGES} labelled images", mend)
     if np.ptp([row.score for row in judged]) < 1e-6:
         raise InputError(
@@ -291,7 +295,7 @@ def _fit_image_statistics(targets: Sequence[Target], quantile: float) -> ImageSt
 
     The limit is the quantile of the distances when each fold is measured by the others.
     """
-    statistics = np.array([compute_statistics(load_image(t.sample.image).image) for t in targets])
+    statistics = np.array([compute_statistics(_representative_image(t)) for t in targets])
     folds = np.random.default_rng(0).permutation(len(statistics)) % FOLDS
     distances = np.concatenate(
         [
@@ -306,6 +310,15 @@ def _fit_image_statistics(targets: Sequence[Target], quantile: float) -> ImageSt
         limit=float(np.quantile(distances, quantile)),
         quantile=quantile,
     )
+
+
+def _representative_image(target: Target) -> Image.Image:
+    """Return the image, or the frame of the video, that a verdict's domain is tested on."""
+    if target.sample.video is None:
+        return load_image(target.sample.image).image
+    from judge.media.video import load_video
+
+    return load_video(target.sample.video).still
 
 
 def _mean_and_precision(statistics: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -111,7 +111,7 @@ def distill(
 
         run_config = Config.load(config, overrides or ())
         if check:
-            prepared = prepare(run_config)
+            prepared = prepare(run_config, print)
             typer.echo(f"{len(prepared.samples)} images, {', '.join(prepared.blanks)}", err=True)
             return
         result = run.distill(run_config, out)

@@ -38,13 +38,22 @@ from judge.pipeline.validation import (
     check_depth,
     check_how,
     check_max_elements,
+    check_out_of_domain,
     check_prompt,
     get_sample_id,
     is_address,
 )
 from judge.rubrics.rubric import Rubric
 from judge.runtime.thread_map import thread_map
-from judge.types import Comparison, ComparisonMethod, ComparisonOption, Depth, Sample, Verdict
+from judge.types import (
+    Comparison,
+    ComparisonMethod,
+    ComparisonOption,
+    Depth,
+    OutOfDomain,
+    Sample,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,6 +108,9 @@ class Judge:
         card: settings that `judge examine` found for this model and these weights. True (default): those of
             a card that was kept, where `options` gives no value; the provenance names them. A file or a
             `ModelCard`: those. False, or the environment variable JUDGE_CARDS=off: none.
+        out_of_domain: what is done with a sample outside what the judge was trained or calibrated for, if
+            that is known. "abstain" (default): the verdict is unscored, and its reason says what to do.
+            "score": it has numbers that mean little, and is marked (`Verdict.out_of_domain`).
         options: keyword arguments of the backend (`revision`, `dtype`, `device`, `bits`, `brief`, ...); with
             "vllm" also those of its engine (`tensor_parallel_size`, `max_model_len`, ...); behind an address,
             of `judge.Client` (`api_key`, `timeout`, `retries`, `headers`).
@@ -123,6 +135,7 @@ class Judge:
         calibration: str | Path | Calibration | bool = True,
         looks: int | None = None,
         card: bool | str | Path | ModelCard = True,
+        out_of_domain: OutOfDomain = "abstain",
         **options: Any,
     ) -> None:
         self._backend_name, self._base_url = check_backend(backend, base_url), base_url
@@ -136,6 +149,7 @@ class Judge:
         if self.splitter == "grammar":
             find_splitter(self.splitter)  # raises here if it is not installed
         self._model_lists = ModelLists()
+        self.out_of_domain = check_out_of_domain(out_of_domain)
         self.looks = check_looks(DEFAULT_LOOKS if looks is None else looks)
         self._backend_argument, self.options, self._card = backend, options, card
         if max_pixels < 1:
@@ -161,7 +175,9 @@ class Judge:
                 "max_pixels": None if max_pixels == MAX_PIXELS else max_pixels,
                 "calibration": None if calibration is True else calibration,
             }
-            self._remote = RemoteJudge(model, self.rubric, server_options, options, self.max_elements)
+            self._remote = RemoteJudge(
+                model, self.rubric, server_options, options, self.max_elements, self.out_of_domain
+            )
 
     def _check_options(self) -> None:
         """Raise `InputError` if the backend has no option of a name that was passed."""
@@ -215,6 +231,8 @@ class Judge:
             elements=self.splitter,
             model_lists=self._model_lists,
             is_embedded=isinstance(self._backend_argument, str) and self.model == EMBEDDED,
+            has_user_adapter=self.adapter is not None,
+            out_of_domain=self.out_of_domain,
             calibration=self.calibration,
         )
 
@@ -232,6 +250,7 @@ class Judge:
         looks: int | None = None,
         deadline: float | None = None,
         heat: bool = False,
+        out_of_domain: OutOfDomain | None = None,
     ) -> Verdict:
         """Judge one image or one video.
 
@@ -259,9 +278,11 @@ class Judge:
             heat: add heat maps of the score and the defects. This takes two to three times as long and
                 needs a backend with gradients ("transformers"). Videos have no heat maps. See
                 `judge.explain.heatmap`.
+            out_of_domain: "abstain" or "score"; default: the judge's own `out_of_domain`.
 
         Returns:
-            The verdict. Its status is "unscored", with a reason, if the model's reply cannot be used.
+            The verdict. Its status is "unscored", with a reason, if the model's reply cannot be used, or if
+            the judge abstains (`Verdict.abstained`).
 
         Raises:
             InputError: an argument is unusable; `MediaError` (a subclass) if the image cannot be read.
@@ -271,11 +292,16 @@ class Judge:
         sample |= {"negative_prompt": negative_prompt, "reference": reference}
         if self._remote is not None:
             sample = self._with_default_elements(sample)
-            return self._remote.verdict(sample, depth, heat=heat, looks=self._remote_looks(looks, deadline))
+            shown_looks = self._remote_looks(looks, deadline)
+            return self._remote.verdict(
+                sample, depth, heat=heat, looks=shown_looks, out_of_domain=out_of_domain
+            )
         budget = self._budget(looks, deadline)
         start = self._clock()
         self.ask_for_elements([sample])
-        prepared = self.pipeline.prepare(sample, depth, keep_for_looks=budget.looks > 0)
+        prepared = self.pipeline.prepare(
+            sample, depth, keep_for_looks=budget.looks > 0, out_of_domain=out_of_domain
+        )
         return self._judge_prepared([prepared], start, budget, heat=heat)[0]
 
     def many(
@@ -288,6 +314,7 @@ class Judge:
         deadline: float | None = None,
         heat: bool = False,
         max_elements: int | None = None,
+        out_of_domain: OutOfDomain | None = None,
     ) -> Iterator[Verdict]:
         """Judge samples in batches. Yields one verdict per sample, in order.
 
@@ -307,6 +334,7 @@ class Judge:
             deadline: seconds after the start of each batch; see `__call__`.
             heat: add heat maps.
             max_elements: elements taken from a prompt at most; default: the judge's own `max_elements`.
+            out_of_domain: "abstain" or "score"; default: the judge's own `out_of_domain`.
 
         Raises:
             InputError: an argument is unusable.
@@ -314,13 +342,14 @@ class Judge:
         """
         check_depth(depth)
         limit = self.max_elements if max_elements is None else check_max_elements(max_elements)
+        policy = self.out_of_domain if out_of_domain is None else check_out_of_domain(out_of_domain)
         if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
             raise InputError("batch", batch, "1 or more", "16 is the usual value")
         if self._remote is not None:
             shown_looks = self._remote_looks(looks, deadline)
             samples = map(self._with_default_elements, samples) if self.splitter != "auto" else samples
-            return self._remote.many(iter(samples), depth, batch, heat, shown_looks, limit)
-        return self._many(iter(samples), depth, batch, self._budget(looks, deadline), heat, limit)
+            return self._remote.many(iter(samples), depth, batch, heat, shown_looks, limit, policy)
+        return self._many(iter(samples), depth, batch, self._budget(looks, deadline), heat, limit, policy)
 
     def compare(
         self,
@@ -333,6 +362,7 @@ class Judge:
         reference: Any = None,
         depth: Depth = "verdict",
         how: ComparisonOption = "auto",
+        out_of_domain: OutOfDomain | None = None,
     ) -> Comparison:
         """Judge two images of one prompt, and say which is better.
 
@@ -351,6 +381,7 @@ class Judge:
                 "pointwise" compares the scores of the two verdicts. "auto" (default) is pairwise for
                 general models and pointwise for models tuned on single images; behind a gateway it is
                 pointwise.
+            out_of_domain: "abstain" or "score"; default: the judge's own `out_of_domain`.
 
         Raises:
             InputError: an argument is unusable; the field is `a` or `b` for an image that cannot be read.
@@ -361,18 +392,23 @@ class Judge:
         shared["negative_prompt"] = negative_prompt
         if self._remote is not None:
             shared = self._with_default_elements(shared)
+            shared["out_of_domain"] = out_of_domain
             return self._remote.compare(a, b, depth=depth, looks=self.looks, how=self.way(how), **shared)
         start, budget = self._clock(), self._budget(None, None)
         self.ask_for_elements([shared])
         prepared = [
             self.pipeline.prepare(
-                {"id": name, "image": image, **shared}, depth, keep_for_looks=budget.looks > 0, field=name
+                {"id": name, "image": image, **shared},
+                depth,
+                keep_for_looks=budget.looks > 0,
+                field=name,
+                out_of_domain=out_of_domain,
             )
             for name, image in (("a", a), ("b", b))
         ]
         is_pairwise = self.way(how) == "pairwise"
         verdict_a, verdict_b = self._judge_prepared(prepared, start, budget)
-        if not is_pairwise:
+        if not is_pairwise or verdict_a.abstained or verdict_b.abstained:
             return compare_pointwise(verdict_a, verdict_b)
         requests = pairwise.build_pairwise_requests(self.pipeline.asked_rubric, *prepared)
         replies = self._request_replies(requests, verb_for_depth(depth), tolerant=False)
@@ -600,6 +636,7 @@ class Judge:
         budget: Budget,
         heat: bool,
         max_elements: int,
+        out_of_domain: OutOfDomain,
     ) -> Iterator[Verdict]:
         """Yield the verdicts of `many`, batch by batch."""
         # A model that cannot be loaded, or was trained on another rubric, ends the run here, not row by row.
@@ -610,6 +647,7 @@ class Judge:
             keep_for_overlay=False,
             keep_for_looks=budget.looks > 0,
             max_elements=max_elements,
+            out_of_domain=out_of_domain,
         )
         while group := list(islice(samples, batch)):
             start = self._clock()
@@ -671,6 +709,9 @@ class Judge:
 
     def _add_heat(self, prepared: PreparedSample, verdict: Verdict, tolerant: bool = False) -> Verdict:
         """Return a verdict with heat maps. If `tolerant`, a backend error becomes a note."""
+        if prepared.reading and prepared.reading.decides_alone:
+            verdict.provenance.notes.append("no heat maps: the numbers come from the lines that were read")
+            return verdict
         requests, start = heatmap.build_trace_requests(self.pipeline, prepared, verdict), self._clock()
         assert isinstance(self.backend, Tracer)
         relevance: Sequence[RelevanceMaps | ReplyError]

@@ -80,6 +80,20 @@ def elements(data: LabelFile = None, as_json: Json = False) -> None:
 
 
 @app.command()
+def domain(
+    seed: Seed = 0,
+    count: Annotated[int, typer.Option(min=1, help="Number of scenes, and of clips.")] = 500,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with one folder of other images for each source.")
+    ] = None,
+    model: Model = "embedded",
+    as_json: Json = False,
+) -> None:
+    """Measure how often the judge abstains: on fresh scenes and clips, and on images of other sources."""
+    print_part("domain", lambda: parts.domain(seed, count, data, model), as_json)
+
+
+@app.command()
 def draw(
     seed: Seed = 0,
     count: Count = 1000,
@@ -107,6 +121,24 @@ def photos(
 ) -> None:
     """Measure correlations on photographs with opinions and with strengths of distortions."""
     print_part("photos", lambda: parts.photos(data, contents, model, adapter, batch), as_json)
+
+
+@app.command()
+def text(
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with photographs: kodak24, bsds500. Default: drawn scenes.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="Number of drawn images.")] = 200,
+    seed: Seed = 0,
+    fonts: Annotated[
+        list[Path] | None, typer.Option(help="Folder of fonts beside those of the system; may be repeated.")
+    ] = None,
+    model: Model = "embedded",
+    adapter: Adapter = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how often drawn writing is decided right: as wanted, misspelt, or missing."""
+    print_part("text", lambda: parts.text(seed, count, data, fonts or [], model, adapter), as_json)
 
 
 @app.command()
@@ -304,7 +336,7 @@ def video(
 @app.command()
 def tokens(
     seed: Seed = 0,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of training.")] = 320,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of training.")] = 640,
     only: Annotated[
         list[str] | None,
         typer.Option(help="transformers, vllm or served; may be repeated. Default: all three."),
@@ -316,6 +348,31 @@ def tokens(
 ) -> None:
     """Teach a tiny model of real vocabulary to answer with stated rates, and compare what backends read."""
     print_part("tokens", lambda: parts.tokens(seed, steps, only or [], keep), as_json)
+
+
+@app.command()
+def fuzz(
+    seed: Seed = 0,
+    count: Annotated[int, typer.Option(min=1, help="Number of damaged inputs of each kind.")] = 300,
+    first: Annotated[int, typer.Option(min=0, help="Number of the first input, to try one again.")] = 0,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(help="images, videos, tables or requests; may be repeated. Default: all four."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Try damaged images, videos, tables and requests: each is read or refused, in bounded time and memory.
+
+    Exits with 1 if one crashed, gave a warning, or took too much time or memory.
+    """
+    result: dict[str, Any] = {}
+
+    def measure() -> dict[str, Any]:
+        result.update(parts.fuzz(seed, count, first, kind or []))
+        return result
+
+    print_part("fuzz", measure, as_json)
+    raise typer.Exit(1 if result["crashed"] else 0)
 
 
 @app.command(name="all")

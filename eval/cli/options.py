@@ -45,6 +45,13 @@ Depth = Annotated[
     DepthName | None,
     typer.Option("--depth", help="score: numbers only, faster; default: that of the suite."),
 ]
+Anyway = Annotated[
+    bool,
+    typer.Option(
+        "--anyway",
+        help="Record numbers, marked, where the judge would abstain: outside what it was trained on.",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Seed that is passed to the model.")]
 
 ElementsFrom = Annotated[

@@ -39,6 +39,8 @@ def show_progress(out: Path) -> Iterator[Callable[[RunProgress], None]]:
     )
     from rich.text import Text
 
+    from judge.batch.command import describe_unscored
+
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
             return Text(f"{task.speed:.1f} rows/s" if task.speed else "", style="progress.data.speed")
@@ -59,7 +61,8 @@ def show_progress(out: Path) -> Iterator[Callable[[RunProgress], None]]:
                 bar.reset(task, total=progress.total, completed=progress.done, unscored="")
                 bar.update(task, description="loading model")
             else:
-                unscored = f"{progress.unscored} unscored" if progress.unscored else ""
+                counts = describe_unscored(progress.unscored, progress.abstained)
+                unscored = counts if progress.unscored else ""
                 bar.update(task, completed=progress.done, unscored=unscored, description="judging")
 
         yield tick
@@ -70,6 +73,8 @@ def print_progress_lines(out: Path) -> Callable[[RunProgress], None]:
 
     The rate is measured from the first verdict on, so it does not include the time to load the model.
     """
+    from judge.batch.command import describe_unscored
+
     start = printed = first = 0.0
 
     def tick(progress: RunProgress) -> None:
@@ -83,6 +88,7 @@ def print_progress_lines(out: Path) -> Callable[[RunProgress], None]:
             rate = (progress.done - first) / (now - start)
             minutes = (progress.total - progress.done) / rate / 60
             rows = f"{progress.done} of {progress.total} rows, {rate:.1f} rows/s, {minutes:.0f} min left"
-            typer.echo(f"{out}: {rows}, {progress.unscored} unscored", err=True)
+            unscored = describe_unscored(progress.unscored, progress.abstained)
+            typer.echo(f"{out}: {rows}, {unscored}", err=True)
 
     return tick

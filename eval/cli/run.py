@@ -13,6 +13,7 @@ from eval.cli import judges
 from eval.cli.errors import one_line_errors
 from eval.cli.options import (
     Adapter,
+    Anyway,
     Backend,
     BaseUrl,
     Batch,
@@ -65,6 +66,7 @@ def run(
         bool,
         typer.Option("--keep-going", help="Do not stop when many rows in a row fail for the same reason."),
     ] = False,
+    anyway: Anyway = False,
     ray: RayAddress = None,
     workers: Workers = None,
     cpus: Cpus = 1.0,
@@ -105,6 +107,7 @@ def run(
             options=suite_options,
         )
         options |= {} if elements == "auto" else {"elements": check_splitter(elements)}
+        options |= {"out_of_domain": "score"} if anyway else {}
         make_judge = partial(
             judges.open_judge, model, adapter, backend, rubric or benchmark.rubric, base_url, seed, **options
         )
@@ -148,8 +151,10 @@ def _run_on_ray(
 
 
 def _print_summary(out: Path, progress: RunProgress) -> None:
+    from judge.batch.command import describe_unscored
+
     text = f"{out}: {progress.done} rows, {progress.done - progress.unscored} scored, "
-    text += f"{progress.unscored} unscored"
+    text += describe_unscored(progress.unscored, progress.abstained)
     text += f"; {progress.resumed} of them by earlier calls" if progress.resumed else ""
     text += "; an incomplete last line was repaired" if progress.repaired else ""
     typer.echo(text, err=True)

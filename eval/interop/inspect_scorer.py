@@ -62,7 +62,8 @@ def judged(
             return Score.unscored(reason="input", explanation=str(error))
         metadata = verdict.model_dump(mode="json")
         if verdict.score is None:
-            return Score.unscored(reason="reply", explanation=verdict.reason, metadata=metadata)
+            reason = "abstained" if verdict.abstained else "reply"
+            return Score.unscored(reason=reason, explanation=verdict.reason, metadata=metadata)
         return Score(value=verdict.score, explanation=verdict.explanation or None, metadata=metadata)
 
     return score

@@ -56,6 +56,8 @@ class RunAnswers:
     """Ids of the first rows with a reason."""
     status: list[str] = field(default_factory=list)
     """Status of each row: `scored`, `unscored`, or empty where it is not judged yet."""
+    abstained: int = 0
+    """Rows among the unscored ones on which the judge abstained."""
     milliseconds: Floats = field(default_factory=lambda: np.zeros(0))
     """Time of each verdict."""
     fitted: Floats | str | None = None

@@ -146,6 +146,7 @@ def _make_run(data: ReportData, number: int) -> dict[str, Any]:
         "total": len(run.status),
         "scored": run.count("scored"),
         "unscored": run.count("unscored"),
+        "abstained": run.abstained,
         "not_judged": run.count(""),
         "reasons": [
             {"count": count, "reason": to_plain_text(reason), "examples": ", ".join(run.examples[reason])}

@@ -87,6 +87,7 @@ def _read_run(name: str, run: RecordedRun, data: ReportData, truth: list[float])
         milliseconds.append(verdict["provenance"]["milliseconds"])
         if verdict["status"] == "unscored":
             _add_reason(answers, verdict["reason"], sample.id)
+            answers.abstained += verdict.get("out_of_domain", False)
         _add_elements(answers.elements, sample, verdict, len(predicted) - 1)
 
     def judged_rows() -> Iterator[JudgedSample]:

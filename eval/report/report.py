@@ -116,6 +116,7 @@ def _make_measures(data: ReportData) -> dict[str, Any]:
                 "rubric": run.recorded.manifest["rubric"],
                 "scored": run.count("scored"),
                 "unscored": run.count("unscored"),
+                "abstained": run.abstained,
                 "not_judged": run.count(""),
                 "reasons": dict(run.reasons),
                 "measures": {name: measure.as_dict() for name, measure in run.measures.items()},

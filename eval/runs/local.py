@@ -89,6 +89,7 @@ def run_plan(
                 append(verdict.model_dump_json().encode() + b"\n")
                 progress.done += 1
                 progress.unscored += verdict.status == "unscored"
+                progress.abstained += verdict.abstained
                 tick(progress)
     return progress
 
@@ -131,6 +132,7 @@ def skip_judged_samples(
         latest.append(sample)
         progress.done += 1
         progress.unscored += verdict["status"] == "unscored"
+        progress.abstained += verdict["status"] == "unscored" and verdict.get("out_of_domain", False)
 
     with path.open("rb") as file:
         for verdict in read_verdicts(file, path, set_end):
@@ -165,17 +167,18 @@ def _stop_when_broken(verdicts: Iterator[Verdict], max_equal_failures: int | Non
     """Yield the verdicts; raise after too many failures in a row with the same reason.
 
     Failures with the same reason are held back until another verdict comes. A server that is down fails every
-    row with the same reason, and rows that are recorded are never judged again.
+    row with the same reason, and rows that are recorded are never judged again. A judge that abstains works.
 
     Raises:
         JudgeError: `max_equal_failures` verdicts in a row failed with the same reason.
     """
     held_back: list[Verdict] = []
     for verdict in verdicts:
-        if held_back and (verdict.status == "scored" or verdict.reason != held_back[0].reason):
+        is_answer = verdict.status == "scored" or verdict.abstained
+        if held_back and (is_answer or verdict.reason != held_back[0].reason):
             yield from held_back
             held_back = []
-        if verdict.status == "scored" or max_equal_failures is None:
+        if is_answer or max_equal_failures is None:
             yield verdict
             continue
         held_back.append(verdict)

@@ -106,5 +106,7 @@ class RunProgress:
     """Rows that are judged by now, those of earlier calls included."""
     unscored: int = 0
     """Rows among `done` whose verdict has no score."""
+    abstained: int = 0
+    """Rows among them on which the judge abstained."""
     repaired: bool = False
     """An incomplete last line of the results was completed or removed."""

@@ -7,6 +7,7 @@ from inspect import signature
 from typing import Any
 
 from eval.suites.shared.samples import JudgedSample
+from finetune.damaged_media import Report
 from finetune.lora.base_model import BaseInfo
 from finetune.lora.config import HeldOutConfig
 from finetune.lora.targets import read_samples
@@ -68,14 +69,15 @@ class HeldOutEvaluation:
 
     Args:
         config: the samples, and the measure that counts.
+        report: called with lines about the samples that are skipped.
 
     Raises:
         InputError: the suite or its data is unusable, there are no samples, or the suite has no such measure.
     """
 
-    def __init__(self, config: HeldOutConfig) -> None:
+    def __init__(self, config: HeldOutConfig, report: Report = lambda line: None) -> None:
         self.config = config
-        self.suite, self.samples = read_samples(config, "held")
+        self.suite, self.samples = read_samples(config, "held", report)
         self.rubric = Rubric.load(config.rubric or self.suite.rubric)
         self.depth: Depth = config.depth or self.suite.depth
         metrics = self.suite.evaluate([])

@@ -67,7 +67,7 @@ def prepare(config: Config, report: Callable[[str], None] = lambda line: None) -
     """
     base = check_base(config.model)
     target_sets = load_target_sets(config.data, report)
-    evaluation = HeldOutEvaluation(config.held) if config.held else None
+    evaluation = HeldOutEvaluation(config.held, report) if config.held else None
     if evaluation is not None:
         check_no_overlap(target_sets, evaluation)
         report(f"held out: {len(evaluation.samples)} rows of {evaluation.suite.name}")

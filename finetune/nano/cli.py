@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 
 NANO = Path("judge/assets/nano")
+DETECTOR = Path("judge/assets/drawings.safetensors")
 CORPUS_SCENES = 1500
 """Scenes whose texts the tokenizer is trained on."""
 
@@ -299,6 +300,28 @@ def ship_look(adapter: Path, out: Annotated[Path, typer.Option()] = NANO) -> Non
     from finetune.nano.export import export_rubric_adapter
 
     export_rubric_adapter(adapter, out, "default-look")
+
+
+@app.command()
+def domain(
+    photos: Annotated[list[Path], typer.Option(help="Folder of photographs; may be repeated.")],
+    generated: Annotated[list[Path], typer.Option(help="Folder of images of generators; may be repeated.")],
+    icons: Annotated[
+        list[Path], typer.Option(help="icons.json of an npm package @iconify-json/NAME; may be repeated.")
+    ],
+    out: Annotated[Path, typer.Option(help="File to write.")] = DETECTOR,
+    count: Annotated[int, typer.Option(min=100, help="Number of drawings, and of other images.")] = 4000,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Fit the detector that tells drawings from all other images, outside of which the judge abstains."""
+    from eval.cli.errors import one_line_errors
+    from finetune.nano.domain.detector import compute_features, fit_detector, write_detector
+    from finetune.nano.domain.samples import find_sources, make_dataset
+
+    with one_line_errors():
+        images, is_drawing = make_dataset(count, find_sources(photos, generated, icons), seed)
+    weights, bias = fit_detector(compute_features(images), is_drawing)
+    write_detector(weights, bias, [path.name for path in (*photos, *generated)], out)
 
 
 @app.command()

@@ -107,6 +107,8 @@ AnswerSteps = Generator[list[Question], list[TimedReply], list["Answer | None"]]
 def judge_with_looks(pipeline: Pipeline, prepared: PreparedSample, budget: Budget) -> VerdictSteps:
     """Judge one sample with closer looks; see the module's docstring.
 
+    A sample that the model is not asked about (`Pipeline.answer_without_model`) yields no questions.
+
     Args:
         pipeline: the pipeline of the model and the rubric.
         prepared: the sample, with its original image if `budget` has looks.
@@ -120,6 +122,9 @@ def judge_with_looks(pipeline: Pipeline, prepared: PreparedSample, budget: Budge
     Returns:
         The verdict; `trace` holds the looks after the first, `milliseconds` is the time of all of them.
     """
+    answered = pipeline.answer_without_model(prepared)
+    if answered is not None:
+        return answered
     whole = (0.0, 0.0, float(prepared.size[0]), float(prepared.size[1]))
     first_question = Question(verb_for_depth(prepared.depth), prepared.request, whole, "")
     questions = [first_question]
@@ -155,7 +160,13 @@ def run_in_rounds(
         One verdict for each sample, in order.
     """
     verdicts: dict[int, Verdict] = {}
-    pending = {index: next(steps) for index, steps in enumerate(sample_steps)}
+    pending: dict[int, list[Question]] = {}
+    for index, steps in enumerate(sample_steps):
+        start = first_questions(steps)
+        if isinstance(start, Verdict):
+            verdicts[index] = start
+        else:
+            pending[index] = start
     while pending:
         replies = iter(answer([question for questions in pending.values() for question in questions]))
         for index, questions in list(pending.items()):
@@ -166,6 +177,15 @@ def run_in_rounds(
             else:
                 pending[index] = result
     return [verdicts[index] for index in range(len(sample_steps))]
+
+
+def first_questions(steps: VerdictSteps) -> list[Question] | Verdict:
+    """Start the judging of a sample; return its first questions, or its verdict if the model is not asked."""
+    try:
+        return next(steps)
+    except StopIteration as finished:
+        verdict: Verdict = finished.value
+        return verdict
 
 
 def send_replies(steps: VerdictSteps, replies: list[TimedReply]) -> list[Question] | Verdict:

@@ -162,7 +162,7 @@ class Student:
         self.version = metadata.version("onnxruntime")
         self.model = EMBEDDED if str(folder) == EMBEDDED else str(folder)
         self.revision = _weights_hash(weights)
-        self.domain = self.config.domain
+        self.domain, self.teacher = self.config.domain, self.config.teacher
 
     def choose(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
         """Answer forms of the student's rubric; see `Backend.choose`.

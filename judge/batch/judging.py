@@ -33,20 +33,23 @@ def judge_chunk(
         BackendError: the model cannot be loaded.
     """
     if chunk.error or chunk.piece_length is not None:
-        return ChunkResult(chunk.row_range, piece_length=chunk.piece_length, error=chunk.error)
+        return ChunkResult(
+            chunk.row_range, piece_length=chunk.piece_length, error=chunk.error, unused=chunk.unused
+        )
     rows = [_fetch(row, source) for row in chunk.rows]
     samples = [row for row in rows if isinstance(row, Sample)]
     groups = [samples] if pixels is None else group_by_pixels(judge, samples, batch, pixels)
     verdicts = (verdict for group in groups for verdict in judge.many(group, depth=depth, batch=batch))
-    lines, unscored = [], 0
+    lines, unscored, abstained = [], 0, 0
     for row in rows:
         if isinstance(row, BadRow):
             verdict = judge.unscored(row.reason, id=row.id, depth=depth)
         else:
             verdict = next(verdicts)
         unscored += verdict.status == "unscored"
+        abstained += verdict.abstained
         lines.append(verdict.model_dump_json())
-    return ChunkResult(chunk.row_range, lines, unscored)
+    return ChunkResult(chunk.row_range, lines, unscored, abstained)
 
 
 def _fetch(row: Row, source: Source) -> Row:

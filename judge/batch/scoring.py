@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from judge.batch.chunks import ChunkResult, RowRange, read_chunks
@@ -35,6 +36,10 @@ class BatchProgress:
     """Rows judged so far, earlier runs included."""
     unscored: int = 0
     """How many of them are unscored."""
+    abstained: int = 0
+    """How many of those abstain."""
+    unused: Mapping[str, int] = field(default_factory=dict)
+    """What of the source was not used, and how often. Empty if an earlier run read the source to its end."""
 
 
 def score_rows(
@@ -67,10 +72,11 @@ def score_rows(
         WorkersLost: workers were lost repeatedly, and rows with them.
     """
     writer = ResultsWriter(out, {**settings, "rows": list(source.pieces)}, layout)
-    progress = BatchProgress(total, writer.resumed_rows, writer.rows, writer.unscored)
+    progress = BatchProgress(total, writer.resumed_rows, writer.rows, writer.unscored, writer.abstained)
     tick(progress)
     if writer.is_complete:
         return progress
+    unused_by_piece = dict[int, Mapping[str, int]]()  # a piece may be read again
     while True:
         rows_before, reason = writer.rows, ""
         try:
@@ -78,7 +84,10 @@ def score_rows(
                 if result.error:
                     raise decode_error(result.error)
                 writer.add(result)
+                if result.piece_length is not None:
+                    unused_by_piece[result.row_range.piece] = result.unused
                 progress.done, progress.unscored = writer.rows, writer.unscored
+                progress.abstained = writer.abstained
                 tick(progress)
         except WorkersLost as error:
             reason = str(error)
@@ -87,6 +96,7 @@ def score_rows(
             raise
         missing = writer.finish(len(source.pieces))
         if not missing:
+            progress.unused = sum(map(Counter, unused_by_piece.values()), Counter[str]())
             return progress
         if writer.rows == rows_before:
             message = f"score: workers were lost, and with them {', '.join(missing[:3])}"
@@ -116,6 +126,7 @@ def judge_settings(judge: Any) -> dict[str, Any]:
         "seed": judge.seed,
         "max_defects": judge.max_defects,
         "max_pixels": judge.max_pixels,
+        "out_of_domain": getattr(judge, "out_of_domain", "abstain"),
         "judge_options": {
             name: str(value)
             for name, value in sorted(getattr(judge, "options", {}).items())

@@ -47,7 +47,7 @@ class ResultsWriter:
         self.coverage = Coverage()
         self.done = dict[int, list[RowRange]]()
         """For each piece, the row ranges that have verdicts."""
-        self.rows = self.unscored = 0
+        self.rows = self.unscored = self.abstained = 0
         """Rows that have a verdict, and how many of the verdicts are unscored."""
         self.resumed_rows = 0
         """Rows that had a verdict when the folder was opened."""
@@ -78,6 +78,7 @@ class ResultsWriter:
                 self.done.setdefault(row_range.piece, []).append(row_range)
                 self.resumed_rows += row_range.count
             self.unscored += index["unscored"]
+            self.abstained += index.get("abstained", 0)
         self.rows = self.resumed_rows
 
     @property
@@ -98,6 +99,7 @@ class ResultsWriter:
         self._pending_chars += sum(map(len, result.lines))
         self.rows += result.row_range.count
         self.unscored += result.unscored
+        self.abstained += result.abstained
         pending_rows = sum(pending.row_range.count for pending in self._pending)
         if (
             pending_rows >= MAX_PART_ROWS
@@ -124,7 +126,8 @@ class ResultsWriter:
                     [row_range.piece, row_range.first, row_range.count, row_range.digest, len(block)]
                 )
             unscored = sum(result.unscored for result in self._pending)
-            index = {"part": part, "unscored": unscored, "units": entries}
+            abstained = sum(result.abstained for result in self._pending)
+            index = {"part": part, "unscored": unscored, "abstained": abstained, "units": entries}
             data = b"".join(blocks)
             self.folder.write(f"{name}.json", json.dumps(index).encode())
             self.folder.write(part, data if self.layout == "jsonl" else _to_parquet(data), must_be_new=True)
@@ -143,7 +146,8 @@ class ResultsWriter:
         missing = self.coverage.describe_missing(pieces)
         if not missing:
             lengths = [self.coverage.piece_lengths[piece] for piece in range(pieces)]
-            self.folder.write(COMPLETE, json.dumps({"rows": lengths, "unscored": self.unscored}).encode())
+            counts = {"rows": lengths, "unscored": self.unscored, "abstained": self.abstained}
+            self.folder.write(COMPLETE, json.dumps(counts).encode())
         return missing
 
 
@@ -170,7 +174,8 @@ def _to_parquet(data: bytes) -> bytes:
     lines = data.decode().splitlines()
     verdicts = list(map(json.loads, lines))
     columns: dict[str, list[Any]] = {
-        name: [verdict[name] for verdict in verdicts] for name in ("id", "status", "score", "reason")
+        name: [verdict[name] for verdict in verdicts]
+        for name in ("id", "status", "score", "reason", "out_of_domain")
     }
     score = pyarrow.array(columns.pop("score"), pyarrow.float64())
     table = pyarrow.table({**columns, "score": score, "verdict": lines})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from judge.cli.options import (
     DEFAULT_MODEL,
     DEFAULT_RUBRIC,
     Adapter,
+    Anyway,
     AsJson,
     BackendName,
     BaseUrl,
@@ -49,12 +51,13 @@ def compare(
     options_file: OptionsFile = None,
     how: How = HowName.auto,
     reference: Reference = None,
+    anyway: Anyway = False,
     as_json: AsJson = False,
 ) -> None:
     """Say which of two images is better."""
     with one_line_errors():
         options = judges.parse_judge_options(option, options_file, model, backend, base_url)
-        options |= judges.element_options(max_elements)
+        options |= judges.element_options(max_elements) | judges.domain_options(anyway)
         judge = judges.open_judge(model, adapter, backend, rubric, base_url, **options)
         result = judge.compare(
             a,
@@ -79,7 +82,7 @@ def rank(
         Path,
         typer.Argument(
             metavar="DIR",
-            help="A folder of images, a folder with one folder per generator, or a rows file.",
+            help="A folder of images or videos, a folder with one folder per generator, or a rows file.",
         ),
     ],
     prompt: Prompt = "",
@@ -100,15 +103,24 @@ def rank(
         float, typer.Option(help="Stop when the order of neighbours is this certain.")
     ] = 0.95,
     seed: Annotated[int, typer.Option(help="Seed of the order in which images are drawn.")] = 0,
+    anyway: Anyway = False,
     as_json: AsJson = False,
 ) -> None:
     """Rank images or generators by the most informative comparisons, until the order is settled."""
     with one_line_errors():
         from judge.compare.competitors import load_competitors
         from judge.compare.ranking import rank as rank_competitors
+        from judge.explain.plain_text import describe_counts, to_plain_text
 
         options = judges.parse_judge_options(option, options_file, model, backend, base_url)
-        competitors = load_competitors(data, prompt)
+        options |= judges.domain_options(anyway)
+        unused = Counter[str]()
+        competitors = load_competitors(data, prompt, unused)
+        if others := describe_counts(unused):
+            typer.echo(to_plain_text(f"{data}: not used: {others}"), err=True)
+        samples = (sample for competitor in competitors for sample in competitor.samples.values())
+        kinds = {"image" if sample.video is None else "video" for sample in samples}
+        rubric = judges.select_rubric_of_rows(kinds, "data", str(data), rubric)
         judge = judges.open_judge(model, adapter, backend, rubric, base_url, **options)
         result = rank_competitors(
             judge,

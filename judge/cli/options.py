@@ -87,6 +87,13 @@ Deadline = Annotated[
     typer.Option(help="Seconds after which no further zoom-in starts; for score: seconds per batch."),
 ]
 How = Annotated[HowName, typer.Option(help="pairwise shows the model both images at once, in both orders.")]
+Anyway = Annotated[
+    bool,
+    typer.Option(
+        "--anyway",
+        help="Give numbers, marked, where the judge would abstain: outside what it was trained on.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
 
 

@@ -1,6 +1,7 @@
 """What commands write: errors on one line, tables, a progress bar, and files that appear only when complete.
 
-Exit codes: 0 done; 1 the model could not be run, or gave a verdict without a score; 2 bad input.
+Exit codes: 0 done; 1 the model could not be run, or gave a verdict without a score; 2 bad input. A judge that
+abstains gives no score, so code 1: nothing that needs a score should go on. The output tells the two apart.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from judge.errors import BackendError, InputError, JudgeError
+from judge.errors import InputError, JudgeError
 
 
 @contextmanager
@@ -26,8 +27,7 @@ def one_line_errors() -> Iterator[None]:
         yield
     except JudgeError as error:
         print_error(error)
-        # A model that is not here may be named right: it is no bad input.
-        _exit(2 if isinstance(error, InputError) and not isinstance(error, BackendError) else 1)
+        _exit(2 if isinstance(error, InputError) else 1)
 
 
 def print_error(error: JudgeError) -> None:

@@ -25,7 +25,7 @@ from judge.cli.options import (
     OptionsFile,
 )
 from judge.cli.output import one_line_errors, print_rich, progress_bar, replacing
-from judge.errors import BackendError, InputError, JudgeError
+from judge.errors import BackendError, InputError, JudgeError, ModelNotFoundError
 
 if TYPE_CHECKING:
     from eval.examination.examine import Candidate, Examination
@@ -164,6 +164,8 @@ def examine(
             _confirm_cost(examination, dollars, yes)
             with progress_bar(examination.questions) as tick:
                 card = examine.run_examination(examination, tick)
+        except ModelNotFoundError:
+            raise  # a wrong name says nothing of a model
         except BackendError as error:
             card = examine.failed_card(candidate, count, seed, error)
         if out is not None:
@@ -185,7 +187,9 @@ def _open_candidate(
     """Open the judge, without a card: a card must not decide its own examination."""
     from eval.examination.examine import Candidate, default_rubric
 
-    judge = judges.open_judge(model, adapter, backend, default_rubric(model), base_url, **options)
+    # What is examined is the model, on whatever is drawn for it.
+    anyway = judges.domain_options(anyway=True)
+    judge = judges.open_judge(model, adapter, backend, default_rubric(model), base_url, **options, **anyway)
     judge.ignore_card()
     return Candidate(judge, model, adapter, base_url, backend, options)
 

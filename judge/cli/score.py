@@ -18,6 +18,7 @@ from judge.cli.options import (
     DEFAULT_MODEL,
     DEFAULT_RUBRIC,
     Adapter,
+    Anyway,
     BackendName,
     BaseUrl,
     Deadline,
@@ -55,8 +56,8 @@ def score(
         typer.Argument(
             metavar="ROWS",
             help="JSONL, a JSON list, CSV or TSV with id, image or video, prompt, negative_prompt, "
-            "elements, reference. With --ray or --shard also parquet, WebDataset tars, a folder of them or "
-            "of images, a glob pattern, any fsspec URL.",
+            "elements, reference. With --ray or --shard also parquet, WebDataset tars, a folder of them, of "
+            "images or of videos, a glob pattern, any fsspec URL.",
         ),
     ],
     out: Annotated[
@@ -92,22 +93,27 @@ def score(
     deadline: Deadline = None,
     max_elements: MaxElements = DEFAULT_MAX_ELEMENTS,
     elements: ElementsFrom = "auto",
+    anyway: Anyway = False,
 ) -> None:
     """Judge every row of a file. A bad row gives an unscored verdict with the reason.
 
-    The exit code is 1 if no row at all could be scored.
+    The exit code is 1 if no row at all could be scored, also if the judge abstained on all of them.
     """
+    from judge.batch.command import describe_unscored
+
     with one_line_errors():
         options = judges.parse_judge_options(option, options_file, model, backend, base_url)
-        options |= judges.element_options(max_elements, elements)
+        options |= judges.element_options(max_elements, elements) | judges.domain_options(anyway)
         if ray is not None or shard is not None:
             from judge.batch import command
 
             if looks or deadline is not None:
                 mend = "judge these images without --shard and --ray"
                 raise InputError("looks", looks, "no zoom-ins with --shard and --ray", mend)
+            files = command.open_rows(rows)
+            rubric = judges.select_rubric_of_rows(files.media_kinds(), "rows", rows, rubric)
             tally = command.run(
-                rows,
+                files,
                 out,
                 partial(judges.open_judge, model, adapter, backend, rubric, base_url, **options),
                 depth=depth.value,
@@ -120,9 +126,9 @@ def score(
                 gpus=gpus,
                 layout=layout.value,
             )
-            total, unscored = tally.done, tally.unscored
+            total, unscored, abstained = tally.done, tally.unscored, tally.abstained
         else:
-            total, unscored = _score_file(
+            total, unscored, abstained = _score_file(
                 Path(rows),
                 Path(out),
                 lambda name: judges.open_judge(model, adapter, backend, name, base_url, **options),
@@ -131,7 +137,8 @@ def score(
                 batch,
                 zoom_in_arguments(looks, deadline),
             )
-    typer.echo(f"{out}: {total} rows, {total - unscored} scored, {unscored} unscored", err=True)
+    without_score = describe_unscored(unscored, abstained)
+    typer.echo(f"{out}: {total} rows, {total - unscored} scored, {without_score}", err=True)
     if total and unscored == total:
         raise typer.Exit(1)
 
@@ -144,7 +151,7 @@ def _score_file(
     depth: DepthName,
     batch: int,
     zoom_ins: dict[str, Any],
-) -> tuple[int, int]:
+) -> tuple[int, int, int]:
     """Judge the rows of one file into another.
 
     Args:
@@ -157,27 +164,29 @@ def _score_file(
         zoom_ins: arguments of `Judge.many` for zoom-ins.
 
     Returns:
-        The number of rows, and how many of them are unscored.
+        The number of rows, how many of them are unscored, and how many of those abstain.
     """
-    from judge.pipeline.rows import BadRow, read_row_file
+    from judge.pipeline.rows import TEXT_ROW_SUFFIXES, BadRow, read_row_file
 
+    if rows.exists() and not rows.name.lower().endswith(TEXT_ROW_SUFFIXES):
+        mend = "add --shard 1/1, which also reads parquet, tars and folders of images or videos into a folder"
+        raise InputError("rows", str(rows), f"{', '.join(TEXT_ROW_SUFFIXES)} files", mend)
     row_file = read_row_file(rows)
     entries = row_file.rows
     _print_unused(rows, row_file.unused)
-    videos = [entry.video is not None for entry in entries if not isinstance(entry, BadRow)]
-    if any(videos) and not all(videos) and rubric == DEFAULT_RUBRIC:
-        mend = "choose a --rubric, or put them into separate files"
-        raise InputError("rows", str(rows), "only images or only videos", mend)
-    judge = judge_with(judges.select_rubric(any(videos), rubric))
+    samples = [entry for entry in entries if not isinstance(entry, BadRow)]
+    kinds = {"image" if sample.video is None else "video" for sample in samples}
+    judge = judge_with(judges.select_rubric_of_rows(kinds, "rows", str(rows), rubric))
     if out.is_dir() or out.resolve() == rows.resolve():
         raise InputError("out", str(out), "a file other than ROWS, and not a folder", "choose another file")
-    unscored = 0
+    unscored = abstained = 0
     with replacing(out) as file, progress_bar(len(entries)) as advance:
         for result in _judge_rows(judge, entries, depth, batch, zoom_ins):
             file.write(result.model_dump_json() + "\n")
             unscored += result.status == "unscored"
+            abstained += result.abstained
             advance()
-    return len(entries), unscored
+    return len(entries), unscored, abstained
 
 
 def _print_unused(rows: Path, unused: Mapping[str, int]) -> None:

@@ -14,6 +14,7 @@ from judge.cli.options import (
     DEFAULT_MODEL,
     DEFAULT_RUBRIC,
     Adapter,
+    Anyway,
     AsJson,
     BackendName,
     BaseUrl,
@@ -58,6 +59,7 @@ def verdict(
     options_file: OptionsFile = None,
     looks: Looks = 0,
     deadline: Deadline = None,
+    anyway: Anyway = False,
     as_json: AsJson = False,
     overlay: Annotated[
         Path | None,
@@ -73,7 +75,7 @@ def verdict(
     with one_line_errors():
         overlay_files = _overlay_files(overlay, len(images))
         options = judges.parse_judge_options(option, options_file, model, backend, base_url)
-        options |= judges.element_options(max_elements)
+        options |= judges.element_options(max_elements) | judges.domain_options(anyway)
         judge_with = cache(lambda name: judges.open_judge(model, adapter, backend, name, base_url, **options))
         for source, overlay_file in zip(images, overlay_files, strict=True):
             try:

@@ -63,6 +63,7 @@ def merge_verdicts(
         reason = "; ".join(dict.fromkeys(verdict.reason for verdict in verdicts if verdict.reason))
         return Verdict(
             id=verdicts[0].id, status="unscored", reason=reason or "no judge with a weight scored it",
+            out_of_domain=all(verdict.abstained for verdict in verdicts),
             size=verdicts[0].size, provenance=provenance, panel=panel,
         )  # fmt: skip
     if unscored := [panelist for panelist in panel if panelist.score is None]:
@@ -74,6 +75,7 @@ def merge_verdicts(
     merged = Verdict(
         id=heaviest.id,
         status="scored",
+        out_of_domain=any(verdict.out_of_domain for verdict, _ in scored),
         score=min(5.0, max(1.0, score)),
         distribution=distribution,
         dimensions=_merge_dimensions(scored),

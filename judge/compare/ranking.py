@@ -67,6 +67,8 @@ class Ranking(StrictModel):
     """Number of verdicts on single images that were requested."""
     undecided: int
     """Number of matches without a result, because one of the images could not be judged."""
+    abstained: int = 0
+    """Number of verdicts on single images, among `looks`, in which the judge abstained."""
     reasons: list[str] = []
     """Why matches have no result: each reason once, at most five."""
 
@@ -124,6 +126,7 @@ def rank(
         of=tournament.pairs,
         looks=referee.looks,
         undecided=tried - tournament.played,
+        abstained=referee.abstained,
         reasons=list(referee.reasons)[:MAX_REASONS],
     )
 
@@ -167,6 +170,8 @@ class _Referee(Protocol):
 
     reasons: dict[str, None]
     """Why matches have no result, in the order of their first occurrence."""
+    abstained: int
+    """Number of verdicts in which the judge abstained."""
 
     @property
     def looks(self) -> int:
@@ -186,6 +191,7 @@ class _PointwiseReferee:
         self.scores: dict[tuple[int, str], float | None] = {}
         """(competitor's number, key) -> score; None where the image could not be judged."""
         self.reasons: dict[str, None] = {}
+        self.abstained = 0
 
     @property
     def looks(self) -> int:
@@ -199,6 +205,7 @@ class _PointwiseReferee:
         samples = [self.competitors[number].samples[key] for number, key in new]
         for side, verdict in zip(new, self.judge.many(samples, depth=self.depth), strict=True):
             self.scores[side] = verdict.score
+            self.abstained += verdict.abstained
             if verdict.score is None:
                 self.reasons[f"{self.competitors[side[0]].name}: {verdict.reason}"] = None
         return [
@@ -219,7 +226,7 @@ class _PairwiseReferee:
 
     def __init__(self, judge: Judge | Panel, competitors: Sequence[Competitor], depth: Depth) -> None:
         self.judge, self.competitors, self.depth = judge, competitors, depth
-        self.looks = 0
+        self.looks = self.abstained = 0
         self.reasons: dict[str, None] = {}
 
     def play(self, matches: Sequence[Match]) -> list[float | None]:
@@ -245,6 +252,7 @@ class _PairwiseReferee:
         except InputError as error:
             self.reasons[f"{names[0]} and {names[1]}: {error}"] = None
             return None
+        self.abstained += comparison.a.abstained + comparison.b.abstained
         if comparison.preferred is None:
             self.reasons[f"{names[0]} and {names[1]}: {comparison.reason}"] = None
         return {"a": 1.0, "b": 0.0, "tie": 0.5, None: None}[comparison.preferred]

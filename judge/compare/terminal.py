@@ -33,4 +33,6 @@ def terminal_ranking(ranking: Ranking) -> RenderableType:
     lines = [f"{ranking.matches} of {ranking.of} comparisons, {ranking.looks} verdicts; the order is {order}"]
     if ranking.reasons:
         lines.append(f"{ranking.undecided} without a result: {to_plain_text(ranking.reasons[0])}")
+    if ranking.abstained:
+        lines.append(f"the judge abstained in {ranking.abstained} verdicts; --anyway gives numbers, marked")
     return Group(table, *(Text(line, style="dim") for line in lines))

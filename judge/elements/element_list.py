@@ -28,6 +28,9 @@ MAX_SPLIT = 200
 _ONLY = re.compile(r"(^|[,.;:]\s+)(?:only|just|simply)\s+(?=(?:an?|the|one|two|three|some)\b)", re.I)
 """Words before a thing that do not describe it."""
 
+GIVEN = "given"
+"""`ElementList.splitter` of statements that the caller gave."""
+
 Splitter = Callable[[str, int], list[Statement]]
 """Returns the statements of a plain text without negation; the number is the largest number of statements."""
 
@@ -104,7 +107,7 @@ def list_given_elements(prompt: str, elements: Sequence[str], negative_prompt: s
     excluded, notes = read_negative_prompt(negative_prompt), list[str]()
     wanted = annotate_elements(elements)
     unwanted = _to_statements(excluded.negative, wanted, notes)[: max(0, MAX_GIVEN_ELEMENTS - len(wanted))]
-    return ElementList([*wanted, *unwanted], read_prompt(prompt), [*excluded.notes, *notes], splitter="given")
+    return ElementList([*wanted, *unwanted], read_prompt(prompt), [*excluded.notes, *notes], splitter=GIVEN)
 
 
 def shown_text(listed: ElementList) -> str:

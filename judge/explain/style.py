@@ -22,3 +22,7 @@ BAD_COLOR: Color = (255, 105, 97)
 def defect_color(index: int) -> Color:
     """Return the colour of the defect of this index; colours repeat after the sixth."""
     return DEFECT_COLORS[index % len(DEFECT_COLORS)]
+
+
+OUT_OF_DOMAIN_MARK = "outside what this judge was trained on: the numbers mean little"
+"""Shown with a verdict that was scored outside the judge's domain."""

@@ -11,6 +11,7 @@ from judge.explain.style import (
     BAD_COLOR,
     FAINT_TEXT_COLOR,
     GOOD_COLOR,
+    OUT_OF_DOMAIN_MARK,
     TEXT_COLOR,
     Color,
     defect_color,
@@ -44,7 +45,9 @@ def draw_summary_strip(verdict: Verdict, writer: TextWriter, width: int) -> Imag
     unit, line_height = writer.unit, round(writer.unit * 1.55)
     text_width = width - 2 * unit
     rows = _build_rows(verdict)
-    explanation = writer.wrap(verdict.explanation, text_width) if verdict.explanation else []
+    is_marked = verdict.out_of_domain and verdict.score is not None
+    marks = writer.wrap(OUT_OF_DOMAIN_MARK, text_width) if is_marked else []
+    explanation = [*marks, *(writer.wrap(verdict.explanation, text_width) if verdict.explanation else [])]
     head_height = round(unit * 3.9)
     height = unit + head_height + line_height * (len(rows) + len(explanation)) + unit // 2
     strip = Image.new("RGB", (width, height), BACKGROUND)
@@ -89,10 +92,11 @@ def _draw_head(draw: ImageDraw.ImageDraw, writer: TextWriter, verdict: Verdict, 
     unit, middle = writer.unit, writer.unit * 2.0
     normal, small = writer.fonts[NORMAL_TEXT], writer.fonts[SMALL_TEXT]
     if verdict.score is None:
-        lines = writer.wrap(f"unscored: {verdict.reason}", width - 2 * unit, max_lines=2)
+        state, color = ("abstains", TEXT_COLOR) if verdict.abstained else ("unscored", BAD_COLOR)
+        lines = writer.wrap(f"{state}: {verdict.reason}", width - 2 * unit, max_lines=2)
         for number, line in enumerate(lines):
             y = unit * (1.3 + 1.4 * number)
-            draw.text((unit, y), line, fill=BAD_COLOR, font=normal, anchor="lm")
+            draw.text((unit, y), line, fill=color, font=normal, anchor="lm")
         return
     score = f"{verdict.score:.2f}"
     draw.text((unit, middle), score, fill=TEXT_COLOR, font=writer.fonts[LARGE_TEXT], anchor="lm")

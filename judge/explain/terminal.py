@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from judge.explain.plain_text import to_plain_text
+from judge.explain.style import OUT_OF_DOMAIN_MARK
 from judge.types import Comparison, Verdict
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+
+MAX_TEXT_LINES = 12
+"""Lines of writing that are printed; JSON has all of them."""
 
 
 def render_verdict(verdict: Verdict, title: str = "") -> RenderableType:
@@ -25,14 +30,20 @@ def render_verdict(verdict: Verdict, title: str = "") -> RenderableType:
     from rich.text import Text
 
     parts: list[RenderableType] = []
-    if verdict.score is None:
+    if verdict.abstained:
+        parts.append(Text.assemble(("abstains: ", "bold"), to_plain_text(verdict.reason), style="cyan"))
+    elif verdict.score is None:
         parts.append(Text(f"unscored: {to_plain_text(verdict.reason)}", style="bold red"))
     else:
+        if verdict.out_of_domain:
+            parts.append(Text(OUT_OF_DOMAIN_MARK, style="bold yellow"))
         parts.append(_render_headline(verdict))
     if verdict.elements:
         parts += [Text(), _render_elements(verdict)]
     if verdict.defects:
         parts += [Text(), _render_defects(verdict)]
+    if verdict.texts:
+        parts += [Text(), _render_texts(verdict)]
     if verdict.explanation:
         parts += [Text(), Text(to_plain_text(verdict.explanation))]
     parts += [Text(), *_render_footer(verdict)]
@@ -120,6 +131,15 @@ def _render_defects(verdict: Verdict) -> RenderableType:
         )
         table.add_row(Text(str(number), style="dim"), *(Text(cell) for cell in cells))
     return table
+
+
+def _render_texts(verdict: Verdict) -> RenderableType:
+    from rich.text import Text
+
+    shown = [f"“{to_plain_text(line.text)}” {line.confidence:.2f}" for line in verdict.texts[:MAX_TEXT_LINES]]
+    more = len(verdict.texts) - MAX_TEXT_LINES
+    shown += [f"and {more} more lines"] if more > 0 else []
+    return Text.assemble(("read: ", "dim"), ", ".join(shown))
 
 
 def _render_footer(verdict: Verdict) -> list[RenderableType]:

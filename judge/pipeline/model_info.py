@@ -39,6 +39,8 @@ class ModelInfo:
     everything that its teacher knew, facts included."""
     has_gradients: bool = False
     """Whether numbers can be traced back to the images; see `judge.explain.heatmap`."""
+    teacher: str = ""
+    """The model that a student was distilled from; empty for others."""
     training: AdapterTraining | None = None
     """What the adapter was trained on; None if unknown."""
 
@@ -80,6 +82,7 @@ class ModelInfo:
             lists_elements=bool(getattr(backend, "lists_elements", not backend.brief)),
             images_only=bool(getattr(backend, "images_only", False)),
             has_gradients=isinstance(backend, Tracer),
+            teacher=str(getattr(backend, "teacher", "")),
             training=getattr(backend, "training", None),
             card=card.text,
             compare=card.compare,

@@ -36,13 +36,31 @@ from judge.pipeline.validation import (
     check_elements,
     check_how,
     check_max_elements,
+    check_out_of_domain,
     check_prompt,
     check_sample,
     replace_surrogates,
 )
+from judge.pipeline.writing.reading import (
+    TextReading,
+    add_text_statements,
+    check_reader,
+    describe_lines,
+    find_sample_texts,
+    read_image,
+)
+from judge.pipeline.writing.verdicts import judge_by_reading
 from judge.rubrics.rubric import Rubric
 from judge.runtime.version import __version__
-from judge.types import ComparisonMethod, ComparisonOption, Depth, Provenance, Sample, Verdict
+from judge.types import (
+    ComparisonMethod,
+    ComparisonOption,
+    Depth,
+    OutOfDomain,
+    Provenance,
+    Sample,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -66,12 +84,17 @@ class Pipeline:
     max_pixels: int = MAX_PIXELS
     is_embedded: bool = False
     """Whether the model is the embedded judge, whose domain is known."""
+    has_user_adapter: bool = False
+    """Whether an adapter of the user answers, which was trained on other data than the embedded judge."""
     max_elements: int = MAX_LISTED_ELEMENTS
     """Elements taken from a prompt, at most."""
     elements: str = "auto"
     """How elements are taken from a prompt, as in `judge.elements.splitters.registry.SPLITTER_NAMES`."""
     model_lists: ModelLists = field(default_factory=ModelLists)
     """The lists that the model has made; shared by the pipelines of a model."""
+    out_of_domain: OutOfDomain = "abstain"
+    """What is done with a sample outside what the judge was trained or calibrated for: "abstain" gives an
+    unscored verdict, "score" gives numbers, marked."""
     calibration: Calibration | None = None
     """Brings scores to the human scale; used only if it was made for this rubric and these weights."""
 
@@ -117,6 +140,7 @@ class Pipeline:
         keep_for_looks: bool = False,
         field: str = "image",
         max_elements: int | None = None,
+        out_of_domain: OutOfDomain | None = None,
     ) -> PreparedSample:
         """Check a sample, decode its image or video and build the request.
 
@@ -127,30 +151,43 @@ class Pipeline:
             keep_for_looks: keep the decoded original for closer looks.
             field: name of the image in errors.
             max_elements: elements taken from the prompt, at most; default: those of the pipeline.
+            out_of_domain: what is done with a sample outside the judge's domain; default: as the pipeline.
 
         Raises:
             InputError: a field of the sample is not usable; `MediaError` for the image or video.
         """
         checked, notes = check_sample(sample), list[str]()
         check_depth(depth)
+        if self.rubric.texts:
+            check_reader(self.rubric.name)
+        may_abstain = self.out_of_domain if out_of_domain is None else check_out_of_domain(out_of_domain)
         prompt, listed = self.read_prompts(checked, notes, max_elements)
+        self.check_training()
+        reads_alone = may_abstain == "abstain" and self._reads_alone
+        is_hiding = self.is_embedded and not reads_alone
+        shown_prompt, hidden = domain.visible_prompt(prompt) if is_hiding else (prompt, [])
+        notes += [f"the embedded judge was not shown this part of the prompt: {text}" for text in hidden]
+        listed = domain.without_hidden(listed, shown_prompt, hidden)
         first, second = self._divide_statements(listed, depth)
         elements = [statement.name for statement in first]
-        self.check_training()
         inputs = prepare_inputs(checked, self.asked_rubric, self.model_info, self.max_pixels, field)
         reference = self._load_reference(checked, notes)
         reference_image = None if reference is None else reference.image
         inputs = add_reference_facts(inputs, reference_image, self.asked_rubric, self.model_info)
         model_reference = None if reference is None else self._resize(reference)
-        shown_prompt = self._apply_domain(prompt, elements, inputs, notes) if self.is_embedded else prompt
-        calibration = self.active_calibration
-        if self.calibration and not calibration:
+        reading = self._read_texts(checked, listed, inputs, depth, notes) if self.rubric.texts else None
+        if reading is not None:
+            reading = replace(reading, decides_alone=reads_alone)
+        outside = "" if reads_alone else self._find_outside(shown_prompt, hidden, elements, inputs)
+        if outside and may_abstain == "score":
+            notes.append(f"its numbers mean little: {outside}")
+        if self.calibration and not self.active_calibration:
             notes.append("the calibration was not used: it was made for another rubric or other weights")
         is_video = bool(inputs.video_parts)
         return PreparedSample(
             id=replace_surrogates(checked.id),
             depth=depth,
-            request=self._build_request(shown_prompt, elements, inputs, model_reference, depth),
+            request=self._build_request(shown_prompt, elements, inputs, model_reference, depth, reading),
             size=inputs.original.size,
             facts=inputs.facts,
             notes=[*inputs.notes, *notes],
@@ -158,12 +195,14 @@ class Pipeline:
             splitter=listed.splitter,
             statements=first,
             absent_request=self._build_request(
-                shown_prompt, [s.name for s in second], inputs, model_reference, "score"
+                shown_prompt, [s.name for s in second], inputs, model_reference, "score", reading
             )
             if second
             else None,
             absent_statements=second,
-            abstain_reason=calibration.abstain_reason(inputs.original) if calibration else "",
+            is_out_of_domain=bool(outside),
+            abstain_reason=outside if may_abstain == "abstain" else "",
+            reading=reading,
             prompt=shown_prompt,
             model_image=inputs.images[0] if inputs.images else None,
             model_reference=model_reference,
@@ -229,6 +268,17 @@ class Pipeline:
         if negative_prompt and not self.rubric.elements:
             notes.append(f"the negative prompt was not used: rubric {self.rubric.name} asks for no elements")
         return shown_text(listed) or prompt, listed
+
+    def _read_texts(
+        self, sample: Sample, listed: ElementList, inputs: ModelInputs, depth: Depth, notes: list[str]
+    ) -> TextReading:
+        """Read the image and compare what was read with what the sample wants."""
+        if inputs.video_parts:
+            notes.append("writing was read in the middle frame alone")
+        reading = read_image(inputs.original, listed, find_sample_texts(sample))
+        limit = self.rubric.defects.max if self.rubric.defects else 0
+        limit = limit if self.max_defects is None else self.max_defects
+        return replace(reading, max_defects=limit if depth == "verdict" else 0)
 
     def element_questions(
         self, sample: Sample | Mapping[str, Any], max_elements: int | None = None
@@ -310,6 +360,8 @@ class Pipeline:
             if self.rubric.reference == "required" and not listed.is_edit:
                 # The prompt of an edit is an instruction: what it describes need not be in the image.
                 listed = listed.without_statements()
+        if self.rubric.texts:
+            listed = add_text_statements(listed, find_sample_texts(sample))
         return self._leave_out_negatives(listed, notes)
 
     def _leave_out_negatives(self, listed: ElementList, notes: list[str]) -> ElementList:
@@ -341,16 +393,36 @@ class Pipeline:
         wanted = tuple(statement for statement in listed.statements if statement.expected)
         return wanted, tuple(statement for statement in listed.statements if not statement.expected)
 
-    def _apply_domain(
-        self, prompt: str, elements: Sequence[str], inputs: ModelInputs, notes: list[str]
+    @property
+    def _is_trained_on_scenes(self) -> bool:
+        """Whether the domain is that of the embedded judge or of its student."""
+        is_own = self.is_embedded or self.model_info.teacher == domain.EMBEDDED
+        return is_own and not self.has_user_adapter
+
+    @property
+    def _reads_alone(self) -> bool:
+        """Whether verdicts rest on what was read: the model was not trained on a rubric with `texts`."""
+        return self.rubric.texts and self._is_trained_on_scenes and not domain.is_trained_rubric(self.rubric)
+
+    def _find_outside(
+        self, prompt: str, hidden: Sequence[str], elements: Sequence[str], inputs: ModelInputs
     ) -> str:
-        """Return the prompt that the embedded judge is shown and note what is outside its domain."""
-        shown_prompt, removed = domain.visible_prompt(prompt)
-        notes += [f"the embedded judge was not shown this part of the prompt: {text}" for text in removed]
-        notes += domain.rubric_notes(self.rubric)
-        if inputs.video_parts or (self.rubric.needs_prompt and prompt):
-            notes += domain.sample_notes(prompt, elements, inputs.original)
-        return shown_prompt
+        """Return why a sample is outside what the judge was trained or calibrated for; empty if it is not.
+
+        Args:
+            prompt: the prompt as the model is shown it.
+            hidden: the sentences of the prompt that the model is not shown.
+            elements: the elements to check.
+            inputs: the decoded sample.
+        """
+        reasons = []
+        if self._is_trained_on_scenes:
+            texts = (prompt, hidden, elements) if self.is_embedded else ("", (), ())
+            frames = inputs.videos[0].frames if inputs.videos else [inputs.original]
+            reasons.append(domain.find_outside(self.rubric, *texts, frames))
+        if self.active_calibration:
+            reasons.append(self.active_calibration.abstain_reason(inputs.original))
+        return "; ".join(filter(None, reasons))
 
     def _build_request(
         self,
@@ -359,6 +431,7 @@ class Pipeline:
         inputs: ModelInputs,
         reference: Image.Image | None,
         depth: Depth,
+        reading: TextReading | None = None,
     ) -> Request:
         form = self.asked_rubric.form(elements, self.max_defects).at_depth(depth)
         if self.model_info.images_only:
@@ -367,7 +440,10 @@ class Pipeline:
             )
         image_count = 0 if inputs.video_parts else len(inputs.images)
         references = [reference] if reference is not None else []
-        messages = self._build_messages(prompt, elements, depth, image_count, inputs.facts, bool(references))
+        texts = None if reading is None else describe_lines(reading.lines, inputs.original.size)
+        messages = self._build_messages(
+            prompt, elements, depth, image_count, inputs.facts, bool(references), texts
+        )
         # The parts of a video stand where the image would, after the reference.
         content = messages[-1]["content"]
         content[len(references) : len(references)] = inputs.video_parts
@@ -388,6 +464,7 @@ class Pipeline:
         images: int,
         facts: Mapping[str, float],
         reference: bool,
+        texts: Sequence[str] | None = None,
     ) -> list[dict[str, Any]]:
         return self.asked_rubric.messages(
             prompt,
@@ -398,6 +475,7 @@ class Pipeline:
             images=images,
             facts=facts,
             reference=reference,
+            texts=texts,
         )
 
     def _load_reference(self, sample: Sample, notes: list[str]) -> LoadedImage | None:
@@ -430,6 +508,37 @@ class Pipeline:
 
     # -- From a reply to a verdict ---------------------------------------------------------------------
 
+    def answer_without_model(self, prepared: PreparedSample) -> Verdict | None:
+        """Return the verdict on a sample that the model is not asked about; None if it is to be asked.
+
+        The verdict on a sample outside the judge's domain has no numbers, so the model need not answer; nor
+        need it if what was read decides alone.
+        """
+        reading, reason = prepared.reading, prepared.abstain_reason
+        if not reason and not (reading and reading.decides_alone):
+            return None
+        milliseconds = reading.milliseconds if reading else 0.0
+        provenance = self._build_provenance(prepared.depth, milliseconds, prepared.notes, prepared.splitter)
+        shared: dict[str, Any] = {
+            "id": prepared.id,
+            "size": prepared.size,
+            "texts": list(reading.lines) if reading else [],
+            "provenance": provenance,
+        }
+        try:
+            if reason or reading is None:
+                raise ReplyError(reason)
+            explains = prepared.depth == "verdict"
+            fields = judge_by_reading(
+                reading, self.asked_rubric, prepared.size, provenance.notes, explains=explains
+            )
+            verdict = Verdict(status="scored", **shared, **fields)
+        except ReplyError as error:
+            reason = replace_surrogates(str(error))
+            verdict = Verdict(status="unscored", reason=reason, out_of_domain=True, **shared)
+        verdict._image = prepared.overlay_image
+        return verdict
+
     def build_verdict(
         self,
         prepared: PreparedSample,
@@ -446,21 +555,22 @@ class Pipeline:
             absent_reply: the reply to `PreparedSample.absent_request`, if there is one.
 
         Returns:
-            The verdict; unscored, with the reason, if the reply is not usable or the sample is outside the
-            calibration's domain.
+            The verdict; unscored, with the reason, if the reply is not usable.
         """
         provenance = self._build_provenance(prepared.depth, milliseconds, prepared.notes, prepared.splitter)
+        texts = list(prepared.reading.lines) if prepared.reading else []
         try:
             if isinstance(reply, ReplyError):
                 raise reply
-            if prepared.abstain_reason:
-                raise ReplyError(prepared.abstain_reason)
             provenance.label_mass = mean_label_mass(reply, provenance.notes)
+            provenance.notes += [note for note in reply.notes if note not in provenance.notes]
             verdict = Verdict(
                 id=prepared.id,
                 status="scored",
+                out_of_domain=prepared.is_out_of_domain,
                 size=prepared.size,
                 facts=prepared.facts,
+                texts=texts,
                 provenance=provenance,
                 **parse_reply(reply, prepared, self.asked_rubric, provenance.notes, absent_reply),
             )
@@ -470,6 +580,7 @@ class Pipeline:
                 status="unscored",
                 reason=replace_surrogates(str(error)),
                 size=prepared.size,
+                texts=texts,
                 provenance=provenance,
             )
         verdict._image = prepared.overlay_image

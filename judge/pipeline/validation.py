@@ -17,7 +17,7 @@ from judge.elements.element_list import MAX_LISTED_ELEMENTS
 from judge.elements.splitters.registry import check_splitter
 from judge.elements.text import CONTROL_CHARACTERS, MAX_ELEMENT_CHARS, clean_text
 from judge.errors import InputError
-from judge.types import ComparisonOption, Depth, Sample, normalize_id
+from judge.types import ComparisonOption, Depth, OutOfDomain, Sample, normalize_id
 
 if TYPE_CHECKING:
     from judge.backends.base import Backend
@@ -71,6 +71,14 @@ def check_how(how: ComparisonOption) -> ComparisonOption:
     if how not in get_args(ComparisonOption):
         raise InputError("how", how, ", ".join(get_args(ComparisonOption)), "use one of them")
     return how
+
+
+def check_out_of_domain(out_of_domain: OutOfDomain) -> OutOfDomain:
+    """Return what is done with samples outside the judge's domain; raise `InputError` if it is unknown."""
+    if out_of_domain not in get_args(OutOfDomain):
+        mend = "abstain gives no number, score gives one that means little"
+        raise InputError("out_of_domain", out_of_domain, ", ".join(get_args(OutOfDomain)), mend)
+    return out_of_domain
 
 
 def select_media_fields(media: Mapping[str, Any]) -> dict[str, Any]:

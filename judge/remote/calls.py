@@ -16,10 +16,15 @@ import httpx
 
 from judge.elements.element_list import MAX_LISTED_ELEMENTS
 from judge.errors import InputError
-from judge.pipeline.validation import check_how, check_max_elements, replace_surrogates
+from judge.pipeline.validation import (
+    check_how,
+    check_max_elements,
+    check_out_of_domain,
+    replace_surrogates,
+)
 from judge.remote.payloads import form_fields, request_body, row_or_verdict, split_media
 from judge.remote.responses import parse_json, parse_model, parse_verdicts
-from judge.types import Comparison, ComparisonOption, Depth, Sample, Verdict
+from judge.types import Comparison, ComparisonOption, Depth, OutOfDomain, Sample, Verdict
 
 T = TypeVar("T")
 
@@ -52,6 +57,7 @@ def verdict_call(
     heat: bool = False,
     looks: int = 0,
     max_elements: int = MAX_LISTED_ELEMENTS,
+    out_of_domain: OutOfDomain = "abstain",
 ) -> Call[Verdict]:
     """Judge one image or one video.
 
@@ -70,6 +76,7 @@ def verdict_call(
         heat: add heat maps of score and defects.
         looks: zoom-ins (closer looks) at most; the server has a limit of its own.
         max_elements: elements taken from the prompt, at most.
+        out_of_domain: "score" to be given numbers, marked, for what the server's judge would abstain on.
 
     Raises:
         InputError: the image or another argument is unusable, or the server rejects it.
@@ -80,6 +87,7 @@ def verdict_call(
     fields |= form_fields(prompt, negative_prompt, elements, rubric, depth, max_elements)
     fields |= {"id": replace_surrogates(id)}
     fields |= ({"heat": True} if heat else {}) | ({"looks": looks} if looks else {})
+    fields |= _domain_field(out_of_domain)
     response = yield HttpRequest("POST", "/v1/verdicts", request_body(files, fields))
     verdict = parse_model(response, Verdict)
     verdict._image = partial(_still_frame, files["video"]) if "video" in files else files.get("image")
@@ -99,6 +107,7 @@ def compare_call(
     looks: int = 0,
     how: ComparisonOption = "pointwise",
     max_elements: int = MAX_LISTED_ELEMENTS,
+    out_of_domain: OutOfDomain = "abstain",
 ) -> Call[Comparison]:
     """Judge two images of one prompt, and say which is better.
 
@@ -115,6 +124,7 @@ def compare_call(
         looks: zoom-ins (closer looks) per image at most.
         how: "pointwise", "pairwise" or "auto", as in `Judge.compare`; "auto" depends on the server's model.
         max_elements: elements taken from the prompt, at most.
+        out_of_domain: as in `verdict`.
 
     Raises:
         InputError: an image (field `a` or `b`) or another argument is unusable, or the server rejects it.
@@ -125,6 +135,7 @@ def compare_call(
     fields |= form_fields(prompt, negative_prompt, elements, rubric, depth, max_elements)
     fields |= {"looks": looks} if looks else {}
     fields["how"] = check_how(how)
+    fields |= _domain_field(out_of_domain)
     response = yield HttpRequest("POST", "/v1/compare", request_body(files, fields))
     comparison = parse_model(response, Comparison)
     comparison.a._image, comparison.b._image = files.get("a"), files.get("b")
@@ -137,6 +148,7 @@ def scores_call(
     rubric: str = "default",
     batch: int = 64,
     max_elements: int = MAX_LISTED_ELEMENTS,
+    out_of_domain: OutOfDomain = "abstain",
 ) -> Call[list[Verdict]]:
     """Score many images at depth "score". Returns one verdict per sample, in order.
 
@@ -147,6 +159,7 @@ def scores_call(
         rubric: name of a rubric of the server.
         batch: samples per request, 1 or more.
         max_elements: elements taken from a prompt, at most.
+        out_of_domain: as in `verdict`.
 
     Raises:
         InputError: `batch` is unusable, or the server rejects the request.
@@ -155,7 +168,7 @@ def scores_call(
     """
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         raise InputError("batch", batch, "1 or more", "64 is the usual value")
-    options: dict[str, Any] = {"rubric": rubric}
+    options: dict[str, Any] = {"rubric": rubric, **_domain_field(out_of_domain)}
     if check_max_elements(max_elements) != MAX_LISTED_ELEMENTS:
         options["max_elements"] = max_elements
     verdicts: list[Verdict] = []
@@ -182,6 +195,11 @@ def rubrics_call() -> Call[list[dict[str, Any]]]:
     response = yield HttpRequest("GET", "/v1/rubrics")
     rubrics: list[dict[str, Any]] = parse_json(response)["rubrics"]
     return rubrics
+
+
+def _domain_field(out_of_domain: OutOfDomain) -> dict[str, Any]:
+    """Return the field of a request; none for the default, which older servers have too."""
+    return {} if check_out_of_domain(out_of_domain) == "abstain" else {"out_of_domain": out_of_domain}
 
 
 def _still_frame(video: bytes) -> Any:

@@ -13,11 +13,12 @@ from judge.remote.client import Client
 from judge.remote.payloads import unscored
 from judge.rubrics.rubric import Rubric
 from judge.runtime.thread_map import thread_map
-from judge.types import Comparison, ComparisonMethod, Depth, Sample, Verdict
+from judge.types import Comparison, ComparisonMethod, Depth, OutOfDomain, Sample, Verdict
 
 CLIENT_OPTIONS = ("api_key", "timeout", "retries", "headers")
 """Options of `Judge` that are passed on to the client."""
-SHARED_FIELDS = ("key", "Host", "request", "rubric", "depth", "heat", "looks", "max_elements")
+SHARED_FIELDS = ("key", "Host", "request", "rubric", "depth", "heat", "looks", "max_elements",
+                 "out_of_domain")  # fmt: skip
 """Fields that the server rejects for every row alike; an error in one of them ends a run of many rows."""
 
 
@@ -30,6 +31,7 @@ class RemoteJudge:
         server_options: arguments of `Judge` that the server decides. Each must be None.
         options: passed on to `judge.Client`.
         max_elements: elements taken from a prompt, at most; sent with each request.
+        out_of_domain: as in `Judge`; sent with each request.
 
     Raises:
         InputError: an argument is unusable.
@@ -42,6 +44,7 @@ class RemoteJudge:
         server_options: Mapping[str, Any],
         options: Mapping[str, Any],
         max_elements: int = MAX_LISTED_ELEMENTS,
+        out_of_domain: OutOfDomain = "abstain",
     ) -> None:
         for name, value in server_options.items():
             if value is not None:
@@ -51,7 +54,7 @@ class RemoteJudge:
                 allowed = f"the options of a gateway: {', '.join(CLIENT_OPTIONS)}"
                 raise InputError(name, options[name], allowed, "leave it out")
         self.rubric, self.client = rubric, Client(address, **options)
-        self.max_elements = max_elements
+        self.max_elements, self.out_of_domain = max_elements, out_of_domain
 
     def verdict(
         self,
@@ -61,6 +64,7 @@ class RemoteJudge:
         heat: bool = False,
         looks: int = 0,
         max_elements: int | None = None,
+        out_of_domain: OutOfDomain | None = None,
     ) -> Verdict:
         """Judge one sample.
 
@@ -71,6 +75,7 @@ class RemoteJudge:
             heat: as in `Judge`.
             looks: zoom-ins (closer looks) at most.
             max_elements: elements taken from the prompt, at most; default: as for the judge.
+            out_of_domain: as in `Judge`; default: as for the judge.
 
         Raises:
             InputError: an argument is unusable.
@@ -91,6 +96,7 @@ class RemoteJudge:
             depth=depth,
             heat=heat,
             looks=looks,
+            out_of_domain=self.out_of_domain if out_of_domain is None else out_of_domain,
         )
         if not keep_image:
             verdict._image = None
@@ -104,6 +110,7 @@ class RemoteJudge:
         heat: bool = False,
         looks: int = 0,
         max_elements: int | None = None,
+        out_of_domain: OutOfDomain | None = None,
     ) -> Iterator[Verdict]:
         """Judge samples, `batch` requests at a time. Yields one verdict per sample, in order.
 
@@ -114,13 +121,19 @@ class RemoteJudge:
             heat: as in `Judge`.
             looks: zoom-ins (closer looks) per sample at most.
             max_elements: elements taken from a prompt, at most; default: as for the judge.
+            out_of_domain: as in `Judge`; default: as for the judge.
 
         Raises:
             InputError: the server rejects an argument that all samples share.
             BackendError: the server cannot be reached or cannot answer.
         """
         judge_one = partial(
-            self._verdict_or_unscored, depth=depth, heat=heat, looks=looks, max_elements=max_elements
+            self._verdict_or_unscored,
+            depth=depth,
+            heat=heat,
+            looks=looks,
+            max_elements=max_elements,
+            out_of_domain=out_of_domain,
         )
         return thread_map(judge_one, samples, 2 * batch, batch)
 
@@ -147,6 +160,7 @@ class RemoteJudge:
         depth: Depth,
         looks: int = 0,
         how: ComparisonMethod = "pointwise",
+        out_of_domain: OutOfDomain | None = None,
     ) -> Comparison:
         """Compare two images. Arguments and errors are those of `Judge.compare`."""
         check_depth(depth)
@@ -162,6 +176,7 @@ class RemoteJudge:
             depth=depth,
             looks=looks,
             how=how,
+            out_of_domain=self.out_of_domain if out_of_domain is None else out_of_domain,
         )
         self._note_rubric(comparison.a)
         self._note_rubric(comparison.b)

@@ -31,9 +31,9 @@ class UncachedReward(Protocol):
     def __call__(
         self,
         *,
-        prompts: Iterable[str],
+        prompts: Iterable[Any],
         images: Iterable[Any],
-        metadata: Iterable[Mapping[str, Any] | None] | None = None,
+        metadata: Iterable[Any] | None = None,
         fresh: bool = False,
     ) -> list[RewardResult]:
         """Score images; see `judge.reward.core.Reward`."""
@@ -64,9 +64,9 @@ class Ensemble(BaseReward):
     def __call__(
         self,
         *,
-        prompts: Iterable[str],
+        prompts: Iterable[Any],
         images: Iterable[Any],
-        metadata: Iterable[Mapping[str, Any] | None] | None = None,
+        metadata: Iterable[Any] | None = None,
         fresh: bool = False,
     ) -> list[RewardResult]:
         """Score images as `Reward` does.
@@ -150,7 +150,7 @@ class Canary:
         *,
         prompts: Sequence[str],
         images: Iterable[Any],
-        metadata: Iterable[Mapping[str, Any] | None] | None = None,
+        metadata: Iterable[Any] | None = None,
         every: int = 50,
         tolerance: float = 0.01,
     ) -> None:

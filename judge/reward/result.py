@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any, Literal, Protocol
@@ -31,6 +31,11 @@ class RewardResult:
     """The whole verdict, without the image; None if several judges were asked."""
 
     @property
+    def abstained(self) -> bool:
+        """Whether there is no score because the image or its prompt is outside the judge's domain."""
+        return self.verdict is not None and self.verdict.abstained
+
+    @property
     def percentile(self) -> float | None:
         """Percentile of the score in the calibration set, 0 to 100; None without a calibration."""
         percentile = getattr(self.verdict, "percentile", None)
@@ -38,14 +43,17 @@ class RewardResult:
 
 
 class RewardLike(Protocol):
-    """What the trainers' adapters need of a reward. `Reward` and `Ensemble` have it."""
+    """What the trainers' adapters need of a reward. `Reward` and `Ensemble` have it.
+
+    Prompts and images may be `judge.reward.rows.Missing`: a row that could not be made, which has no score.
+    """
 
     def __call__(
         self,
         *,
-        prompts: Iterable[str],
+        prompts: Iterable[Any],
         images: Iterable[Any],
-        metadata: Iterable[Mapping[str, Any] | None] | None = None,
+        metadata: Iterable[Any] | None = None,
     ) -> list[RewardResult]:
         """Score images; see `judge.reward.core.Reward`."""
         ...
@@ -53,9 +61,9 @@ class RewardLike(Protocol):
     async def acall(
         self,
         *,
-        prompts: Iterable[str],
+        prompts: Iterable[Any],
         images: Iterable[Any],
-        metadata: Iterable[Mapping[str, Any] | None] | None = None,
+        metadata: Iterable[Any] | None = None,
     ) -> list[RewardResult]:
         """`__call__`, awaited."""
         ...
@@ -118,8 +126,8 @@ def mean_metrics(results: Sequence[RewardResult]) -> dict[str, float]:
 
     Returns:
         The mean of each part over the images that have it, the mean `percentile` if there is a calibration,
-        and `unscored`, the number of images without a score. A part that no image has is left out; nothing
-        is NaN.
+        and `unscored`, the number of images without a score; where the judge abstained, also `abstained`, the
+        number of those. A part that no image has is left out; nothing is NaN.
     """
     means: dict[str, float] = {}
     for name in dict.fromkeys(part for result in results for part in result.parts):
@@ -127,4 +135,6 @@ def mean_metrics(results: Sequence[RewardResult]) -> dict[str, float]:
     percentiles = [result.percentile for result in results if result.percentile is not None]
     if percentiles:
         means["percentile"] = fmean(percentiles)
+    if abstained := sum(result.abstained for result in results):
+        means["abstained"] = float(abstained)
     return {**means, "unscored": float(sum(result.score is None for result in results))}

@@ -16,7 +16,7 @@ from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from judge.agent.budget import Budget, check_looks
-from judge.agent.closer_looks import judge_with_looks, send_replies
+from judge.agent.closer_looks import first_questions, judge_with_looks, send_replies
 from judge.elements.element_list import MAX_LISTED_ELEMENTS
 from judge.elements.splitters.model_lists import ListKey, ListQuestion
 from judge.errors import DeadlineError, InputError
@@ -28,7 +28,7 @@ from judge.pipeline.validation import check_sample
 from judge.rubrics.rubric import Rubric
 from judge.serve.engine.supervisor import Engine
 from judge.serve.fetcher import Fetcher, is_url
-from judge.types import ComparisonOption, Depth, Sample, Verdict
+from judge.types import ComparisonOption, Depth, OutOfDomain, Sample, Verdict
 
 T = TypeVar("T")
 SampleInput = Sample | Mapping[str, Any]
@@ -61,6 +61,8 @@ class JudgeOptions:
     """How two images are compared, see `Judge.compare`; ignored for a single image."""
     max_elements: int = MAX_LISTED_ELEMENTS
     """Elements taken from a prompt, at most."""
+    out_of_domain: OutOfDomain | None = None
+    """What is done with a sample outside the judge's domain; None: as the service."""
 
 
 VERDICT_OPTIONS, SCORE_OPTIONS = JudgeOptions(), JudgeOptions(depth="score")
@@ -142,6 +144,7 @@ class SampleJudge:
                 keep_for_looks=options.looks > 0,
                 field=field,
                 max_elements=options.max_elements,
+                out_of_domain=options.out_of_domain,
             )
             prepared = await self._in_thread(prepare)
             verdict = await self._ask_engine(pipeline, prepared, deadline, options.looks)
@@ -196,8 +199,8 @@ class SampleJudge:
         clock = asyncio.get_running_loop().time
         reserved = RESERVED_TIME_SHARE * max(0.0, deadline - clock())
         rounds = judge_with_looks(pipeline, prepared, Budget(looks, deadline - reserved, clock))
-        questions = next(rounds)
-        while True:
+        questions = first_questions(rounds)
+        while not isinstance(questions, Verdict):
             start = clock()
             replies = await gather_or_cancel(
                 [self.engine.infer(question.verb, question.request, deadline) for question in questions]
@@ -205,10 +208,8 @@ class SampleJudge:
             milliseconds = (clock() - start) * 1000 / len(questions)
             advance = partial(send_replies, rounds, [(reply, milliseconds) for reply in replies])
             # Cropping for zoom-ins takes a while; reading one reply takes less time than a switch of threads.
-            result = await self._in_thread(advance) if looks else advance()
-            if isinstance(result, Verdict):
-                return result
-            questions = result
+            questions = await self._in_thread(advance) if looks else advance()
+        return questions
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         """Run a function in a decoder thread, so that the event loop stays free."""

@@ -137,6 +137,7 @@ def build_service(options: ServeOptions, log: Callable[..., None]) -> Service:
         **{name: options.options[name] for name in PIPELINE_OPTIONS if name in options.options},
         elements=options.elements,
         embedded=options.model == EMBEDDED,
+        user_adapter=options.adapter is not None,
         fetcher=Fetcher(options.allow_hosts),
         calibration_for=lambda rubric: calibration.resolve_calibration(
             True, options.model, options.adapter, rubric

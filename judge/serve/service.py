@@ -59,6 +59,7 @@ class Service:
         queue: largest number of requests accepted at once.
         deadline: seconds a request may take, unless it brings a shorter time of its own.
         embedded: the engine runs the embedded judge, whose domain is known.
+        user_adapter: the engine runs an adapter of the user, which was trained on other data.
         seed: as in `Judge`.
         max_pixels: as in `Judge`.
         fetcher: fetches images given by URL; the default one rejects all of them.
@@ -78,6 +79,7 @@ class Service:
         queue: int = 256,
         deadline: float = 60.0,
         embedded: bool = False,
+        user_adapter: bool = False,
         seed: int = 0,
         max_pixels: int = MAX_PIXELS,
         fetcher: Fetcher | None = None,
@@ -94,7 +96,7 @@ class Service:
         self.active = 0
         """Requests accepted and not yet answered."""
         self.verdict_counts: Counter[tuple[str, Depth, str]] = Counter()
-        """Verdicts so far by rubric, depth and status."""
+        """Verdicts so far by rubric, depth and status: scored, unscored, or abstained."""
         self.sample_judge = SampleJudge(engine, fetcher or Fetcher(), self.looks)
         lists = ModelLists()
         loaded = [Rubric.load(rubric) for rubric in rubrics or list_rubric_names()]
@@ -105,6 +107,7 @@ class Service:
                 seed,
                 max_pixels=max_pixels,
                 is_embedded=embedded,
+                has_user_adapter=user_adapter,
                 elements=check_splitter(elements),
                 model_lists=lists,
                 calibration=calibration_for(rubric),
@@ -260,7 +263,7 @@ class AcceptedRequest:
         both = [self._judge(sample, pipeline, options, name) for name, sample in samples.items()]
         prepared, verdicts = zip(*await self._before_deadline(gather_or_cancel(both)), strict=True)
         first, second = map(self._count, verdicts)
-        if way == "pointwise":
+        if way == "pointwise" or first.abstained or second.abstained:
             return compare_pointwise(first, second)
         requests, verb = (
             pairwise.build_pairwise_requests(pipeline.asked_rubric, *prepared),
@@ -302,5 +305,6 @@ class AcceptedRequest:
 
     def _count(self, verdict: Verdict) -> Verdict:
         provenance = verdict.provenance
-        self.service.verdict_counts[provenance.rubric, provenance.depth, verdict.status] += 1
+        status = "abstained" if verdict.abstained else verdict.status
+        self.service.verdict_counts[provenance.rubric, provenance.depth, status] += 1
         return verdict

@@ -141,18 +141,19 @@ def test_boxes_are_in_pixels_of_the_original(judge: JudgeType) -> None:
         assert 0 <= defect.box[1] < defect.box[3] <= 672
 
 
-def test_real_generated_images_get_valid_verdicts_with_a_note_about_the_domain(
+def test_it_abstains_on_real_generated_images_unless_told_to_score(
     judge: JudgeType, shared_data: Path
 ) -> None:
     folder = shared_data / "t2i_metric_examples"
     rows = (folder / "labels.csv").read_text("utf-8").splitlines()[1:]
-    for row in rows:
-        name = row.split(",")[0]
-        verdict = judge(folder / name, prompt=name.replace("_", " "))
-        restored = Verdict.model_validate_json(verdict.model_dump_json())
-        assert restored.status == "scored"
-        assert restored.provenance.domain
-        assert any("outside" in note for note in restored.provenance.notes)
+    samples = [{"image": folder / row.split(",")[0], "prompt": "a red circle"} for row in rows]
+    for verdict in judge.many(samples):
+        assert verdict.abstained and "photographs" in verdict.reason
+        assert (verdict.elements, verdict.defects, verdict.facts) == ([], [], {})
+        assert verdict.provenance.domain
+    scored = judge(**samples[0], out_of_domain="score")
+    assert Verdict.model_validate_json(scored.model_dump_json()).out_of_domain
+    assert any("mean little" in note for note in scored.provenance.notes)
 
 
 def test_rubric_quality_needs_no_prompt_and_ranks_blurred_images_by_their_blur(judge: JudgeType) -> None:

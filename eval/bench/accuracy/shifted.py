@@ -87,7 +87,7 @@ def measure_shifted(
 
     rubric, results = Rubric.load(SHIFTED_RUBRIC_PATH), []
     for adapter in adapters:
-        judge = RecordingJudge(Judge(adapter=adapter, rubric=rubric))
+        judge = RecordingJudge(Judge(adapter=adapter, rubric=rubric, out_of_domain="score"))
         measures = measure_scenes(judge, scenes, batch=batch, tick=tick)
         results.append({**measures, "new_kind_recall": recall_of_new_kind(scenes, judge.verdicts)})
     before, after = results

@@ -87,7 +87,7 @@ def create_embedded_judge(rubric: str) -> Judge:
     import torch
 
     torch.set_num_threads(1)
-    return Judge(rubric=rubric)
+    return Judge(rubric=rubric, out_of_domain="score")
 
 
 def measure_scale(

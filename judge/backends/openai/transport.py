@@ -15,12 +15,31 @@ from judge.errors import BackendError, ReplyError
 
 RETRYABLE_STATUSES = frozenset({429, 500, 502, 503, 504})
 """HTTP statuses after which the request is sent again."""
+MAX_DETAIL_CHARS = 20_000
+"""Characters of a server's error text that are kept."""
 FATAL_STATUSES = frozenset({401, 403, 404})
 """HTTP statuses that every request to the server would get."""
 
 
 class RequestRejectedError(ReplyError):
-    """The server understood the request and does not serve it. The text holds what the server said."""
+    """The server understood the request and does not serve it. The text holds what the server said.
+
+    Args:
+        message: one line, with a shortened text of the server.
+        detail: the whole text of the server, up to `MAX_DETAIL_CHARS`.
+    """
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail or message
+
+
+class ServerFailedError(ReplyError):
+    """The server still answers 429 or 5xx after all tries; see `RequestRejectedError`."""
+
+    def __init__(self, message: str, detail: str) -> None:
+        super().__init__(message)
+        self.detail = detail
 
 
 class ServerRefusedError(BackendError):
@@ -85,7 +104,8 @@ class HttpTransport:
         Raises:
             BackendError: nothing listens at the address. `ServerRefusedError` for status 401, 403 or 404.
             RequestRejectedError: the server does not serve this request (400, 413, 422, ...).
-            ReplyError: no usable response within the timeout and the retries.
+            ReplyError: no usable response within the timeout and the retries; `ServerFailedError` for a
+                status of 429 or 5xx.
         """
         return self._request("POST", path, payload)
 
@@ -110,7 +130,7 @@ class HttpTransport:
                     return self._read_json(response)
                 pause = _retry_after(response)
                 if is_last or (pause is not None and pause > self.max_pause):
-                    raise ReplyError(self._describe(response))
+                    raise ServerFailedError(self._describe(response), response.text[:MAX_DETAIL_CHARS])
                 if pause is not None:
                     self._sleep(pause)
                     continue
@@ -121,7 +141,7 @@ class HttpTransport:
         if response.status_code in FATAL_STATUSES:
             raise ServerRefusedError(self._describe(response), response.status_code)
         if not response.is_success:
-            raise RequestRejectedError(self._describe(response))
+            raise RequestRejectedError(self._describe(response), response.text[:MAX_DETAIL_CHARS])
         try:
             return response.json()
         except ValueError:
@@ -131,6 +151,7 @@ class HttpTransport:
         """Return the status and the server's error text, without what was sent to it."""
         try:
             body: Any = response.json()
+            body = body[0] if isinstance(body, list) and body else body  # Gemini
             for key in ("error", "message", "detail"):
                 body = body.get(key, body) if isinstance(body, dict) else body
         except ValueError:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from judge.media.image import MAX_IMAGE_BYTES
+from judge.pipeline.domain import RUBRICS_FOR_ANY_IMAGE
 from judge.serve.page import examples, fields, markup
 from judge.serve.page.access import RouteFilter, TextOnlyBlocks
 from judge.serve.page.events import PageEvents
@@ -139,7 +140,8 @@ def _build_judge_tab(events: PageEvents, blocks: gr.Blocks, max_bytes: int) -> N
     inputs = [image, *options]
     triggers = [button.click, *fields.submit_events(options)]
     gr.on(triggers, events.judge, inputs, result, concurrency_id="judge", **_CLICK)
-    filled = [image, *options[:2], options[-1]]
+    _connect_suggestions(result, options, events.judge, inputs)
+    filled = [image, *options[:2], options[-2]]
     _connect_gallery(blocks, examples.single_examples, gallery, filled, events.judge, inputs, result)
 
 
@@ -156,8 +158,33 @@ def _build_compare_tab(events: PageEvents, blocks: gr.Blocks, max_bytes: int) ->
     inputs = [a, b, *options]
     triggers = [button.click, *fields.submit_events(options)]
     gr.on(triggers, events.compare, inputs, result, concurrency_id="judge", **_CLICK)
-    filled = [a, b, *options[:2], options[-1]]
+    _connect_suggestions(result, options, events.compare, inputs)
+    filled = [a, b, *options[:2], options[-2]]
     _connect_gallery(blocks, examples.pair_examples, gallery, filled, events.compare, inputs, result)
+
+
+def _connect_suggestions(
+    result: gr.HTML, options: list[Any], judge: Callable[..., Awaitable[str]], inputs: list[Any]
+) -> None:
+    """Let the buttons of a verdict that abstains choose a rubric, or numbers anyway, and judge again.
+
+    Args:
+        result: shows the verdict; sends the button's name as "run".
+        options: the fields, as from `fields.option_fields`.
+        judge: called after that.
+        inputs: inputs of `judge`.
+    """
+    rubric, anyway = options[2], options[-1]
+
+    async def choose(event: gr.EventData) -> list[Any]:
+        run = event._data.get("run")
+        if run == "anyway":
+            return [gr.skip(), "yes"]
+        return [run, "no"] if run in RUBRICS_FOR_ANY_IMAGE else [gr.skip(), gr.skip()]
+
+    result.select(choose, outputs=[rubric, anyway], show_progress="hidden", **_CLICK).then(
+        judge, inputs, result, concurrency_id="judge", **_CLICK
+    )
 
 
 def _build_gallery(element_id: str) -> gr.HTML:

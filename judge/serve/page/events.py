@@ -55,6 +55,7 @@ class PageEvents:
         looks: EventInput,
         heat: EventInput,
         negative: EventInput = "",
+        anyway: EventInput = "no",
     ) -> str:
         """Judge one image, and return the verdict as HTML."""
 
@@ -62,7 +63,7 @@ class PageEvents:
             start = time.perf_counter()
             data = await _decode(image, "image")
             sample = _build_sample(data, prompt, elements, negative)
-            verdict = await self.service.verdict(sample, _build_options(rubric, depth, looks, heat))
+            verdict = await self.service.verdict(sample, _build_options(rubric, depth, looks, anyway, heat))
             seconds = time.perf_counter() - start
             show = partial(markup.verdict, verdict, prompt=sample.prompt, seconds=seconds)
             return await asyncio.to_thread(lambda: show(load_image(data).image))
@@ -79,6 +80,7 @@ class PageEvents:
         depth: EventInput,
         looks: EventInput,
         negative: EventInput = "",
+        anyway: EventInput = "no",
     ) -> str:
         """Compare two images, and return the comparison as HTML."""
 
@@ -86,7 +88,8 @@ class PageEvents:
             start = time.perf_counter()
             both = [await _decode(url, field) for url, field in ((a, "a"), (b, "b"))]
             first, second = (_build_sample(data, prompt, elements, negative) for data in both)
-            comparison = await self.service.compare(first, second, _build_options(rubric, depth, looks))
+            options = _build_options(rubric, depth, looks, anyway)
+            comparison = await self.service.compare(first, second, options)
             seconds = time.perf_counter() - start
             show = partial(markup.comparison, comparison, prompt=first.prompt, seconds=seconds)
             return await asyncio.to_thread(lambda: show([load_image(data).image for data in both]))
@@ -131,9 +134,15 @@ def _build_sample(data: bytes, prompt: EventInput, elements: EventInput, negativ
 
 
 def _build_options(
-    rubric: EventInput, depth: EventInput, looks: EventInput, heat: EventInput = "no"
+    rubric: EventInput, depth: EventInput, looks: EventInput, anyway: EventInput, heat: EventInput = "no"
 ) -> JudgeOptions:
     """Return the options of a request. Values that make no sense stay text, and the service rejects them."""
     looks = looks or "0"
     number = int(looks) if re.fullmatch(r"[0-9]{1,6}", looks) else looks
-    return JudgeOptions(rubric or "", cast(Depth, depth), heat == "yes", cast(int, number))
+    return JudgeOptions(
+        rubric or "",
+        cast(Depth, depth),
+        heat == "yes",
+        cast(int, number),
+        out_of_domain="score" if anyway == "yes" else "abstain",
+    )

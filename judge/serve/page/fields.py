@@ -62,8 +62,8 @@ def option_fields(service: Service, key: str = "", heat: bool = False) -> list[A
         heat: add the field for heat maps.
 
     Returns:
-        Fields for prompt, elements, rubric, depth, zoom-ins, with `heat` heat maps, and the negative prompt,
-        in this order.
+        Fields for prompt, elements, rubric, depth, zoom-ins, with `heat` heat maps, the negative prompt, and
+        whether numbers are given where the judge would abstain, in this order.
     """
     prompt = gr.Textbox(
         label="Prompt",
@@ -100,7 +100,11 @@ def option_fields(service: Service, key: str = "", heat: bool = False) -> list[A
         )
         maps = [("no", "no"), ("yes: show where score and regions come from; takes longer", "yes")]
         heat_fields = [gr.Radio(maps, value="no", label="Heat maps", elem_id=f"j-{key}heat")] if heat else []
-    return [prompt, elements, rubric, depth, looks, *heat_fields, negative]
+        ways = [("give no number", "no"), ("give numbers anyway, marked", "yes")]
+        anyway = gr.Radio(
+            ways, value="no", label="Outside what the judge was trained on", elem_id=f"j-{key}anyway"
+        )
+    return [prompt, elements, rubric, depth, looks, *heat_fields, negative, anyway]
 
 
 def look_choices(max_looks: int) -> list[tuple[str, str]]:
@@ -113,7 +117,7 @@ def look_choices(max_looks: int) -> list[tuple[str, str]]:
 
 def submit_events(fields: Sequence[Any]) -> list[Any]:
     """Return the events of Enter in the text fields, which do the same as the button."""
-    return [fields[0].submit, fields[1].submit, fields[-1].submit]
+    return [fields[0].submit, fields[1].submit, fields[-2].submit]
 
 
 def result_panel(key: str, value: str) -> gr.HTML:

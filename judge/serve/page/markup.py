@@ -109,11 +109,12 @@ def _verdict_body(result: Verdict, image: Image.Image, title: str, prompt: str =
     """Show what the judge says about one image, under a title that is unique on the page."""
     parts = [
         f'<h2 class="j-title" tabindex="-1">{title}</h2>',
-        sections.headline(result),
+        sections.headline(result, prompt),
         sections.notes(result.provenance),
         sections.image_and_regions(result, image, prompt, key=title.lower().replace(" ", "-")),
         sections.heat_maps(result, image),
         sections.elements(result),
+        sections.writing(result),
         sections.dimensions_and_attributes(result),
         sections.zoom_ins(result, result.size or image.size),
     ]
@@ -121,13 +122,16 @@ def _verdict_body(result: Verdict, image: Image.Image, title: str, prompt: str =
 
 
 def _article(result: Verdict, inner: str) -> str:
-    return f'<article class="j-verdict" data-status="{result.status}">{inner}</article>'
+    status = "abstained" if result.abstained else result.status
+    return f'<article class="j-verdict" data-status="{status}">{inner}</article>'
 
 
 def _preference(result: Comparison) -> str:
     """Show which image is better, by how much, and with which probability."""
     if result.preferred is None or result.probability is None:
-        return _preference_header("No preference", result.reason, "")
+        has_abstained = result.a.abstained or result.b.abstained
+        reason = "the judge abstains" if has_abstained else result.reason
+        return _preference_header("No preference", reason, "")
     a = result.probability
     if result.preferred == "tie":
         title = "A tie"

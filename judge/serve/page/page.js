@@ -58,7 +58,7 @@ function imageField() {
   document.addEventListener("paste", accept);
 }
 
-/** The result: highlight a region on the image and in the list together, and copy the JSON. */
+/** The result: highlight a region on the image and in the list together, run a suggestion, and copy the JSON. */
 function result() {
   const highlight = (event) => {
     const article = event.target.closest(".j-verdict");
@@ -71,6 +71,12 @@ function result() {
   element.addEventListener("pointerleave", highlight);
   element.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && event.target.closest(".j-box")) event.target.blur();
+  });
+
+  // What a judge that abstains can do instead: the server chooses it and judges again.
+  element.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-run]");
+    if (button) trigger("select", { run: button.dataset.run });
   });
 
   element.addEventListener("click", async (event) => {

@@ -11,6 +11,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from judge.explain.heatmap import blend_heat_map
+from judge.explain.style import OUT_OF_DOMAIN_MARK
+from judge.serve.page.abstention import abstention
 from judge.serve.page.formatting import (
     as_sentence,
     bar,
@@ -29,11 +31,20 @@ if TYPE_CHECKING:
 
 HEAT_MAP_SIDE = 480
 """Longer side of a heat map in pixels."""
+MAX_TEXT_LINES = 20
+"""Lines of writing that are shown."""
 _LIKELIEST = ' class="j-top"'
 
 
-def headline(result: Verdict) -> str:
-    """Show the score, the explanation and the distribution; of an unscored verdict, the reason."""
+def headline(result: Verdict, prompt: str = "") -> str:
+    """Show the score, the explanation and the distribution; of an unscored verdict, the reason.
+
+    Args:
+        result: the verdict.
+        prompt: the text the image was generated from, for the command that an abstaining judge suggests.
+    """
+    if result.abstained:
+        return abstention(result, prompt)
     if result.status != "scored":
         return _unscored(result)
     explanation = (
@@ -42,7 +53,9 @@ def headline(result: Verdict) -> str:
     number = f"{result.score:.2f}" if result.score is not None else ""
     score = f'<p class="j-score"><b>{number}</b> <span>of 5</span></p>'
     distribution = _distribution(result.distribution or [])
-    return f'<header class="j-head"><div>{score}{explanation}</div>{distribution}</header>'
+    mark = OUT_OF_DOMAIN_MARK[0].upper() + OUT_OF_DOMAIN_MARK[1:]
+    marked = f'<p class="j-mark"><b>{mark}.</b></p>' if result.out_of_domain else ""
+    return f'<header class="j-head"><div>{score}{marked}{explanation}</div>{distribution}</header>'
 
 
 def _unscored(result: Verdict) -> str:
@@ -167,6 +180,17 @@ def _element_chip(element: Element) -> str:
         f'<span class="j-hidden">{word}: </span><span>{escape_text(element.label)}</span>'
         f'<span class="j-how">{format_percent(element.probability)}</span></li>'
     )
+
+
+def writing(result: Verdict) -> str:
+    """List the lines of writing that were read; nothing if there are none."""
+    rows = "".join(
+        f"<dt>{format_percent(line.confidence)} sure</dt><dd>{escape_text(line.text)}</dd>"
+        for line in result.texts[:MAX_TEXT_LINES]
+    )
+    more = len(result.texts) - MAX_TEXT_LINES
+    rest = f'<p class="j-fine">and {more} more lines</p>' if more > 0 else ""
+    return f'<section><h3>Writing</h3><dl class="j-facts">{rows}</dl>{rest}</section>' if rows else ""
 
 
 def dimensions_and_attributes(result: Verdict) -> str:

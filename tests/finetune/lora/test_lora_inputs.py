@@ -105,13 +105,6 @@ def test_a_score_outside_its_scale_is_refused_with_its_row(folder, tmp_path):
         run.prepare(tiny_config(folder, "nano-photos", "photos", **{"data.0.path": bad, "data.0.skip": 0}))
 
 
-def test_a_damaged_image_file_is_refused(folder, tmp_path):
-    bad = write_scenes(tmp_path / "bad", 4)
-    (bad / "images/2.png").write_bytes(b"no image")
-    with pytest.raises(InputError, match="2.png' is not usable; allowed: an image"):
-        run.prepare(tiny_config(folder, **{"data.0.path": bad, "data.0.skip": 0}))
-
-
 def test_rows_without_any_label_are_refused(folder, tmp_path):
     bare = write_scenes(
         tmp_path / "bare", 4, score=None, dimensions={}, elements=[], attributes={}, defects=[]

@@ -113,7 +113,7 @@ def test_an_image_far_from_the_calibration_gets_no_score(calibration: Calibratio
     checkerboard = Image.fromarray(np.stack([board, 255 - board, 0 * board], -1).astype(np.uint8))
     verdict = harsh_judge(calibration=calibration)(checkerboard, depth="score")
     assert (verdict.status, verdict.score) == ("unscored", None)
-    assert verdict.reason.startswith(OUTSIDE_DOMAIN)
+    assert verdict.reason.startswith(OUTSIDE_DOMAIN) and verdict.abstained
     assert "99 % of the live-itw images are within" in verdict.reason
     reasons = [calibration.abstain_reason(smooth_image(n / 30, 500 + n)) for n in range(3, 28)]
     assert reasons.count("") >= 23

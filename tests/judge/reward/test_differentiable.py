@@ -12,10 +12,10 @@ from tiny import FAMILIES, write_checkpoint
 
 from judge import InputError, Judge
 from judge.backends.scripted import Scripted
+from judge.media.differentiable_resize import extract_patches, resize_bicubic
 from judge.media.image import load_image, resize_to_fit
 from judge.reward import Differentiable, Reward
 from judge.reward.refl import draft_loss, refl_loss, sampled
-from judge.reward.resize import extract_patches, resize_bicubic
 
 PROMPT = "a red circle and a blue square"
 

@@ -88,8 +88,8 @@ def sample_for(rubric: Rubric, image: Image.Image) -> dict:
 def test_the_embedded_judge_answers_every_rubric_with_a_valid_verdict(
     embedded: Judge, name: str, noise_image: Image.Image
 ) -> None:
-    """For rubrics that it was not trained on, the verdict has a note."""
-    judge = Judge(rubric=name)
+    """For rubrics that it was not trained on, it abstains unless it is told to score."""
+    judge = Judge(rubric=name, out_of_domain="score")
     judge.__dict__["backend"] = embedded.backend
     for depth in ("verdict", "score"):
         verdict = judge(**sample_for(judge.rubric, noise_image), depth=depth)
@@ -99,8 +99,9 @@ def test_the_embedded_judge_answers_every_rubric_with_a_valid_verdict(
         assert set(verdict.attributes) == {question.name for question in judge.rubric.attributes}
         assert (verdict.provenance.rubric, verdict.provenance.rubric_version) == (name, judge.rubric.version)
         assert verdict.provenance.rubric_hash == judge.rubric.hash
-        has_note = any(f"not trained on rubric {name}" in note for note in verdict.provenance.notes)
+        has_note = any(f"rubric {name}" in note for note in verdict.provenance.notes)
         assert has_note == (name not in EMBEDDED_RUBRICS)
+        assert verdict.out_of_domain == (name != "quality")
 
 
 @pytest.fixture(scope="module", params=["qwen2_5_vl", "qwen3_vl"])

@@ -589,12 +589,29 @@ def test_heat_maps_come_with_the_verdict_if_they_are_requested(
 
 
 @pytest.mark.slow
-def test_an_image_outside_the_domain_shows_a_warning(embedded: str, open_page: Callable[..., Any]) -> None:
+def test_an_abstention_offers_what_the_judge_can_do_with_the_image(
+    embedded: str, open_page: Callable[..., Any]
+) -> None:
     page = open_page(embedded)
     choose_image(page, encoded_image((224, 224)))
-    notes = judge_prompt(page, "a giraffe on a skateboard").locator(".j-notes")
-    assert "Outside the embedded judge's domain" in notes.inner_text()
-    assert notes.is_visible()
+    verdict = judge_prompt(page, "a giraffe on a skateboard")
+    assert verdict.get_attribute("data-status") == "abstained"
+    text = verdict.inner_text()
+    assert "giraffe, skateboard" in text and "Unscored" not in text
+    assert "--prompt 'a giraffe on a skateboard' --model " in text
+    verdict.get_by_role("button", name="Judge its technical quality").click()
+    page.locator("#j-verdict [data-status=scored]").wait_for()
+    found = Verdict.model_validate_json(page.locator("#j-verdict pre").last.text_content())
+    assert (found.status, found.provenance.rubric) == ("scored", "quality")
+    page.get_by_text("More: elements").first.click()
+    page.locator("#j-rubric").get_by_label(re.compile("^default")).check()
+    judge_prompt(page, "a giraffe on skates")
+    verdict = page.locator("#j-verdict [data-status=abstained]")
+    verdict.wait_for()
+    verdict.get_by_role("button", name="Show numbers anyway").click()
+    marked = page.locator("#j-verdict [data-status=scored] .j-mark")
+    marked.wait_for()
+    assert "mean little" in marked.inner_text()
 
 
 @pytest.mark.slow

@@ -71,8 +71,8 @@ def enumerate_mass(
 
 
 def read(boundary: Boundary, labels: list[bytes], after: list[bytes], seed: int):
-    """Run `Boundary.choose` on the scripted distribution; returns the shares and the tokens that were fed."""
-    program = boundary.choose(labels, after, lambda _: (b"",), "blank")
+    """Run `OpenChoice.read` on the scripted distribution; returns the shares and the tokens that were fed."""
+    program = boundary.open_choice(labels, after, lambda _: (b"",), "blank").read()
     fed: list[int] = []
     operation = next(program)
     while True:
@@ -125,9 +125,8 @@ def test_rare_tokens_that_agree_with_several_are_not_followed(monkeypatch: pytes
     steps = {}
     for share in (1e-300, 0.5):
         monkeypatch.setattr(alternatives, "MIN_SHARE", share)
-        program = Boundary(SmallTable(), (), b'":[').choose(
-            [b"{", b"]"], [b'"', b"}"], lambda _: (b"",), "blank"
-        )
+        boundary = Boundary(SmallTable(), (), b'":[')
+        program = boundary.open_choice([b"{", b"]"], [b'"', b"}"], lambda _: (b"",), "blank").read()
         operation, count = next(program), 0
         with pytest.raises(StopIteration):
             while True:
