@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ class SceneSource:
 
     def __init__(self, config: ScenesConfig) -> None:
         self.config, self.rubric = config, Rubric.load(config.rubric)
-        source = DataConfig(suite="scenes", path="scenes")  # type: ignore[arg-type]
+        source = DataConfig(suite="scenes", path=Path("scenes"))
         self.builder = TargetBuilder(source, load_suite("scenes"), self.rubric, "scenes", True)
         self.seeds = drawing_seeds(config.seed, 10_000_018)
 
