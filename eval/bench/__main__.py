@@ -375,6 +375,26 @@ def fuzz(
     raise typer.Exit(1 if result["crashed"] else 0)
 
 
+@app.command()
+def load(
+    clients: Annotated[int, typer.Option(min=1, help="Number of clients.")] = 50,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Time during which they begin requests.")] = 10.0,
+    as_json: Json = False,
+) -> None:
+    """Send requests from many clients to a gateway over a stand-in for the model.
+
+    Exits with 1 if one failed.
+    """
+    result: dict[str, Any] = {}
+
+    def measure() -> dict[str, Any]:
+        result.update(parts.load(clients, seconds))
+        return result
+
+    print_part("load", measure, as_json)
+    raise typer.Exit(1 if result["failed"] else 0)
+
+
 @app.command(name="all")
 def all_parts(
     seed: Seed = 0,

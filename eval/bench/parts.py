@@ -122,6 +122,13 @@ def fuzz(seed: int, count: int, first: int, kinds: Sequence[str]) -> dict[str, A
         return try_all(kinds, first, count, seed, tick)
 
 
+def load(clients: int, seconds: float) -> dict[str, Any]:
+    """What many clients at once get of a gateway."""
+    from eval.bench.speed.load import measure_load
+
+    return measure_load(clients, seconds)
+
+
 def photos(data: Path, contents: int, model: str, adapter: str | None, batch: int) -> dict[str, Any]:
     """Accuracy on photographs, of the judge and of the measured facts."""
     from eval.bench.accuracy.photos import STRENGTHS, measure_photos

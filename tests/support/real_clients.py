@@ -18,13 +18,17 @@ CLIENTS = Path(sys.prefix) / "clients"
 """Folder of the packages, without what they depend on."""
 
 
-def import_alone(name: str, **attributes: dict[str, Any]) -> ModuleType:
+def import_alone(
+    name: str, stand_ins: dict[str, dict[str, Any]] | None = None, **attributes: dict[str, Any]
+) -> ModuleType:
     """Import one module of such a package, without running the `__init__` of the packages around it.
 
     Those import much that the module itself does not need, in other versions than ours.
 
     Args:
         name: dotted name of the module.
+        stand_ins: module that takes long to import -> what stands for it while this module is imported, for
+            names that occur in annotations only.
         **attributes: name of a package around it, with "__" for dots -> what the module imports from it.
     """
     if not CLIENTS.joinpath(*name.split(".")).with_suffix(".py").is_file():
@@ -39,7 +43,15 @@ def import_alone(name: str, **attributes: dict[str, Any]) -> ModuleType:
             sys.modules[package] = module
     for key, values in attributes.items():
         vars(sys.modules[key.replace("__", ".")]).update(values)
-    return importlib.import_module(name)
+    absent = {key: values for key, values in (stand_ins or {}).items() if key not in sys.modules}
+    for key, values in absent.items():
+        sys.modules[key] = ModuleType(key)
+        vars(sys.modules[key]).update(values)
+    try:
+        return importlib.import_module(name)
+    finally:
+        for key in absent:
+            del sys.modules[key]
 
 
 @contextmanager

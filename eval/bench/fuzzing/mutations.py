@@ -59,8 +59,8 @@ def damage_bytes(data: bytes, rng: np.random.Generator, others: Sequence[bytes])
 
 
 def damage_json(value: Any, rng: np.random.Generator) -> Any:
-    """Return a JSON value with one to three of its parts replaced, removed, repeated or renamed."""
-    for _ in range(int(rng.integers(1, 4))):
+    """Return a JSON value with one or two of its parts replaced, removed, repeated or renamed."""
+    for _ in range(int(rng.integers(1, 3))):
         value = _damage_part(value, rng, is_whole=True)
     return value
 

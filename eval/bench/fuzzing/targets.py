@@ -106,7 +106,7 @@ def open_requests() -> Iterator[Try]:
     from judge.serve.settings import Settings
 
     samples, errors, log = originals.requests(), list[str](), Log(io.StringIO())
-    service = Service(Engine(BackendSpec("eval.bench.speed.scale:StandInBackend"), log=log))
+    service = Service(Engine(BackendSpec("eval.bench.fuzzing.stand_in:FormFiller"), log=log))
 
     def note(event: str, **fields: Any) -> None:
         if event == "error":
@@ -139,10 +139,10 @@ def open_requests() -> Iterator[Try]:
 def _encode_request(body: Any, rng: np.random.Generator, others: list[bytes]) -> tuple[bytes, str]:
     """Return a damaged body and its content type: JSON with other values, or damaged bytes, or a form."""
     choice = rng.random()
-    if choice < 0.6:
+    if choice < 0.7:
         # Half a character is valid in JSON's escapes only.
         return json.dumps(mutations.damage_json(body, rng)).encode(), "application/json"
-    if choice < 0.8 or "rows" in body:
+    if choice < 0.85 or "rows" in body:
         return mutations.damage_bytes(json.dumps(body).encode(), rng, others), "application/json"
     parts = []
     damaged = mutations.damage_json(body, rng)

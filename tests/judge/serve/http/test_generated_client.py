@@ -41,8 +41,9 @@ def folder(running: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(scope="module")
-def client(folder: Path, running: Gateway) -> Any:
-    return importlib.import_module(f"{PACKAGE}.client").Client(base_url=running.url, timeout=60)
+def client(folder: Path, running: Gateway) -> Iterator[Any]:
+    with importlib.import_module(f"{PACKAGE}.client").Client(base_url=running.url, timeout=60) as client:
+        yield client
 
 
 def route(name: str) -> Any:

@@ -61,7 +61,7 @@ def send_examples(operation: Any, mode: schemathesis.GenerationMode, count: int)
     )
     @given(case=operation.as_strategy(generation_mode=mode))
     def send(case: Any) -> None:
-        response = case.call(headers=bearer())
+        response = case.call(headers=bearer(), timeout=60)
         case.validate_response(response, headers=bearer(), excluded_checks=excluded)
         sent.append((case, response))
 
