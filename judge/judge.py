@@ -709,6 +709,9 @@ class Judge:
 
     def _add_heat(self, prepared: PreparedSample, verdict: Verdict, tolerant: bool = False) -> Verdict:
         """Return a verdict with heat maps. If `tolerant`, a backend error becomes a note."""
+        if prepared.reading and prepared.reading.decides_alone:
+            verdict.provenance.notes.append("no heat maps: the numbers come from the lines that were read")
+            return verdict
         requests, start = heatmap.build_trace_requests(self.pipeline, prepared, verdict), self._clock()
         assert isinstance(self.backend, Tracer)
         relevance: Sequence[RelevanceMaps | ReplyError]

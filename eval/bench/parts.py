@@ -105,6 +105,30 @@ def suites(seed: int) -> dict[str, Any]:
     return measure_suites(seed)
 
 
+def fuzz(seed: int, count: int, first: int, kinds: Sequence[str]) -> dict[str, Any]:
+    """What becomes of damaged inputs.
+
+    Args:
+        seed: seed of the damage.
+        count: number of inputs of each kind.
+        first: number of the first input.
+        kinds: kinds of inputs; empty: all.
+    """
+    from eval.bench.fuzzing.run import fuzz as try_all
+    from eval.bench.fuzzing.targets import TARGETS
+
+    kinds = kinds or list(TARGETS)
+    with progress_bar("fuzz", count * len(kinds)) as tick:
+        return try_all(kinds, first, count, seed, tick)
+
+
+def load(clients: int, seconds: float) -> dict[str, Any]:
+    """What many clients at once get of a gateway."""
+    from eval.bench.speed.load import measure_load
+
+    return measure_load(clients, seconds)
+
+
 def photos(data: Path, contents: int, model: str, adapter: str | None, batch: int) -> dict[str, Any]:
     """Accuracy on photographs, of the judge and of the measured facts."""
     from eval.bench.accuracy.photos import STRENGTHS, measure_photos
@@ -113,6 +137,36 @@ def photos(data: Path, contents: int, model: str, adapter: str | None, batch: in
     judge = open_judge(model, adapter, "quality")
     with progress_bar("photos", 105 + 2 * contents * len(DISTORTIONS) * len(STRENGTHS)) as tick:
         return {**measure_photos(judge, data, contents, batch, tick), **describe_model(model, adapter)}
+
+
+def text(
+    seed: int, count: int, data: Path | None, fonts: Sequence[Path], model: str, adapter: str | None
+) -> dict[str, Any]:
+    """Accuracy on drawn writing.
+
+    Args:
+        seed: seed of the images.
+        count: number of images.
+        data: folder with photographs (`kodak24`, `bsds500`) to write on; without it, drawn scenes.
+        fonts: folders of fonts beside those of the system.
+        model: name or folder of the model.
+        adapter: name or folder of a LoRA adapter.
+    """
+    from eval.bench.accuracy.drawn_text import FONT_FOLDERS, draw_texts, find_fonts
+    from eval.bench.accuracy.text import find_backgrounds, measure_text
+    from judge.evidence.text import HOW_TO_INSTALL, is_available
+
+    if not is_available():
+        return {"skipped": f"the package rapidocr is not installed: {HOW_TO_INSTALL}"}
+    latin, chinese = find_fonts([*FONT_FOLDERS, *fonts])
+    if not latin:
+        return {"skipped": "no font was found; give --fonts, a folder of .ttf or .otf files"}
+    backgrounds = find_backgrounds(data) if data else []
+    judge = open_judge(model, adapter, "text")
+    with progress_bar("text", count) as tick:
+        result = measure_text(judge, draw_texts(count, seed, latin, chinese, backgrounds), tick=tick)
+    sources = {"fonts": len(latin) + len(chinese), "backgrounds": len(backgrounds)}
+    return {**result, **sources, "seed": seed, **describe_model(model, adapter)}
 
 
 def student(

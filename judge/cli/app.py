@@ -18,7 +18,7 @@ from judge.cli.demo import demo
 from judge.cli.doctor import doctor
 from judge.cli.packages import PASS_THROUGH, calibrate, evaluate, examine, finetune
 from judge.cli.plan import models, plan
-from judge.cli.samples import elements, scenes
+from judge.cli.samples import elements, read, scenes
 from judge.cli.score import score
 from judge.cli.serve import serve
 from judge.cli.verdict import verdict
@@ -38,6 +38,7 @@ app.command(cls=RayCommand)(score)
 app.command()(compare)
 app.command()(rank)
 app.command()(elements)
+app.command()(read)
 app.command()(scenes)
 app.command(context_settings=PASS_THROUGH)(finetune)
 app.command()(calibrate)

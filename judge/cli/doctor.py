@@ -65,6 +65,7 @@ def run_checks() -> Iterator[Check]:
     yield _check_embedded_judge()
     yield _check_embedded_student()
     yield from check_elements()
+    yield _check_text_reader()
     yield from _check_backends()
     if find_spec("torch") and find_spec("transformers"):
         yield _check_models()
@@ -141,6 +142,16 @@ def check_elements() -> Iterator[Check]:
                 f'{language.capitalize()} prompts clause by clause; word by word: pip install "judge[cjk]"'
             )
         yield Check("elements", is_installed or None, message)
+
+
+def _check_text_reader() -> Check:
+    from judge.evidence.text import HOW_TO_INSTALL
+
+    version = _version("rapidocr")
+    if version is None:
+        message = f"writing in images is not read (rubric text): {HOW_TO_INSTALL}"
+        return Check("text reader", None, message)
+    return Check("text reader", True, f"rapidocr {version}")
 
 
 def _check_backends() -> Iterator[Check]:

@@ -1,7 +1,8 @@
-"""`judge elements` and `judge scenes`: split a prompt into statements, and draw labelled test images."""
+"""`judge elements`, `judge read` and `judge scenes`: statements, writing in images, labelled test images."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,7 @@ from judge.cli.options import (
 )
 from judge.cli.output import one_line_errors, progress_bar
 from judge.errors import InputError, JudgeError
+from judge.explain.plain_text import to_plain_text
 
 MAX_SHEET_SCENES = 36
 
@@ -58,6 +60,27 @@ def elements(
         needs = f"  needs {', '.join(statement.needs)}" if statement.needs else ""
         text = f"{statement.kind:<10} {'' if statement.expected else 'no '}{statement.name}{needs}"
         typer.echo(statement.model_dump_json() if as_json else text)
+
+
+def read(
+    images: Annotated[list[str], typer.Argument(metavar="FILE...", help="Images.")],
+    as_json: AsJson = False,
+) -> None:
+    """Read the writing in images: confidence, x1 y1 x2 y2 in pixels, and text of each line."""
+    with one_line_errors():
+        from judge.evidence.text import read_text_lines
+        from judge.media.image import load_image
+
+        for source in images:
+            lines = read_text_lines(load_image(source).image)
+            if as_json:
+                typer.echo(json.dumps({"image": source, "texts": [line.model_dump() for line in lines]}))
+                continue
+            for line in lines:
+                box = " ".join(f"{value:.0f}" for value in line.box)
+                typer.echo(to_plain_text(f"{line.confidence:.2f}  {box}  {line.text}"))
+            if not lines:
+                typer.echo(f"no writing was read in {to_plain_text(source)}", err=True)
 
 
 def scenes(

@@ -17,7 +17,7 @@ from judge.explain.style import BACKGROUND, FAINT_TEXT_COLOR, Color, defect_colo
 from judge.explain.summary_strip import draw_summary_strip
 from judge.explain.text_writer import SMALL_TEXT, TextWriter
 from judge.media.image import load_image
-from judge.types import Box, Defect, Verdict
+from judge.types import Box, Defect, TextLine, Verdict
 
 MIN_SIDE = 640
 """Images whose longer side has fewer pixels are enlarged to about this size before anything is drawn."""
@@ -52,6 +52,8 @@ def overlay(verdict: Verdict, image: Any = None) -> Image.Image:
     writer = TextWriter(unit)
     heat_maps = [_draw_heat_maps(verdict, canvas_image, zoom, writer, width)] if verdict.heat else []
     boxes = [_scale_box(defect.box, zoom, canvas_image.size) for defect in verdict.defects]
+    for line in verdict.texts:
+        _draw_line(canvas_image, line, zoom, unit)
     for index, box in enumerate(boxes):
         _draw_box(canvas_image, box, defect_color(index), unit)
     occupied: list[Box] = []
@@ -119,6 +121,14 @@ def _draw_box(image: Image.Image, box: Box, color: Color, unit: int) -> None:
     for margin, width, line_color in lines:
         frame = (x1 - margin, y1 - margin, max(x1, x2 - 1) + margin, max(y1, y2 - 1) + margin)
         draw.rectangle(frame, outline=line_color, width=width)
+
+
+def _draw_line(image: Image.Image, line: TextLine, zoom: tuple[float, float], unit: int) -> None:
+    """Draw the outline of a line of writing, thin and pale beside the frames of defects."""
+    corners = [(x * zoom[0], y * zoom[1]) for x, y in line.polygon]
+    draw, width = ImageDraw.Draw(image), max(1, unit // 14)
+    for color, share in (((0, 0, 0), 3 * width), ((255, 255, 255), width)):
+        draw.line([*corners, corners[0]], fill=color, width=share, joint="curve")
 
 
 def _draw_tag(

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
+MAX_TEXT_LINES = 12
+"""Lines of writing that are printed; JSON has all of them."""
+
+
 def render_verdict(verdict: Verdict, title: str = "") -> RenderableType:
     """Return a verdict as a Rich renderable.
 
@@ -38,6 +42,8 @@ def render_verdict(verdict: Verdict, title: str = "") -> RenderableType:
         parts += [Text(), _render_elements(verdict)]
     if verdict.defects:
         parts += [Text(), _render_defects(verdict)]
+    if verdict.texts:
+        parts += [Text(), _render_texts(verdict)]
     if verdict.explanation:
         parts += [Text(), Text(to_plain_text(verdict.explanation))]
     parts += [Text(), *_render_footer(verdict)]
@@ -125,6 +131,15 @@ def _render_defects(verdict: Verdict) -> RenderableType:
         )
         table.add_row(Text(str(number), style="dim"), *(Text(cell) for cell in cells))
     return table
+
+
+def _render_texts(verdict: Verdict) -> RenderableType:
+    from rich.text import Text
+
+    shown = [f"“{to_plain_text(line.text)}” {line.confidence:.2f}" for line in verdict.texts[:MAX_TEXT_LINES]]
+    more = len(verdict.texts) - MAX_TEXT_LINES
+    shown += [f"and {more} more lines"] if more > 0 else []
+    return Text.assemble(("read: ", "dim"), ", ".join(shown))
 
 
 def _render_footer(verdict: Verdict) -> list[RenderableType]:

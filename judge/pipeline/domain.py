@@ -142,6 +142,11 @@ def list_for_tuned_model(prompt: str, negative_prompt: str = "") -> ElementList:
     return list_elements(prompt, negative_prompt, split=TunedSplitter("auto", is_trained_wording))
 
 
+def is_trained_rubric(rubric: Rubric) -> bool:
+    """Return whether the embedded judge was trained on a rubric."""
+    return rubric.hash in _training_rubric_hashes()
+
+
 def find_outside(
     rubric: Rubric,
     prompt: str,
@@ -160,7 +165,7 @@ def find_outside(
     """
     from judge.evidence.drawings import is_drawing
 
-    is_trained = rubric.hash in _training_rubric_hashes()
+    is_trained = is_trained_rubric(rubric)
     if is_trained and rubric.name in PHOTO_RUBRICS:
         return ""
     reasons = [] if is_trained else [f"rubric {rubric.name}"]

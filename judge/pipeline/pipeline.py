@@ -41,6 +41,15 @@ from judge.pipeline.validation import (
     check_sample,
     replace_surrogates,
 )
+from judge.pipeline.writing.reading import (
+    TextReading,
+    add_text_statements,
+    check_reader,
+    describe_lines,
+    find_sample_texts,
+    read_image,
+)
+from judge.pipeline.writing.verdicts import judge_by_reading
 from judge.rubrics.rubric import Rubric
 from judge.runtime.version import __version__
 from judge.types import (
@@ -149,10 +158,14 @@ class Pipeline:
         """
         checked, notes = check_sample(sample), list[str]()
         check_depth(depth)
+        if self.rubric.texts:
+            check_reader(self.rubric.name)
         may_abstain = self.out_of_domain if out_of_domain is None else check_out_of_domain(out_of_domain)
         prompt, listed = self.read_prompts(checked, notes, max_elements)
         self.check_training()
-        shown_prompt, hidden = domain.visible_prompt(prompt) if self.is_embedded else (prompt, [])
+        reads_alone = may_abstain == "abstain" and self._reads_alone
+        is_hiding = self.is_embedded and not reads_alone
+        shown_prompt, hidden = domain.visible_prompt(prompt) if is_hiding else (prompt, [])
         notes += [f"the embedded judge was not shown this part of the prompt: {text}" for text in hidden]
         listed = domain.without_hidden(listed, shown_prompt, hidden)
         first, second = self._divide_statements(listed, depth)
@@ -162,7 +175,10 @@ class Pipeline:
         reference_image = None if reference is None else reference.image
         inputs = add_reference_facts(inputs, reference_image, self.asked_rubric, self.model_info)
         model_reference = None if reference is None else self._resize(reference)
-        outside = self._find_outside(shown_prompt, hidden, elements, inputs)
+        reading = self._read_texts(checked, listed, inputs, depth, notes) if self.rubric.texts else None
+        if reading is not None:
+            reading = replace(reading, decides_alone=reads_alone)
+        outside = "" if reads_alone else self._find_outside(shown_prompt, hidden, elements, inputs)
         if outside and may_abstain == "score":
             notes.append(f"its numbers mean little: {domain.without_way_out(outside)}")
         if self.calibration and not self.active_calibration:
@@ -171,7 +187,7 @@ class Pipeline:
         return PreparedSample(
             id=replace_surrogates(checked.id),
             depth=depth,
-            request=self._build_request(shown_prompt, elements, inputs, model_reference, depth),
+            request=self._build_request(shown_prompt, elements, inputs, model_reference, depth, reading),
             size=inputs.original.size,
             facts=inputs.facts,
             notes=[*inputs.notes, *notes],
@@ -179,13 +195,14 @@ class Pipeline:
             splitter=listed.splitter,
             statements=first,
             absent_request=self._build_request(
-                shown_prompt, [s.name for s in second], inputs, model_reference, "score"
+                shown_prompt, [s.name for s in second], inputs, model_reference, "score", reading
             )
             if second
             else None,
             absent_statements=second,
             is_out_of_domain=bool(outside),
             abstain_reason=outside if may_abstain == "abstain" else "",
+            reading=reading,
             prompt=shown_prompt,
             model_image=inputs.images[0] if inputs.images else None,
             model_reference=model_reference,
@@ -251,6 +268,17 @@ class Pipeline:
         if negative_prompt and not self.rubric.elements:
             notes.append(f"the negative prompt was not used: rubric {self.rubric.name} asks for no elements")
         return shown_text(listed) or prompt, listed
+
+    def _read_texts(
+        self, sample: Sample, listed: ElementList, inputs: ModelInputs, depth: Depth, notes: list[str]
+    ) -> TextReading:
+        """Read the image and compare what was read with what the sample wants."""
+        if inputs.video_parts:
+            notes.append("writing was read in the middle frame alone")
+        reading = read_image(inputs.original, listed, find_sample_texts(sample))
+        limit = self.rubric.defects.max if self.rubric.defects else 0
+        limit = limit if self.max_defects is None else self.max_defects
+        return replace(reading, max_defects=limit if depth == "verdict" else 0)
 
     def element_questions(
         self, sample: Sample | Mapping[str, Any], max_elements: int | None = None
@@ -332,6 +360,8 @@ class Pipeline:
             if self.rubric.reference == "required" and not listed.is_edit:
                 # The prompt of an edit is an instruction: what it describes need not be in the image.
                 listed = listed.without_statements()
+        if self.rubric.texts:
+            listed = add_text_statements(listed, find_sample_texts(sample))
         return self._leave_out_negatives(listed, notes)
 
     def _leave_out_negatives(self, listed: ElementList, notes: list[str]) -> ElementList:
@@ -369,6 +399,11 @@ class Pipeline:
         is_own = self.is_embedded or self.model_info.teacher == domain.EMBEDDED
         return is_own and not self.has_user_adapter
 
+    @property
+    def _reads_alone(self) -> bool:
+        """Whether verdicts rest on what was read: the model was not trained on a rubric with `texts`."""
+        return self.rubric.texts and self._is_trained_on_scenes and not domain.is_trained_rubric(self.rubric)
+
     def _find_outside(
         self, prompt: str, hidden: Sequence[str], elements: Sequence[str], inputs: ModelInputs
     ) -> str:
@@ -396,6 +431,7 @@ class Pipeline:
         inputs: ModelInputs,
         reference: Image.Image | None,
         depth: Depth,
+        reading: TextReading | None = None,
     ) -> Request:
         form = self.asked_rubric.form(elements, self.max_defects).at_depth(depth)
         if self.model_info.images_only:
@@ -404,7 +440,10 @@ class Pipeline:
             )
         image_count = 0 if inputs.video_parts else len(inputs.images)
         references = [reference] if reference is not None else []
-        messages = self._build_messages(prompt, elements, depth, image_count, inputs.facts, bool(references))
+        texts = None if reading is None else describe_lines(reading.lines, inputs.original.size)
+        messages = self._build_messages(
+            prompt, elements, depth, image_count, inputs.facts, bool(references), texts
+        )
         # The parts of a video stand where the image would, after the reference.
         content = messages[-1]["content"]
         content[len(references) : len(references)] = inputs.video_parts
@@ -425,6 +464,7 @@ class Pipeline:
         images: int,
         facts: Mapping[str, float],
         reference: bool,
+        texts: Sequence[str] | None = None,
     ) -> list[dict[str, Any]]:
         return self.asked_rubric.messages(
             prompt,
@@ -435,6 +475,7 @@ class Pipeline:
             images=images,
             facts=facts,
             reference=reference,
+            texts=texts,
         )
 
     def _load_reference(self, sample: Sample, notes: list[str]) -> LoadedImage | None:
@@ -470,19 +511,31 @@ class Pipeline:
     def answer_without_model(self, prepared: PreparedSample) -> Verdict | None:
         """Return the verdict on a sample that the model is not asked about; None if it is to be asked.
 
-        The verdict on a sample outside the judge's domain has no numbers, so the model need not answer.
+        The verdict on a sample outside the judge's domain has no numbers, so the model need not answer; nor
+        need it if what was read decides alone.
         """
-        if not prepared.abstain_reason:
+        reading, reason = prepared.reading, prepared.abstain_reason
+        if not reason and not (reading and reading.decides_alone):
             return None
-        provenance = self._build_provenance(prepared.depth, 0.0, prepared.notes, prepared.splitter)
-        verdict = Verdict(
-            id=prepared.id,
-            status="unscored",
-            reason=replace_surrogates(prepared.abstain_reason),
-            out_of_domain=True,
-            size=prepared.size,
-            provenance=provenance,
-        )
+        milliseconds = reading.milliseconds if reading else 0.0
+        provenance = self._build_provenance(prepared.depth, milliseconds, prepared.notes, prepared.splitter)
+        shared: dict[str, Any] = {
+            "id": prepared.id,
+            "size": prepared.size,
+            "texts": list(reading.lines) if reading else [],
+            "provenance": provenance,
+        }
+        try:
+            if reason or reading is None:
+                raise ReplyError(reason)
+            explains = prepared.depth == "verdict"
+            fields = judge_by_reading(
+                reading, self.asked_rubric, prepared.size, provenance.notes, explains=explains
+            )
+            verdict = Verdict(status="scored", **shared, **fields)
+        except ReplyError as error:
+            reason = replace_surrogates(str(error))
+            verdict = Verdict(status="unscored", reason=reason, out_of_domain=True, **shared)
         verdict._image = prepared.overlay_image
         return verdict
 
@@ -505,16 +558,19 @@ class Pipeline:
             The verdict; unscored, with the reason, if the reply is not usable.
         """
         provenance = self._build_provenance(prepared.depth, milliseconds, prepared.notes, prepared.splitter)
+        texts = list(prepared.reading.lines) if prepared.reading else []
         try:
             if isinstance(reply, ReplyError):
                 raise reply
             provenance.label_mass = mean_label_mass(reply, provenance.notes)
+            provenance.notes += [note for note in reply.notes if note not in provenance.notes]
             verdict = Verdict(
                 id=prepared.id,
                 status="scored",
                 out_of_domain=prepared.is_out_of_domain,
                 size=prepared.size,
                 facts=prepared.facts,
+                texts=texts,
                 provenance=provenance,
                 **parse_reply(reply, prepared, self.asked_rubric, provenance.notes, absent_reply),
             )
@@ -524,6 +580,7 @@ class Pipeline:
                 status="unscored",
                 reason=replace_surrogates(str(error)),
                 size=prepared.size,
+                texts=texts,
                 provenance=provenance,
             )
         verdict._image = prepared.overlay_image

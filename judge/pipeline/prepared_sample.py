@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from judge.backends.base import Request
 from judge.elements.statements import Statement
+from judge.pipeline.writing.reading import TextReading
 from judge.types import Depth
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class PreparedSample:
     abstain_reason: str = ""
     """Why the verdict abstains: the sample is outside the judge's domain. Empty if it does not. The model is
     not asked about such a sample; see `judge.pipeline.pipeline.Pipeline.answer_without_model`."""
+    reading: TextReading | None = None
+    """What was read in the image, for rubrics with `texts`."""
     prompt: str = ""
     """The checked prompt, as the model sees it."""
     model_image: Image.Image | None = None

@@ -20,9 +20,11 @@ from judge.rubrics.form import Form
 from judge.rubrics.form_nodes import Box, Choice, Node, Object, Repeat, Text, is_encodable
 from judge.rubrics.schema import (
     LANGUAGE_INSTRUCTIONS,
+    NO_TEXTS,
     REASONING_MEMBER,
     RESERVED_MEMBERS,
     SCORE_LABELS,
+    TEXTS_INTRODUCTION,
     AttributeQuestion,
     Chars,
     DefectKinds,
@@ -81,6 +83,10 @@ class Rubric(FrozenModel):
     `judge.evidence.facts.IMAGE_FACTS`. Facts of `judge.evidence.motion.MOTION_FACTS` are measured in videos,
     and a rubric with one of them judges videos only. Facts of `judge.evidence.reference.REFERENCE_FACTS` are
     measured against the reference image, where there is one."""
+    texts: bool = False
+    """Whether the writing in the image is read (`judge.evidence.text`). General models are told the lines;
+    elements that want a text, and dimensions with `by_texts`, are decided by the lines as well. Needs the
+    package rapidocr."""
     details: Annotated[int, Field(ge=0, le=8)] = 0
     """Number of crops at full resolution shown after the whole image, for models with a fixed input size."""
     language: Language = "en"
@@ -115,6 +121,10 @@ class Rubric(FrozenModel):
         with_part = [dimension.name for dimension in self.dimensions if dimension.part]
         if unmerged := [name for name in with_part if name not in self.score.dimensions]:
             raise ValueError(f"{unmerged[0]!r} has a part, but score.{self.score.rule} does not merge it")
+        if by_texts := [
+            dimension.name for dimension in self.dimensions if dimension.by_texts and not self.texts
+        ]:
+            raise ValueError(f"{by_texts[0]!r} is decided by texts, but `texts` is not true")
         if self.score.rule == "product" and len(self.score.factors) != 2:
             raise ValueError("score.factors: product takes two dimensions")
         if self.score.rule == "mean" and not self.score.weights:
@@ -329,6 +339,7 @@ class Rubric(FrozenModel):
         images: int = 1,
         facts: Mapping[str, float] | None = None,
         reference: bool = False,
+        texts: Sequence[str] | None = None,
     ) -> list[dict[str, Any]]:
         """Build the chat messages: worked examples, then one user turn with the images and the instructions.
 
@@ -345,6 +356,8 @@ class Rubric(FrozenModel):
             facts: measured facts, 0..1 each; the text gives them in steps of 10 from 0 to 1000, like
                 coordinates.
             reference: whether a reference image stands before the images.
+            texts: what was read in the image, line by line, as the model is to be told it; None: nothing is
+                told.
 
         Returns:
             Messages in the format of the OpenAI chat API, with `{"type": "image"}` parts for images.
@@ -356,7 +369,10 @@ class Rubric(FrozenModel):
             turns.append(build_turn(example.prompt, example.elements, reference=bool(example.reference)))
             answer = self._example_answer(example, depth, limit)
             turns.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
-        return [*turns, build_turn(prompt, elements, images=images, facts=facts or {}, reference=reference)]
+        last = build_turn(
+            prompt, elements, images=images, facts=facts or {}, reference=reference, texts=texts
+        )
+        return [*turns, last]
 
     def example_images(self) -> Iterator[str]:
         """Yield the images of the worked examples as `data:` URLs, in the order of the messages."""
@@ -374,6 +390,7 @@ class Rubric(FrozenModel):
         images: int = 1,
         facts: Mapping[str, float] = MappingProxyType({}),
         reference: bool = False,
+        texts: Sequence[str] | None = None,
     ) -> dict[str, Any]:
         text = self._compiled_templates[brief].render(
             rubric=self if self._is_general else self._tuned_rubric,
@@ -388,6 +405,9 @@ class Rubric(FrozenModel):
         instruction = LANGUAGE_INSTRUCTIONS[self.language]
         if instruction and depth == "verdict" and not brief:
             text += f"\n\n{instruction}"
+        if self.texts and texts is not None and not brief:
+            listed = "\n".join(f"- {line}" for line in texts) or NO_TEXTS
+            text = f"{TEXTS_INTRODUCTION}\n{listed}\n\n{text}"
         image_parts: list[dict[str, Any]] = [{"type": "image"} for _ in range(images + reference)]
         return {"role": "user", "content": [*image_parts, {"type": "text", "text": text}]}
 

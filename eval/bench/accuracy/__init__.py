@@ -6,6 +6,7 @@
 - `elements`: elements read from prompts.
 - `photos`: photographs: opinions and strengths of distortions.
 - `student`: a student compared with its teacher.
+- `text`: drawn writing, by `drawn_text`.
 - `video`: drawn clips.
 - `looks`: closer looks at large images.
 - `parity`: the same verdicts from several backends.

@@ -114,6 +114,7 @@ def _verdict_body(result: Verdict, image: Image.Image, title: str, prompt: str =
         sections.image_and_regions(result, image, prompt, key=title.lower().replace(" ", "-")),
         sections.heat_maps(result, image),
         sections.elements(result),
+        sections.writing(result),
         sections.dimensions_and_attributes(result),
         sections.zoom_ins(result, result.size or image.size),
     ]

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 HEAT_MAP_SIDE = 480
 """Longer side of a heat map in pixels."""
+MAX_TEXT_LINES = 20
+"""Lines of writing that are shown."""
 _LIKELIEST = ' class="j-top"'
 
 
@@ -178,6 +180,17 @@ def _element_chip(element: Element) -> str:
         f'<span class="j-hidden">{word}: </span><span>{escape_text(element.label)}</span>'
         f'<span class="j-how">{format_percent(element.probability)}</span></li>'
     )
+
+
+def writing(result: Verdict) -> str:
+    """List the lines of writing that were read; nothing if there are none."""
+    rows = "".join(
+        f"<dt>{format_percent(line.confidence)} sure</dt><dd>{escape_text(line.text)}</dd>"
+        for line in result.texts[:MAX_TEXT_LINES]
+    )
+    more = len(result.texts) - MAX_TEXT_LINES
+    rest = f'<p class="j-fine">and {more} more lines</p>' if more > 0 else ""
+    return f'<section><h3>Writing</h3><dl class="j-facts">{rows}</dl>{rest}</section>' if rows else ""
 
 
 def dimensions_and_attributes(result: Verdict) -> str:
