@@ -53,8 +53,8 @@ PHOTO_RUBRICS = ("quality",)
 MAX_LISTED_WORDS = 8
 MAX_COUNT = 4
 """Largest number of objects that the embedded judge was trained to count."""
-_CONTENT = re.compile(r"[^\W\d_]+(?:[-'][^\W\d_]+)*|(?<![\w.])\d+(?![\w.])")
-"""A word, or a number on its own."""
+_CONTENT = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
+"""A word, a number, or a mixture such as 3d."""
 _FUNCTION_WORDS = frozenset(
     "this that these those it its they them their which who whose there here be been being am was were has "
     "have had do does can may each every both all some any another other others one's as by from for into "
