@@ -16,6 +16,10 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALL := $(RUN) -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
+# Clients of others that tests are held against. They ask for other versions of our packages, so they lie in a folder
+# of their own, without what they depend on.
+CLIENTS := openapi-python-client==0.29.1 ruamel.yaml==0.19.1 openrlhf==0.11.2 verl==0.9.1
+
 .PHONY: all demo test check lint docs bench lock clean
 all: $(VENV)/.full
 
@@ -31,7 +35,9 @@ $(VENV)/.core: pyproject.toml constraints.txt
 $(VENV)/.full: $(VENV)/.core
 	@echo "installing extras $(EXTRAS) ..."
 	@$(INSTALL) --editable ".[ocr,$(EXTRAS)]"
+	@$(INSTALL) --no-deps --target $(VENV)/clients --upgrade $(CLIENTS)
 	@$(INSTALL) --no-deps lmms-eval  # asks for an older PyAV, and for much that running a task never imports
+	@$(INSTALL) --no-deps label-studio-sdk  # asks for opencv-python, which takes the place of the headless one
 	@touch $@
 
 demo: $(VENV)/.core

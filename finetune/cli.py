@@ -55,6 +55,43 @@ def lora(
 
 
 @app.command()
+def rl(
+    config: Annotated[
+        str, typer.Argument(metavar="CONFIG", help="A .toml file, or the name of one in finetune/configs.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run. The same command resumes the run.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a field, e.g. held.path=scenes."),
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Read and check all inputs, train nothing.")] = False,
+) -> None:
+    """Train a judge by reinforcement, on rewards that can be checked."""
+    from eval.cli.errors import one_line_errors
+
+    with one_line_errors():
+        from finetune.rl.config import Config
+        from judge.errors import InputError
+
+        run_config = Config.load(config, overrides or ())
+        from finetune.rl import run
+
+        if check:
+            run.prepare(run_config, print)
+            return
+        if out is None:
+            raise InputError("out", None, "a folder", "name one with --out, or only --check")
+        result = run.train_policy(run_config, out)
+        if result:
+            metric = run_config.held.metric if run_config.held else ""
+            before, after = result["before"].get(metric), result["after"].get(metric)
+            change = f"; {metric} {_format(before)} before, {_format(after)} after" if metric else ""
+            typer.echo(f"{out}: {result['steps']} steps in {result['minutes']:.1f} min{change}", err=True)
+
+
+@app.command()
 def distill(
     config: Annotated[str, typer.Option(help="A .toml file, or the name of one in configs/distill.")],
     out: Annotated[Path, typer.Option(help="Folder of the run. The same command resumes the run.")],
@@ -74,7 +111,7 @@ def distill(
 
         run_config = Config.load(config, overrides or ())
         if check:
-            prepared = prepare(run_config)
+            prepared = prepare(run_config, print)
             typer.echo(f"{len(prepared.samples)} images, {', '.join(prepared.blanks)}", err=True)
             return
         result = run.distill(run_config, out)

@@ -19,6 +19,8 @@ from judge.types import StrictModel
 
 CONFIG_DIR = Path(__file__).parent / "configs"
 """Folder of the configurations that come with the package."""
+DEFAULT_MAX_DAMAGED_SHARE = 0.05
+"""Largest share of the rows of a source whose images or videos cannot be read; such rows are skipped."""
 
 
 class TomlConfig(StrictModel):

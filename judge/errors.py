@@ -6,6 +6,7 @@
         - `RubricError`: a rubric file, or a form built from it, is not valid
     - `BackendError`: the model cannot be loaded, reached or run
         - `ModelNotFoundError`: there is no such model here; also an `InputError`
+        - `UnscoredBatchError`: nothing in a batch of a trainer could be scored
         - `UnavailableError`: a gateway cannot answer now
             - `OverloadedError`: it has no room (HTTP 429)
             - `EngineDownError`: it has no running engine (HTTP 503)
@@ -73,6 +74,13 @@ class ModelNotFoundError(InputError, BackendError):
 
     def __init__(self, field: str, value: object, allowed: str, mend: str) -> None:
         super().__init__(field, value, allowed, f"it cannot be loaded: {mend}")
+
+
+class UnscoredBatchError(BackendError):
+    """Nothing in a batch could be scored, and its trainer takes no missing score.
+
+    A number in place of each score would be the same for all: the trainer would go on without learning.
+    """
 
 
 class ReplyError(JudgeError):

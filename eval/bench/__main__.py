@@ -336,7 +336,7 @@ def video(
 @app.command()
 def tokens(
     seed: Seed = 0,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of training.")] = 320,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of training.")] = 640,
     only: Annotated[
         list[str] | None,
         typer.Option(help="transformers, vllm or served; may be repeated. Default: all three."),
@@ -348,6 +348,51 @@ def tokens(
 ) -> None:
     """Teach a tiny model of real vocabulary to answer with stated rates, and compare what backends read."""
     print_part("tokens", lambda: parts.tokens(seed, steps, only or [], keep), as_json)
+
+
+@app.command()
+def fuzz(
+    seed: Seed = 0,
+    count: Annotated[int, typer.Option(min=1, help="Number of damaged inputs of each kind.")] = 300,
+    first: Annotated[int, typer.Option(min=0, help="Number of the first input, to try one again.")] = 0,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(help="images, videos, tables or requests; may be repeated. Default: all four."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Try damaged images, videos, tables and requests: each is read or refused, in bounded time and memory.
+
+    Exits with 1 if one crashed, gave a warning, or took too much time or memory.
+    """
+    result: dict[str, Any] = {}
+
+    def measure() -> dict[str, Any]:
+        result.update(parts.fuzz(seed, count, first, kind or []))
+        return result
+
+    print_part("fuzz", measure, as_json)
+    raise typer.Exit(1 if result["crashed"] else 0)
+
+
+@app.command()
+def load(
+    clients: Annotated[int, typer.Option(min=1, help="Number of clients.")] = 50,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Time during which they begin requests.")] = 10.0,
+    as_json: Json = False,
+) -> None:
+    """Send requests from many clients to a gateway over a stand-in for the model.
+
+    Exits with 1 if one failed.
+    """
+    result: dict[str, Any] = {}
+
+    def measure() -> dict[str, Any]:
+        result.update(parts.load(clients, seconds))
+        return result
+
+    print_part("load", measure, as_json)
+    raise typer.Exit(1 if result["failed"] else 0)
 
 
 @app.command(name="all")

@@ -105,6 +105,30 @@ def suites(seed: int) -> dict[str, Any]:
     return measure_suites(seed)
 
 
+def fuzz(seed: int, count: int, first: int, kinds: Sequence[str]) -> dict[str, Any]:
+    """What becomes of damaged inputs.
+
+    Args:
+        seed: seed of the damage.
+        count: number of inputs of each kind.
+        first: number of the first input.
+        kinds: kinds of inputs; empty: all.
+    """
+    from eval.bench.fuzzing.run import fuzz as try_all
+    from eval.bench.fuzzing.targets import TARGETS
+
+    kinds = kinds or list(TARGETS)
+    with progress_bar("fuzz", count * len(kinds)) as tick:
+        return try_all(kinds, first, count, seed, tick)
+
+
+def load(clients: int, seconds: float) -> dict[str, Any]:
+    """What many clients at once get of a gateway."""
+    from eval.bench.speed.load import measure_load
+
+    return measure_load(clients, seconds)
+
+
 def photos(data: Path, contents: int, model: str, adapter: str | None, batch: int) -> dict[str, Any]:
     """Accuracy on photographs, of the judge and of the measured facts."""
     from eval.bench.accuracy.photos import STRENGTHS, measure_photos

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import typer
 
-from judge.errors import BackendError, InputError, JudgeError
+from judge.errors import InputError, JudgeError
 
 
 @contextmanager
@@ -23,5 +23,4 @@ def one_line_errors() -> Iterator[None]:
         yield
     except JudgeError as error:
         typer.echo(f"error: {to_plain_text(str(error))}", err=True)
-        is_input = isinstance(error, InputError) and not isinstance(error, BackendError)
-        raise typer.Exit(2 if is_input else 1) from None
+        raise typer.Exit(2 if isinstance(error, InputError) else 1) from None

@@ -67,7 +67,8 @@ def export(
 
         result = export_regions(_load_one_run(runs, data), to.value, out, url=url)
     files = ", ".join(map(str, result.files))
-    typer.echo(f"{files}: {result.images} images, {result.regions} regions", err=True)
+    unjudged = f"; {result.unjudged} rows without a judged image left out" if result.unjudged else ""
+    typer.echo(f"{files}: {result.images} images, {result.regions} regions{unjudged}", err=True)
 
 
 def import_labels(
@@ -81,7 +82,9 @@ def import_labels(
         result = import_label_studio(export, out)
     text = f"{out}: {result.rows} rows"
     text += f", {result.unannotated} tasks without an annotation left out" if result.unannotated else ""
-    text += f", {result.ignored} results that labels have no field for left out" if result.ignored else ""
+    if result.ignored:
+        reasons = ", ".join(f"{reason} ({count})" for reason, count in result.ignored_reasons.items())
+        text += f", {result.ignored} results left out: {reasons}"
     typer.echo(text, err=True)
 
 

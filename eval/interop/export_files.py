@@ -13,6 +13,7 @@ from typing import Any
 from eval.runs.atomic_file import open_atomic
 from eval.suites.shared.samples import SuiteSample
 from judge.errors import InputError
+from judge.media.sources import is_data_url
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class ExportResult:
     """Number of images."""
     regions: int
     """Number of reported regions."""
+    unjudged: int = 0
+    """Rows that are left out, as their image could not be read and has no size."""
 
 
 @contextmanager
@@ -62,10 +65,17 @@ def json_list(file: Any) -> Iterator[Callable[[Any], None]]:
 
 def image_name(sample: SuiteSample, root: Path) -> str:
     """Return the path of a sample's image below the data's folder, or the sample's id if it has no file."""
-    if not isinstance(sample.image, str | os.PathLike):
+    path = image_file(sample)
+    if path is None:
         return sample.id
-    path, folder = Path(sample.image), root if root.is_dir() else root.parent
+    folder = root if root.is_dir() else root.parent
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
+
+
+def image_file(sample: SuiteSample) -> Path | None:
+    """Return the file of a sample's image or video; None if it is held in memory."""
+    source = sample.image if sample.video is None else sample.video
+    return Path(source) if isinstance(source, str | os.PathLike) and not is_data_url(source) else None
 
 
 def to_xywh(box: Any) -> list[float]:

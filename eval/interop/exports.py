@@ -4,6 +4,9 @@
   suffix `.images.json` holds the images and categories that the ids refer to, and the true regions if the
   suite has them, so that pycocotools reads one as ground truth and the other as results.
 - `fiftyone`: FILE is the labels.json of a FiftyOneImageDetectionDataset (box as x, y, width, height, 0..1).
+  FiftyOne calls an image by its path without the suffix; where several rows have the same, the suffix or a
+  number is added. Next to it, FILE with the suffix `.data.json` says which image each name stands for; give
+  it to FiftyOne as `data_path`.
 - `label-studio`: see `eval.interop.label_studio`.
 
 Rows are written while they are read. Only the names of the kinds and, for COCO, the true regions are kept in
@@ -13,11 +16,18 @@ memory.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Container
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from eval.interop.export_files import ExportResult, image_name, json_list, open_output, to_xywh
+from eval.interop.export_files import (
+    ExportResult,
+    image_file,
+    image_name,
+    json_list,
+    open_output,
+    to_xywh,
+)
 from eval.interop.label_studio import export_label_studio
 from eval.runs.records import RecordedRun
 from judge.errors import InputError
@@ -46,7 +56,7 @@ def export_regions(run: RecordedRun, to: str, out: Path, *, url: str | None = No
 
 def _export_coco(run: RecordedRun, out: Path, url: str | None) -> ExportResult:
     category_ids: dict[str, int] = {}
-    images = regions = 0
+    images = regions = unjudged = 0
     truth_path = out.with_suffix(".images.json")
     with open_output(out) as results, open_output(truth_path) as truth, json_list(results) as add:
         truth.write('{"info": {"description": ' + json.dumps(run.suite.title) + '},\n"images": [')
@@ -54,6 +64,7 @@ def _export_coco(run: RecordedRun, out: Path, url: str | None) -> ExportResult:
         for number, row in enumerate(run.judged_rows(media=True), 1):
             verdict: Any = row.verdict
             if verdict["size"] is None:
+                unjudged += 1
                 continue
             width, height = verdict["size"]
             image = {"id": number, "file_name": image_name(row.sample, run.data), "width": width,
@@ -67,7 +78,7 @@ def _export_coco(run: RecordedRun, out: Path, url: str | None) -> ExportResult:
                      "score": defect["confidence"]})  # fmt: skip
                 regions += 1
         _write_coco_truth(truth, labels, category_ids)
-    return ExportResult((out, truth_path), images, regions)
+    return ExportResult((out, truth_path), images, regions, unjudged)
 
 
 def _write_coco_truth(file: Any, labels: list[tuple[int, DefectLabel]], category_ids: dict[str, int]) -> None:
@@ -90,12 +101,14 @@ def _write_coco_truth(file: Any, labels: list[tuple[int, DefectLabel]], category
 
 
 def _export_fiftyone(run: RecordedRun, out: Path, url: str | None) -> ExportResult:
-    images = regions = 0
+    images = regions = unjudged = 0
+    data_path, names = out.with_suffix(".data.json"), dict[str, str]()
     with open_output(out) as file:
         file.write('{"labels": {')
         for row in run.judged_rows(media=True):
             verdict: Any = row.verdict
             if verdict["size"] is None:
+                unjudged += 1
                 continue
             width, height = verdict["size"]
             detections = []
@@ -107,12 +120,39 @@ def _export_fiftyone(run: RecordedRun, out: Path, url: str | None) -> ExportResu
                     "confidence": defect["confidence"],
                     "attributes": {key: defect[key] for key in ("family", "severity", "explanation")},
                 })  # fmt: skip
-            name = str(Path(image_name(row.sample, run.data)).with_suffix(""))
+            path = image_file(row.sample)
+            name = _unique_name(image_name(row.sample, run.data), has_suffix=path is not None, names=names)
+            names[name] = "" if path is None else str(path.resolve())
             file.write((",\n" if images else "\n") + json.dumps(name) + ": " + json.dumps(detections))
             images += 1
             regions += len(detections)
         file.write("}}\n")
-    return ExportResult((out,), images, regions)
+    with open_output(data_path) as file:
+        # FiftyOne takes the suffix from these names, to find them among the labels.
+        paths = {name + Path(path).suffix: path for name, path in names.items() if path}
+        file.write(json.dumps(paths, ensure_ascii=False, indent=1) + "\n")
+    return ExportResult((out, data_path), images, regions, unjudged)
+
+
+def _unique_name(image: str, *, has_suffix: bool, names: Container[str]) -> str:
+    """Return how FiftyOne is to call an image: its path without the suffix, if no other is called so.
+
+    Args:
+        image: path of the image, or id of the sample.
+        has_suffix: whether it ends in the suffix of a file.
+        names: names of the others.
+    """
+    path = PurePosixPath(image)
+    if not has_suffix or not path.suffix:
+        name = image
+    else:
+        name = str(path.with_suffix(""))
+        if name in names:
+            name = f"{name}_{path.suffix[1:]}"
+    number, unique = 2, name
+    while unique in names:
+        unique, number = f"{name}_{number}", number + 1
+    return unique
 
 
 FORMATS: dict[str, Callable[[RecordedRun, Path, str | None], ExportResult]] = {

@@ -36,12 +36,13 @@ def export_label_studio(run: RecordedRun, out: Path, url: str | None) -> ExportR
         url: prefix of the images' paths below the data's folder; None: `LOCAL_FILES`.
     """
     kinds: dict[str, None] = dict.fromkeys(_kinds_of_rubric(run))
-    images = regions = 0
+    images = regions = unjudged = 0
     config = out.with_suffix(".config.xml")
     with open_output(out) as file, json_list(file) as add:
         for row in run.judged_rows(media=True):
             verdict: Any = row.verdict
             if verdict["size"] is None:
+                unjudged += 1
                 continue
             add(_make_task(row, run, url))
             kinds |= dict.fromkeys(defect["kind"] for defect in verdict["defects"])
@@ -49,7 +50,7 @@ def export_label_studio(run: RecordedRun, out: Path, url: str | None) -> ExportR
             regions += len(verdict["defects"])
     with open_output(config) as file:
         file.write(_make_config(list(kinds)))
-    return ExportResult((out, config), images, regions)
+    return ExportResult((out, config), images, regions, unjudged)
 
 
 def _kinds_of_rubric(run: RecordedRun) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -95,8 +96,8 @@ class PlanSource:
             f"rows {start + 1} to {min(start + size, self.total)}" for start in range(0, self.total, size)
         )
 
-    def read(self, piece: int) -> Iterator[Sample]:
-        """Yield the samples of a piece, counted from 0."""
+    def read(self, piece: int, unused: Counter[str] | None = None) -> Iterator[Sample]:
+        """Yield the samples of a piece, counted from 0. Suites say themselves what they do not use."""
         start = piece * self.piece_size
         return (sample.to_sample() for sample in islice(self.plan.samples(), start, start + self.piece_size))
 

@@ -26,6 +26,9 @@ class TeacherConfig(StrictModel):
     """Options of its backend and engine, for example `dtype = "bfloat16"`."""
     batch: Count = 32
     """Images judged at once."""
+    without_held_out: bool = False
+    """For the embedded judge: estimate opinions by the model that was fitted without the rated photographs
+    kept for measuring, so that the student can be measured on them."""
 
 
 class DataConfig(ScoredSourceConfig):

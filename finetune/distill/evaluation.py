@@ -12,7 +12,7 @@ import numpy as np
 from eval.metrics.correlation import srcc
 from eval.suites.shared.samples import JudgedSample
 from finetune.distill.config import Config
-from finetune.distill.teacher import create_teacher
+from finetune.distill.teacher import create_teacher, estimates_of
 from finetune.lora.targets import read_samples
 from judge.judge import Judge
 from judge.rubrics.rubric import Rubric
@@ -47,9 +47,10 @@ def evaluate_held_out(config: Config, number: int, out: Path, tuned: Path | None
     for name, judge in judges.items():
         samples = [sample.to_sample() for sample in held_samples]
         first_batch = islice(samples, held_out.batch)
-        list(judge.many(first_batch, depth="score", batch=held_out.batch))  # loads the model
-        start = time.perf_counter()
-        verdicts = list(judge.many(samples, depth="score", batch=held_out.batch))
+        with estimates_of(config):
+            list(judge.many(first_batch, depth="score", batch=held_out.batch))  # loads the model
+            start = time.perf_counter()
+            verdicts = list(judge.many(samples, depth="score", batch=held_out.batch))
         result[f"{name}_ms"] = 1000 * (time.perf_counter() - start) / len(held_samples)
         judged = [JudgedSample(s, verdict) for s, verdict in zip(held_samples, verdicts, strict=True)]
         result[name] = suite.evaluate(judged)[held_out.metric].value

@@ -8,6 +8,7 @@ from pathlib import Path
 from eval.suites import load_suite
 from eval.suites.shared.media_files import read_image_shape
 from eval.suites.shared.samples import SuiteSample
+from finetune.damaged_media import Report
 from finetune.distill.config import Config, DataConfig
 from finetune.distill.targets import Region
 from finetune.lora.targets import read_samples
@@ -73,8 +74,12 @@ class PreparedDistillation:
         )
 
 
-def prepare(config: Config) -> PreparedDistillation:
+def prepare(config: Config, report: Report = lambda line: None) -> PreparedDistillation:
     """Read the rubric and the data.
+
+    Args:
+        config: the configuration.
+        report: called with lines about the rows that are skipped.
 
     Raises:
         InputError: the rubric needs more than an image, or the data is unusable.
@@ -83,13 +88,17 @@ def prepare(config: Config) -> PreparedDistillation:
     _check_rubric(rubric, config)
     samples, opinions, sources = list[SuiteSample](), list[float | None](), list[DataConfig]()
     for n, source in enumerate(config.data):
-        suite, own = read_samples(source, f"data.{n}")
+        suite, own = read_samples(source, f"data.{n}", report)
         if suite.kind != "image" or any(sample.video is not None for sample in own):
             raise InputError(f"data.{n}.suite", source.suite, "images", "a student takes no videos")
         samples += own
         sources += [source] * len(own)
         opinions += [_read_opinion(source, sample, f"data.{n}") for sample in own]
-    held_out = {sample.media_file for source in config.held for sample in read_samples(source, "held")[1]}
+    held_out = {
+        sample.media_file
+        for n, source in enumerate(config.held)
+        for sample in read_samples(source, f"held.{n}", report)[1]
+    }
     if both := [sample.id for sample in samples if sample.media_file in held_out]:
         mend = "split the data, or use skip and limit"
         shown = f"{len(both)} images, {both[0]} first"

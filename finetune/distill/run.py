@@ -11,6 +11,7 @@ OUT/run.json             configuration, size, operations, measures of teacher an
 from __future__ import annotations
 
 import time
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def distill(config: Config, out: Path) -> dict[str, Any]:
         InputError: something is unusable, or `out` holds another run.
         BackendError: the teacher cannot run.
     """
-    prepared = prepare(config)
+    prepared = prepare(config, partial(print, flush=True))
     claim_folder(config, out)
     network = StudentNetwork(config.network, prepared.blanks)
     operations = count_flops(network, config.network)

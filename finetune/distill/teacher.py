@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,15 @@ def label_with_teacher(
         tick: called with the number of samples done.
     """
     judge, batch = create_teacher(prepared.config, prepared.rubric, adapter), prepared.config.teacher.batch
-    return label_samples(judge, prepared.samples, prepared.blanks, out, batch, tick)
+    with estimates_of(prepared.config):
+        return label_samples(judge, prepared.samples, prepared.blanks, out, batch, tick)
+
+
+def estimates_of(config: Config) -> AbstractContextManager[None]:
+    """Return the context in which the teacher judges: which of the two models estimates opinions."""
+    from finetune.photos.estimators import opinions_without_held_out
+
+    return opinions_without_held_out() if config.teacher.without_held_out else nullcontext()
 
 
 def tune_teacher(prepared: PreparedDistillation, labels: Sequence[TeacherLabel], out: Path) -> Path:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from finetune.config import TomlConfig
+from finetune.config import DEFAULT_MAX_DAMAGED_SHARE, TomlConfig
 from judge.backends.models import FAMILIES
 from judge.types import Depth, StrictModel
 
@@ -82,6 +82,9 @@ class SourceConfig(StrictModel):
     """Skip this many rows."""
     limit: Count | None = None
     """Use at most this many rows, after those skipped."""
+    max_damaged_share: Annotated[float, Field(ge=0, le=1)] = DEFAULT_MAX_DAMAGED_SHARE
+    """Rows whose image or video cannot be read are skipped; if they are more than this share of the rows, the
+    training does not begin."""
 
 
 class ScoredSourceConfig(SourceConfig):

@@ -7,6 +7,7 @@ from inspect import signature
 from typing import Any
 
 from eval.suites.shared.samples import JudgedSample
+from finetune.damaged_media import Report
 from finetune.lora.base_model import BaseInfo
 from finetune.lora.config import HeldOutConfig
 from finetune.lora.targets import read_samples
@@ -29,16 +30,22 @@ class TrainingBackend(Transformers):
         processor: the model's.
         base: the checked base.
         batch: most rows in one forward pass.
+        thinking: greatest number of tokens of a thought before each form.
+
+    Raises:
+        InputError: the model is to think, but its chat template opens no thought.
     """
 
-    def __init__(self, model: Any, processor: Any, base: BaseInfo, batch: int = 16) -> None:
+    def __init__(
+        self, model: Any, processor: Any, base: BaseInfo, batch: int = 16, thinking: int = 0
+    ) -> None:
         self.version, self.batch, self.model = version("transformers"), batch, base.source
         self.domain, self.size, self.brief, self.adapters = base.domain, base.size, base.brief, {}
         self.adapter, self.revision = "in training", ""
         self.boxes = check_convention(base.boxes, base.family_info.boxes)
         self.tokens, self.layouts = base.tokens, LAYOUTS["compact"]
         base_model = model.get_base_model() if hasattr(model, "get_base_model") else model
-        self._set_model(base_model, processor, base.phrases)
+        self._set_model(base_model, processor, base.phrases, thinking)
 
     @property
     def takes_frame_times(self) -> bool:
@@ -62,14 +69,15 @@ class HeldOutEvaluation:
 
     Args:
         config: the samples, and the measure that counts.
+        report: called with lines about the samples that are skipped.
 
     Raises:
         InputError: the suite or its data is unusable, there are no samples, or the suite has no such measure.
     """
 
-    def __init__(self, config: HeldOutConfig) -> None:
+    def __init__(self, config: HeldOutConfig, report: Report = lambda line: None) -> None:
         self.config = config
-        self.suite, self.samples = read_samples(config, "held")
+        self.suite, self.samples = read_samples(config, "held", report)
         self.rubric = Rubric.load(config.rubric or self.suite.rubric)
         self.depth: Depth = config.depth or self.suite.depth
         metrics = self.suite.evaluate([])

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from finetune.lora.base_model import BaseInfo, create_meta_model
-from finetune.lora.config import Config
+from finetune.lora.config import AdapterConfig, ModelConfig
 
 TEXT_TOKENS = 512
 """Assumed text tokens of a row, in addition to those of the image."""
@@ -57,16 +57,33 @@ class MemoryEstimate:
         )
 
 
-def estimate_memory(config: Config, base: BaseInfo, *, gpu: bool) -> MemoryEstimate:
+@dataclass(frozen=True)
+class PassShape:
+    """What goes through the model at once in training."""
+
+    batch: int
+    """Images or videos, each with its prompt and answers."""
+    checkpointing: bool
+    text_tokens: int = TEXT_TOKENS
+    """Text tokens of each, answers included, in addition to those of the image."""
+    read_tokens: int = ANSWER_TOKENS
+    """Tokens of each at which the vocabulary is read."""
+
+
+def estimate_memory(
+    config: ModelConfig, adapter: AdapterConfig, shape: PassShape, base: BaseInfo, *, gpu: bool
+) -> MemoryEstimate:
     """Estimate what training needs on one device.
 
     Args:
-        config: the configuration.
+        config: the model to start from.
+        adapter: the adapter.
+        shape: of one training pass.
         base: the checked base.
         gpu: the device is a GPU; else a CPU.
     """
     model, text = create_meta_model(base.config), base.config.get_text_config()
-    dtype = config.model.dtype
+    dtype = config.dtype
     width = 2 if (gpu and dtype == "auto") or dtype in ("bfloat16", "float16") else 4
     weights = 0.0
     for name, parameter in model.named_parameters():
@@ -74,34 +91,34 @@ def estimate_memory(config: Config, base: BaseInfo, *, gpu: bool) -> MemoryEstim
         quantized = quantized and not any(
             name.startswith(f"{part}.") for part in base.family_info.unquantized_modules
         )
-        bits = config.model.bits if quantized else None
+        bits = config.bits if quantized else None
         weights += parameter.numel() * (bits / 8 if bits else width)
-    trained = _adapter_parameters(config, base, model)
-    pixels, vision = config.model.max_pixels, base.config.vision_config
+    trained = _adapter_parameters(adapter, base, model)
+    pixels, vision = config.max_pixels, base.config.vision_config
     if base.size is not None:
         pixels = base.size**2
     patches = pixels / vision.patch_size**2
-    text_tokens = TEXT_TOKENS + patches / vision.spatial_merge_size**2
-    activations = _activation_bytes(config, width, text.hidden_size, text_tokens, text)
+    text_tokens = shape.text_tokens + patches / vision.spatial_merge_size**2
+    activations = _activation_bytes(shape, width, text.hidden_size, text_tokens, text)
     if any(VISION_PREFIX in name for name in trained):
-        activations += _activation_bytes(config, width, vision.hidden_size, patches, vision)
-    logits = 3 * 4 * config.training.batch * ANSWER_TOKENS * text.vocab_size
+        activations += _activation_bytes(shape, width, vision.hidden_size, patches, vision)
+    logits = 3 * 4 * shape.batch * shape.read_tokens * text.vocab_size
     parameters = sum(parameter.numel() for parameter in model.parameters())
     new = sum(trained.values())
     return MemoryEstimate(weights, 16.0 * new, activations, logits, parameters, new)
 
 
-def _activation_bytes(config: Config, width: int, hidden: int, tokens: float, tower: Any) -> float:
+def _activation_bytes(shape: PassShape, width: int, hidden: int, tokens: float, tower: Any) -> float:
     """Return the bytes of activations that a tower stores for the backward pass."""
     depth = getattr(tower, "num_hidden_layers", None) or tower.depth
-    each = hidden * tokens * config.training.batch * width
-    return float(each * (depth + 17) if config.training.checkpointing else 17 * each * depth)
+    each = hidden * tokens * shape.batch * width
+    return float(each * (depth + 17) if shape.checkpointing else 17 * each * depth)
 
 
-def _adapter_parameters(config: Config, base: BaseInfo, model: Any) -> dict[str, int]:
+def _adapter_parameters(config: AdapterConfig, base: BaseInfo, model: Any) -> dict[str, int]:
     """Return the number of the adapter's parameters in each layer."""
     existing: dict[str, int] = {}
-    rank, layers = config.lora.rank, config.lora.layers
+    rank, layers = config.rank, config.layers
     if base.adapter is not None:
         from safetensors import safe_open
 
@@ -111,7 +128,7 @@ def _adapter_parameters(config: Config, base: BaseInfo, model: Any) -> dict[str,
                 shape = file.get_slice(name).get_shape()
                 existing[layer] = existing.get(layer, 0) + math.prod(shape)
                 rank = shape[0] if side.startswith("A") else rank
-        layers = config.lora.also
+        layers = config.also
     new = {
         name: rank * sum(module.weight.shape)
         for name, module in model.named_modules()

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from finetune.lora.base_model import BaseInfo, check_base, load_trainable_model, trainable_parameters
-from finetune.lora.config import Config
+from finetune.lora.config import Config, ModelConfig
 from finetune.lora.evaluation import HeldOutEvaluation, TrainingBackend
-from finetune.lora.memory import estimate_memory, free_memory
+from finetune.lora.memory import PassShape, estimate_memory, free_memory
 from finetune.lora.targets import TargetSet, load_target_sets
 from finetune.run_folders import RUN_FILE, claim_folder, write_json
 from judge.backends.adapter_training import (
@@ -36,6 +36,7 @@ from judge.backends.adapter_training import (
     describe_rubrics,
 )
 from judge.errors import InputError
+from judge.rubrics.rubric import Rubric
 from judge.runtime.version import __version__
 
 VERSIONED_PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
@@ -66,14 +67,14 @@ def prepare(config: Config, report: Callable[[str], None] = lambda line: None) -
     """
     base = check_base(config.model)
     target_sets = load_target_sets(config.data, report)
-    evaluation = HeldOutEvaluation(config.held) if config.held else None
+    evaluation = HeldOutEvaluation(config.held, report) if config.held else None
     if evaluation is not None:
-        _check_no_overlap(target_sets, evaluation)
+        check_no_overlap(target_sets, evaluation)
         report(f"held out: {len(evaluation.samples)} rows of {evaluation.suite.name}")
     return PreparedRun(config, base, target_sets, evaluation)
 
 
-def _check_no_overlap(target_sets: list[TargetSet], evaluation: HeldOutEvaluation) -> None:
+def check_no_overlap(target_sets: Iterable[TargetSet], evaluation: HeldOutEvaluation) -> None:
     """Raise `InputError` if an image or video is both trained and measured on."""
     training_files = {target.sample.media_file for target_set in target_sets for target in target_set.targets}
     both = [sample.id for sample in evaluation.samples if sample.media_file in training_files]
@@ -201,7 +202,8 @@ def train_adapter(config: Config, out: Path) -> dict[str, Any]:
     claim_folder(config, out)
     for note in prepared.base.notes(config.model.bits):
         report(note)
-    estimate = estimate_memory(config, prepared.base, gpu=gpu)
+    shape = PassShape(config.training.batch, config.training.checkpointing)
+    estimate = estimate_memory(config.model, config.lora, shape, prepared.base, gpu=gpu)
     free = free_memory(gpu=gpu)
     report(f"{estimate}; {free / 2**30:.1f} GiB are free")
     if estimate.total > free:
@@ -213,8 +215,10 @@ def train_adapter(config: Config, out: Path) -> dict[str, Any]:
     trainer.train(resume_from_checkpoint=checkpoint)
     if is_first:
         trainer.model.save_pretrained(out / "adapter")
-        _set_base_name(out / "adapter", config)
-        describe_training(prepared, trainer.dataset.encoder.backend).write(out / "adapter")
+        set_base_name(out / "adapter", config.model.base)
+        rubrics = [target_set.rubric for target_set in prepared.target_sets]
+        backend = trainer.dataset.encoder.backend
+        describe_training(config.model, prepared.base, rubrics, backend).write(out / "adapter")
         summary = _summarize(prepared, trainer, before, time.monotonic() - start)
         _plot(trainer.state.log_history, config, out)
         write_json(out / RUN_FILE, summary)
@@ -243,18 +247,21 @@ def measure_baseline(trainer: Any, config: Config, out: Path, *, is_resumed: boo
     return dict(json.loads(baseline_file.read_text("utf-8"))) if baseline_file.is_file() else {}
 
 
-def describe_training(prepared: PreparedRun, backend: TrainingBackend) -> AdapterTraining:
+def describe_training(
+    config: ModelConfig, base: BaseInfo, rubrics: Sequence[Rubric], backend: TrainingBackend
+) -> AdapterTraining:
     """Return what `training.json` says of a run: a judge that loads the adapter asks it in the same way.
 
     Args:
-        prepared: the run.
+        config: the model that the run started from.
+        base: the checked base.
+        rubrics: what was trained.
         backend: the model in training.
     """
-    config, base = prepared.config.model, prepared.base
     return AdapterTraining(
         base=describe_base(config.base, base.weights, base.config),
         brief=base.brief,
-        rubrics=describe_rubrics([target_set.rubric for target_set in prepared.target_sets]),
+        rubrics=describe_rubrics(rubrics),
         boxes=backend_boxes(backend),
         tokenization=backend_tokenization(backend),
         max_pixels=config.max_pixels if base.size is None else None,
@@ -262,11 +269,11 @@ def describe_training(prepared: PreparedRun, backend: TrainingBackend) -> Adapte
     )
 
 
-def _set_base_name(adapter: Path, config: Config) -> None:
-    """Name the base in the adapter as the configuration does, not by a path of this machine."""
+def set_base_name(adapter: Path, base: str) -> None:
+    """Name the base in an adapter as the configuration does, not by a path of this machine."""
     path = adapter / "adapter_config.json"
     settings = json.loads(path.read_text("utf-8"))
-    settings["base_model_name_or_path"] = config.model.base
+    settings["base_model_name_or_path"] = base
     write_json(path, settings)
 
 

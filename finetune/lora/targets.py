@@ -6,7 +6,7 @@ written, and is listed in `Target.unlabelled`, so that nothing is learned from i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -14,11 +14,12 @@ from typing import Any
 
 from eval.suites import load_suite
 from eval.suites.shared.media_files import read_image_shape
+from eval.suites.shared.reading import keep_missing_media
 from eval.suites.shared.samples import GroundTruth, SuiteSample
 from eval.suites.shared.suite import Suite
+from finetune.damaged_media import Report, skip_damaged
 from finetune.lora.config import DataConfig, SourceConfig
 from judge.errors import InputError
-from judge.media.decoding import open_video
 from judge.media.regions import RELATIVE_RANGE, scale_box, to_relative
 from judge.pipeline.domain import list_for_tuned_model
 from judge.rubrics.rubric import Rubric
@@ -76,44 +77,50 @@ class TargetSet:
     """How often its rows are used."""
 
 
-def read_samples(config: SourceConfig, name: str) -> tuple[Suite, list[SuiteSample]]:
-    """Read the samples of a source.
+def read_samples(
+    config: SourceConfig, name: str, report: Report = lambda line: None
+) -> tuple[Suite, list[SuiteSample]]:
+    """Read the samples of a source whose images and videos can be read; see `finetune.damaged_media`.
 
     Args:
         config: the source.
         name: what errors call it.
+        report: called with lines about the rows that are skipped.
 
     Raises:
-        InputError: the suite, its data or its split is unusable, or there are no rows.
+        InputError: the suite, its data or its split is unusable, there are no rows, or the images of too many
+            of them cannot be read.
     """
     suite = load_suite(config.suite)
     if unknown := [option for option in config.options if option not in suite.options]:
         known = ", ".join(suite.options) or "none"
         raise InputError(f"{name}.options", unknown[0], known, "leave it out")
-    samples = suite.read(config.path, config.split, **config.options)
-    end = None if config.limit is None else config.skip + config.limit
-    chosen = list(islice(samples, config.skip, end))
+    with keep_missing_media():
+        samples = suite.read(config.path, config.split, **config.options)
+        end = None if config.limit is None else config.skip + config.limit
+        chosen = list(islice(samples, config.skip, end))
     if not chosen:
         mend = "check path, split, skip and limit"
         raise InputError(f"{name}.path", str(config.path), "at least one row", mend)
-    return suite, chosen
+    return suite, skip_damaged(chosen, name, config.max_damaged_share, report)
 
 
-def load_target_set(config: DataConfig, name: str) -> TargetSet:
+def load_target_set(config: DataConfig, name: str, report: Report = lambda line: None) -> TargetSet:
     """Read a source and turn all rows into targets.
 
     Args:
         config: the source.
         name: what errors call it.
+        report: called with lines about the rows that are skipped.
 
     Raises:
         InputError: as `read_samples`; a label is out of range or not one of the rubric's; nothing is
             labelled.
     """
-    suite, samples = read_samples(config, name)
+    suite, samples = read_samples(config, name, report)
     rubric = Rubric.load(config.rubric or suite.rubric)
     depths = config.depths or (("score",) if suite.depth == "score" else ("verdict", "score"))
-    builder = _TargetBuilder(
+    builder = TargetBuilder(
         config, suite, rubric, name, any(_has_defects(sample.labels) for sample in samples)
     )
     targets = [builder.build(sample) for sample in samples]
@@ -123,18 +130,16 @@ def load_target_set(config: DataConfig, name: str) -> TargetSet:
     return TargetSet(rubric, targets, depths, config.weight)
 
 
-def load_target_sets(
-    configs: Iterable[DataConfig], report: Callable[[str], None] = lambda line: None
-) -> list[TargetSet]:
+def load_target_sets(configs: Iterable[DataConfig], report: Report = lambda line: None) -> list[TargetSet]:
     """Read all sources.
 
     Args:
         configs: the sources.
-        report: called with a line about each source.
+        report: called with lines about each source.
     """
     target_sets = []
     for number, config in enumerate(configs):
-        target_set = load_target_set(config, f"data.{number}")
+        target_set = load_target_set(config, f"data.{number}", report)
         depths = " and ".join(target_set.depths)
         report(f"{config.suite}: {len(target_set.targets)} rows, depths {depths}")
         target_sets.append(target_set)
@@ -146,7 +151,7 @@ def _has_defects(labels: GroundTruth) -> bool:
 
 
 @dataclass
-class _TargetBuilder:
+class TargetBuilder:
     """Builds the targets of one source."""
 
     config: DataConfig
@@ -166,7 +171,6 @@ class _TargetBuilder:
 
     def build(self, sample: SuiteSample) -> Target:
         """Build the target of a sample."""
-        self._check_file(sample)
         unlabelled = set[str]()
         elements, present, agreement = self._elements(sample, unlabelled)
         opinions = self._opinions(sample)
@@ -194,14 +198,6 @@ class _TargetBuilder:
             score_blank=self.score_blank,
             boxes=tuple(row.pop("exact") for row in values.get("defects", ())),
         )
-
-    def _check_file(self, sample: SuiteSample) -> None:
-        """Open the image or video, so that a damaged file is reported now and not during training."""
-        if isinstance(sample.image, str):
-            read_image_shape(Path(sample.image))
-        elif sample.video is not None:
-            with open_video(str(sample.video), f"{self.name}: {sample.id}: video"):
-                pass
 
     def _add_attributes(self, sample: SuiteSample, values: dict[str, Any], unlabelled: set[str]) -> None:
         for question in self.rubric.attributes:
@@ -312,7 +308,8 @@ class _TargetBuilder:
         defects = sample.labels.defects or _regions_of_mask(sample, kinds)
         if not defects:
             return []
-        height, width = read_image_shape(Path(str(sample.image)))
+        is_file = isinstance(sample.image, str | Path)
+        height, width = read_image_shape(Path(sample.image)) if is_file else sample.image.shape[:2]
         values = []
         for defect in defects[: rubric.defects.max]:
             if defect.kind not in kinds:

@@ -1,12 +1,14 @@
 """Adapter training: a LoRA adapter teaches a pre-trained base to fill the forms of a rubric.
 
     python -m finetune.nano adapt POOL... --init BASE --out RUN --minutes 15
+    python -m finetune.nano adapt POOL... --init BASE --adapter ADAPTER --out RUN --minutes 15    # continue
 
 The vision tower and the base do not change, so one base serves any number of such adapters.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -55,14 +57,24 @@ def add_lora(model: Any, rank: int) -> Any:
     )
 
 
-def train_adapter(rank: int, workers: int, settings: TrainingSettings, lora_rank: int) -> None:
+def continue_lora(model: Any, adapter: Path) -> Any:
+    """Return the model with an adapter whose training goes on, and all other weights frozen."""
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
+
+
+def train_adapter(
+    rank: int, workers: int, settings: TrainingSettings, lora_rank: int, adapter: Path | None = None
+) -> None:
     """Train until the end of the schedule. Writes `settings.out`/adapter, and the state to resume from.
 
     Args:
         rank: of this worker.
         workers: number of workers.
         settings: of the training.
-        lora_rank: rank of the adapter.
+        lora_rank: rank of a new adapter.
+        adapter: folder of an adapter to continue from; None: a new one.
     """
     from transformers import AutoModelForImageTextToText, AutoTokenizer
 
@@ -70,7 +82,7 @@ def train_adapter(rank: int, workers: int, settings: TrainingSettings, lora_rank
     torch.manual_seed(settings.seed)  # all workers begin with the same adapter
     base = AutoModelForImageTextToText.from_pretrained(settings.init, dtype=training_dtype())
     tokenizer = AutoTokenizer.from_pretrained(settings.init)
-    adapted = add_lora(base, lora_rank)
+    adapted = add_lora(base, lora_rank) if adapter is None else continue_lora(base, adapter)
     plan = JudgingPlan()
     batches = SceneBatches(
         settings.datasets,

@@ -42,6 +42,12 @@ def _check_model(path: Path) -> Path:
     return path
 
 
+def _check_adapter(path: Path | None) -> Path | None:
+    if path is not None and not (path / "adapter_config.json").is_file():
+        raise typer.BadParameter(f"{path}: no adapter (it has no adapter_config.json); name its folder")
+    return path
+
+
 def _check_clip_dataset(path: Path | list[Path]) -> Path | list[Path]:
     for folder in path if isinstance(path, list) else [path]:
         if not any(folder.glob("*.pkl")):
@@ -174,7 +180,11 @@ def adapt(
     seed: int = 0,
     measure_every: float = 3.0,
     workers: int = 2,
-    rank: int = 32,
+    rank: Annotated[int, typer.Option(help="Rank of a new adapter.")] = 32,
+    adapter: Annotated[
+        Path | None,
+        typer.Option(help="Adapter to continue from. Default: a new one.", callback=_check_adapter),
+    ] = None,
 ) -> None:
     """Train a LoRA adapter for judging on a pre-trained base: the rubrics' forms, at both depths."""
     from finetune.nano.adapter_training import train_adapter
@@ -183,7 +193,7 @@ def adapt(
     settings = TrainingSettings(
         pools, init, held, out, minutes, lr, batch, seed, measure_every, max_text_tokens=420, steps=steps
     )
-    run_workers(train_adapter, workers, settings, rank)
+    run_workers(train_adapter, workers, settings, rank, adapter)
 
 
 @app.command()

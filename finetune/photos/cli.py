@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from finetune.config import DEFAULT_MAX_DAMAGED_SHARE
 from judge.errors import InputError
 
 app = typer.Typer(
@@ -26,7 +27,16 @@ Seed = Annotated[int, typer.Option(min=0)]
 Count = Annotated[int, typer.Option(min=1)]
 Photos = Annotated[list[Path], typer.Argument(help="Folders of pristine photographs.")]
 Pools = Annotated[list[Path], typer.Argument(help="Datasets, as the commands above write them.")]
+MaxDamagedShare = Annotated[
+    float,
+    typer.Option(min=0.0, max=1.0, help="Largest share of photographs that cannot be read and are skipped."),
+]
+Check = Annotated[bool, typer.Option("--check", help="Read and check all photographs, write nothing.")]
 Base = Annotated[Path, typer.Option(help="Checkpoint that the adapter is for.")]
+
+
+def _print_usable(count: int) -> None:
+    typer.echo(f"{count} photographs can be read", err=True)
 
 
 @app.command()
@@ -35,14 +45,20 @@ def pool(
     photos: Photos,
     count: Count = 4500,
     seed: Seed = 1,
+    max_damaged_share: MaxDamagedShare = DEFAULT_MAX_DAMAGED_SHARE,
+    check: Check = False,
 ) -> None:
     """Write a dataset of distorted photographs, each photograph equally often."""
     from eval.cli.errors import one_line_errors
     from finetune.photos.dataset import write_photo_dataset
-    from finetune.photos.image_jobs import distorted_photo_jobs, find_images
+    from finetune.photos.image_jobs import distorted_photo_jobs, find_images, usable_photos
 
     with one_line_errors():
-        write_photo_dataset(out, list(distorted_photo_jobs(find_images(photos), count, seed)))
+        usable = usable_photos(find_images(photos), max_damaged_share)
+        if check:
+            _print_usable(len(usable))
+            return
+        write_photo_dataset(out, list(distorted_photo_jobs(usable, count, seed)))
 
 
 @app.command()
@@ -51,16 +67,23 @@ def opinions(
     data: Annotated[Path, typer.Argument(help="Folder of LIVE in the Wild: labels.csv and images/.")],
     held: Annotated[bool, typer.Option("--held", help="The quarter that is kept for measuring.")] = False,
     every: Annotated[bool, typer.Option("--all", help="All photographs, for the last fit.")] = False,
+    max_damaged_share: MaxDamagedShare = DEFAULT_MAX_DAMAGED_SHARE,
+    check: Check = False,
 ) -> None:
     """Write a dataset of photographs with mean opinions of people."""
     from eval.cli.errors import one_line_errors
     from finetune.photos.dataset import write_photo_dataset
-    from finetune.photos.image_jobs import rated_photo_jobs
+    from finetune.photos.image_jobs import rated_photo_jobs, usable_rated_photos
 
     with one_line_errors():
         if held and every:
             raise InputError("--held", "with --all", "one of the two", "leave one of them out")
-        write_photo_dataset(out, list(rated_photo_jobs(data, None if every else held)))
+        held_out = None if every else held
+        rated = usable_rated_photos(data, held_out, max_damaged_share)
+        if check:
+            _print_usable(len(rated))
+            return
+        write_photo_dataset(out, list(rated_photo_jobs(rated, held_out)))
 
 
 @app.command()
@@ -81,6 +104,8 @@ def strengths(
     count: Count = 24000,
     seed: Seed = 5,
     areas: Annotated[bool, typer.Option("--areas", help="Distort areas instead of whole images.")] = False,
+    max_damaged_share: MaxDamagedShare = DEFAULT_MAX_DAMAGED_SHARE,
+    check: Check = False,
 ) -> None:
     """Write the measures of distorted photographs for `estimates`, without the images."""
     from eval.cli.errors import one_line_errors
@@ -88,10 +113,12 @@ def strengths(
     from finetune.photos.dataset import write_photo_dataset
 
     with one_line_errors():
+        usable = image_jobs.usable_photos(image_jobs.find_images(photos), max_damaged_share)
+        if check:
+            _print_usable(len(usable))
+            return
         shares = image_jobs.AREA_SHARES if areas else image_jobs.WHOLE_SHARES
-        jobs = image_jobs.distorted_photo_jobs(
-            image_jobs.find_images(photos), count, seed, shares, recompressed=True
-        )
+        jobs = image_jobs.distorted_photo_jobs(usable, count, seed, shares, recompressed=True)
         write_photo_dataset(out, list(jobs), keep_images=False)
 
 
@@ -102,19 +129,37 @@ def pictures(
     photos: Annotated[int, typer.Option(min=1, help="Number of distorted photographs.")] = 2500,
     parts: Annotated[int, typer.Option(min=0, help="Number of crops of each rated photograph.")] = 9,
     drawn: Annotated[int, typer.Option(min=1, help="Number of drawn scenes for measuring.")] = 300,
+    extra: Annotated[
+        list[Path] | None, typer.Option(help="More folders of images to distort, for example generated ones.")
+    ] = None,
+    extra_count: Annotated[int, typer.Option(min=1, help="Number of images made from --extra.")] = 500,
     seed: Seed = 1,
+    max_damaged_share: MaxDamagedShare = DEFAULT_MAX_DAMAGED_SHARE,
+    check: Check = False,
 ) -> None:
     """Write image files for a student; see `judge finetune distill`."""
     from eval.cli.errors import one_line_errors
-    from finetune.photos.student_images import write_student_images
+    from finetune.photos.image_jobs import find_images
+    from finetune.photos.student_images import read_photographs, write_student_images
 
     def print_progress(done: int) -> None:
         if done % 1000 == 0:
             typer.echo(f"{done} images", err=True)
 
     with one_line_errors():
+        if check:
+            _print_usable(sum(map(len, read_photographs(data, max_damaged_share))))
+            return
         write_student_images(
-            out, data, photos=photos, crops=parts, scenes=drawn, seed=seed, tick=print_progress
+            out,
+            data,
+            photos=photos,
+            crops=parts,
+            scenes=drawn,
+            extra=(find_images(extra), extra_count) if extra else None,
+            seed=seed,
+            tick=print_progress,
+            max_damaged_share=max_damaged_share,
         )
 
 

@@ -10,9 +10,11 @@ where that area is inside the distortion. Ridge regression learns mean opinions 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -25,7 +27,14 @@ from eval.metrics.correlation import srcc
 from eval.metrics.metric_value import MetricValue
 from finetune.photos.dataset import PhotoDataset
 from finetune.photos.image_jobs import is_held_out
-from judge.evidence.facts import ESTIMATED_KINDS, WEIGHTS_PATH, ImageMeasurement, squash_opinions
+from judge.evidence import facts
+from judge.evidence.facts import (
+    ESTIMATED_KINDS,
+    WEIGHTS_PATH,
+    ImageMeasurement,
+    load_estimators,
+    squash_opinions,
+)
 from judge.evidence.pretrained import FEATURE_LENGTH
 from judge.media.regions import iou
 
@@ -46,6 +55,17 @@ MIN_AREA_IOU = 0.6
 """The area that stands out is inside a distortion if its IoU with the distorted area is higher."""
 
 Rows = NDArray[np.float32]
+
+
+@contextmanager
+def opinions_without_held_out() -> Iterator[None]:
+    """Estimate opinions by the model that was fitted without the photographs kept for measuring.
+
+    This holds for the whole process. Within it, a judge can be measured on these photographs (`is_held_out`),
+    and so can what learns from it.
+    """
+    with patch.object(facts, "load_estimators", lambda: load_estimators().without_held_out()):
+        yield
 
 
 def fit_estimators(

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune.damaged_media import Damage, Report, find_damaged_image, skip_damaged_images
 from judge.errors import InputError
+from judge.media.file_names import is_hidden
 from judge.scenes.distorted_photos import (
     DEFAULT_SHARES,
     DistortedArea,
@@ -57,14 +59,18 @@ def is_held_out(name: str) -> bool:
 
 
 def find_images(folders: Iterable[Path]) -> list[Path]:
-    """List all image files below some folders, in order.
+    """List all image files below some folders, in order. Hidden ones are left out.
 
     Raises:
         InputError: a folder does not exist or holds no image.
     """
     images: list[Path] = []
     for folder in folders:
-        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        found = sorted(
+            path
+            for path in folder.rglob("*")
+            if path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path.relative_to(folder).as_posix())
+        )
         if not found:
             raise InputError("photos", str(folder), "a folder with images", "name one that has some")
         images += found
@@ -129,9 +135,34 @@ def read_rated_photos(folder: Path, held_out: bool | None) -> Iterator[tuple[Pat
             yield folder / "images" / str(item.image), score
 
 
-def rated_photo_jobs(folder: Path, held_out: bool | None) -> Iterator[ImageJob]:
-    """Yield jobs for the photographs of `read_rated_photos`: several views, or one of those held out."""
-    for path, score in read_rated_photos(folder, held_out):
+def usable_photos(paths: Iterable[Path], max_share: float, report: Report = print) -> list[Path]:
+    """Return the photographs that can be read; see `finetune.damaged_media.skip_damaged_images`."""
+    return skip_damaged_images(paths, "photos", max_share, report, _find_damage)
+
+
+def _find_damage(path: Path) -> Damage | None:
+    """Return why a photograph cannot be read, by the judge or by OpenCV, which reads it here."""
+    damage = find_damaged_image(path)
+    if damage is None:
+        try:
+            read_rgb_image(str(path))
+        except ValueError:
+            damage = Damage(path.name, str(path), "OpenCV cannot read it: save it as PNG")
+    return damage
+
+
+def usable_rated_photos(
+    folder: Path, held_out: bool | None, max_share: float, report: Report = print
+) -> list[tuple[Path, float]]:
+    """Return the photographs of `read_rated_photos` that can be read, and their scores."""
+    rated = list(read_rated_photos(folder, held_out))
+    usable = set(usable_photos((path for path, _ in rated), max_share, report)) if rated else set()
+    return [(path, score) for path, score in rated if path in usable]
+
+
+def rated_photo_jobs(rated: Iterable[tuple[Path, float]], held_out: bool | None) -> Iterator[ImageJob]:
+    """Yield jobs for rated photographs: several views of each, or one of those held out."""
+    for path, score in rated:
         for view in range(1 if held_out else RATED_VIEWS):
             yield partial(_make_rated_view, path, score, view)
 

@@ -19,7 +19,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from finetune.photos.image_jobs import Pixels, find_images, read_rated_photos
+from finetune.config import DEFAULT_MAX_DAMAGED_SHARE
+from finetune.photos.image_jobs import Pixels, find_images, usable_photos, usable_rated_photos
 from judge.runtime.process_pool import create_process_pool
 from judge.scenes.distorted_photos import distort_randomly, read_rgb_image
 
@@ -35,33 +36,50 @@ StudentJob = Callable[[], ScoredImage]
 
 
 def write_student_images(
-    out: Path, data: Path, *, photos: int, crops: int, scenes: int, seed: int, tick: Callable[[int], None]
+    out: Path,
+    data: Path,
+    *,
+    photos: int,
+    crops: int,
+    scenes: int,
+    seed: int,
+    tick: Callable[[int], None],
+    extra: tuple[Sequence[Path], int] | None = None,
+    max_damaged_share: float = DEFAULT_MAX_DAMAGED_SHARE,
 ) -> None:
     """Write all images.
 
     Args:
         out: folder to write.
         data: folder with LIVE in the Wild as `clive_train` and pristine photographs as `bsds500`.
-        photos: number of distorted photographs.
+        photos: number of images made of the pristine photographs: distorted, or cropped and half distorted.
         crops: number of crops of each rated photograph.
         scenes: number of scenes for measuring.
         seed: the same seed gives the same images.
         tick: called with the number of images done.
+        extra: more images to distort, and how many images to make of them.
+        max_damaged_share: largest share of the photographs of a dataset that cannot be read and are skipped.
 
     Raises:
-        InputError: a dataset is missing.
+        InputError: a dataset is missing, or too many of its photographs cannot be read.
     """
-    rated, held_out = (list(read_rated_photos(data / "clive_train", held)) for held in (False, True))
-    pristine = find_images([data / "bsds500"])
+    # Every other round over the pristine photographs crops them: scores depend on what an image shows, too.
+    makers = (_make_distorted_photo, _make_crop)
+    rated, held_out, pristine = read_photographs(data, max_damaged_share)
     cropped = [path for _ in range(crops) for path, _ in rated]
     training_jobs: list[StudentJob] = [
         *(partial(_load_photo, *photo) for photo in rated),
         *(partial(_make_crop, path, seed * 1_000_003 + n) for n, path in enumerate(cropped)),
         *(
-            partial(_make_distorted_photo, pristine[n % len(pristine)], seed * 2_000_003 + n)
+            partial(makers[n // len(pristine) % 2], pristine[n % len(pristine)], seed * 2_000_003 + n)
             for n in range(photos)
         ),
     ]
+    if extra is not None:
+        files, count = usable_photos(extra[0], max_damaged_share), extra[1]
+        training_jobs += [
+            partial(_make_distorted_photo, files[n % len(files)], seed * 3_000_017 + n) for n in range(count)
+        ]
     done = 0
     for folder, jobs in (
         (out, training_jobs),
@@ -69,6 +87,19 @@ def write_student_images(
         (out / "scenes", list(_scene_jobs(scenes, seed + 1))),
     ):
         done = _write_images(folder, jobs, done, tick)
+
+
+def read_photographs(
+    data: Path, max_damaged_share: float
+) -> tuple[list[tuple[Path, float]], list[tuple[Path, float]], list[Path]]:
+    """Return the rated photographs to train on and to measure on, with their scores, and the pristine ones.
+
+    The arguments and errors are those of `write_student_images`.
+    """
+    rated, held_out = (
+        usable_rated_photos(data / "clive_train", held, max_damaged_share) for held in (False, True)
+    )
+    return rated, held_out, usable_photos(find_images([data / "bsds500"]), max_damaged_share)
 
 
 def _write_images(folder: Path, jobs: Sequence[StudentJob], done: int, tick: Callable[[int], None]) -> int:

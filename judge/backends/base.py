@@ -65,6 +65,10 @@ class Reply:
     label_mass: dict[str, float] | None = None
     """Path of a choice or branch blank -> probability that the model gives to all of its labels together,
     before they are scaled to sum to 1. None if the backend cannot measure it."""
+    notes: tuple[str, ...] = ()
+    """What the reader of the verdict should know about how the reply was read."""
+    missing: dict[str, str] = field(default_factory=dict)
+    """Name of a blank, or of a list, without a usable answer -> why. The text leaves it out."""
 
 
 Target = Mapping[str, Mapping[str, float]]

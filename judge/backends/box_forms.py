@@ -150,15 +150,15 @@ class BoxTranslator:
         is_same = self.convention in (BoxConvention.JUDGE_GRID, BoxConvention.RELATIVE_1000_XYXY)
         if is_same or isinstance(reply, ReplyError) or not has_boxes(request.form):
             return reply
-        frame = self.frame(request)
+        frame, form = self.frame(request), request.form.without(reply.missing)
         try:
-            values = self.form(request.form, frame).parse(reply.text)
+            values = self.form(form, frame).parse(reply.text)
         except ReplyError as error:
             return error
-        text = canonical_json(_map_values(request.form.root, values, lambda box: self._read(box, frame)))
+        text = canonical_json(_map_values(form.root, values, lambda box: self._read(box, frame)))
         width, height = self.convention.limits(frame)
         probabilities = dict(reply.probabilities)
-        for path in _corner_paths(request.form.root, values, ""):
+        for path in _corner_paths(form.root, values, ""):
             if path in probabilities:
                 side = width if path.rpartition(".")[2].startswith("x") else height
                 probabilities[path] = _rescale_labels(probabilities[path], side)

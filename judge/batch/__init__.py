@@ -1,8 +1,9 @@
 """Judge more rows than one call, one process or one machine can take.
 
-    sources         what a source of rows is; one shard of a source; rows with images as bytes
-    file_source     files of rows and folders of images: JSONL, CSV, parquet, WebDataset tars
-    webdataset      rows of a tar file
+    sources         what a source of rows is; one shard of a source; rows with media as bytes
+    file_source     files of rows and folders of media: JSONL, CSV, parquet, WebDataset tars
+    media_folder    images and videos of a folder
+    webdataset      rows of tar files
     chunks          neighbouring rows that are judged and recorded together
     judging         judges one chunk
     coverage        which rows have a verdict
@@ -15,6 +16,6 @@
     command         what `judge score` does with `--ray` or `--shard`
     errors          lost workers, and errors that travel between processes
 
-Imports from below: the facade `judge.judge`, the pipeline (rows, validation), media, runtime, types and
-errors.
+Imports from below: the facade `judge.judge`, the pipeline (rows, validation), explain (plain text), media,
+tables, runtime, types and errors.
 """

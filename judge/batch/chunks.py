@@ -8,7 +8,8 @@ digest of its rows' ids; a run that resumes checks the digest before it skips th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from judge.batch.sources import Row, Source
@@ -20,7 +21,7 @@ from judge.types import Sample
 CHUNK_BATCHES = 4
 """Batches of the model in a chunk."""
 MAX_CHUNK_BYTES = 16 << 20
-"""Bytes of images after which a chunk ends with the current batch."""
+"""Bytes of images and videos after which a chunk ends with the current batch."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Chunk:
     """Set in the last chunk of a piece, which has no rows: the number of rows of the piece."""
     error: tuple[str, ...] = ()
     """Why the piece could not be read on, as from `judge.batch.errors.encode_error`."""
+    unused: Mapping[str, int] = field(default_factory=dict)
+    """In the last chunk of a piece: what of the piece is not used, and how often."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class ChunkResult:
     """As in `Chunk`."""
     error: tuple[str, ...] = ()
     """As in `Chunk`, or why the chunk could not be judged."""
+    unused: Mapping[str, int] = field(default_factory=dict)
+    """As in `Chunk`."""
 
 
 def read_chunks(source: Source, piece: int, done: Iterable[RowRange], batch: int) -> Iterator[Chunk]:
@@ -80,8 +85,8 @@ def read_chunks(source: Source, piece: int, done: Iterable[RowRange], batch: int
     """
     recorded = sorted(done, key=lambda row_range: row_range.first)
     rows, sample_count, image_bytes, first, number = list[Row](), 0, 0, 0, -1
-    skipped_ids = list[str]()
-    for number, row in enumerate(source.read(piece)):
+    skipped_ids, unused = list[str](), Counter[str]()
+    for number, row in enumerate(source.read(piece, unused)):
         if recorded and recorded[0].first <= number:
             if rows:
                 yield Chunk(_range_of(piece, first, rows), rows)
@@ -96,7 +101,7 @@ def read_chunks(source: Source, piece: int, done: Iterable[RowRange], batch: int
         rows.append(row)
         if isinstance(row, Sample):
             sample_count += 1
-            image_bytes += len(row.image) if isinstance(row.image, bytes) else 0
+            image_bytes += sum(map(_count_bytes, (row.image, row.video, row.reference)))
         # Bad rows do not count: the batches of the model are then the same as in a run without chunks.
         is_full = sample_count >= CHUNK_BATCHES * batch or image_bytes >= MAX_CHUNK_BYTES
         ends_batch = sample_count > 0 and sample_count % batch == 0
@@ -107,7 +112,14 @@ def read_chunks(source: Source, piece: int, done: Iterable[RowRange], batch: int
         yield Chunk(_range_of(piece, first, rows), rows)
     if recorded:
         _check_digest(recorded[0], skipped_ids, source)
-    yield Chunk(RowRange(piece, number + 1, 0, ""), [], piece_length=number + 1)
+    yield Chunk(RowRange(piece, number + 1, 0, ""), [], piece_length=number + 1, unused=dict(+unused))
+
+
+def _count_bytes(source: object) -> int:
+    """Return the size of an image or video that a row holds in memory."""
+    if isinstance(source, list):
+        return sum(map(_count_bytes, source))
+    return len(source) if isinstance(source, bytes) else 0
 
 
 def row_id(row: Row) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +17,7 @@ from judge.batch.output_folder import Format
 from judge.batch.scoring import BatchProgress, LocalWorker, run_settings, score_rows
 from judge.batch.sources import ShardSource, Source
 from judge.errors import InputError, JudgeError
+from judge.explain.plain_text import describe_counts, to_plain_text
 from judge.judge import Judge
 from judge.types import Depth
 
@@ -23,8 +25,38 @@ PROGRESS_SECONDS = 10.0
 """Seconds between two lines of progress."""
 
 
+def open_rows(location: str) -> FileSource:
+    """Find the rows at a location, and check that there are some and that they are read as meant.
+
+    Args:
+        location: path, glob pattern or fsspec URL of the rows.
+
+    Raises:
+        InputError: there are none, or a file cannot be read as it was meant.
+    """
+    files = open_source(location if "://" in location else os.path.abspath(location))
+    files.check()
+    unused = Counter[str]()
+    if files.count(unused) == 0:
+        raise _no_rows_error(location, unused)
+    return files
+
+
+def _no_rows_error(location: str, unused: Mapping[str, int]) -> InputError:
+    """Return the error for a source without rows.
+
+    Args:
+        location: of the source.
+        unused: what else it holds.
+    """
+    allowed = "at least one row: a line of a table, or an image or video of a tar file or folder"
+    others = describe_counts(unused)
+    mend = f"it holds other things only: {others}" if others else "it is empty"
+    return InputError("rows", location, allowed, mend)
+
+
 def run(
-    rows: str,
+    files: FileSource,
     out: str,
     make_judge: Callable[[], Judge],
     *,
@@ -41,7 +73,7 @@ def run(
     """Judge rows into a folder, on Ray or as one shard of several in this process.
 
     Args:
-        rows: path, glob pattern or fsspec URL of the rows.
+        files: the rows, from `open_rows`.
         out: folder of the verdicts, local or an fsspec URL.
         make_judge: returns a judge; pickled for workers on Ray.
         depth: as in `Judge`.
@@ -55,14 +87,12 @@ def run(
         layout: file format of the parts.
 
     Raises:
-        JudgeError: of any kind. The verdicts so far are kept.
+        JudgeError: of any kind, also if there is no row at all. The verdicts so far are kept.
     """
     if ray is not None and shard is not None:
         raise InputError("shard", shard, "none with --ray", "Ray distributes the rows itself: leave it out")
     if batch < 1:
         raise InputError("batch", batch, "1 or more", "16 is the usual value")
-    files = open_source(rows if "://" in rows else os.path.abspath(rows))
-    files.check_text()
     judge = make_judge()  # checks its arguments; the model is loaded where it is used
     index, count = (1, 1) if shard is None else _parse_shard(shard)
     shard_source = ShardSource(files, index, count, batch)
@@ -76,9 +106,14 @@ def run(
         source = files
         chosen = import_ray_workers().RayWorkers(make_judge, depth, batch, pixels, workers, cpus, gpus)
     with ray_connection(ray):
-        return score_rows(
+        progress = score_rows(
             source, out, chosen, settings, layout=layout, total=total, tick=progress_printer(out)
         )
+    if not progress.done and count == 1:  # of remote files it is known only now
+        raise _no_rows_error("; ".join(files.pieces), progress.unused)
+    if others := describe_counts(progress.unused):
+        typer.echo(to_plain_text(f"{out}: not used: {others}"), err=True)
+    return progress
 
 
 @contextmanager

@@ -33,7 +33,9 @@ def judge_chunk(
         BackendError: the model cannot be loaded.
     """
     if chunk.error or chunk.piece_length is not None:
-        return ChunkResult(chunk.row_range, piece_length=chunk.piece_length, error=chunk.error)
+        return ChunkResult(
+            chunk.row_range, piece_length=chunk.piece_length, error=chunk.error, unused=chunk.unused
+        )
     rows = [_fetch(row, source) for row in chunk.rows]
     samples = [row for row in rows if isinstance(row, Sample)]
     groups = [samples] if pixels is None else group_by_pixels(judge, samples, batch, pixels)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from judge.batch.chunks import ChunkResult, RowRange, read_chunks
@@ -37,6 +38,8 @@ class BatchProgress:
     """How many of them are unscored."""
     abstained: int = 0
     """How many of those abstain."""
+    unused: Mapping[str, int] = field(default_factory=dict)
+    """What of the source was not used, and how often. Empty if an earlier run read the source to its end."""
 
 
 def score_rows(
@@ -73,6 +76,7 @@ def score_rows(
     tick(progress)
     if writer.is_complete:
         return progress
+    unused_by_piece = dict[int, Mapping[str, int]]()  # a piece may be read again
     while True:
         rows_before, reason = writer.rows, ""
         try:
@@ -80,6 +84,8 @@ def score_rows(
                 if result.error:
                     raise decode_error(result.error)
                 writer.add(result)
+                if result.piece_length is not None:
+                    unused_by_piece[result.row_range.piece] = result.unused
                 progress.done, progress.unscored = writer.rows, writer.unscored
                 progress.abstained = writer.abstained
                 tick(progress)
@@ -90,6 +96,7 @@ def score_rows(
             raise
         missing = writer.finish(len(source.pieces))
         if not missing:
+            progress.unused = sum(map(Counter, unused_by_piece.values()), Counter[str]())
             return progress
         if writer.rows == rows_before:
             message = f"score: workers were lost, and with them {', '.join(missing[:3])}"

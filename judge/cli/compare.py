@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -81,7 +82,7 @@ def rank(
         Path,
         typer.Argument(
             metavar="DIR",
-            help="A folder of images, a folder with one folder per generator, or a rows file.",
+            help="A folder of images or videos, a folder with one folder per generator, or a rows file.",
         ),
     ],
     prompt: Prompt = "",
@@ -109,10 +110,17 @@ def rank(
     with one_line_errors():
         from judge.compare.competitors import load_competitors
         from judge.compare.ranking import rank as rank_competitors
+        from judge.explain.plain_text import describe_counts, to_plain_text
 
         options = judges.parse_judge_options(option, options_file, model, backend, base_url)
         options |= judges.domain_options(anyway)
-        competitors = load_competitors(data, prompt)
+        unused = Counter[str]()
+        competitors = load_competitors(data, prompt, unused)
+        if others := describe_counts(unused):
+            typer.echo(to_plain_text(f"{data}: not used: {others}"), err=True)
+        samples = (sample for competitor in competitors for sample in competitor.samples.values())
+        kinds = {"image" if sample.video is None else "video" for sample in samples}
+        rubric = judges.select_rubric_of_rows(kinds, "data", str(data), rubric)
         judge = judges.open_judge(model, adapter, backend, rubric, base_url, **options)
         result = rank_competitors(
             judge,

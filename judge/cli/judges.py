@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from judge.cli.options import DEFAULT_MAX_ELEMENTS, DEFAULT_RUBRIC
+from judge.errors import InputError
 
 if TYPE_CHECKING:
     from judge.judge import Judge
@@ -92,3 +93,21 @@ def is_video(source: str) -> bool:
 def select_rubric(takes_video: bool, rubric: str) -> str:
     """Return the rubric to use: `video` for videos unless `--rubric` names another one."""
     return VIDEO_RUBRIC if takes_video and rubric == DEFAULT_RUBRIC else rubric
+
+
+def select_rubric_of_rows(kinds: Collection[str], field: str, source: str, rubric: str) -> str:
+    """Return the rubric to use for rows.
+
+    Args:
+        kinds: what the rows are: "image", "video".
+        field: what the caller calls the rows; errors name it.
+        source: where they are.
+        rubric: value of `--rubric`.
+
+    Raises:
+        InputError: there are both, and the rubric is the default.
+    """
+    if len(kinds) > 1 and rubric == DEFAULT_RUBRIC:
+        mend = "choose a --rubric, or put them into separate places"
+        raise InputError(field, source, "only images or only videos", mend)
+    return select_rubric("video" in kinds, rubric)

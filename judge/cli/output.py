@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from judge.errors import BackendError, InputError, JudgeError
+from judge.errors import InputError, JudgeError
 
 
 @contextmanager
@@ -27,8 +27,7 @@ def one_line_errors() -> Iterator[None]:
         yield
     except JudgeError as error:
         print_error(error)
-        # A model that is not here may be named right: it is no bad input.
-        _exit(2 if isinstance(error, InputError) and not isinstance(error, BackendError) else 1)
+        _exit(2 if isinstance(error, InputError) else 1)
 
 
 def print_error(error: JudgeError) -> None:

@@ -25,7 +25,7 @@ from judge.cli.options import (
     OptionsFile,
 )
 from judge.cli.output import one_line_errors, print_rich, progress_bar, replacing
-from judge.errors import BackendError, InputError, JudgeError
+from judge.errors import BackendError, InputError, JudgeError, ModelNotFoundError
 
 if TYPE_CHECKING:
     from eval.examination.examine import Candidate, Examination
@@ -164,6 +164,8 @@ def examine(
             _confirm_cost(examination, dollars, yes)
             with progress_bar(examination.questions) as tick:
                 card = examine.run_examination(examination, tick)
+        except ModelNotFoundError:
+            raise  # a wrong name says nothing of a model
         except BackendError as error:
             card = examine.failed_card(candidate, count, seed, error)
         if out is not None:

@@ -56,8 +56,8 @@ def score(
         typer.Argument(
             metavar="ROWS",
             help="JSONL, a JSON list, CSV or TSV with id, image or video, prompt, negative_prompt, "
-            "elements, reference. With --ray or --shard also parquet, WebDataset tars, a folder of them or "
-            "of images, a glob pattern, any fsspec URL.",
+            "elements, reference. With --ray or --shard also parquet, WebDataset tars, a folder of them, of "
+            "images or of videos, a glob pattern, any fsspec URL.",
         ),
     ],
     out: Annotated[
@@ -110,8 +110,10 @@ def score(
             if looks or deadline is not None:
                 mend = "judge these images without --shard and --ray"
                 raise InputError("looks", looks, "no zoom-ins with --shard and --ray", mend)
+            files = command.open_rows(rows)
+            rubric = judges.select_rubric_of_rows(files.media_kinds(), "rows", rows, rubric)
             tally = command.run(
-                rows,
+                files,
                 out,
                 partial(judges.open_judge, model, adapter, backend, rubric, base_url, **options),
                 depth=depth.value,
@@ -164,16 +166,17 @@ def _score_file(
     Returns:
         The number of rows, how many of them are unscored, and how many of those abstain.
     """
-    from judge.pipeline.rows import BadRow, read_row_file
+    from judge.pipeline.rows import TEXT_ROW_SUFFIXES, BadRow, read_row_file
 
+    if rows.exists() and not rows.name.lower().endswith(TEXT_ROW_SUFFIXES):
+        mend = "add --shard 1/1, which also reads parquet, tars and folders of images or videos into a folder"
+        raise InputError("rows", str(rows), f"{', '.join(TEXT_ROW_SUFFIXES)} files", mend)
     row_file = read_row_file(rows)
     entries = row_file.rows
     _print_unused(rows, row_file.unused)
-    videos = [entry.video is not None for entry in entries if not isinstance(entry, BadRow)]
-    if any(videos) and not all(videos) and rubric == DEFAULT_RUBRIC:
-        mend = "choose a --rubric, or put them into separate files"
-        raise InputError("rows", str(rows), "only images or only videos", mend)
-    judge = judge_with(judges.select_rubric(any(videos), rubric))
+    samples = [entry for entry in entries if not isinstance(entry, BadRow)]
+    kinds = {"image" if sample.video is None else "video" for sample in samples}
+    judge = judge_with(judges.select_rubric_of_rows(kinds, "rows", str(rows), rubric))
     if out.is_dir() or out.resolve() == rows.resolve():
         raise InputError("out", str(out), "a file other than ROWS, and not a folder", "choose another file")
     unscored = abstained = 0

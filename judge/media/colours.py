@@ -10,7 +10,9 @@ sRGB has as well, by a table that each maker of a profile designs.
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -20,6 +22,8 @@ SAME_LEVELS = 2
 profiles in use differ by rounding."""
 MAX_PROFILE_BYTES = 8 << 20
 _GRID_STEPS = 9
+_BLOCK_PIXELS = 1 << 18
+"""Pixels of deep grey that are converted at once."""
 _MODE_OF_SPACE = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 """Colour space of a profile, ICC.1:2022 table 19 -> mode of Pillow."""
 
@@ -155,12 +159,40 @@ def _reduce_deep_grey(image: Image.Image, notes: list[str]) -> tuple[Image.Image
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         notes.append("16-bit grey reduced to 8 bits")
         levels = np.round(np.arange(65536) / 65535.0 * 255.0).astype(np.uint8)
-        return Image.fromarray(levels[np.clip(np.asarray(image), 0, 65535)]), True
+        return _map_rows(image, lambda values: levels[np.clip(values, 0, 65535)]), True
     # No value is defined as white for 32-bit and float images, so their own range is shown.
     notes.append("32-bit grey stretched from its darkest to its brightest value")
+    extremes = [(float(rows.min()), float(rows.max())) for rows in map(_to_finite, _iterate_rows(image))]
+    low, high = min(pair[0] for pair in extremes), max(pair[1] for pair in extremes)
+    width = max(high - low, 1e-12)
+
+    def stretch(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        grey = np.clip((_to_finite(values) - low) / width, 0.0, 1.0)
+        return np.round(grey * 255.0).astype(np.uint8)
+
+    return _map_rows(image, stretch), False
+
+
+def _to_finite(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return values as 64-bit floats, with 0 for infinity and whatever is no number."""
     with np.errstate(all="ignore"):  # float files may hold signalling NaNs, which casts report
-        values = np.asarray(image).astype(np.float64)
-    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    grey = np.clip((values - low) / max(high - low, 1e-12), 0.0, 1.0)
-    return Image.fromarray(np.round(grey * 255.0).astype(np.uint8)), False
+        values = values.astype(np.float64)
+    return np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _iterate_rows(image: Image.Image) -> Iterator[np.ndarray[Any, Any]]:
+    """Yield the pixels of an image as arrays of a few rows, so that no array is as large as the image."""
+    step = max(1, _BLOCK_PIXELS // image.width)
+    for top in range(0, image.height, step):
+        yield np.asarray(image.crop((0, top, image.width, min(top + step, image.height))))
+
+
+def _map_rows(
+    image: Image.Image, function: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
+) -> Image.Image:
+    """Return an image in mode L whose pixels a function gives for those of an image, a few rows at a time."""
+    grey, top = np.empty((image.height, image.width), np.uint8), 0
+    for rows in _iterate_rows(image):
+        grey[top : top + len(rows)] = function(rows)
+        top += len(rows)
+    return Image.fromarray(grey)

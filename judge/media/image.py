@@ -293,12 +293,29 @@ def _decode(
             notes.append(_FIRST_OF_SEVERAL.get(str(source.format), "animation: judged by its first frame"))
             if source.format != "HEIF":  # its main image need not be the first
                 source.seek(0)
+        _check_strips(source)
         image = to_upright_rgb(source, notes)
     except Exception as error:  # a decoder may raise anything on hostile bytes
         mend = f"it is truncated or damaged ({_one_line(error)}): export or download it again"
         raise MediaError(field, description, ALLOWED_FILES, mend) from None
     image.format = "PNG"
     return LoadedImage(image, image.width, image.height, notes)
+
+
+def _check_strips(image: Image.Image) -> None:
+    """Raise `ValueError` for a TIFF whose strips or tiles do not cover it; Pillow would leave the rest black.
+
+    A damaged header can claim thousands of times as many rows as the file holds.
+    """
+    if image.format != "TIFF":
+        return
+    boxes = [extents for _, extents, *_ in getattr(image, "tile", ()) if extents is not None]
+    covered = sum(
+        max(0, min(x2, image.width) - x1) * max(0, min(y2, image.height) - y1) for x1, y1, x2, y2 in boxes
+    )
+    if boxes and covered < image.width * image.height:
+        share = covered / (image.width * image.height)
+        raise ValueError(f"its strips hold {share:.1%} of {image.width} x {image.height} pixels")
 
 
 def to_upright_rgb(image: Image.Image, notes: list[str]) -> Image.Image:

@@ -52,7 +52,7 @@ def explain_by_rubric(
     score: float,
     size: tuple[int, int],
 ) -> str:
-    """Render the rubric's own sentence about the image; empty if the rubric has none.
+    """Render the rubric's own sentence about the image; empty if it has none, or an attribute has no answer.
 
     Args:
         rubric: the rubric with the sentence.
@@ -62,6 +62,8 @@ def explain_by_rubric(
         score: the overall score, 1..5.
         size: width and height of the image in pixels.
     """
+    if any(question.name not in attributes for question in rubric.attributes):
+        return ""
     described_defects = [
         {"kind": d.kind, "severity": d.severity, "place": describe_position(d.box, *size)} for d in defects
     ]

@@ -22,7 +22,7 @@ from judge.pipeline.scoring import (
 from judge.pipeline.validation import replace_surrogates
 from judge.pipeline.writing.weighing import list_text_defects, weigh_dimensions, weigh_elements
 from judge.rubrics.form import Form
-from judge.rubrics.form_nodes import BOX_CORNERS
+from judge.rubrics.form_nodes import BOX_CORNERS, Object
 from judge.rubrics.rubric import Rubric
 from judge.rubrics.schema import REASONING_MEMBER, SCORE_LABELS
 from judge.types import Attribute, Defect, Element
@@ -40,10 +40,25 @@ LOW_LABEL_MASS = 0.5
 
 
 class Answer:
-    """A reply parsed by its form: the values and the probabilities behind them."""
+    """A reply parsed by its form: the values and the probabilities behind them.
 
-    def __init__(self, form: Form, reply: Reply) -> None:
-        self.values = form.parse(reply.text)
+    Args:
+        form: the form.
+        reply: the reply to it.
+        allow_missing: accept a reply without an answer to some blanks (`Reply.missing`).
+
+    Raises:
+        ReplyError: the reply does not fit the form, or has no answer to a blank.
+    """
+
+    def __init__(self, form: Form, reply: Reply, *, allow_missing: bool = False) -> None:
+        if reply.missing and not allow_missing:
+            raise ReplyError(next(iter(reply.missing.values())))
+        self.values = form.without(reply.missing).parse(reply.text)
+        self.missing = reply.missing
+        """Name of a blank without a usable answer -> why."""
+        elements = dict(form.root.members).get("elements")
+        self._element_names = [key for key, _ in elements.members] if isinstance(elements, Object) else []
         self.blank_probabilities = reply.probabilities
         """Path of a blank -> label -> probability, as the backend reported them."""
         self.is_exact = reply.exact
@@ -89,6 +104,15 @@ class Answer:
     def element_probability(self, index: int, written: object) -> float:
         """Return the probability that the element of this index is present."""
         return self.probabilities(f"elements.{index}", ("true", "false"), str(written).lower())["true"]
+
+    def element_probabilities(self) -> dict[str, float]:
+        """Return the elements that have an answer, with the probability that each is present."""
+        written = self.values.get("elements", {})
+        return {
+            name: self.element_probability(index, written[name])
+            for index, name in enumerate(self._element_names)
+            if name in written
+        }
 
     def defect_probability(self, index: int) -> float:
         """Return the probability of naming another defect where the defect of this index was named."""
@@ -138,6 +162,8 @@ def parse_reply(
 ) -> dict[str, Any]:
     """Parse a reply to the fields of a scored verdict.
 
+    A blank without a usable answer is left out with a note, if the score does not depend on it.
+
     Args:
         reply: the backend's reply.
         prepared: the sample with the request that was answered.
@@ -148,7 +174,8 @@ def parse_reply(
     Raises:
         ReplyError: the reply does not fit the form, or its probabilities are not usable.
     """
-    answer = Answer(prepared.request.form, reply)
+    answer = Answer(prepared.request.form, reply, allow_missing=True)
+    _check_missing(answer, prepared, rubric, notes)
     elements = _parse_elements(answer, prepared.statements)
     reading = prepared.reading
     if reading is not None:
@@ -158,9 +185,11 @@ def parse_reply(
     if reading is not None:
         distributions = weigh_dimensions(distributions, reading, rubric, notes)
     supports = dimension_supports(elements, distributions)
+    by_rule = score_by_rule(rubric, supports)
+    is_written = "score" in answer.values
     distribution = _choose_distribution(
-        answer.score_distribution("score", answer.values["score"]),
-        score_by_rule(rubric, supports),
+        answer.score_distribution("score", answer.values["score"]) if is_written else by_rule or [],
+        by_rule,
         prepared,
         rubric,
         notes,
@@ -198,6 +227,22 @@ def parse_reply(
     }
 
 
+def _check_missing(answer: Answer, prepared: PreparedSample, rubric: Rubric, notes: list[str]) -> None:
+    """Note the blanks without an answer; raise `ReplyError` if the score depends on one, or one is a list.
+
+    A list that is missing is not empty: a verdict without defects would say that there are none.
+    """
+    dimensions = {f"dimensions.{name}" for name in rubric.score.dimensions}
+    is_by_rule = bool(dimensions) and prepared.depth in ("score", *rubric.score.depths)
+    needed = {"defects"} | (dimensions if is_by_rule or prepared.absent_request else set())
+    needed |= set() if is_by_rule else {"score"}
+    for name, reason in answer.missing.items():
+        is_counted = is_by_rule and name.startswith("elements.") and "dimensions.alignment" in dimensions
+        if name in needed or is_counted:
+            raise ReplyError(f"{reason}; the score depends on it" if name != "defects" else reason)
+        notes.append(f"no answer: {reason}")
+
+
 def _choose_distribution(
     written: list[float],
     by_rule: list[float] | None,
@@ -218,6 +263,8 @@ def _choose_distribution(
 def _parse_attributes(answer: Answer, rubric: Rubric) -> dict[str, Attribute]:
     attributes = {}
     for question in rubric.attributes:
+        if question.name not in answer.values:
+            continue
         written = answer.values[question.name]
         probabilities = answer.probabilities(f"attributes.{question.name}", question.labels, written)
         label = max(probabilities, key=probabilities.__getitem__)
@@ -231,8 +278,13 @@ def _parse_elements(answer: Answer, statements: Sequence[Statement]) -> list[Ele
     The model was asked whether the image shows each of them; for one that must be absent its answer is
     inverted.
     """
-    written = answer.values.get("elements", {})
-    reported = {name: answer.element_probability(n, value) for n, (name, value) in enumerate(written.items())}
+    reported = answer.element_probabilities()
+    if answer.missing:
+        statements = [
+            statement.model_copy(update={"needs": [name for name in statement.needs if name in reported]})
+            for statement in statements
+            if statement.name in reported
+        ]
     if [statement.name for statement in statements] != list(reported):
         statements = annotate_elements(list(reported))
     probabilities = cap_by_dependencies(statements, reported)

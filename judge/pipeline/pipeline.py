@@ -563,6 +563,7 @@ class Pipeline:
             if isinstance(reply, ReplyError):
                 raise reply
             provenance.label_mass = mean_label_mass(reply, provenance.notes)
+            provenance.notes += [note for note in reply.notes if note not in provenance.notes]
             verdict = Verdict(
                 id=prepared.id,
                 status="scored",

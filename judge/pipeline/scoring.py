@@ -54,10 +54,10 @@ def score_by_rule(rubric: Rubric, supports: Mapping[str, Support]) -> list[float
         supports: what is known about each dimension of the rule.
 
     Returns:
-        Probabilities of the labels 1 to 5; None for the rule `slot`.
+        Probabilities of the labels 1 to 5; None for the rule `slot`, or if a dimension is not known.
     """
     names = rubric.score.dimensions
-    if not names:
+    if not names or any(name not in supports for name in names):
         return None
     shares, scores = np.ones([1] * len(names)), dict[str, Row]()
     for axis, name in enumerate(names):

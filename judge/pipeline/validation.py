@@ -114,8 +114,8 @@ def check_sample(sample: Sample | Mapping[str, Any]) -> Sample:
 
 
 def get_sample_id(sample: Sample | Mapping[str, Any]) -> str:
-    """Return the id of a sample, which need not be valid."""
-    return get_row_id(sample) if isinstance(sample, Mapping) else str(sample.id)
+    """Return the id of a sample, which need not be valid, nor a sample at all."""
+    return str(sample.id) if isinstance(sample, Sample) else get_row_id(sample)
 
 
 def get_row_id(row: object) -> str:

@@ -4,7 +4,7 @@
     result           `RewardResult`, and how a verdict becomes parts of a reward
     spatial          `RewardMap`: located defects as maps and masks
     differentiable   `Differentiable`: the expected score with a gradient to the pixels
-    resize           the image processor's resizing with a gradient
+    rows             reads the rows of a call: prompts, images and metadata in any form
     hacking          `Ensemble`, `Canary`, `Divergence`: tools against reward hacking
     neutral          neutral numbers in place of missing scores
     trl, flow_grpo, verl, openrlhf, refl, diffusers   adapters, one for each trainer

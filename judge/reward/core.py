@@ -13,20 +13,22 @@ import asyncio
 import hashlib
 import json
 import logging
+import math
 import threading
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 from judge.elements.splitters.registry import SPLITTER_NAMES
-from judge.errors import InputError
+from judge.errors import InputError, UnscoredBatchError
 from judge.judge import Judge
 from judge.media.tensors import load_image_or_tensor
 from judge.pipeline.comparison import compare_pointwise
 from judge.pipeline.validation import check_depth, check_max_elements, check_out_of_domain
 from judge.reward.result import RewardResult, part_names, reward_parts
+from judge.reward.rows import Missing, Row, read_prompts, read_rows
 from judge.reward.spatial import RewardMap
 from judge.runtime.thread_map import thread_map
 from judge.types import Depth, OutOfDomain, Verdict
@@ -39,19 +41,16 @@ log = logging.getLogger("judge.reward")
 NO_OTHER_IMAGE = "pairwise: no other image of this prompt was scored"
 """Reason of a missing score with `pairwise=True`."""
 
-_Row = tuple[str, Any, Mapping[str, Any]]
-"""Prompt, image and metadata of one image."""
-
 
 class BaseReward:
-    """Base of the rewards: adds `acall`, the call as a coroutine."""
+    """Base of the rewards: adds `acall`, the call as a coroutine, and `score`, as ImageReward has it."""
 
     def __call__(
         self,
         *,
-        prompts: Iterable[str],
+        prompts: Iterable[Any],
         images: Iterable[Any],
-        metadata: Iterable[Mapping[str, Any] | None] | None = None,
+        metadata: Iterable[Any] | None = None,
         fresh: bool = False,
     ) -> list[RewardResult]:
         """Score images; see `Reward.__call__`."""
@@ -60,9 +59,9 @@ class BaseReward:
     async def acall(
         self,
         *,
-        prompts: Iterable[str],
+        prompts: Iterable[Any],
         images: Iterable[Any],
-        metadata: Iterable[Mapping[str, Any] | None] | None = None,
+        metadata: Iterable[Any] | None = None,
     ) -> list[RewardResult]:
         """Score images as `__call__` does, in a thread, so that the event loop is not blocked.
 
@@ -72,6 +71,28 @@ class BaseReward:
             metadata: as in `__call__`.
         """
         return await asyncio.to_thread(self, prompts=prompts, images=images, metadata=metadata)
+
+    def score(self, prompt: Any, image: Any) -> float | list[float]:
+        """Score images of one prompt by the interface of ImageReward's models.
+
+        Args:
+            prompt: as one of the `prompts` of `__call__`.
+            image: one image, or a list or batch of them.
+
+        Returns:
+            The score of an image, 0 to 1, or a list of scores. In a list, an image without a score has NaN;
+            the reason is logged.
+
+        Raises:
+            UnscoredBatchError: nothing was scored.
+        """
+        is_batch = isinstance(image, list | tuple) or len(getattr(image, "shape", ())) == 4
+        images = image if is_batch else [image]
+        results = self(prompts=[prompt] * len(images), images=images)
+        scores = [math.nan if result.score is None else result.score for result in results]
+        if results and all(map(math.isnan, scores)):
+            raise UnscoredBatchError(f"reward: none of {len(results)} images was scored; {results[0].reason}")
+        return scores if is_batch else scores[0]
 
 
 class Reward(BaseReward):
@@ -147,15 +168,16 @@ class Reward(BaseReward):
     def __call__(
         self,
         *,
-        prompts: Iterable[str],
+        prompts: Iterable[Any],
         images: Iterable[Any],
-        metadata: Iterable[Mapping[str, Any] | None] | None = None,
+        metadata: Iterable[Any] | None = None,
         fresh: bool = False,
     ) -> list[RewardResult]:
         """Score images. Returns one result per image, in order.
 
         Args:
-            prompts: the texts that the images were made from.
+            prompts: the texts that the images were made from, or chats, of which the last turn of the user
+                counts; see `judge.tables.chat_turns`.
             images: one per prompt, in any form that `judge.media.tensors.load_image_or_tensor` takes, or a
                 tensor (N, 3, H, W) or array (N, H, W, 3) with N images. They are taken one by one, so an
                 iterator need not hold them all. None stands for an image that was not made.
@@ -163,24 +185,27 @@ class Reward(BaseReward):
                 prompt; the text `negative_prompt` says what the image must not show.
             fresh: ask the model even for images in the cache.
 
+        Columns may be lists, numpy arrays, pyarrow or pandas columns, and hold their cells. A row that cannot
+        be read gets the reason in place of a score. A call in which nothing was scored is logged as an error.
+
         Raises:
             InputError: prompts, images and metadata differ in number.
             BackendError: the model cannot be loaded.
         """
-        prompt_list = _to_list(prompts)
+        prompt_list = self._read_prompts(prompts)
         verdicts = self._judge(prompt_list, images, metadata, self.depth, fresh=fresh)
         results = [self._to_result(verdict) for verdict in verdicts]
         if self.pairwise:
-            results = _score_pairwise(prompt_list, results)
+            results = _score_pairwise([str(prompt) for prompt in prompt_list], results)
         self._count(results)
         return results
 
     def map(
         self,
         *,
-        prompts: Iterable[str],
+        prompts: Iterable[Any],
         images: Iterable[Any],
-        metadata: Iterable[Mapping[str, Any] | None] | None = None,
+        metadata: Iterable[Any] | None = None,
     ) -> list[RewardMap]:
         """Return where the images are broken, as maps for dense advantages and masks for repair.
 
@@ -196,15 +221,19 @@ class Reward(BaseReward):
             InputError: prompts, images and metadata differ in number.
             BackendError: the model cannot be loaded.
         """
-        prompt_list = _to_list(prompts)
+        prompt_list = self._read_prompts(prompts)
         results = map(self._to_result, self._judge(prompt_list, images, metadata, "verdict"))
-        return [RewardMap(result, prompt) for result, prompt in zip(results, prompt_list, strict=True)]
+        texts = ["" if isinstance(prompt, Missing) else prompt for prompt in prompt_list]
+        return [RewardMap(result, text) for result, text in zip(results, texts, strict=True)]
+
+    def _read_prompts(self, prompts: Any) -> list[str | Missing]:
+        return read_prompts(prompts, is_needed=self.rubric.needs_prompt)
 
     def _judge(
         self,
-        prompts: list[str],
+        prompts: Sequence[str | Missing],
         images: Iterable[Any],
-        metadata: Iterable[Mapping[str, Any] | None] | None,
+        metadata: Iterable[Any] | None,
         depth: Depth,
         *,
         fresh: bool = False,
@@ -212,7 +241,7 @@ class Reward(BaseReward):
         """Return one verdict per image, from the cache where possible."""
         with self._lock:
             call = _Call(OrderedDict() if fresh else self._cache, depth, self.judge)
-            rows = _pair_rows(prompts, images, metadata)
+            rows = read_rows(prompts, images, metadata)
             samples = call.new_samples(rows, self.batch)
             for verdict in self.judge.many(samples, depth=depth, batch=self.batch, **self._options):
                 call.add_verdict(verdict)
@@ -235,14 +264,18 @@ class Reward(BaseReward):
         return RewardResult(min(1.0, max(0.0, score)), "", parts, verdict)
 
     def _count(self, results: Sequence[RewardResult]) -> None:
-        """Count the results, and log how many are unscored with the most frequent reason."""
+        """Count the results, and log how many are unscored with the most frequent reason.
+
+        A call without any score is an error: a trainer would learn nothing from it.
+        """
         reasons = Counter(result.reason for result in results if result.score is None)
         self.requested += len(results)
         self.unscored += reasons.total()
         self.abstained += sum(result.abstained for result in results)
         if reasons:
             reason, times = reasons.most_common(1)[0]
-            log.warning(
+            log.log(
+                logging.ERROR if reasons.total() == len(results) > 1 else logging.WARNING,
                 "%d of %d unscored (%d of %d so far); %d times: %s",
                 reasons.total(), len(results), self.unscored, self.requested, times, reason,
             )  # fmt: skip
@@ -262,17 +295,16 @@ class _Call:
         self._pending: OrderedDict[str, None] = OrderedDict()
         """Content keys of the images that the judge has not answered yet, in order."""
 
-    def new_samples(self, rows: Iterator[_Row], ahead: int) -> Iterator[dict[str, Any]]:
+    def new_samples(self, rows: Iterator[Row], ahead: int) -> Iterator[dict[str, Any]]:
         """Yield the samples that the judge must be asked about, each content once.
 
         Args:
-            rows: prompt, image and metadata of each image.
+            rows: the rows of the call.
             ahead: images that are decoded in advance, in threads.
         """
-        for prompt, metadata, image, key in thread_map(self._decode, rows, ahead):
-            id = str(metadata.get("id", ""))
+        for row, image, key in thread_map(self._decode, rows, ahead):
             if image is None:
-                self._order.append(self.judge.unscored(key, id=id, depth=self.depth))
+                self._order.append(self.judge.unscored(key, id=row.id, depth=self.depth))
                 continue
             self._order.append(key)
             if key in self._known or key in self._pending:
@@ -282,21 +314,21 @@ class _Call:
                 self._known[key] = self.cache[key]
                 continue
             self._pending[key] = None
-            yield {"id": id, "image": image, "prompt": prompt, **_texts(metadata)}
+            yield {"id": row.id, "image": image, "prompt": row.prompt, **row.texts}
 
-    def _decode(self, row: _Row) -> tuple[str, Mapping[str, Any], Image.Image | None, str]:
+    def _decode(self, row: Row) -> tuple[Row, Image.Image | None, str]:
         """Decode the image of a row.
 
         Returns:
-            Prompt, metadata, the image and its content key; or None as image and the reason in place of the
-            key.
+            The row, its image and its content key; or None as image and the reason in place of the key.
         """
-        prompt, source, metadata = row
+        if row.problem:
+            return row, None, row.problem
         try:
-            image = load_image_or_tensor(source).image
-            return prompt, metadata, image, _content_key(self.depth, prompt, _texts(metadata), image)
+            image = load_image_or_tensor(row.image).image
+            return row, image, _content_key(self.depth, row, image)
         except (InputError, TypeError) as error:
-            return prompt, metadata, None, str(error)
+            return row, None, str(error)
 
     def add_verdict(self, verdict: Verdict) -> None:
         """Take the verdict on the oldest sample that has none yet."""
@@ -308,65 +340,10 @@ class _Call:
         return [entry if isinstance(entry, Verdict) else self._known[entry] for entry in self._order]
 
 
-def _texts(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the texts of a sample that its metadata holds."""
-    negative_prompt = metadata.get("negative_prompt")
-    texts = {"elements": metadata.get("elements")}
-    return texts if negative_prompt in (None, "") else {**texts, "negative_prompt": negative_prompt}
-
-
-def _content_key(depth: Depth, prompt: str, texts: Mapping[str, Any], image: Image.Image) -> str:
+def _content_key(depth: Depth, row: Row, image: Image.Image) -> str:
     """Digest of what a verdict depends on."""
-    text = json.dumps([depth, prompt, texts, image.size])
+    text = json.dumps([depth, row.prompt, dict(row.texts), image.size])
     return hashlib.blake2b(text.encode() + image.tobytes(), digest_size=16).hexdigest()
-
-
-def _pair_rows(
-    prompts: list[str], images: Iterable[Any], metadata: Iterable[Mapping[str, Any] | None] | None
-) -> Iterator[_Row]:
-    """Check the arguments as far as their length is known, and return their rows.
-
-    Raises:
-        InputError: an argument is not a list, or has another length.
-    """
-    for name, values in (("images", images), ("metadata", metadata)):
-        if isinstance(values, str | bytes) or (values is not None and not isinstance(values, Iterable)):
-            raise InputError(name, values, "a list, one for each prompt", "put a single one in a list too")
-        length = len(values) if isinstance(values, Sized) else len(prompts)
-        if values is not None and length != len(prompts):
-            raise _length_error(name, length, prompts)
-    return _zip_rows(prompts, images, metadata)
-
-
-def _zip_rows(
-    prompts: list[str], images: Iterable[Any], metadata: Iterable[Mapping[str, Any] | None] | None
-) -> Iterator[_Row]:
-    """Yield the rows. Raises `InputError` if an iterator has too few or too many items."""
-    image_iterator = iter(images)
-    metadata_iterator = iter(metadata) if metadata is not None else None
-    end = object()
-    for number, prompt in enumerate(prompts):
-        image = next(image_iterator, end)
-        fields = next(metadata_iterator, end) if metadata_iterator else None
-        for name, value in (("images", image), ("metadata", fields)):
-            if value is end:
-                raise _length_error(name, number, prompts)
-        yield prompt, image, fields if isinstance(fields, Mapping) else {}
-    for name, iterator in (("images", image_iterator), ("metadata", metadata_iterator)):
-        if iterator is not None and next(iterator, end) is not end:
-            raise _length_error(name, "more", prompts)
-
-
-def _length_error(name: str, length: int | str, prompts: Sequence[str]) -> InputError:
-    """Return the error for an argument that has another length than the prompts."""
-    return InputError(name, length, f"{len(prompts)}, as many as prompts", "pair them one to one")
-
-
-def _to_list(prompts: Iterable[str]) -> list[str]:
-    """Return prompts as a list. Raises `InputError` for a single text."""
-    if isinstance(prompts, str):
-        raise InputError("prompts", prompts, "a list of texts", "put a single one in a list too")
-    return list(prompts)
 
 
 def check_weights(weights: Mapping[str, float] | None, names: Sequence[str]) -> dict[str, float]:

@@ -11,6 +11,7 @@ model in this process has a gradient: backend "transformers".
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,13 +28,18 @@ from judge.errors import InputError, ReplyError
 from judge.evidence.facts import measure_image
 from judge.evidence.reference import REFERENCE_FACTS
 from judge.judge import Judge
+from judge.media.differentiable_resize import extract_patches, resize_bicubic
 from judge.media.image import compute_fitted_size, list_detail_boxes
-from judge.media.tensors import load_image_or_tensor
+from judge.media.tensors import check_float_images, load_image_or_tensor
+from judge.pipeline.validation import check_elements, check_prompt
 from judge.reward.core import check_weights
-from judge.reward.resize import extract_patches, resize_bicubic
 from judge.reward.result import NO_ISSUE, part_names
 from judge.rubrics.schema import SCORE_LABELS
+from judge.tables.cells import read_elements, read_text
+from judge.tables.chat_turns import chat_text
 from judge.types import Sample
+
+log = logging.getLogger("judge.reward")
 
 _PreparedRow = tuple[list[dict[str, Any]], ChoiceReader, list[bool]]
 """Chat messages and the blanks of the form."""
@@ -81,23 +87,26 @@ class Differentiable:
         self,
         images: Tensor,
         *,
-        prompts: Sequence[str],
-        elements: Sequence[Sequence[str] | None] | None = None,
-        negative_prompts: Sequence[str] | None = None,
+        prompts: Sequence[Any],
+        elements: Sequence[Any] | None = None,
+        negative_prompts: Sequence[Any] | None = None,
     ) -> Tensor:
         """Score images.
 
         Args:
-            images: (N, 3, H, W) floats in 0..1.
-            prompts: one per image.
+            images: (N, 3, H, W) floats in 0..1. Floats outside are refused, but for the rounding that
+                `judge.media.tensors.MAX_OVERSHOOT` allows.
+            prompts: one per image: texts or chats, as `Reward` takes them.
             elements: statements to check, a list or None per image; default and None: those of the prompt.
             negative_prompts: what must not be shown, one text per image; default: nothing.
 
         Returns:
-            Scores (N,), 0 (worst) to 1 (best), with a gradient to the pixels.
+            Scores (N,), 0 (worst) to 1 (best), with a gradient to the pixels. An image with a prompt,
+            elements or a negative prompt that cannot be read has NaN without a gradient; the reason is
+            logged.
 
         Raises:
-            InputError: a shape, a prompt or an element is unusable.
+            InputError: a shape or range is unusable, or no row can be read.
         """
         parts = self.parts(images, prompts=prompts, elements=elements, negative_prompts=negative_prompts)
         total = sum(self.weights.values())
@@ -107,9 +116,9 @@ class Differentiable:
         self,
         images: Tensor,
         *,
-        prompts: Sequence[str],
-        elements: Sequence[Sequence[str] | None] | None = None,
-        negative_prompts: Sequence[str] | None = None,
+        prompts: Sequence[Any],
+        elements: Sequence[Any] | None = None,
+        negative_prompts: Sequence[Any] | None = None,
     ) -> dict[str, Tensor]:
         """Return the parts of the score by name, (N,) each; see `Reward`.
 
@@ -120,29 +129,63 @@ class Differentiable:
             negative_prompts: as in `__call__`.
 
         Raises:
-            InputError: a shape, a prompt or an element is unusable.
+            InputError: as in `__call__`.
         """
         _check_arguments(images, prompts, elements, negative_prompts)
-        element_lists, negatives = elements or [None] * len(prompts), negative_prompts or [""] * len(prompts)
-        texts = zip(prompts, negatives, element_lists, strict=True)
-        self.judge.ask_for_elements(
-            {"prompt": prompt, "negative_prompt": negative, "elements": given}
-            for prompt, negative, given in texts
-        )
+        samples, problems = self._read_samples(prompts, elements, negative_prompts)
+        if problems:
+            number, problem = next(iter(problems.items()))
+            if len(problems) == len(samples):
+                raise problem
+            log.error("%d of %d unscored; row %d: %s", len(problems), len(samples), number, problem)
+        kept = [number for number in range(len(samples)) if number not in problems]
+        found = self._score_rows(images if not problems else images[kept], [samples[n] for n in kept])
+        if not problems:
+            return found
+        scattered = {}
+        for name, values in found.items():
+            scattered[name] = torch.full((len(samples),), torch.nan, dtype=values.dtype, device=values.device)
+            scattered[name] = scattered[name].index_put((torch.tensor(kept, device=values.device),), values)
+        return scattered
+
+    def _read_samples(
+        self, prompts: Sequence[Any], elements: Sequence[Any] | None, negative_prompts: Sequence[Any] | None
+    ) -> tuple[list[Sample], dict[int, InputError]]:
+        """Read the texts of the rows.
+
+        Returns:
+            A sample for each row, and the rows that cannot be read with their errors.
+        """
+        samples, problems = list[Sample](), dict[int, InputError]()
+        columns = (prompts, elements, negative_prompts)
+        cells = zip(*([None] * len(prompts) if column is None else column for column in columns), strict=True)
+        for number, (prompt, given, negative) in enumerate(cells):
+            try:
+                sample = Sample(
+                    prompt="" if not self.judge.rubric.needs_prompt and prompt is None else chat_text(prompt),
+                    negative_prompt=read_text(negative, "negative_prompts"),
+                    elements=read_elements(given),
+                )
+                check_prompt(sample.prompt, self.judge.rubric.needs_prompt, [])
+                check_prompt(sample.negative_prompt, False, [], "negative_prompts")
+                check_elements(sample.elements)
+            except InputError as error:
+                sample, problems[number] = Sample(), error
+            samples.append(sample)
+        return samples, problems
+
+    def _score_rows(self, images: Tensor, samples: Sequence[Sample]) -> dict[str, Tensor]:
+        """Return the parts of the score by name, one number for each row."""
+        self.judge.ask_for_elements(samples)
         parts: list[dict[str, Tensor]] = []
-        for start in range(0, len(prompts), self.batch):
+        for start in range(0, len(samples), self.batch):
             batch = slice(start, start + self.batch)
             facts = self._measure_facts(images[batch])
-            rows = [
-                self._prepare_row(*row)
-                for row in zip(
-                    images[batch], prompts[batch], negatives[batch], element_lists[batch], facts, strict=True
-                )
-            ]
+            rows = [self._prepare_row(*row) for row in zip(images[batch], samples[batch], facts, strict=True)]
             logs: Any = checkpoint(self._forward, images[batch], rows, use_reentrant=False)
             parts += [
-                self._read_parts(reader, log, expected)
-                for (_, reader, expected), log in zip(rows, logs, strict=True)
+                self._read_parts(reader, row_logs, expected)
+                for (_, reader, expected), row_logs in zip(rows, logs, strict=True)
             ]
         return {name: torch.stack([row[name] for row in parts]) for name in parts[0]}
 
@@ -154,21 +197,12 @@ class Differentiable:
             return [{}] * len(images)
         return [measure_image(load_image_or_tensor(image).image, names) for image in images]
 
-    def _prepare_row(
-        self,
-        image: Tensor,
-        prompt: str,
-        negative_prompt: str,
-        elements: Sequence[str] | None,
-        facts: Mapping[str, float],
-    ) -> _PreparedRow:
+    def _prepare_row(self, image: Tensor, sample: Sample, facts: Mapping[str, float]) -> _PreparedRow:
         """Return the messages and the blanks for one image, as `judge.pipeline.pipeline` makes them.
 
         A general model is read behind the labels that it chooses itself, which have no gradient.
         """
         rubric = self.judge.pipeline.asked_rubric
-        given = elements if elements is None or isinstance(elements, str) else list(elements)
-        sample = Sample(prompt=prompt, negative_prompt=negative_prompt, elements=given)
         prompt, listed = self.judge.pipeline.read_prompts(sample, [])
         names = [statement.name for statement in listed.statements]
         form = rubric.form(names, self.judge.max_defects).at_depth("score")
@@ -271,17 +305,18 @@ def _expected_score(probabilities: Mapping[str, Tensor]) -> Tensor:
 
 def _check_arguments(
     images: Any,
-    prompts: Sequence[str],
-    elements: Sequence[Sequence[str] | None] | None,
-    negative_prompts: Sequence[str] | None,
+    prompts: Any,
+    elements: Any,
+    negative_prompts: Any,
 ) -> None:
-    """Raise `InputError` for images of a wrong shape or type, and for lists of a wrong length."""
+    """Raise `InputError` for images of a wrong shape, type or range, and for lists of a wrong length."""
     allowed = "a float tensor (N, 3, H, W) in 0..1 with N of at least 1"
     if not isinstance(images, Tensor) or images.ndim != 4 or images.shape[1] != 3 or not len(images):
         value = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
         raise InputError("images", value, allowed, "stack the images, channels first")
     if not images.dtype.is_floating_point:
         raise InputError("images", images.dtype, allowed, "divide by 255")
+    check_float_images(images)
     allowed = f"a list of {len(images)}"
     if isinstance(prompts, str) or len(prompts) != len(images):
         raise InputError("prompts", len(prompts), allowed, "give one for each image")

@@ -20,21 +20,23 @@ SamplerStep = Callable[["Tensor", "Tensor"], "Tensor"]
 def refl_loss(scores: Tensor, *, margin: float = 1.0, scale: float = 1e-3) -> Tensor:
     """Return scale x mean(max(0, margin - score)). Images that have reached the margin have no gradient.
 
+    NaN, the score of an image that could not be scored, is left out of the mean.
+
     Args:
         scores: (N,) of `Differentiable`, 0..1.
         margin: score to reach. ImageReward uses 2 on its scale of standard scores; here 1 is the best score.
         scale: weight relative to the generator's pre-training loss.
     """
-    return scale * (margin - scores).relu().mean()
+    return scale * (margin - scores).relu().nanmean()
 
 
 def draft_loss(scores: Tensor) -> Tensor:
-    """Return -mean(score).
+    """Return -mean(score), without NaN, the score of an image that could not be scored.
 
     Args:
         scores: (N,) of `Differentiable`, 0..1.
     """
-    return -scores.mean()
+    return -scores.nanmean()
 
 
 def sampled(step: SamplerStep, latents: Tensor, timesteps: Sequence[Tensor], *, last: int = 1) -> Tensor:

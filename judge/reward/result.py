@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any, Literal, Protocol
@@ -43,14 +43,17 @@ class RewardResult:
 
 
 class RewardLike(Protocol):
-    """What the trainers' adapters need of a reward. `Reward` and `Ensemble` have it."""
+    """What the trainers' adapters need of a reward. `Reward` and `Ensemble` have it.
+
+    Prompts and images may be `judge.reward.rows.Missing`: a row that could not be made, which has no score.
+    """
 
     def __call__(
         self,
         *,
-        prompts: Iterable[str],
+        prompts: Iterable[Any],
         images: Iterable[Any],
-        metadata: Iterable[Mapping[str, Any] | None] | None = None,
+        metadata: Iterable[Any] | None = None,
     ) -> list[RewardResult]:
         """Score images; see `judge.reward.core.Reward`."""
         ...
@@ -58,9 +61,9 @@ class RewardLike(Protocol):
     async def acall(
         self,
         *,
-        prompts: Iterable[str],
+        prompts: Iterable[Any],
         images: Iterable[Any],
-        metadata: Iterable[Mapping[str, Any] | None] | None = None,
+        metadata: Iterable[Any] | None = None,
     ) -> list[RewardResult]:
         """`__call__`, awaited."""
         ...
@@ -71,6 +74,31 @@ def part_names(rubric: Rubric, depth: Depth) -> list[str]:
     attributes = [question.name for question in rubric.attributes if NO_ISSUE in question.labels]
     defects = ["defects"] if rubric.defects and depth == "verdict" else []
     return ["score", *(dimension.name for dimension in rubric.dimensions), *attributes, *defects]
+
+
+class PartColumns:
+    """The parts of results as columns: verl and OpenRLHF need the same entries for every sample.
+
+    Args:
+        reward: its results.
+    """
+
+    def __init__(self, reward: RewardLike) -> None:
+        rubric, depth = getattr(reward, "rubric", None), getattr(reward, "depth", None)
+        self._names = dict.fromkeys(part_names(rubric, depth) if rubric and depth else ())
+
+    def fill(self, results: Sequence[RewardResult], numbers: Sequence[float]) -> list[dict[str, float]]:
+        """Return the parts of each result.
+
+        Args:
+            results: of one call.
+            numbers: of each result, what stands for its score; it also stands for parts that it lacks.
+        """
+        self._names |= dict.fromkeys(name for result in results for name in result.parts)
+        return [
+            {name: result.parts.get(name, number) for name in self._names}
+            for result, number in zip(results, numbers, strict=True)
+        ]
 
 
 def reward_parts(verdict: Verdict, rubric: Rubric, elements: Literal["mean", "all"]) -> dict[str, float]:

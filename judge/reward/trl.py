@@ -4,7 +4,8 @@
 
 TRL calls `f(prompts, completions, completion_ids, **columns, trainer_state, log_extra, log_metric)` and
 expects a number or None for each completion; it leaves completions with None out of the update. Parts of
-the reward go to the trainer's log as `NAME/PART`, reasons of missing scores to its table of completions.
+the reward go to the trainer's log as `NAME/PART`, reasons of missing scores to its table of completions. A
+batch without any score is all None and is logged as an error (`judge.reward`); TRL then updates nothing.
 """
 
 from __future__ import annotations
@@ -12,11 +13,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from judge.errors import InputError
+from judge.media.tensors import split_batch, unwrap_image
 from judge.reward.hacking import Canary
 from judge.reward.result import RewardLike, RewardResult, mean_metrics
+from judge.reward.rows import render_image
 
 Render = Callable[[str], Any]
 """Makes the image of a completion's text; returns None where there is none."""
+_TRAINER_ARGUMENTS = ("completion_ids", "trainer_state", "log_extra", "log_metric")
+"""What TRL passes besides the columns of the data set."""
 
 
 def reward_func(
@@ -34,7 +40,8 @@ def reward_func(
 
     Args:
         reward: scores the images.
-        render: makes the image of a completion. Default: images are taken from a column of the data set.
+        render: makes the image of a completion. If it fails for one, that completion has no score. Default:
+            images are taken from a column of the data set.
         image: name of that column; where it holds lists (as `images` does), the last image of each is taken.
         prompt: column with the texts by which images are judged; default: the model's prompts, of chats the
             last user turn.
@@ -101,24 +108,37 @@ def _reward_arguments(
     prompt: str,
     text_columns: tuple[str, str],
 ) -> dict[str, Any]:
-    """Return the arguments of the reward for what TRL passes."""
-    image_column = columns.get(image, columns.get(image + "s", [None] * len(prompts)))
-    images = (
-        (render(message_text(completion)) for completion in completions)
-        if render
-        else map(_last_image, image_column)
-    )
+    """Return the arguments of the reward for what TRL passes.
+
+    Raises:
+        InputError: there is neither `render` nor a column of images, or no column with the name of `prompt`.
+    """
+    images: Any
+    if render:
+        images = (render_image(render, completion) for completion in completions)
+    else:
+        images = map(_last_image, split_batch(_column(columns, "image", image, image + "s")))
     names = ("elements", "negative_prompt")
     texts = {
         name: columns[column] for name, column in zip(names, text_columns, strict=True) if column in columns
     }
     return {
-        "prompts": columns[prompt] if prompt else [message_text(text) for text in prompts],
+        "prompts": _column(columns, "prompt", prompt) if prompt else prompts,
         "images": images,
         "metadata": [dict(zip(texts, row, strict=True)) for row in zip(*texts.values(), strict=True)]
         if texts
         else None,
     }
+
+
+def _column(columns: Mapping[str, Any], field: str, *names: str) -> Any:
+    """Return the first of some columns that there is; raise `InputError` if there is none."""
+    for name in names:
+        if columns.get(name) is not None:
+            return columns[name]
+    allowed = ", ".join(sorted(name for name in columns if name not in _TRAINER_ARGUMENTS)) or "no columns"
+    mend = "name a column of the data set" + (", or pass render=..." if field == "image" else "")
+    raise InputError(field, names[0], allowed, mend)
 
 
 def _log_and_return(
@@ -138,17 +158,10 @@ def _log_and_return(
     return [result.score for result in results]
 
 
-def message_text(message: Any) -> str:
-    """Return the text of a prompt or completion: plain text, or of a chat the text of its last turn."""
-    if isinstance(message, str):
-        return message
-    turns = [turn for turn in message if turn.get("role") in ("user", "assistant")] or message
-    content = turns[-1]["content"] if turns else ""
-    if isinstance(content, str):
-        return content
-    return " ".join(part["text"] for part in content if part.get("type") == "text")
-
-
 def _last_image(cell: Any) -> Any:
-    """Return the image of a column's cell; the last one of a list."""
-    return (cell[-1] if cell else None) if isinstance(cell, list) else cell
+    """Return the image of a column's cell; the last one of a list or of an array of objects."""
+    cell = unwrap_image(cell)
+    is_array = getattr(getattr(cell, "dtype", None), "kind", "") == "O"
+    if is_array or isinstance(cell, list | tuple):
+        return _last_image(cell[-1]) if len(cell) else None
+    return cell

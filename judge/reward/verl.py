@@ -5,7 +5,9 @@
 verl-omni calls `f(data_source, solution_image, ground_truth, extra_info, **kwargs)` with a (3, H, W) uint8
 tensor; verl does the same with `solution_str`. Both expect a number, or a dict with `score` whose other
 entries they log. `compute_score_of` makes such a function from your own reward. Samples that are requested
-at the same time are scored in one batch.
+at the same time are scored in one batch. Neither trainer takes None, and a NaN would spoil the gradient of
+the whole batch: a sample without a score gets a neutral number, and a batch without any score raises
+`UnscoredBatchError` (`judge.reward.neutral`).
 """
 
 from __future__ import annotations
@@ -18,8 +20,10 @@ from typing import Any
 from judge.errors import InputError
 from judge.reward.core import Reward
 from judge.reward.neutral import NeutralScores
-from judge.reward.result import RewardLike, RewardResult
-from judge.reward.trl import Render, message_text
+from judge.reward.result import PartColumns, RewardLike
+from judge.reward.rows import Missing, read_prompts, render_image
+from judge.reward.trl import Render
+from judge.tables.cells import is_missing, read_mapping
 
 ComputeScore = Callable[..., Awaitable[dict[str, Any]]]
 BATCH_PAUSE = 0.02
@@ -35,7 +39,8 @@ def compute_score_of(
         reward: scores the images.
         render: makes the image of a text, for verl's `solution_str`.
         unscored: number for images without a score, since neither trainer takes None; default: the mean of
-            the prompt's other images or of the latest scores, see `judge.reward.neutral`.
+            the prompt's other images or of the latest scores, see `judge.reward.neutral`. With a number, a
+            batch without any score gets it too, and is logged as an error.
 
     Returns:
         `f(data_source, solution_image | solution_str, ground_truth, extra_info, **kwargs)`. The prompt is
@@ -43,7 +48,7 @@ def compute_score_of(
         what the image must not show is `extra_info["negative_prompt"]`. The returned dict holds `score`, the
         parts, `unscored` (0 or 1) and `reason`.
     """
-    batch = _Batch(reward, NeutralScores(), unscored)
+    batch = _Batch(reward, NeutralScores(unscored))
 
     async def compute_score(
         data_source: Any = None,
@@ -51,24 +56,36 @@ def compute_score_of(
         ground_truth: Any = None,
         extra_info: Mapping[str, Any] | None = None,
         *,
-        solution_str: str | None = None,
+        solution_str: Any = None,
         **_: Any,
     ) -> dict[str, Any]:
-        info = dict(extra_info or {})
-        prompt = info.get("prompt") or ground_truth
-        if not isinstance(prompt, str | list | tuple) or not prompt:
+        try:
+            info: dict[str, Any] | Missing = read_mapping(extra_info, "extra_info")
+        except InputError as error:
+            info = Missing(str(error))
+        if isinstance(info, Missing):
+            return await batch.score(info, None, info)
+        prompt = info.get("prompt")
+        if _is_empty(prompt) and not _is_empty(ground_truth):
+            prompt = ground_truth
+        if _is_empty(prompt) and "prompt" not in info:
             mend = 'put it into extra_info["prompt"], or use ground_truth'
             raise InputError("extra_info", sorted(info), "the prompt of the image", mend)
         image = solution_image
-        if image is None:
-            if render is None or solution_str is None:
+        if image is None and solution_str is not None:
+            if render is None:
                 allowed = "an image, or a text and `render`"
                 raise InputError("solution_image", None, allowed, "give one of the two")
-            image = render(solution_str)
+            image = render_image(render, solution_str)
         metadata = {name: info.get(name) for name in ("elements", "negative_prompt")}
-        return await batch.score(message_text(prompt), image, metadata)
+        return await batch.score(read_prompts([prompt])[0], image, metadata)
 
     return compute_score
+
+
+def _is_empty(value: Any) -> bool:
+    """Return whether there is no value; an array is one."""
+    return is_missing(value) or (isinstance(value, str | list | tuple) and not value)
 
 
 async def compute_score_image(*args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -90,12 +107,13 @@ def _embedded_compute_score() -> ComputeScore:
 class _Batch:
     """Collects samples and scores them together. Each event loop has a batch of its own."""
 
-    def __init__(self, reward: RewardLike, neutral: NeutralScores, unscored: float | None) -> None:
-        self.reward, self.neutral, self.unscored = reward, neutral, unscored
+    def __init__(self, reward: RewardLike, neutral: NeutralScores) -> None:
+        self.reward, self.neutral = reward, neutral
+        self.parts = PartColumns(reward)
         self.waiting: dict[asyncio.AbstractEventLoop, list[tuple[Any, ...]]] = {}
         """For each event loop, samples as (prompt, image, metadata, future)."""
 
-    async def score(self, prompt: str, image: Any, metadata: dict[str, Any]) -> dict[str, Any]:
+    async def score(self, prompt: str | Missing, image: Any, metadata: Any) -> dict[str, Any]:
         """Score a sample with the others that arrive within `BATCH_PAUSE`."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[dict[str, Any]] = loop.create_future()
@@ -111,19 +129,14 @@ class _Batch:
         prompts, images, metadata, futures = (list(column) for column in zip(*samples, strict=True))
         try:
             results = await self.reward.acall(prompts=prompts, images=images, metadata=metadata)
+            numbers = self.neutral(prompts, results)
         except BaseException as error:
             for future in futures:
                 if not future.done():
                     future.set_exception(error)
             return
-        numbers = self.neutral(prompts, results)
-        for future, result, number in zip(futures, results, numbers, strict=True):
+        rows = self.parts.fill(results, numbers)
+        for future, result, number, parts in zip(futures, results, numbers, rows, strict=True):
             if not future.done():
-                future.set_result(self._to_dict(result, number))
-
-    def _to_dict(self, result: RewardResult, number: float) -> dict[str, Any]:
-        """Return what `compute_score` returns; `number` stands for a missing score."""
-        if result.score is None and self.unscored is not None:
-            number = self.unscored
-        parts = {name: value for name, value in result.parts.items() if name != "score"}
-        return {"score": number, **parts, "unscored": int(result.score is None), "reason": result.reason}
+                flag = int(result.score is None)
+                future.set_result({**parts, "score": number, "unscored": flag, "reason": result.reason})

@@ -19,7 +19,7 @@ text separately, in training as in decoding; others get the text as their tokeni
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -153,6 +153,14 @@ class Form:
         if depth == "verdict":
             return self
         return replace(self, root=self.root.filter(lambda node: isinstance(node, Object | Choice)))
+
+    def without(self, names: Collection[str]) -> Form:
+        """Return the form without the blanks, boxes and lists of some names."""
+        if not names:
+            return self
+        return replace(
+            self, root=self.root.filter(lambda node: isinstance(node, Object) or node.name not in names)
+        )
 
 
 def _walk_parts(parts: Sequence[Part], prefix: str) -> Generator[Piece, str, None]:

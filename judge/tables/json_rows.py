@@ -60,7 +60,7 @@ def read_json_rows(open_file: OpenFile, name: str, field: str = "rows") -> Itera
 
 
 def count_json_rows(open_file: OpenFile, name: str, field: str = "rows") -> int:
-    """Count the rows that `read_json_rows` yields, without parsing JSON Lines; the arguments are the same.
+    """Count the rows that `read_json_rows` yields, without parsing JSON Lines in UTF-8; same arguments.
 
     Raises:
         InputError: as `read_json_rows`.
@@ -68,6 +68,10 @@ def count_json_rows(open_file: OpenFile, name: str, field: str = "rows") -> int:
     first = next(_decoded_lines(open_file, name, field), None)
     if first is not None and _may_be_whole_file(first, name):
         return sum(1 for _ in read_json_rows(open_file, name, field))
+    with open_file() as file:
+        is_utf_8 = detect_encoding(file.read(4096), name, field).startswith("utf-8")
+    if not is_utf_8:  # the bytes of a line end are part of other characters there
+        return sum(1 for _ in _decoded_lines(open_file, name, field))
     with open_file() as file:
         return sum(not line.isspace() for line in _split_lines(file) if line)
 

@@ -58,6 +58,11 @@ def read_lines(open_file: OpenFile, name: str, field: str = "rows", newline: str
             raise InputError(field, f"{name}, {place}", ALLOWED_ENCODINGS, reason) from None
 
 
+def decode_text(data: bytes, name: str, field: str = "rows") -> str:
+    """Return a text of any usual encoding; the arguments and errors are those of `read_lines`."""
+    return "".join(read_lines(lambda: io.BytesIO(data), name, field))
+
+
 def detect_encoding(head: bytes, name: str = "", field: str = "rows") -> str:
     """Return the encoding of a text, as Python names it.
 

@@ -14,10 +14,8 @@ photographs (`within`); and between the strength and the judge's falling score, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +24,10 @@ from PIL import Image
 from eval.metrics.correlation import plcc, srcc
 from eval.metrics.metric_value import MetricValue
 from eval.suites.photographs.live_itw import read_labels
+from finetune.photos.estimators import opinions_without_held_out
 from finetune.photos.image_jobs import is_held_out
 from judge.errors import InputError
-from judge.evidence import facts
-from judge.evidence.facts import load_estimators, measure_image
+from judge.evidence.facts import measure_image
 from judge.evidence.image_view import ImageView
 from judge.evidence.planes import fit_gaussian_shape
 from judge.scenes.distorted_photos import distort_whole_image, read_rgb_image
@@ -64,7 +62,7 @@ def measure_photos(
     photographs = [read_rgb_image(path) for path, _ in held_out]
     truth = np.array([mos for _, mos in held_out])
     gives_verdicts = not judge.pipeline.model_info.images_only  # a student answers only at depth `score`
-    with _opinions_of_other_photographs():
+    with opinions_without_held_out():
         predictions = {
             **({"judge": _score_images(judge, photographs, "verdict", batch)} if gives_verdicts else {}),
             "judge_score_depth": _score_images(judge, photographs, "score", batch),
@@ -115,13 +113,6 @@ def read_opinions(data: Path) -> tuple[RatedFiles, RatedFiles]:
             path = str(folder / "images" / str(item.image))
             parts[is_held_out(str(item.image))].append((path, item.labels.mos))
     return parts
-
-
-@contextmanager
-def _opinions_of_other_photographs() -> Iterator[None]:
-    """Estimate opinions by the model that was not fitted on the held-out photographs."""
-    with patch.object(facts, "load_estimators", lambda: load_estimators().without_held_out()):
-        yield
 
 
 def _measure_fact(images: Iterable[Any], fact: str, tick: Callable[[], None]) -> NDArray[np.float64]:

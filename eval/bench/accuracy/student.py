@@ -20,6 +20,7 @@ import numpy as np
 
 from eval.bench.accuracy.photos import read_opinions
 from eval.metrics.correlation import srcc
+from finetune.photos.estimators import opinions_without_held_out
 from judge.types import LabelledSample
 
 RatedFiles = list[tuple[str, float]]
@@ -70,7 +71,8 @@ def _compare_judges(
     result: dict[str, Any] = {"pictures": len(samples)}
     intervals: dict[str, list[float | None]] = {}
     for name, judge in judges.items():  # the first call loads the model and is not timed
-        scores = [verdict.score for verdict in judge.many(samples, depth="score", batch=batch)]
+        with opinions_without_held_out():
+            scores = [verdict.score for verdict in judge.many(samples, depth="score", batch=batch)]
         predicted = np.array([np.nan if score is None else score for score in scores])
         measure = srcc(predicted, np.array([true_score for _, true_score in files]), interval=True)
         result[f"{name}_srcc"] = measure.value

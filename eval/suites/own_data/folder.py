@@ -4,7 +4,7 @@ Source: your own data.
 
 Data is one of:
 
-- a folder of images (the prompt of `NAME.png` is read from `NAME.txt`);
+- a folder of images or of videos (the prompt of `NAME.png` is read from `NAME.txt`);
 - a folder with `labels.csv`, `rows.jsonl`, `metadata.csv`, `metadata.jsonl` or Parquet files;
 - such a file itself (CSV, TSV, JSONL, JSON list, Parquet);
 - a folder that `datasets.save_to_disk` wrote;
@@ -24,7 +24,7 @@ scores a run reports the mean score only.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ def read(
     read_rows, root = open_rows(data, split)
     first = next(read_rows(), None)
     if first is None:
-        raise InputError("data", str(data), "at least one row or image", "name another folder or file")
+        raise InputError("data", str(data), "at least one row, image or video", "name another folder or file")
     column_of = _find_columns(first[1], columns, str(data))
     kind: MediaKind = "image" if "image" in column_of else "video"
 
@@ -96,8 +96,7 @@ def read(
             (_build_sample(row, column_of, place, number, id_counts) for number, (place, row) in rows), data
         )
 
-    is_path = isinstance(first[1].get(column_of[kind]), str)
-    yield from resolve_media(samples, root, SOURCE, kind=kind, media=media and is_path)
+    yield from resolve_media(samples, root, SOURCE, kind=kind, media=media)
 
 
 def _find_columns(row: Row, chosen: Mapping[str, str], place: str) -> dict[str, str]:
@@ -155,7 +154,7 @@ def _build_sample(
         generator=str(cell("generator") or ""),
         group=str(cell("group") if cell("group") is not None else ""),
         labels=GroundTruth(mos=mos, elements=element_labels),
-        **{kind: source if kind == "image" else Path(str(source))},
+        **{kind: Path(source) if kind == "video" and isinstance(source, str) else source},
     )
 
 
@@ -168,10 +167,13 @@ def _mean_number(value: Any, place: str) -> float:
 
 def _parse_media(value: Any, place: str, kind: str) -> tuple[Any, str]:
     """Return the image or video as a judge accepts it, and its name where it has one."""
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes) and len(value) == 1:
+        value = value[0]
     if isinstance(value, Mapping):  # An encoded image of a Hugging Face data set.
         name = Path(str(value.get("path") or "")).name
-        value = value.get("bytes") or value.get("path")
-        return value, name
+        content = value.get("bytes") or value.get("path")
+        if content:
+            return content, name
     if isinstance(value, bytes) and value:
         return value, ""
     if isinstance(value, str) and value:

@@ -10,9 +10,10 @@ from typing import Any
 
 from eval.suites.readers.parquet import read_parquet_rows
 from eval.suites.readers.text_files import read_csv_table, read_json, read_json_lines, read_text
-from eval.suites.shared.media_files import list_images
+from eval.suites.shared.media_files import list_images, list_videos
 from eval.suites.shared.reading import check_split
 from judge.errors import InputError
+from judge.media.file_names import is_hidden
 from judge.tables.separated import TABLE_SUFFIXES
 
 TABLES = ("labels.csv", "rows.jsonl", "metadata.jsonl", "metadata.csv", "data.csv", "labels.jsonl")
@@ -44,7 +45,11 @@ def open_rows(data: Path, split: str | None) -> tuple[Callable[[], Rows], Path]:
         for name in TABLES:
             if (data / name).is_file():
                 return partial(_read_table, data / name), data
-        parts = sorted(path for path in data.rglob(f"{split or ''}*.parquet") if path.is_file())
+        parts = sorted(
+            path
+            for path in data.rglob(f"{split or ''}*.parquet")
+            if path.is_file() and not is_hidden(path.relative_to(data).as_posix())
+        )
         if parts:
             return partial(_read_tables, parts), data
         return partial(_read_image_folder, data), data
@@ -91,11 +96,20 @@ def _check_object(value: Any, place: str) -> Row:
 
 
 def _read_image_folder(root: Path) -> Rows:
-    """Yield all images below a folder; the prompt of `NAME.png` is read from `NAME.txt`."""
-    for path in list_images(root):
+    """Yield all images below a folder, or all videos; the prompt of `NAME.png` is read from `NAME.txt`.
+
+    Raises:
+        InputError: the folder holds both.
+    """
+    images, videos = list_images(root), list_videos(root)
+    if images and videos:
+        shown = f"{len(images)} images and {len(videos)} videos"
+        raise InputError("data", shown, "a folder of one of them", f"separate them in {root}")
+    for path in images or videos:
         prompt_file = path.with_suffix(".txt")
         prompt = read_text(prompt_file, field="prompt").strip() if prompt_file.is_file() else ""
-        yield str(path), {"image": path.relative_to(root).as_posix(), "prompt": prompt}
+        kind = "image" if images else "video"
+        yield str(path), {kind: path.relative_to(root).as_posix(), "prompt": prompt}
 
 
 # ------------------------------------------------------------------------------------ Hugging Face data sets
@@ -121,8 +135,8 @@ def _read_dataset(dataset: Any, split: str | None, name: str) -> Rows:
         default = "train" if "train" in dataset else next(iter(dataset))
         dataset = dataset[check_split(split, tuple(dataset), default)]
     for column, feature in list(dataset.features.items()):
-        if isinstance(feature, datasets.Image):
-            dataset = dataset.cast_column(column, datasets.Image(decode=False))
+        if isinstance(feature, datasets.Image | datasets.Video):
+            dataset = dataset.cast_column(column, type(feature)(decode=False))
     yield from ((f"{name} row {number}", row) for number, row in enumerate(dataset, 1))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from judge.errors import InputError
 from judge.media.decoding import VIDEO_SUFFIXES as VIDEO_FILE_SUFFIXES
+from judge.media.file_names import is_hidden
 from judge.media.image_formats import IMAGE_SUFFIXES
 from judge.media.sources import file_url_to_path
 
@@ -104,7 +105,17 @@ def list_images(root: Path) -> list[Path]:
         root / folder / file
         for folder, files in _walk(root)
         for file in files
-        if file.lower().endswith(IMAGE_SUFFIXES) and not file.startswith(".")
+        if file.lower().endswith(IMAGE_SUFFIXES)
+    ]
+
+
+def list_videos(root: Path) -> list[Path]:
+    """Return all videos below a folder, in order of their paths. Hidden files are left out."""
+    return [
+        root / folder / file
+        for folder, files in _walk(root)
+        for file in files
+        if file.lower().endswith(VIDEO_SUFFIXES)
     ]
 
 
@@ -124,11 +135,14 @@ def read_image_shape(path: Path) -> tuple[int, int]:
 
 
 def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield each folder below `root` (relative, empty for the root itself) with its sorted file names."""
+    """Yield each folder below `root` (relative, empty for the root itself) with its sorted file names.
+
+    Hidden files and folders, such as `.ipynb_checkpoints`, `__MACOSX` and `._1.png`, are left out.
+    """
     for folder, subfolders, files in os.walk(root):
-        subfolders.sort()
+        subfolders[:] = sorted(name for name in subfolders if not is_hidden(name))
         relative = os.path.relpath(folder, root).replace(os.sep, "/")
-        yield "" if relative == "." else relative, sorted(files)
+        yield "" if relative == "." else relative, sorted(file for file in files if not is_hidden(file))
 
 
 def _common_tail(a: Sequence[str], b: Sequence[str]) -> int:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from eval.suites.shared.media_files import MediaIndex
@@ -10,9 +14,11 @@ from eval.suites.shared.name_matching import shorten_list, suggest_change
 from eval.suites.shared.samples import SuiteSample
 from eval.suites.shared.suite import MediaKind
 from judge.errors import InputError
+from judge.media.sources import is_data_url, is_web_address
 
 ReadLabels = Callable[[Path], Iterable[SuiteSample]]
 """Reads a label file. The samples have the benchmark's own name of the file in `image` (or `video`)."""
+_keeps_missing = ContextVar("keeps_missing", default=False)
 
 
 def read_samples(
@@ -129,15 +135,50 @@ def resolve_media(
         yield from read()
         return
     index = MediaIndex(data)
-    names = [str(getattr(sample, kind)) for sample in read()]
+    sources = (getattr(sample, kind) for sample in read())
+    names = [str(source) for source in sources if _is_file_name(source)]
     paths = {name: index.find(name) for name in dict.fromkeys(names)}
     absent = [name for name, path in paths.items() if path is None]
     if absent:
+        _check_not_remote(absent, len(paths), kind)
+    if absent and not _keeps_missing.get():
         found = index.list_media(kind)
         raise build_missing_files_error(f"{kind}s", absent, len(paths), data, source, found)
     for sample in read():
-        path = paths[str(getattr(sample, kind))]
-        yield sample.model_copy(update={kind: str(path) if kind == "image" else path})
+        if _is_file_name(getattr(sample, kind)):
+            name = str(getattr(sample, kind))
+            path = paths[name] or (data.parent if data.is_file() else data) / name
+            yield sample.model_copy(update={kind: str(path) if kind == "image" else path})
+        else:
+            yield sample
+
+
+@contextmanager
+def keep_missing_media() -> Iterator[None]:
+    """Let suites yield samples whose image or video is missing, with the path where it should be.
+
+    A benchmark is measured on all of its samples or not at all. A training can do without some.
+    """
+    token = _keeps_missing.set(True)
+    try:
+        yield
+    finally:
+        _keeps_missing.reset(token)
+
+
+def _is_file_name(source: object) -> bool:
+    """Return whether a source is the name of a file, and not encoded bytes or a `data:` URL."""
+    return isinstance(source, str | os.PathLike) and not is_data_url(source)
+
+
+def _check_not_remote(absent: Sequence[str], total: int, kind: MediaKind) -> None:
+    """Raise `InputError` if some of the missing files are web addresses."""
+    # A path has lost one slash of an address.
+    addresses = [re.sub(r"^([\w+.-]+):/(?!/)", r"\1://", name) for name in absent]
+    remote = [address for address in addresses if is_web_address(address)]
+    if remote:
+        mend = f"{len(remote)} of {total} are web addresses: download them, nothing is fetched while judging"
+        raise InputError(f"data: {kind}", remote[0], "files on this machine", mend)
 
 
 def check_unique_ids(samples: Iterable[SuiteSample], path: Path) -> Iterator[SuiteSample]:

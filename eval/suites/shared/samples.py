@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import ConfigDict, Field
@@ -42,8 +41,8 @@ class SuiteSample(LabelledSample):
     """One sample of a benchmark, with its ground truth."""
 
     labels: GroundTruth = GroundTruth()
-    video: Path | None = None
-    """The video to judge, in place of `image`."""
+    video: Any = None
+    """The video to judge, in place of `image`: its path, or encoded bytes."""
     split: str = ""
     """The part of the benchmark the sample belongs to, where the label file names it."""
     generator: str = ""

@@ -57,6 +57,59 @@ def run_rows(model: Any, rows: Sequence[Row], image_token: int, video_token: int
     return [row.reply for row in rows if row.reply is not None]
 
 
+@torch.inference_mode()
+def run_groups(
+    model: Any, groups: Sequence[Sequence[Row]], image_token: int, video_token: int
+) -> list[list[Reply | ReplyError]]:
+    """Run groups of programs, each group on one prompt with one set of images, which is read once.
+
+    Args:
+        model: as for `run_rows`.
+        groups: the rows of each group, at least one. They have the same prompt, images and videos, and their
+            programs begin with the same step, as programs that sample do.
+        image_token: the model's image token.
+        video_token: the model's video token.
+
+    Returns:
+        The replies of each group.
+    """
+    rows = [row for group in groups for row in group]
+    if is_recurrent(model):
+        run_rows(model, rows, image_token, video_token)
+    else:
+        for row in rows:
+            row.resume(None)
+        batch = _Batch(model, [group[0] for group in groups])
+        batch.prefill(image_token, video_token, groups)
+        while batch.rows:
+            with threads.limit_threads(batch.num_step_tokens * batch.num_weights):
+                batch.run_step()
+    return [[row.reply for row in group if row.reply is not None] for group in groups]
+
+
+def tree_states(
+    model: Any, rows: Sequence[Row], image_token: int, video_token: int
+) -> tuple[list[Any], list[StepInput]]:
+    """Compute the last hidden states of prompts with the first step of each row, with gradients.
+
+    Args:
+        model: as for `run_rows`.
+        rows: rows with a step and no program. Their pixels may require gradients.
+        image_token: the model's image token.
+        video_token: the model's video token.
+
+    Returns:
+        For each row, the states (n, H) of its prompt and step; and the prompts with their steps.
+    """
+    if is_recurrent(model):
+        return hidden_states_of_trees(model, rows, image_token, video_token)
+    batch = _Batch(model, list(rows), use_cache=False)
+    steps, inputs, vision = batch.build_prompts(image_token, video_token)
+    padded = batch.hidden_states(inputs, vision)
+    hidden = [states[len(states) - len(step.tokens) :] for states, step in zip(padded, steps, strict=True)]
+    return hidden, steps
+
+
 def log_probabilities(model: Any, rows: Sequence[Row], image_token: int, video_token: int) -> list[Any]:
     """Compute what `run_rows` reads in the first step of each row, with gradients.
 
@@ -70,15 +123,7 @@ def log_probabilities(model: Any, rows: Sequence[Row], image_token: int, video_t
         For each row, a tensor (edges,) of log-probabilities.
     """
     head, found = model.get_output_embeddings(), []
-    if is_recurrent(model):
-        hidden, steps = hidden_states_of_trees(model, rows, image_token, video_token)
-    else:
-        batch = _Batch(model, list(rows), use_cache=False)
-        steps, inputs, vision = batch.build_prompts(image_token, video_token)
-        padded = batch.hidden_states(inputs, vision)
-        hidden = [
-            states[len(states) - len(step.tokens) :] for states, step in zip(padded, steps, strict=True)
-        ]
+    hidden, steps = tree_states(model, rows, image_token, video_token)
     for states, step in zip(hidden, steps, strict=True):
         nodes, tokens = torch.tensor(step.edges, device=states.device).T
         logits = head(states[nodes])
@@ -106,10 +151,18 @@ class _Batch:
         """Number of tokens of the next step, padding included."""
         return len(self.rows) * max(len(row.step.tokens) for row in self.rows)
 
-    def prefill(self, image_token: int, video_token: int) -> None:
-        """Feed the prompts with their images and videos and, in the same pass, the first step of each row."""
+    def prefill(
+        self, image_token: int, video_token: int, groups: Sequence[Sequence[Row]] | None = None
+    ) -> None:
+        """Feed the prompts with their images and videos and, in the same pass, the first step of each row.
+
+        Args:
+            image_token: the model's image token.
+            video_token: the model's video token.
+            groups: for each row, the rows that go on from what it has read, itself among them.
+        """
         steps, inputs, vision = self.build_prompts(image_token, video_token)
-        self._forward(inputs, steps, vision)
+        self._forward(inputs, steps, vision, groups)
 
     def build_prompts(
         self, image_token: int, video_token: int
@@ -147,14 +200,32 @@ class _Batch:
             **vision,
         ).last_hidden_state
 
-    def _forward(self, inputs: ForwardInput, steps: list[StepInput], vision: dict[str, Any]) -> None:
+    def _forward(
+        self,
+        inputs: ForwardInput,
+        steps: list[StepInput],
+        vision: dict[str, Any],
+        groups: Sequence[Sequence[Row]] | None = None,
+    ) -> None:
         hidden = self.hidden_states(inputs, vision)
         self.filled = inputs.filled
         results = read_results(self.model.get_output_embeddings(), hidden, steps)
+        if groups is not None:
+            results = self._spread(groups, results)
         for index, (row, result) in enumerate(zip(self.rows, results, strict=True)):
             count = row.resume(result)
             self.filled[index, [node - count for node in row.step.discarded]] = False
         self._compact()
+
+    def _spread(self, groups: Sequence[Sequence[Row]], results: list[Any]) -> list[Any]:
+        """Replace each row by its group, which goes on from the same place; return the result of each."""
+        source = [index for index, group in enumerate(groups) for _ in group]
+        for first, group in zip(self.rows, groups, strict=True):
+            for row in group:
+                row.position = first.position
+        self.rows, self.filled = [row for group in groups for row in group], self.filled[source]
+        self.cache.batch_select_indices(torch.tensor(source))
+        return [results[index] for index in source]
 
     def _compact(self) -> None:
         """Drop rows that are done, and drop holes from the cache once they outnumber the filled slots."""

@@ -41,7 +41,12 @@ MIN_LOG_PROBABILITY = -9000.0
 
 
 def read_probabilities(
-    form: Form, tokens: Sequence[bytes], alternatives: Alternatives, *, estimates: bool = True
+    form: Form,
+    tokens: Sequence[bytes],
+    alternatives: Alternatives,
+    *,
+    estimates: bool = True,
+    label_mass: dict[str, float] | None = None,
 ) -> tuple[dict[str, dict[str, float]], bool]:
     """Compute the probabilities of the labels at the blanks of a reply.
 
@@ -50,6 +55,9 @@ def read_probabilities(
         tokens: the text of the reply, token by token.
         alternatives: the possible tokens at each of them.
         estimates: also report blanks with labels that are missing among the alternatives.
+        label_mass: gets, for each blank whose labels are all among the alternatives, the probability of the
+            alternatives that agree with a label, at the token that decides. It is close to 1 if the
+            alternatives are given under a grammar.
 
     Returns:
         Path of a blank -> label -> probability, summing to 1, for every blank that can be read; and whether
@@ -81,6 +89,8 @@ def read_probabilities(
         written = _tokens_from(first, tokens, starts, alignment.states, alternatives, blank)
         if (shares := resolver.resolve(written)) and (resolver.is_covered or estimates):
             report[blank.name] = dict(zip(blank.reported_labels, shares, strict=True))
+            if label_mass is not None and resolver.is_covered:
+                label_mass[blank.name] = min(1.0, resolver.mass)
             exact = exact and resolver.is_covered
     return report, exact
 
@@ -103,7 +113,7 @@ def _tokens_from(
 
 def read_single_token(
     blank: Choice, token: bytes, alternatives: Mapping[bytes, float]
-) -> tuple[list[float], bool]:
+) -> tuple[list[float], bool, float]:
     """Compute the probabilities of the labels of a blank from the token that begins its answer.
 
     Args:
@@ -112,15 +122,16 @@ def read_single_token(
         alternatives: the possible tokens, with log-probabilities.
 
     Returns:
-        The share of each label, empty if the token cannot tell the labels apart; and whether every label was
-        among the alternatives.
+        The share of each label, empty if the token cannot tell the labels apart; whether every label was
+        among the alternatives; and the probability of the alternatives that agree with a label.
 
     Raises:
         ReplyError: a log-probability is NaN.
     """
     resolver = _LabelResolver(blank, blank.labels, b"")
     probabilities = _to_probabilities(blank, alternatives, OUTSIDE + blank.quoted)
-    return resolver.resolve(iter([(token, probabilities)])), resolver.is_covered
+    shares = resolver.resolve(iter([(token, probabilities)]))
+    return shares, resolver.is_covered, min(1.0, resolver.mass)
 
 
 def _labels_with_excluded(blank: Choice | Branch, known: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -189,6 +200,9 @@ class _LabelResolver:
     is_covered: bool = True
     """Whether every label was among the alternatives of the deciding token, or certainly unlikely."""
 
+    mass: float = 0.0
+    """Probability of the alternatives of the deciding token that agree with a label."""
+
     def __post_init__(self) -> None:
         after = self.blank.next_literal.encode() if isinstance(self.blank, Choice) else b""
         self.texts = [self.before + label.encode() for label in self.labels]
@@ -217,6 +231,7 @@ class _LabelResolver:
             if not total:
                 break
             if not prefix:
+                self.mass = total
                 seen = {label for found in groups.values() for label in found}
                 seen |= {label for label, text in enumerate(self.texts) if text in probabilities}
                 is_certain = sum(probabilities.values()) >= COVERED_PROBABILITY

@@ -1,5 +1,8 @@
 """Answer a form on any OpenAI-compatible server, with the form as a JSON schema.
 
+A server that takes only a part of the schema, or none, is asked with what it takes (`response_formats`), and
+its replies are mended where that is safe (`reply_reading`).
+
 Where the server reports the most likely alternatives at each token, label probabilities are computed from
 them. If the alternatives do not cover all labels, the reply says that its numbers are estimates. If a server
 reports none, the reply has no probabilities.
@@ -11,6 +14,7 @@ from judge.backends.base import Reply, Request
 from judge.backends.decoding import grammar, logprobs
 from judge.backends.openai.chat_client import ChatClient
 from judge.backends.openai.messages import build_messages
+from judge.backends.openai.reply_reading import read_reply
 from judge.errors import InputError
 from judge.rubrics.form import Form
 from judge.rubrics.form_nodes import Choice, Literal
@@ -33,19 +37,28 @@ def complete_form(client: ChatClient, request: Request) -> Reply:
         BackendError: the server cannot be reached or refuses every request.
         ReplyError: there is no usable answer.
     """
-    schema = {"name": "verdict", "strict": True, "schema": request.form.json_schema()}
-    completion = client.request_answer(
+    completion, response_format = client.request_form(
         request,
         build_messages(request),
-        response_format={"type": "json_schema", "json_schema": schema},
         max_tokens=2 * grammar.max_token_count(request.form) + 64,
         logprobs=True,
         top_logprobs=TOP_LOGPROBS,
     )
+    mass: dict[str, float] = {}
+    found = read_reply(request.form, completion.text)
+    completion.crop(found.start, found.end)
     probabilities, is_exact = logprobs.read_probabilities(
-        request.form, completion.tokens, completion.alternatives.__getitem__
+        request.form, completion.tokens, completion.alternatives.__getitem__, label_mass=mass
     )
-    return Reply(completion.text, probabilities, is_exact, thought=completion.thought)
+    return Reply(
+        found.text,
+        found.rename(probabilities),
+        is_exact,
+        thought=completion.thought,
+        notes=(*filter(None, [response_format.note]), *found.notes),
+        missing=found.missing,
+        label_mass=mass or None,
+    )
 
 
 def choose_labels(client: ChatClient, request: Request) -> Reply:

@@ -11,7 +11,13 @@ from typing import Any
 
 from judge.backends.base import AdapterInfo, Request
 from judge.backends.openai.completions import Completion, UnfinishedThoughtError, parse_completion
-from judge.backends.openai.transport import HttpTransport, RequestRejectedError, ServerRefusedError
+from judge.backends.openai.response_formats import ResponseFormat
+from judge.backends.openai.transport import (
+    HttpTransport,
+    RequestRejectedError,
+    ServerFailedError,
+    ServerRefusedError,
+)
 from judge.errors import BackendError, ReplyError
 
 MAX_LOGPROBS = 128
@@ -78,6 +84,8 @@ class ChatClient:
         """Rubric -> adapter whose name replaces the model's in its requests."""
         self._unsupported: set[str] = set()
         """Fields that the server rejected; they are not sent again."""
+        self._formats: dict[str, ResponseFormat] = {}
+        """Name of a model or adapter -> what the server takes as its `response_format`."""
         self._token_ids: dict[str, int] = {}
         self._lock = Lock()
 
@@ -148,8 +156,7 @@ class ChatClient:
             BackendError: the server cannot be reached or refuses every request.
             ReplyError: there is no usable answer.
         """
-        adapter = self.adapters.get(request.rubric)
-        name = adapter.adapter if adapter else self.model
+        name = self._model_name(request)
         wanted = {"model": name, "messages": messages, "temperature": 0, "seed": request.seed, **fields}
         while True:
             payload = {
@@ -159,13 +166,56 @@ class ChatClient:
                 payload["max_completion_tokens"] = wanted["max_tokens"]
             try:
                 answer = self._api.post("/chat/completions", payload)
+                if not isinstance(answer, dict):
+                    raise ReplyError(f"{self._api.address}: the answer is no chat completion")
+                if answer.get("error") and not answer.get("choices"):
+                    raise _error_in_answer(self._api.address, answer["error"])
+                return answer
             except RequestRejectedError as error:
                 if not self._drop_field(str(error), payload):
                     raise
-                continue
-            if not isinstance(answer, dict):
-                raise ReplyError(f"{self._api.address}: the answer is no chat completion")
-            return answer
+
+    def _model_name(self, request: Request) -> str:
+        """Return the name by which the server knows the model, or its adapter, of a request."""
+        adapter = self.adapters.get(request.rubric)
+        return adapter.adapter if adapter else self.model
+
+    def request_form(
+        self, request: Request, messages: list[dict[str, Any]], **fields: Any
+    ) -> tuple[Completion, ResponseFormat]:
+        """Request one answer to a form, under its JSON schema as far as the server takes it.
+
+        If the server refuses the schema, the request is sent again with less of it, see `response_formats`.
+        What it took is remembered, so that this happens once.
+
+        Args:
+            request: as for `request_completion`.
+            messages: the messages as JSON.
+            fields: as for `request_answer`.
+
+        Returns:
+            The answer, and the format in which it was requested.
+
+        Raises:
+            BackendError: the server cannot be reached or refuses every request.
+            ReplyError: there is no usable answer.
+        """
+        name, form = self._model_name(request), request.form
+        while True:
+            sent = self._formats.get(name, ResponseFormat())
+            try:
+                answer = self.request_answer(
+                    request, sent.messages(form, messages), **fields, **sent.fields(form)
+                )
+                return answer, sent
+            except (RequestRejectedError, ServerFailedError) as error:
+                with self._lock:
+                    if self._formats.get(name, ResponseFormat()) != sent:
+                        continue  # another thread has found out more
+                    less = sent.after_refusal(error.detail, form)
+                    if less is None:
+                        raise
+                    self._formats[name] = less
 
     def request_answer(self, request: Request, messages: list[dict[str, Any]], **fields: Any) -> Completion:
         """Request one answer, with room for a thought before it.
@@ -263,3 +313,10 @@ class ChatClient:
             return [int(token) for token in answer["tokens"]], [str(name) for name in answer["token_strs"]]
         except (KeyError, TypeError, ValueError):
             raise ReplyError(f"{self._root.address}/tokenize: no tokens in its answer") from None
+
+
+def _error_in_answer(address: str, error: Any) -> RequestRejectedError:
+    """Return the error that a server reports in an answer of status 200, as OpenRouter does."""
+    text = str(error.get("message") or error) if isinstance(error, Mapping) else str(error)
+    short = " ".join(text.split())[:200]
+    return RequestRejectedError(f"{address}: an error in an answer of HTTP 200 ({short})", str(error))

@@ -10,6 +10,13 @@ from typing import Any
 from judge.backends.decoding.chat_tokenizer import THOUGHT_END, THOUGHT_START
 from judge.errors import ReplyError
 
+_CUT = frozenset({"length", "max_tokens", "model_length", "max_output_tokens"})
+"""Finish reasons of an answer that ended at its limit, as OpenAI and others spell them."""
+_FILTERED = frozenset(
+    "content_filter safety prohibited_content blocklist recitation spii refusal sensitive".split()
+)
+"""Finish reasons of an answer that a filter stopped: of OpenAI, Azure, Gemini, Anthropic, Z.ai."""
+
 
 class UnfinishedThoughtError(ReplyError):
     """The allowed number of tokens ended before the thought did."""
@@ -34,6 +41,24 @@ class Completion:
         self.tokens += other.tokens
         self.alternatives += other.alternatives
         self.thought += other.thought
+
+    def crop(self, start: int, end: int | None) -> None:
+        """Keep the text between two offsets, in characters, and its tokens.
+
+        A token that crosses an offset is replaced by its part between them, without alternatives.
+        """
+        if start == 0 and end is None:
+            return
+        first, last = len(self.text[:start].encode()), len(self.text[:end].encode())
+        kept: list[tuple[bytes, Mapping[bytes, float]]] = []
+        position = 0
+        for token, others in zip(self.tokens, self.alternatives, strict=True):
+            part = token[max(0, first - position) : max(0, last - position)]
+            if part:
+                kept.append((part, others if part == token else {}))
+            position += len(token)
+        self.text = self.text[start:end]
+        self.tokens, self.alternatives = [token for token, _ in kept], [others for _, others in kept]
 
     def truncate(self, offset: int) -> None:
         """Remove the tokens after a byte offset.
@@ -67,7 +92,11 @@ def parse_completion(
         ReplyError: it holds no complete answer.
     """
     try:
+        if answer["choices"] == []:
+            raise ReplyError("reply: the server's answer is no chat completion: it has no choices")
         choice = answer["choices"][0]
+        if choice.get("error"):
+            raise ReplyError(f"reply: the server reported an error ({_one_line(choice['error'])})")
         content = choice["message"].get("content")
         refusal = choice["message"].get("refusal")
         text, thought = _split_thought(content, choice["message"])
@@ -84,11 +113,16 @@ def parse_completion(
     except (KeyError, IndexError, TypeError, AttributeError, ValueError):
         raise ReplyError("reply: the server's answer is no chat completion") from None
     if refusal:
-        raise ReplyError(f"reply: refused ({' '.join(str(refusal).split())[:200]})")
-    is_cut = choice.get("finish_reason") == "length"
+        raise ReplyError(f"reply: refused ({_one_line(refusal)})")
+    reason = str(choice.get("finish_reason") or "").lower()
+    if reason in _FILTERED:
+        raise ReplyError(f"reply: stopped by the server's content filter (finish_reason {reason})")
+    if reason == "error":
+        raise ReplyError("reply: the server reported an error (finish_reason error)")
+    is_cut = reason in _CUT
     if is_cut and not is_partial:
         after = f"after {len(tokens) or 'the allowed number of'} tokens"
-        if is_thinking or not (is_continued or text.lstrip().startswith("{")):
+        if is_thinking or not (is_continued or text.lstrip().startswith(("{", "[", "```"))):
             raise UnfinishedThoughtError(f"reply: still thinking, or not finished behind a thought, {after}")
         raise ReplyError(f"reply: not finished {after}")
     if not text and not is_partial:
@@ -137,6 +171,12 @@ def _split_thought(content: Any, message: Mapping[str, Any]) -> tuple[str, str]:
     if content.lstrip().startswith(THOUGHT_START):  # the thought was not finished
         return "", content.strip().removeprefix(THOUGHT_START).strip()
     return content, thought
+
+
+def _one_line(value: Any) -> str:
+    """Return an error of a server, or a refusal, as a short line."""
+    text = value.get("message") or value if isinstance(value, Mapping) else value
+    return " ".join(str(text).split())[:200]
 
 
 def _is_json(text: str) -> bool:

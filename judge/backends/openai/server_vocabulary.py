@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from threading import Lock
 
 from judge.backends.decoding.chat_tokenizer import byte_alphabet
-from judge.backends.decoding.natural.vocabulary import TokenTable
+from judge.backends.decoding.natural.vocabulary import Agreement, TokenTable
 from judge.backends.openai.chat_client import ChatClient
 from judge.errors import ReplyError
 
 MAX_ENDING = 6
 """Greatest number of bytes that a token may hold after the quote that closes a text."""
-MAX_FIRST_TOKEN = 24
+MAX_FIRST_TOKEN = 32
 """Number of bytes of a text that its first token is looked for in."""
+MIN_JOINED, MAX_JOINED = 8, 512
+"""Numbers of texts that one request encodes together."""
+SEPARATOR = b" x"
+"""Text between them: tokenizers split before a space, and between a letter and a digit or a bracket."""
 FIRST_UNKNOWN_TOKEN = 1 << 32
 """Number of the first token whose number on the server is not known."""
 
@@ -27,6 +31,8 @@ class ServerVocabulary(TokenTable):
     Args:
         client: the model.
     """
+
+    max_first_nodes = 0  # each is a request
 
     def __init__(self, client: ChatClient) -> None:
         super().__init__()
@@ -91,12 +97,40 @@ class ServerVocabulary(TokenTable):
         If the tokenizer splits the first and the last of them between the pending text and the label, the
         others are taken to be split there too, which saves a request for each.
         """
+        self._encode_together([_cut(a + b, MAX_FIRST_TOKEN) for a, b in zip(labels, following, strict=True)])
         start = self.encode_after(before, pending)
         ends = [self.encode_after(before, pending + labels[n] + following[n]) for n in (0, -1)]
         if not all(path[: len(start)] == start for path in ends):
             return super().encode_labels(before, pending, labels, following)
         pairs = zip(labels, following, strict=True)
-        return [(*start, *self.encode_bytes(_cut(label + after, 32))) for label, after in pairs]
+        return [(*start, *self.encode_bytes(_cut(label + after, MAX_FIRST_TOKEN))) for label, after in pairs]
+
+    def _agreement(self, texts: tuple[bytes, ...], may_follow: tuple[tuple[bytes, ...], ...]) -> Agreement:
+        self._encode_together([_cut(text, MAX_FIRST_TOKEN) for text in texts])
+        return super()._agreement(texts, may_follow)
+
+    def _encode_together(self, texts: Sequence[bytes]) -> None:
+        """Encode many numbers in few requests, such as the 1,001 places of a corner.
+
+        Texts that begin with a letter may be encoded otherwise behind the separator, and are left out. So are
+        all, if some text is not split from the separators, or if the first or the last is encoded otherwise.
+        """
+        missing = [text for text in dict.fromkeys(texts) if text not in self._encoded]
+        missing = [text for text in missing if text[:1].isdigit() or text[:1] in (b",", b"]", b"}", b'"')]
+        if len(missing) < MIN_JOINED:
+            return
+        for start in range(0, len(missing), MAX_JOINED):
+            part = missing[start : start + MAX_JOINED]
+            joined = b"".join(text + SEPARATOR for text in part)
+            numbers, names = self._client.tokenize(joined.decode("utf-8", "ignore"))
+            pieces = _split_tokens(_token_texts(names, joined), numbers, part)
+            if not pieces:
+                return
+            for text in (part[0], part[-1]):
+                if self.encode_bytes(text) != tuple(number for _, number in pieces[text]):
+                    return
+            for text, tokens in pieces.items():
+                self._encoded[text] = tuple(self.register(piece, number) for piece, number in tokens)
 
     def _closing_endings(self, endings: tuple[bytes, ...]) -> tuple[bytes, ...]:
         return tuple(sorted({ending[:MAX_ENDING] for ending in endings}))
@@ -105,6 +139,31 @@ class ServerVocabulary(TokenTable):
 def _cut(text: bytes, length: int) -> bytes:
     """Cut a text to a number of bytes, at a whole character."""
     return text[:length].decode("utf-8", "ignore").encode() or text
+
+
+def _split_tokens(
+    tokens: Sequence[bytes], numbers: Sequence[int], texts: Sequence[bytes]
+) -> dict[bytes, list[tuple[bytes, int]]]:
+    """Return the tokens of each of some texts that were encoded together, with a separator behind each.
+
+    Returns:
+        Text -> its tokens and their numbers; empty if a token reaches over the end of a text.
+    """
+    found: dict[bytes, list[tuple[bytes, int]]] = {}
+    pairs = iter(zip(tokens, numbers, strict=True))
+    for text in texts:
+        for part in (text, SEPARATOR):
+            own: list[tuple[bytes, int]] = []
+            length = 0
+            while length < len(part):
+                piece, number = next(pairs)
+                own.append((piece, number))
+                length += len(piece)
+            if length > len(part):
+                return {}
+            found.setdefault(part, own)
+    found.pop(SEPARATOR, None)
+    return found
 
 
 def _token_texts(names: Sequence[str], text: bytes) -> list[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -15,12 +15,33 @@ from judge.errors import BackendError, ReplyError
 
 RETRYABLE_STATUSES = frozenset({429, 500, 502, 503, 504})
 """HTTP statuses after which the request is sent again."""
+MAX_DETAIL_CHARS = 20_000
+"""Characters of a server's error text that are kept."""
+REPEATED_MEMBERS = frozenset({"input", "body", "request"})
+"""Members of an error in which servers repeat what was sent (FastAPI: `input`)."""
 FATAL_STATUSES = frozenset({401, 403, 404})
 """HTTP statuses that every request to the server would get."""
 
 
 class RequestRejectedError(ReplyError):
-    """The server understood the request and does not serve it. The text holds what the server said."""
+    """The server understood the request and does not serve it. The text holds what the server said.
+
+    Args:
+        message: one line, with a shortened text of the server.
+        detail: all texts in the server's answer, up to `MAX_DETAIL_CHARS`, without what was sent to it.
+    """
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail or message
+
+
+class ServerFailedError(ReplyError):
+    """The server still answers 429 or 5xx after all tries; see `RequestRejectedError`."""
+
+    def __init__(self, message: str, detail: str) -> None:
+        super().__init__(message)
+        self.detail = detail
 
 
 class ServerRefusedError(BackendError):
@@ -85,7 +106,8 @@ class HttpTransport:
         Raises:
             BackendError: nothing listens at the address. `ServerRefusedError` for status 401, 403 or 404.
             RequestRejectedError: the server does not serve this request (400, 413, 422, ...).
-            ReplyError: no usable response within the timeout and the retries.
+            ReplyError: no usable response within the timeout and the retries; `ServerFailedError` for a
+                status of 429 or 5xx.
         """
         return self._request("POST", path, payload)
 
@@ -110,7 +132,7 @@ class HttpTransport:
                     return self._read_json(response)
                 pause = _retry_after(response)
                 if is_last or (pause is not None and pause > self.max_pause):
-                    raise ReplyError(self._describe(response))
+                    raise ServerFailedError(self._describe(response), _error_detail(response))
                 if pause is not None:
                     self._sleep(pause)
                     continue
@@ -121,7 +143,7 @@ class HttpTransport:
         if response.status_code in FATAL_STATUSES:
             raise ServerRefusedError(self._describe(response), response.status_code)
         if not response.is_success:
-            raise RequestRejectedError(self._describe(response))
+            raise RequestRejectedError(self._describe(response), _error_detail(response))
         try:
             return response.json()
         except ValueError:
@@ -131,6 +153,7 @@ class HttpTransport:
         """Return the status and the server's error text, without what was sent to it."""
         try:
             body: Any = response.json()
+            body = body[0] if isinstance(body, list) and body else body  # Gemini
             for key in ("error", "message", "detail"):
                 body = body.get(key, body) if isinstance(body, dict) else body
         except ValueError:
@@ -141,6 +164,28 @@ class HttpTransport:
         return BackendError(
             f"{self.address}: cannot be reached ({_shorten(str(error)) or type(error).__name__})"
         )
+
+
+def _error_detail(response: httpx.Response) -> str:
+    """Return all texts in an error of a server, without the parts that repeat the request."""
+    try:
+        texts = " ".join(_texts(response.json()))
+    except (ValueError, RecursionError):
+        texts = response.text
+    return texts[:MAX_DETAIL_CHARS]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key not in REPEATED_MEMBERS:
+                yield str(key)
+                yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+    else:
+        yield str(value)
 
 
 def _retry_after(response: httpx.Response) -> float | None:

@@ -73,11 +73,12 @@ def complete_form(client: ChatClient, request: Request) -> Reply:
             break
         answers = alignment.answers
         completion.truncate(alignment.mismatch)
+    mass: dict[str, float] = {}
     probabilities, is_exact = logprobs.read_probabilities(
-        form, completion.tokens, completion.alternatives.__getitem__, estimates=False
+        form, completion.tokens, completion.alternatives.__getitem__, estimates=False, label_mass=mass
     )
     text = b"".join(completion.tokens).decode("utf-8", "replace")
-    return Reply(text, probabilities, is_exact, thought=thought)
+    return Reply(text, probabilities, is_exact, thought=thought, label_mass=mass or None)
 
 
 def choose_labels(client: ChatClient, request: Request) -> Reply:
@@ -110,10 +111,11 @@ def choose_labels(client: ChatClient, request: Request) -> Reply:
             pieces.append(piece)
             blanks.append((piece, text))
             text += piece.labels[0]
-    reply, best_labels = Reply("", thought=thought), dict[str, str]()
+    mass: dict[str, float] = {}
+    reply, best_labels = Reply("", thought=thought, label_mass=mass), dict[str, str]()
     for blank, beginning in blanks:
         completion = _request_token(client, request, messages, blank, written + beginning)
-        shares, is_covered = logprobs.read_single_token(
+        shares, is_covered, mass[blank.name] = logprobs.read_single_token(
             blank, completion.tokens[0], completion.alternatives[0]
         )
         if not shares:

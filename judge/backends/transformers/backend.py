@@ -18,11 +18,12 @@ from judge.backends.decoding.choice_reading import ChoiceReader, read_choices
 from judge.backends.decoding.form_filling import fill_form
 from judge.backends.decoding.forward_input import Row
 from judge.backends.decoding.natural import filling
-from judge.backends.decoding.natural.filling import check_choices_only, resolve_tokens
-from judge.backends.decoding.natural.steps import run_form
+from judge.backends.decoding.natural.filling import FormProgram, check_choices_only, resolve_tokens
+from judge.backends.decoding.natural.steps import MAX_DRAFT_TOKENS, MAX_DRAFT_TOKENS_ON_CPU, run_form
 from judge.backends.decoding.natural.vocabulary import Vocabulary
 from judge.backends.decoding.phrase_cache import PhraseCache
 from judge.backends.decoding.program import RowProgram
+from judge.backends.decoding.recurrent_batch import is_recurrent
 from judge.backends.image_inputs import find_input_error, resize_images
 from judge.backends.models.families import family_boxes, find_family
 from judge.backends.torchvision_compat import patch_imports
@@ -88,6 +89,9 @@ class Transformers:
     takes_video = True
     notes: tuple[str, ...] = ()
     """What readers of its verdicts should know."""
+    reads_ahead = True
+    """Whether forms in natural tokens are read ahead (`judge.backends.decoding.natural.drafts`). The numbers
+    are the same without, up to rounding."""
     _has_halved = False
     """Whether the batch was halved because memory ran out."""
 
@@ -165,8 +169,8 @@ class Transformers:
         self.tokenizer = ChatTokenizer(processor, thinking)
         self.vocabulary = Vocabulary(self.tokenizer) if self.tokens == "natural" else None
         """The tokens of a model that gets text as its tokenizer writes it; None for one trained on pieces."""
-        self._phrases = PhraseCache(map(self.tokenizer.encode_text, phrases))
-        self._text_grammar = TextGrammar(model, processor)
+        self.phrases = PhraseCache(map(self.tokenizer.encode_text, phrases))
+        self.text_grammar = TextGrammar(model, processor)
 
     def network(self, rubric: str) -> Any:
         """Return the torch model that answers a rubric, for callers who need its gradients."""
@@ -192,9 +196,17 @@ class Transformers:
     def _fill(self, request: Request) -> RowProgram:
         """Return the program that fills a form whose boxes are those of the model."""
         if self.vocabulary is None:
-            return fill_form(request.form, self.tokenizer, self._text_grammar.text_mask, self._phrases)
+            return fill_form(request.form, self.tokenizer, self.text_grammar.text_mask, self.phrases)
         program = filling.fill_form(request.form, self.vocabulary, self.layouts)
-        return run_form(program, self.vocabulary, self._text_grammar.text_mask, self._phrases)
+        return self._run_form(program, self.vocabulary)
+
+    def _run_form(self, program: FormProgram, vocabulary: Vocabulary) -> RowProgram:
+        draft_tokens = MAX_DRAFT_TOKENS if self._model.device.type != "cpu" else MAX_DRAFT_TOKENS_ON_CPU
+        if not self.reads_ahead or is_recurrent(self._model):
+            draft_tokens = 0  # each branch of a recurrent model is a pass of its own: a draft saves none
+        return run_form(
+            program, vocabulary, self.text_grammar.text_mask, self.phrases, draft_tokens=draft_tokens
+        )
 
     def trace(self, requests: Sequence[TraceRequest]) -> list[RelevanceMaps | ReplyError]:
         """Compute the relevance of each image patch for each target; see `Tracer.trace`.
@@ -269,7 +281,7 @@ class Transformers:
     def _read_layout(self, request: Request) -> RowProgram:
         assert self.vocabulary is not None
         program = filling.read_layout(request.form, self.vocabulary, self.layouts)
-        return run_form(program, self.vocabulary, self._text_grammar.text_mask, self._phrases)
+        return self._run_form(program, self.vocabulary)
 
     def _run(
         self, requests: Sequence[Request], program: Callable[[Request], RowProgram]

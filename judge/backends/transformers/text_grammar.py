@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from judge.backends.decoding.natural.texts import ending_tree
 from judge.backends.decoding.program import TextMask
@@ -56,6 +59,36 @@ class TextGrammar:
             return logits
 
         return mask
+
+    def allowed_tokens(
+        self, max_chars: int, beginning: bytes = b"", endings: tuple[bytes, ...] = ()
+    ) -> Callable[[Sequence[int]], NDArray[np.bool_]]:
+        """Return the tokens that one text allows, for sampling.
+
+        Args:
+            max_chars: as for `text_mask`.
+            beginning: as for `text_mask`.
+            endings: as for `text_mask`.
+
+        Returns:
+            A function from the tokens of the text so far to (V,) whether each token may follow.
+        """
+        import llguidance.numpy
+
+        matcher, consumed = self._matcher(max_chars, beginning, endings).deep_copy(), 0
+        size = self._outlines.llg_tokenizer.vocab_size
+        bits = llguidance.numpy.allocate_token_bitmask(1, size)
+
+        def allowed(written: Sequence[int]) -> NDArray[np.bool_]:
+            nonlocal consumed
+            matcher.consume_tokens(list(written[consumed:]))
+            consumed = len(written)
+            llguidance.numpy.fill_next_token_bitmask(matcher, bits)
+            own = np.unpackbits(bits.view(np.uint8).reshape(-1), bitorder="little", count=size)
+            found: NDArray[np.bool_] = own.astype(bool)
+            return found
+
+        return allowed
 
     def _compile(self, max_chars: int, beginning: bytes, endings: tuple[bytes, ...]) -> Any:
         """Compile the grammar with outlines; returns a matcher that has read nothing."""

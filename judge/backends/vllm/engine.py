@@ -213,14 +213,21 @@ def load_processor(source: str, revision: str | None) -> Any:
     """Load the processor of a checkpoint.
 
     Raises:
-        BackendError: the checkpoint is no Qwen-VL.
+        InputError: the checkpoint is no Qwen-VL.
     """
     import transformers
 
     library: Any = transformers
     processor = library.AutoProcessor.from_pretrained(source, revision=revision)
-    if not hasattr(processor, "image_token_id"):
-        raise BackendError(f"{source}: {type(processor).__name__} is not the processor of a Qwen-VL")
+    image_processor = getattr(processor, "image_processor", None)
+    if not hasattr(processor, "image_token_id") or not hasattr(image_processor, "merge_size"):
+        raise InputError(
+            "model",
+            source,
+            "a Qwen-VL on the engine in this process",
+            f"its processor is {type(processor).__name__}: start `vllm serve {source}` and judge with the "
+            "backend openai, which takes any model that reads images",
+        )
     return processor
 
 

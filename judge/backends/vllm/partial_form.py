@@ -85,10 +85,12 @@ class PartialForm:
     def reply(self) -> Reply:
         """Return the filled form with the probabilities of its labels."""
         tokens = list(map(self.token_bytes, self.tokens))
+        mass: dict[str, float] = {}
         probabilities, is_exact = logprobs.read_probabilities(
-            self.form, tokens, lambda n: self.alternatives[n]()
+            self.form, tokens, lambda n: self.alternatives[n](), label_mass=mass
         )
-        return Reply(self._text().decode("utf-8", "replace"), probabilities, is_exact)
+        text = self._text().decode("utf-8", "replace")
+        return Reply(text, probabilities, is_exact, label_mass=mass or None)
 
     def _append(self, text: str) -> None:
         added = self.encode(text)

@@ -21,6 +21,7 @@ from judge.serve.engine.ipc import judge_backend_spec
 from judge.serve.engine.supervisor import Engine
 from judge.serve.http.errors import error_response
 from judge.serve.http.middleware import GatewayMiddleware
+from judge.serve.http.other_methods import OtherMethods
 from judge.serve.http.request_parsing import parse_json_body, parse_request, parse_rows, validate
 from judge.serve.http.schemas import (
     CompareRequest,
@@ -31,6 +32,7 @@ from judge.serve.http.schemas import (
     State,
     VerdictRequest,
     request_body,
+    request_schemas,
 )
 from judge.serve.log import Log
 from judge.serve.metrics import Metrics
@@ -77,14 +79,21 @@ def build_app(
             yield
 
     app = FastAPI(
-        title="judge", version=__version__, description=API_DESCRIPTION, lifespan=lifespan, redoc_url=None
+        title="judge",
+        version=__version__,
+        description=API_DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        # Generated clients name their functions by these: `scores`, not `scores_v1_scores_post`.
+        generate_unique_id_function=lambda route: route.name,
     )
     app.add_middleware(GatewayMiddleware, settings=settings, log=log, metrics=metrics)
     for kind in (JudgeError, HTTPException):
         app.add_exception_handler(kind, _to_response)
     _add_judging_routes(app, service, settings)
     _add_monitoring_routes(app, service, metrics)
-    app.openapi = lambda: _openapi_document(app)  # type: ignore[method-assign]
+    app.openapi = lambda: _openapi_document(app, service, settings)  # type: ignore[method-assign]
+    app.router.routes.append(OtherMethods(app.routes))
     if settings.page and find_spec("gradio") and find_spec("judge.serve.page.app"):
         from judge.serve.page.app import mount
 
@@ -106,12 +115,12 @@ def _add_judging_routes(app: FastAPI, service: Service, settings: Settings) -> N
         response_model=Verdict,
         responses=errors,
         tags=["judging"],
-        openapi_extra=request_body(VerdictRequest, files=("image", "video", "reference")),
+        openapi_extra=request_body(VerdictRequest),
     )
     async def verdicts(request: Request) -> Response:
         """Judge one image or video, sent as a file in a form or as a data: URL in JSON."""
         with service.accept() as accepted:
-            body = await parse_request(request, VerdictRequest, ("image", "video", "reference"))
+            body = await parse_request(request, VerdictRequest)
             sample = _build_sample(body, body.image, body.id, body.video)
             options = JudgeOptions(body.rubric, body.depth, body.heat, body.looks, **_shared_options(body))
             verdict = await _cancel_on_disconnect(request, accepted.verdict(sample, options))
@@ -140,12 +149,12 @@ def _add_judging_routes(app: FastAPI, service: Service, settings: Settings) -> N
         response_model=Comparison,
         responses=errors,
         tags=["judging"],
-        openapi_extra=request_body(CompareRequest, files=("a", "b", "reference")),
+        openapi_extra=request_body(CompareRequest),
     )
     async def compare(request: Request) -> Response:
         """Judge two images of one prompt, and say which is better."""
         with service.accept() as accepted:
-            body = await parse_request(request, CompareRequest, ("a", "b", "reference"))
+            body = await parse_request(request, CompareRequest)
             a, b = (_build_sample(body, image) for image in (body.a, body.b))
             options = JudgeOptions(
                 body.rubric, body.depth, looks=body.looks, how=body.how, **_shared_options(body)
@@ -161,12 +170,14 @@ def _add_judging_routes(app: FastAPI, service: Service, settings: Settings) -> N
 
 
 def _add_monitoring_routes(app: FastAPI, service: Service, metrics: Metrics) -> None:
-    @app.get("/healthz", tags=["monitoring"])
+    no_key: dict[str, Any] = {"openapi_extra": {"security": []}, "tags": ["monitoring"]}
+
+    @app.get("/healthz", **no_key)
     async def healthz() -> dict[str, str]:
         """Whether the gateway process is alive. Needs no key."""
         return {"status": "ok"}
 
-    @app.get("/readyz", response_model=State, responses={503: {"model": State}}, tags=["monitoring"])
+    @app.get("/readyz", response_model=State, responses={503: {"model": State}}, **no_key)
     async def readyz() -> JSONResponse:
         """Whether the gateway is ready to judge, and if not, why. Needs no key."""
         is_ready = service.state == "ready"
@@ -174,7 +185,7 @@ def _add_monitoring_routes(app: FastAPI, service: Service, metrics: Metrics) -> 
         return JSONResponse({"state": service.state, "reason": reason}, 200 if is_ready else 503)
 
     @app.get("/metrics", tags=["monitoring"], response_class=Response)
-    async def prometheus() -> Response:
+    async def metrics_text() -> Response:
         """Metrics for Prometheus."""
         return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
@@ -219,16 +230,21 @@ async def _to_response(request: Request, error: Exception) -> Response:
     return error_response(error, request.state.request_id)
 
 
-def _openapi_document(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document, with the two ways to send a key."""
+def _openapi_document(app: FastAPI, service: Service, settings: Settings) -> dict[str, Any]:
+    """Return the OpenAPI document, with what this server takes and the two ways to send a key."""
     if not app.openapi_schema:
         document = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
-        document.setdefault("components", {})["securitySchemes"] = {
+        rubrics = [rubric["name"] for rubric in service.rubrics()]
+        components = document.setdefault("components", {})
+        components.setdefault("schemas", {}).update(
+            request_schemas(rubrics, service.looks, settings.max_rows)
+        )
+        components["securitySchemes"] = {
             "bearer": {"type": "http", "scheme": "bearer"},
             "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
         }
-        document["security"] = [{"bearer": []}, {"key": []}]
+        document["security"] = [*([] if settings.keys else [{}]), {"bearer": []}, {"key": []}]
         app.openapi_schema = document
     return app.openapi_schema

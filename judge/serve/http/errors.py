@@ -62,7 +62,11 @@ def error_response(error: Exception, request_id: str) -> Response:
         case HTTPException():
             status, headers = error.status_code, dict(error.headers or {})
             message = error.detail or HTTPStatus(status).phrase
-            fields |= {"field": "request", "mend": "see /openapi.json for what this server takes"}
+            fields["allowed"] = headers.get("Allow", "")
+            fields |= {
+                "field": "method" if status == 405 else "request",
+                "mend": "see /openapi.json for what this server takes",
+            }
     body = {"error": {**fields, "message": message, "request_id": request_id}}
     return Response(_to_json(body), status, headers, "application/json")
 

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
+from judge.elements.splitters.registry import SPLITTER_NAMES
 from judge.errors import InputError, MediaError
 from judge.pipeline.rows import BadRow
 from judge.pipeline.validation import get_row_id, select_media_fields
 from judge.serve.fetcher import is_url
 from judge.serve.http.errors import RequestRejected
-from judge.serve.http.schemas import Row, ScoresRequest
+from judge.serve.http.schemas import REQUESTS, Row, ScoresRequest
 from judge.types import Sample, StrictModel
 
 M = TypeVar("M", bound=StrictModel)
@@ -31,21 +33,20 @@ MAX_JSON_DEPTH = 16
 _SEE_SCHEMA = "see /openapi.json for what this route takes"
 
 
-async def parse_request(request: Request, schema: type[M], media_fields: tuple[str, ...]) -> M:
+async def parse_request(request: Request, schema: type[M]) -> M:
     """Parse and validate a JSON or multipart body.
 
     Args:
         request: the request.
-        schema: model of the body.
-        media_fields: fields that hold an image or a video, and may be uploaded files.
+        schema: model of the body, one of `judge.serve.http.schemas.REQUESTS`.
 
     Raises:
         RequestRejected: the body is neither a form nor JSON.
         InputError: a field is missing, unknown, or has a value that is not allowed.
     """
-    kind = _content_type(request)
-    if kind == "multipart/form-data":
-        parsed = validate(schema, await _parse_form(request, media_fields))
+    media_fields = REQUESTS[schema]
+    if _content_type(request) == "multipart/form-data":
+        parsed = validate(schema, await _parse_form(request, media_fields), is_text=True)
     else:
         parsed = validate(schema, await parse_json_body(request))
     _check_media_fields(parsed, media_fields)
@@ -73,13 +74,24 @@ def _content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def validate(schema: type[M], fields: Any) -> M:
-    """Validate fields against a model. Raises `InputError` for the first bad field."""
+def validate(schema: type[M], fields: Any, is_text: bool = False) -> M:
+    """Validate fields against a model.
+
+    Args:
+        schema: the model.
+        fields: values of JSON, which must have the types that the schema says; `is_text`: of a form, where
+            "1" is a number and "true" a truth value.
+        is_text: as above.
+
+    Raises:
+        InputError: for the first bad field.
+    """
     try:
-        return schema.model_validate(fields)
+        return schema.model_validate(fields, strict=not is_text)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "body"
+        # A field of several types has the type in its place: "elements.list[str].0".
+        where = ".".join(str(part) for part in first["loc"] if part not in ("str", "list[str]")) or "body"
         raise InputError(where, first.get("input"), first["msg"], _SEE_SCHEMA) from None
 
 
@@ -102,15 +114,27 @@ def _check_media(value: object, field: str) -> None:
 def parse_rows(request: ScoresRequest, max_rows: int) -> list[Sample | BadRow]:
     """Return the rows of a batch as samples; a row that is not valid becomes a `BadRow` with the reason.
 
+    A row that is no object has no id: it gets its place in the list, from 0, unless that is the id of another
+    row.
+
     Raises:
         InputError: there are more than `max_rows` rows.
     """
     if len(request.rows) > max_rows:
         raise InputError("rows", len(request.rows), f"at most {max_rows}", "send them in several requests")
-    return [_parse_row(row) for row in request.rows]
+    ids = {get_row_id(row) for row in request.rows}
+    return [
+        _parse_row(row) if isinstance(row, Mapping) else _not_an_object(row, number, ids)
+        for number, row in enumerate(request.rows)
+    ]
 
 
-def _parse_row(fields: Any) -> Sample | BadRow:
+def _not_an_object(row: object, number: int, ids: set[str]) -> BadRow:
+    error = InputError(f"rows.{number}", row, "an object with the fields of a row", _SEE_SCHEMA)
+    return BadRow("" if str(number) in ids else str(number), str(error))
+
+
+def _parse_row(fields: Mapping[str, Any]) -> Sample | BadRow:
     try:
         row = validate(Row, fields)
         _check_media_fields(row, ("image", "video", "reference"))
@@ -120,7 +144,7 @@ def _parse_row(fields: Any) -> Sample | BadRow:
 
 
 async def _parse_form(request: Request, media_fields: tuple[str, ...]) -> dict[str, Any]:
-    """Return the fields of a form. `elements` may be repeated, or hold one JSON list."""
+    """Return the fields of a form. `elements` may be repeated, hold one JSON list, or name a splitter."""
     fields: dict[str, Any] = {}
     async with request.form(max_files=len(media_fields), max_fields=MAX_FORM_FIELDS) as form:
         for name, value in form.multi_items():
@@ -135,6 +159,8 @@ async def _parse_form(request: Request, media_fields: tuple[str, ...]) -> dict[s
     elements = fields.get("elements")
     if elements and len(elements) == 1 and elements[0].lstrip().startswith("["):
         fields["elements"] = _parse_json(elements[0].encode("utf-8", "surrogateescape"), "elements")
+    elif elements and len(elements) == 1 and elements[0] in SPLITTER_NAMES:
+        fields["elements"] = elements[0]
     return fields
 
 

@@ -6,38 +6,71 @@ against these models.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic.json_schema import models_json_schema
 
 from judge.elements.element_list import MAX_LISTED_ELEMENTS
-from judge.pipeline.validation import MAX_ELEMENTS
+from judge.elements.splitters.registry import SPLITTER_NAMES
+from judge.elements.text import MAX_ELEMENT_CHARS
+from judge.pipeline.validation import MAX_ELEMENTS, MAX_PROMPT_CHARS
 from judge.types import ComparisonOption, Depth, OutOfDomain, SampleId, StrictModel, Verdict
 
-_IMAGE_SCHEMA = {
+
+def _media(description: str, is_optional: bool = True) -> WithJsonSchema:
+    """Return the schema of a field that holds an image or a video."""
+    pattern = r"^([dD][aA][tT][aA]:|[hH][tT][tT][pP][sS]?://)"
+    return WithJsonSchema(
+        {
+            "type": ["string", "null"] if is_optional else "string",
+            "format": "uri",
+            "pattern": pattern,
+            "description": description,
+        }
+    )
+
+
+def _whole(value: Any) -> Any:
+    """Return 2.0 as 2: JSON does not tell them apart."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_IMAGE = "A `data:image/...;base64,...` URL, or an https URL of a host that the server allows."
+Image = Annotated[Any, _media(_IMAGE)]
+NeededImage = Annotated[Any, _media(_IMAGE, is_optional=False)]
+Video = Annotated[
+    Any, _media("Instead of an image: a `data:video/...;base64,...` URL, or an https URL as above.")
+]
+Reference = Annotated[Any, _media("The image to compare with, for rubrics that use one.")]
+_STATEMENT = {
     "type": "string",
-    "description": "A `data:image/...;base64,...` URL, or an https URL of a host that the server allows.",
+    "minLength": 1,
+    "maxLength": 2 * MAX_ELEMENT_CHARS,
+    # Not blank, and no control characters.
+    "pattern": r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
 }
-Image = Annotated[Any, WithJsonSchema(_IMAGE_SCHEMA)]
-_VIDEO_SCHEMA = {
-    "type": "string",
-    "description": "Instead of an image: a `data:video/...;base64,...` URL, or an https URL as above.",
-}
-Video = Annotated[Any, WithJsonSchema(_VIDEO_SCHEMA)]
-_REFERENCE_SCHEMA = {**_IMAGE_SCHEMA, "description": "The image to compare with, for rubrics that use one."}
-Reference = Annotated[Any, WithJsonSchema(_REFERENCE_SCHEMA)]
+_STATEMENTS = {"type": "array", "items": _STATEMENT, "maxItems": MAX_ELEMENTS, "uniqueItems": True}
+_ELEMENTS = (
+    "Statements to check, in order. Default: taken from the prompt. A name (rules, grammar, words, model, "
+    "auto) says how they are taken from it."
+)
 Elements = Annotated[
     list[str] | str | None,
-    Field(
-        description="Statements to check, in order. Default: taken from the prompt. A name (rules, grammar, "
-        "words, "
-        "model, auto) says how they are taken from it."
+    WithJsonSchema(
+        {
+            "anyOf": [_STATEMENTS, {"type": "string", "enum": list(SPLITTER_NAMES)}, {"type": "null"}],
+            "description": _ELEMENTS,
+        }
     ),
 ]
 Prompt = Annotated[str, Field(description="The text the image was generated from.")]
 NegativePrompt = Annotated[
     str, Field(description="What the image must not show: the negative prompt of the generator.")
 ]
+_TEXT_LIMITS = {"prompt": {"maxLength": MAX_PROMPT_CHARS}, "negative_prompt": {"maxLength": MAX_PROMPT_CHARS}}
+"""Limits that `judge.pipeline.validation` checks, with a clearer error."""
 MaxElements = Annotated[
     int,
     Field(
@@ -45,6 +78,7 @@ MaxElements = Annotated[
         le=MAX_ELEMENTS,
         description="Elements taken from a prompt, at most; the most specific stay, a note counts others.",
     ),
+    BeforeValidator(_whole),
 ]
 RubricName = Annotated[str, Field(description="A name listed by GET /v1/rubrics.")]
 Looks = Annotated[
@@ -53,6 +87,7 @@ Looks = Annotated[
         ge=0,
         description="Zoom-ins (closer looks), at most, where the answer is in doubt; the server has a limit.",
     ),
+    BeforeValidator(_whole),
 ]
 OutOfDomainOption = Annotated[
     OutOfDomain,
@@ -62,6 +97,9 @@ OutOfDomainOption = Annotated[
     ),
 ]
 _EXAMPLE_IMAGE = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"  # noqa: E501
+
+
+COMPONENTS = "#/components/schemas/"
 
 
 class VerdictRequest(StrictModel):
@@ -93,8 +131,8 @@ _HOW_DESCRIPTION = (
 class CompareRequest(StrictModel):
     """Two images of one prompt."""
 
-    a: Image
-    b: Image
+    a: NeededImage
+    b: NeededImage
     prompt: Prompt = ""
     negative_prompt: NegativePrompt = ""
     elements: Elements = None
@@ -122,7 +160,7 @@ class Row(StrictModel):
 class ScoresRequest(StrictModel):
     """Many images to score, for example as rewards. A row that is not usable is unscored, with a reason."""
 
-    rows: Annotated[list[Any], WithJsonSchema({"type": "array", "items": Row.model_json_schema()})]
+    rows: Annotated[list[Any], WithJsonSchema({"type": "array", "items": {"$ref": f"{COMPONENTS}Row"}})]
     rubric: RubricName = "default"
     max_elements: MaxElements = MAX_LISTED_ELEMENTS
     out_of_domain: OutOfDomainOption = "abstain"
@@ -195,17 +233,79 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 }
 
 
-def request_body(model: type[StrictModel], files: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return the `requestBody` of a route for OpenAPI: JSON, and a form if the route takes files.
+REQUESTS: dict[type[StrictModel], tuple[str, ...]] = {
+    VerdictRequest: ("image", "video", "reference"),
+    ScoresRequest: (),
+    CompareRequest: ("a", "b", "reference"),
+}
+"""Model of the body of each route -> its fields that may be uploaded files."""
+
+
+_REQUEST_ID = {
+    "name": "X-Request-ID",
+    "in": "header",
+    "description": "A name for this request, which the answer and the log repeat: 1 to 64 letters, digits, "
+    "'.', '_' or '-'. Another one is replaced.",
+    "schema": {"type": "string"},
+}
+
+
+def request_body(model: type[StrictModel]) -> dict[str, Any]:
+    """Return what a route takes, for OpenAPI: JSON, a form if the route takes files, and an id.
 
     Args:
-        model: model of the body.
-        files: fields that may be uploaded files.
+        model: model of the body, one of `REQUESTS`.
     """
-    schema = model.model_json_schema()
+    schema = {"$ref": COMPONENTS + model.__name__}
     content: dict[str, Any] = {"application/json": {"schema": schema, "examples": EXAMPLES[model.__name__]}}
-    if files:
-        uploads = {name: {"type": "string", "format": "binary"} for name in files}
-        form = {**schema, "properties": {**schema["properties"], **uploads}}
-        content["multipart/form-data"] = {"schema": form}
-    return {"requestBody": {"required": True, "content": content}}
+    if REQUESTS[model]:
+        content["multipart/form-data"] = {"schema": {"$ref": COMPONENTS + form_name(model)}}
+    return {"requestBody": {"required": True, "content": content}, "parameters": [_REQUEST_ID]}
+
+
+def request_schemas(rubrics: Sequence[str], max_looks: int, max_rows: int) -> dict[str, Any]:
+    """Return the schemas of all requests for OpenAPI, with what one server takes, by name.
+
+    Args:
+        rubrics: names of its rubrics.
+        max_looks: limit of zoom-ins that a request may ask for.
+        max_rows: largest number of rows of a request.
+    """
+    models = [(model, "validation") for model in (*REQUESTS, Row)]
+    _, generated = models_json_schema(models, ref_template=COMPONENTS + "{model}")  # type: ignore[arg-type]
+    schemas: dict[str, Any] = generated["$defs"]
+    own = {
+        **_TEXT_LIMITS,
+        "rubric": {"enum": list(rubrics)},
+        "looks": {"maximum": max_looks},
+        "rows": {"maxItems": max_rows},
+    }
+    for schema in schemas.values():
+        for name, limits in own.items():
+            if name in schema.get("properties", ()):
+                schema["properties"][name] |= limits
+    forms = {
+        form_name(model): _form(schemas[model.__name__], files) for model, files in REQUESTS.items() if files
+    }
+    return schemas | forms
+
+
+def form_name(model: type[StrictModel]) -> str:
+    """Return the name of the schema of a body as a form."""
+    return model.__name__.replace("Request", "Form")
+
+
+def _form(schema: dict[str, Any], files: tuple[str, ...]) -> dict[str, Any]:
+    """Return the schema of a form with the fields of a body: files instead of URLs, and nothing is null."""
+    fields = {name: _without_null(field) for name, field in schema["properties"].items()}
+    for name in files:
+        fields[name] = {"type": "string", "format": "binary", "description": fields[name]["description"]}
+        fields[name]["description"] = fields[name]["description"].replace("A `data:", "A file, a `data:", 1)
+    return {**schema, "title": schema["title"].replace("Request", "Form"), "properties": fields}
+
+
+def _without_null(field: dict[str, Any]) -> dict[str, Any]:
+    field = {key: value for key, value in field.items() if key != "default" or value is not None}
+    if "anyOf" in field:
+        field["anyOf"] = [one for one in field["anyOf"] if one.get("type") != "null"]
+    return field

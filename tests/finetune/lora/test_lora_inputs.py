@@ -13,13 +13,15 @@ from training_data import FAMILIES, tiny_config, write_rated_photos, write_scene
 from finetune.config import CONFIG_DIR
 from finetune.lora import run
 from finetune.lora.base_model import (
+    BaseInfo,
     check_base,
     layer_pattern,
     load_trainable_model,
     trainable_parameters,
 )
 from finetune.lora.config import Config
-from finetune.lora.memory import estimate_memory
+from finetune.lora.memory import MemoryEstimate, PassShape, estimate_memory
+from finetune.rl.config import Config as RlConfig
 from finetune.run_folders import claim_folder
 from judge.errors import InputError
 
@@ -51,7 +53,8 @@ def test_an_unknown_configuration_suggests_the_nearest_name():
 def test_every_shipped_configuration_can_be_read():
     assert {path.stem for path in CONFIG_DIR.glob("*.toml")} >= set(FAMILIES)
     for path in CONFIG_DIR.glob("*.toml"):
-        assert Config.load(path.stem).name == path.stem
+        config = RlConfig if path.stem.endswith("-rl") else Config
+        assert config.load(path.stem).name == path.stem
 
 
 def test_the_folder_of_another_run_is_refused(folder, tmp_path):
@@ -100,13 +103,6 @@ def test_a_score_outside_its_scale_is_refused_with_its_row(folder, tmp_path):
     bad = write_rated_photos(tmp_path / "bad", 4, mos=101)
     with pytest.raises(InputError, match=r"data.0: 0.png: score: 101.0 is not usable; allowed: 0 to 100"):
         run.prepare(tiny_config(folder, "nano-photos", "photos", **{"data.0.path": bad, "data.0.skip": 0}))
-
-
-def test_a_damaged_image_file_is_refused(folder, tmp_path):
-    bad = write_scenes(tmp_path / "bad", 4)
-    (bad / "images/2.png").write_bytes(b"no image")
-    with pytest.raises(InputError, match="2.png' is not usable; allowed: an image"):
-        run.prepare(tiny_config(folder, **{"data.0.path": bad, "data.0.skip": 0}))
 
 
 def test_rows_without_any_label_are_refused(folder, tmp_path):
@@ -169,8 +165,8 @@ def test_a_continued_adapter_can_get_new_layers_in_the_vision_tower(folder, tmp_
 
     base = check_base(config.model)
     narrow = tiny_config(folder, **{"model.adapter": folder / "adapter"})
-    wide_estimate = estimate_memory(config, base, gpu=False)
-    narrow_estimate = estimate_memory(narrow, base, gpu=False)
+    wide_estimate = _estimate(config, base)
+    narrow_estimate = _estimate(narrow, base)
     assert wide_estimate.trained == sum(weight.numel() for weight in wider.values())
     assert narrow_estimate.trained == sum(weight.numel() for weight in old.values())
     assert wide_estimate.activations > narrow_estimate.activations
@@ -183,13 +179,18 @@ def test_the_layers_of_an_adapter_are_one_pattern_for_any_kind_of_list(targets):
     assert matching == ["model.language_model.layers.0.self_attn.q_proj"]
 
 
+def _estimate(config: Config, base: BaseInfo, *, gpu: bool = False) -> MemoryEstimate:
+    shape = PassShape(config.training.batch, config.training.checkpointing)
+    return estimate_memory(config.model, config.lora, shape, base, gpu=gpu)
+
+
 def test_the_memory_estimate_counts_the_base_and_the_adapter(folder):
     config = tiny_config(folder)
     base = check_base(config.model)
-    estimate = estimate_memory(config, base, gpu=False)
+    estimate = _estimate(config, base)
     model, _ = load_trainable_model(base, config.model, config.lora)
     assert estimate.trained == sum(p.numel() for p in trainable_parameters(model))
     frozen = sum(p.numel() for p in model.parameters()) - estimate.trained
     assert estimate.parameters == frozen and estimate.weights == 4 * frozen
     quantized = config.model_copy(update={"model": config.model.model_copy(update={"bits": 4})})
-    assert estimate_memory(quantized, base, gpu=True).weights < 0.6 * estimate.weights
+    assert _estimate(quantized, base, gpu=True).weights < 0.6 * estimate.weights

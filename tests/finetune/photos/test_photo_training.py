@@ -19,10 +19,12 @@ from finetune.photos.estimators import (
     cross_fit_opinions,
     fit_opinions,
     fit_perceptron,
+    opinions_without_held_out,
 )
 from finetune.photos.image_jobs import Example
 from finetune.photos.tasks import judge_photo
 from judge.evidence.facts import ESTIMATED_KINDS, load_estimators, measure_image, squash_opinions
+from judge.evidence.pretrained import extract_features
 from judge.rubrics.rubric import Rubric
 from judge.scenes.distorted_photos import DistortedArea
 
@@ -81,6 +83,21 @@ def test_an_opinion_falls_as_a_distortion_grows_if_distorted_photographs_say_so(
 def _blurred(image: np.ndarray, name: str, strength: float) -> tuple[np.ndarray, Example]:
     blurred = cv2.GaussianBlur(image, (0, 0), 8 * strength) if strength else image
     return blurred, Example("distorted", name, 5 - 4 * strength, "blur", strength)
+
+
+def test_a_judge_is_measured_with_the_opinions_that_were_fitted_without_the_held_out_photographs(
+    photo,
+) -> None:
+    image = Image.fromarray(photo)
+    shipped = measure_image(image, ["seems_good"])
+    with opinions_without_held_out():
+        other = measure_image(image, ["seems_good"])
+    features = extract_features(photo)[None]
+    assert shipped["seems_good"] == pytest.approx(load_estimators().estimate_opinions(features)[0])
+    assert other["seems_good"] == pytest.approx(
+        load_estimators().without_held_out().estimate_opinions(features)[0]
+    )
+    assert shipped != other and measure_image(image, ["seems_good"]) == shipped
 
 
 def test_squashed_opinions_keep_their_order_and_lie_between_0_and_1() -> None:

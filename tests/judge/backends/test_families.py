@@ -66,7 +66,8 @@ class PlainModel:
         ids = torch.tensor([[*row.prompt, *tokens]])
         vision = {"pixel_values": row.pixels, "image_grid_thw": row.grid}
         kinds = (ids == self.tokenizer.image_token).int()
-        return self.model(input_ids=ids, mm_token_type_ids=kinds, **vision).logits[0, -1].log_softmax(-1)
+        output = self.model(input_ids=ids, mm_token_type_ids=kinds, **vision, logits_to_keep=1)
+        return output.logits[0, -1].log_softmax(-1)
 
 
 @pytest.fixture(scope="session")
@@ -168,12 +169,10 @@ def small_request(seed: int, size: tuple[int, int]) -> Request:
     return Request([noise_image(seed, *size)], messages, Form(Object(members)))
 
 
-@pytest.mark.parametrize("verb", ["choose", "complete"])
-def test_rows_of_different_lengths_answer_as_alone(family_backend: Transformers, verb: str) -> None:
+def test_rows_of_different_lengths_answer_as_alone(family_backend: Transformers) -> None:
     requests = [small_request(n, size) for n, size in enumerate(SIZES)]
-    run = getattr(family_backend, verb)
-    alone = [check_filled(run([request]))[0] for request in requests]
-    assert_equal_replies(alone, check_filled(run(requests)), within=1e-4)
+    alone = [check_filled(family_backend.complete([request]))[0] for request in requests]
+    assert_equal_replies(alone, check_filled(family_backend.complete(requests)), within=1e-4)
 
 
 def test_a_score_has_a_heat_map_and_a_gradient(family_backend: Transformers) -> None:
@@ -212,17 +211,13 @@ def test_layers_of_an_unknown_kind_are_refused(checkpoint: Callable[..., Path], 
         Transformers(tmp_path)
 
 
-@pytest.mark.parametrize("family", TINY_FAMILIES)
-def test_a_plan_counts_the_weights_of_every_family(family: str, checkpoint: Callable[..., Path]) -> None:
+def test_a_plan_counts_the_weights_of_every_family(family_backend: Transformers, plain: PlainModel) -> None:
     from typer.testing import CliRunner
 
-    folder = checkpoint(family)
-    done = CliRunner().invoke(cli.app, ["plan", "--model", str(folder), "--images", "1000", "--json"])
+    arguments = ["plan", "--model", family_backend.model, "--images", "1000", "--json"]
+    done = CliRunner().invoke(cli.app, arguments)
     assert done.exit_code == 0, done.output
-    from transformers import AutoModelForImageTextToText
-
-    model = AutoModelForImageTextToText.from_pretrained(folder)
-    expected = sum(parameter.numel() for parameter in model.parameters())
+    expected = sum(parameter.numel() for parameter in plain.model.parameters())
     assert json.loads(done.stdout)["parameters"] == pytest.approx(expected, rel=0.005)
 
 
@@ -240,13 +235,22 @@ def test_a_thought_is_closed_unless_there_is_a_budget(
     assert reply.thought == ""
 
 
-@pytest.mark.parametrize(("family", "options"), [("qwen3_vl", {"thinking": True}), ("qwen3_5", {})])
+@pytest.fixture(scope="session", params=[("qwen3_vl", {"thinking": True}), ("qwen3_5", {})], ids=str)
+def thinker(
+    request: pytest.FixtureRequest, checkpoint: Callable[..., Path]
+) -> tuple[Transformers, PlainModel]:
+    """A backend that thinks for up to six tokens, and its checkpoint."""
+    family, options = request.param
+    backend = Transformers(checkpoint(family, **options), thinking=6, tokens="pieces")
+    return backend, PlainModel(backend)
+
+
 @pytest.mark.parametrize("verb", ["choose", "complete"])
 def test_a_thought_is_written_first_and_the_form_read_behind_it(
-    checkpoint: Callable[..., Path], family: str, options: dict[str, Any], verb: str
+    thinker: tuple[Transformers, PlainModel], verb: str
 ) -> None:
-    backend = Transformers(checkpoint(family, **options), thinking=6, tokens="pieces")
-    tokenizer, plain = backend.tokenizer, PlainModel(backend)
+    backend, plain = thinker
+    tokenizer = backend.tokenizer
     requests = [small_request(n, size) for n, size in enumerate(SIZES[:2])]
     replies = check_filled(getattr(backend, verb)(requests))
     rows = backend._build_rows(requests, lambda _: None)

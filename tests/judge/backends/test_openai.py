@@ -113,6 +113,7 @@ def test_label_probabilities_are_read_from_the_same_answer(serve: Serve) -> None
     reply = single_reply(connect(serve()).complete([build_request()]))
     assert reply.probabilities["elements.0"] == pytest.approx({"true": 7 / 9, "false": 2 / 9})
     assert reply.probabilities["score"]["4"] == pytest.approx(0.5)
+    assert reply.label_mass == pytest.approx({"elements.0": 0.9, "score": 1.0})
     assert reply.exact
 
 
@@ -121,6 +122,7 @@ def test_alternatives_that_do_not_cover_the_labels_give_an_estimate(serve: Serve
     server = serve(lambda *_: (200, {}, completion(TOKENS, alternatives)))
     reply = single_reply(connect(server).complete([build_request()]))
     assert reply.probabilities["score"]["5"] == pytest.approx(0.375)
+    assert reply.label_mass is not None and "score" not in reply.label_mass
     assert not reply.exact
 
 

@@ -101,7 +101,7 @@ def test_a_filled_form_has_the_probabilities_of_the_plain_model(
         return np.eye(logits.shape[-1])[quote if len(written) == 3 else mark]
 
     monkeypatch.setattr(
-        pieces_backend, "_text_grammar", SimpleNamespace(text_mask=lambda max_chars: force_marks)
+        pieces_backend, "text_grammar", SimpleNamespace(text_mask=lambda max_chars: force_marks)
     )
     requests = [build_request(seed, size=unresized(pieces_backend)) for seed in (1, 2)]
     for request, reply in zip(requests, check_filled(pieces_backend.complete(requests)), strict=True):

@@ -36,7 +36,8 @@ def test_the_demo_shows_four_different_cases() -> None:
 
 
 def test_a_missing_model_gives_one_line(tmp_path: Path) -> None:
-    assert_error(run("demo", "--out", str(tmp_path), "--model", str(tmp_path / "none")), code=1)
+    missing = run("demo", "--out", str(tmp_path), "--model", str(tmp_path / "none"))
+    assert_error(missing, "there is no such folder")
 
 
 def test_the_module_runs_as_a_script() -> None:

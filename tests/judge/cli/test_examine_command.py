@@ -115,3 +115,9 @@ def test_bad_options_are_one_line(
     biased: dict[str, Any], arguments: tuple[str, ...], parts: list[str]
 ) -> None:
     assert_error(run("examine", "some/model", *COUNT, *arguments), *parts)
+
+
+def test_a_model_that_is_not_there_is_bad_input_and_no_verdict_on_it(tmp_path: Path) -> None:
+    result = run("examine", str(tmp_path / "none"), *COUNT, "--out", str(tmp_path / "card.json"))
+    assert_error(result, "there is no such folder")
+    assert not (tmp_path / "card.json").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import colour_profiles as profiles
@@ -10,7 +11,9 @@ import pytest
 from encoded_images import encode_image
 from PIL import Image, ImageCms
 
+import judge.media.colours as colours_module
 from judge.backends.scripted import Scripted
+from judge.errors import MediaError
 from judge.judge import Judge
 from judge.media.image import load_image
 from judge.media.tensors import load_image_or_tensor
@@ -201,3 +204,46 @@ def test_values_of_float_images_that_are_no_numbers_cause_no_warning(bits: int) 
     assert loaded.image.getpixel((7, 7)) == (255, 255, 255)
     extreme = np.array([[3.4e38, -3.4e38], [0, 1e-38]], np.float32)
     assert load_image(Image.fromarray(extreme)).image.getpixel((0, 0)) == (255, 255, 255)
+
+
+def _tiff(pixels: np.ndarray, **options: Any) -> bytearray:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "TIFF", **options)
+    return bytearray(buffer.getvalue())
+
+
+def _set_height(data: bytearray, height: int) -> bytes:
+    """Overwrite the entry ImageLength (257) of the first directory of a little-endian TIFF."""
+    first = int.from_bytes(data[4:8], "little")
+    for at in range(first + 2, first + 2 + 12 * int.from_bytes(data[first : first + 2], "little"), 12):
+        if int.from_bytes(data[at : at + 2], "little") == 257:
+            data[at + 2 : at + 4] = (4).to_bytes(2, "little")
+            data[at + 8 : at + 12] = height.to_bytes(4, "little")
+    return bytes(data)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.uint16, np.uint8])
+def test_a_tiff_that_claims_more_rows_than_its_strips_hold_is_refused(dtype: Any) -> None:
+    """Pillow leaves the other rows black; a wrong byte in the height made 4 million of them."""
+    data = _tiff(np.ones((48, 64), dtype))
+    assert load_image(bytes(data)).height == 48
+    with pytest.raises(MediaError, match="its strips hold 0.1% of 64 x 65539 pixels"):
+        load_image(_set_height(data, 65_539))
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "jpeg"])
+@pytest.mark.parametrize("size", [(48, 64), (1, 7000), (7000, 1), (601, 599)])
+def test_tiffs_of_several_strips_are_whole(compression: str, size: tuple[int, int]) -> None:
+    rgb = np.full((*size, 3), 90, np.uint8)
+    assert load_image(bytes(_tiff(rgb, compression=compression))).image.size == size[::-1]
+
+
+def test_deep_grey_is_converted_a_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(0).normal(0, 1, (37, 50)).astype(np.float32)
+    pixels[3, 4], pixels[30, 2] = np.nan, np.inf
+    whole = np.asarray(load_image(bytes(_tiff(pixels))).image)
+    monkeypatch.setattr(colours_module, "_BLOCK_PIXELS", 120)
+    assert np.array_equal(np.asarray(load_image(bytes(_tiff(pixels))).image), whole)
+    finite = np.nan_to_num(pixels.astype(np.float64), nan=0.0, posinf=0.0)
+    expected = np.round((finite - finite.min()) / np.ptp(finite) * 255)
+    assert np.array_equal(whole[:, :, 0], expected)

@@ -50,6 +50,14 @@ def test_rows_over_http_keep_their_ids_also_when_they_are_bad(value: Any) -> Non
     assert [isinstance(row, BadRow) for row in parsed] == [False, True, True]
 
 
+def test_samples_that_are_no_objects_are_unscored_in_their_place() -> None:
+    samples: list[Any] = [{"id": 1, "image": IMAGE}, 9, None, "a.png", [1], {"id": 2, "image": IMAGE}]
+    verdicts = list(Judge(backend=RandomBackend(), rubric="quality").many(samples))
+    assert [verdict.id for verdict in verdicts] == ["1", "", "", "", "", "2"]
+    assert [verdict.status for verdict in verdicts] == ["scored", *["unscored"] * 4, "scored"]
+    assert verdicts[1].reason.startswith("sample: 9 ")
+
+
 def test_rows_of_files_keep_their_ids(tmp_path: Path) -> None:
     lines = [{"id": 1}, {"id": 2.0, "image": "a.png"}, {"id": "3", "image": 3}, {"id": [4], "image": "a.png"}]
     rows = read(tmp_path, "\n".join(map(json.dumps, lines)), "rows.jsonl")

@@ -12,10 +12,10 @@ from tiny import FAMILIES, write_checkpoint
 
 from judge import InputError, Judge
 from judge.backends.scripted import Scripted
+from judge.media.differentiable_resize import extract_patches, resize_bicubic
 from judge.media.image import load_image, resize_to_fit
 from judge.reward import Differentiable, Reward
 from judge.reward.refl import draft_loss, refl_loss, sampled
-from judge.reward.resize import extract_patches, resize_bicubic
 
 PROMPT = "a red circle and a blue square"
 
@@ -133,6 +133,45 @@ def test_unusable_images_and_prompts_are_rejected(
 ) -> None:
     with pytest.raises(InputError):
         Differentiable(judges["qwen3_vl"])(images, prompts=prompts)
+
+
+CHAT = [{"role": "system", "content": "Draw."}, {"role": "user", "content": PROMPT}]
+
+
+def test_a_row_that_cannot_be_read_has_no_score_and_no_gradient(judges: dict[str, Judge]) -> None:
+    score = Differentiable(judges["qwen3_vl"])
+    images = to_tensor(
+        noise_image(32, 32, 1), noise_image(32, 32, 2), noise_image(32, 32, 3)
+    ).requires_grad_()
+    prompts = np.array([PROMPT, None, PROMPT], dtype=object)
+    elements = [np.array(["a hat", "a dog"], dtype=object), None, [1, 2]]
+    scores = score(images, prompts=prompts, elements=elements)
+    assert scores.isnan().tolist() == [False, True, True]
+    expected = score(images[:1].detach(), prompts=[CHAT], elements=[["a hat", "a dog"]])
+    assert scores[0].item() == pytest.approx(expected.item(), abs=1e-5)
+    (refl_loss(scores) + draft_loss(scores)).backward()
+    assert images.grad is not None and images.grad.isfinite().all()
+    assert images.grad[0].abs().max() > 0 and images.grad[1:].abs().max() == 0
+    with pytest.raises(InputError, match="prompt"):
+        score(images, prompts=[[{"role": "user", "content": None}]] * 3)
+
+
+@pytest.mark.parametrize(
+    ("scale", "shift", "mend"),
+    [
+        (2, -1, "x / 2"),
+        (255, 0, "x / 255"),
+        (5, -2, "normalisation"),
+        (float("nan"), 0, "NaN"),
+        (1.2, 0, "clamp"),
+    ],
+)
+def test_pixels_in_another_range_are_refused(
+    judges: dict[str, Judge], scale: float, shift: float, mend: str
+) -> None:
+    images = to_tensor(noise_image(32, 32)) * scale + shift
+    with pytest.raises(InputError, match=mend):
+        Differentiable(judges["qwen3_vl"])(images, prompts=[PROMPT])
 
 
 def test_a_model_in_another_process_has_no_gradient() -> None:

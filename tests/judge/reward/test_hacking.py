@@ -10,6 +10,7 @@ from rewards import make_reward
 
 from judge import InputError, Judge
 from judge.backends.scripted import Scripted
+from judge.errors import UnscoredBatchError
 from judge.reward import Canary, Ensemble, Reward, RewardResult
 from judge.reward.hacking import Divergence
 from judge.reward.neutral import NeutralScores
@@ -101,7 +102,8 @@ def test_a_missing_score_is_replaced_by_the_mean_of_its_prompt() -> None:
     """A 0 would punish the generator for a failure of the judge."""
     neutral = NeutralScores()
     unscored = RewardResult(None, "broken")
-    assert neutral(["x"], [unscored]) == [0.0]
+    with pytest.raises(UnscoredBatchError, match="broken"):
+        neutral(["x"], [unscored])
     results = [RewardResult(0.2), RewardResult(0.6), unscored, unscored]
     assert neutral(["x", "x", "x", "y"], results) == pytest.approx([0.2, 0.6, 0.4, 0.4])
 

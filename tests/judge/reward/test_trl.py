@@ -13,7 +13,7 @@ from rewards import IMAGES, PROMPTS, expected_scores, make_reward, render, unsco
 from tiny import build_tokenizer
 
 from judge.backends.torchvision_compat import patch_imports
-from judge.reward.trl import async_reward_func, message_text, reward_func
+from judge.reward.trl import async_reward_func, reward_func
 
 patch_imports()  # before trl is imported
 
@@ -52,9 +52,6 @@ def test_missing_scores_are_none_and_their_reasons_are_logged() -> None:
 
 
 def test_images_may_have_a_prompt_column_of_their_own() -> None:
-    content = [{"type": "image"}, {"type": "text", "text": "a red circle"}]
-    chat = [{"role": "system", "content": "draw"}, {"role": "user", "content": content}]
-    assert message_text(chat) == "a red circle"
     reward = make_reward()
     function = reward_func(reward, render=render, prompt="caption")
     function(["svg:"], [[{"role": "assistant", "content": "abc"}]], caption=["a red circle"])

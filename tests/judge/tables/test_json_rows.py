@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tables import prompts, read, reading_error
 
-from judge.pipeline.rows import BadRow
+from judge.pipeline.rows import BadRow, count_text_rows, read_rows
 
 ROWS = [{"id": n, "image": f"{n}.png", "prompt": f"thing {n}"} for n in range(3)]
 
@@ -54,3 +54,15 @@ def test_keys_are_found_in_any_case_and_a_row_without_image_names_its_keys(tmp_p
     )
     assert (rows[0].id, prompts(rows)[0]) == ("5", "a cat")
     assert rows[1].id == "6" and "it has id, file" in rows[1].reason  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", ""])
+def test_rows_are_counted_as_they_are_read_in_every_encoding(tmp_path: Path, encoding: str, end: str) -> None:
+    """U+0A05 holds the byte of a line end in UTF-16."""
+    text = "\n".join(json.dumps({**row, "prompt": "\u0a05 a cat"}, ensure_ascii=False) for row in ROWS) + end
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(text.encode(encoding))
+    rows = read_rows(path)
+    assert count_text_rows(lambda: path.open("rb"), path) == len(rows) == 3
+    assert prompts(rows) == ["\u0a05 a cat"] * 3

@@ -8,6 +8,7 @@ the vocabulary that agree with it.
 - `vocabulary`: the bytes of every token, and which tokens agree with which texts.
 - `alternatives`: the probabilities of alternative texts, read from the last boundary that they share.
 - `continuations`: what may follow in a form.
+- `drafts`: what is read next if every label is the expected one.
 - `filling`: the generator that fills a form, and its operations.
 - `steps`: these operations as the steps of a row in this process.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,6 @@ from judge.backends.decoding.program import check_not_nan
 MIN_SHARE = 1e-5
 """A token that agrees with several alternatives is followed if it holds at least this share of what the
 alternatives hold together."""
-MAX_FIRST_NODES = 8
-"""Greatest number of tokens that are followed at once, before their probability is known."""
 Path = tuple[int, ...]
 MayFollow = Callable[[int], tuple[bytes, ...]]
 """Index of a label -> what may follow after the label and its literal (`continuations`)."""
@@ -45,7 +43,7 @@ def agree(
         texts: all alternatives.
         owners: indexes of those to look at.
         offset: number of bytes that they share and that are fed.
-        may_follow: see `Boundary.choose`.
+        may_follow: see `Boundary.open_choice`.
 
     Returns:
         The tokens; their owners are positions in `owners`.
@@ -58,6 +56,10 @@ def agree(
     return vocabulary.agreement(rests, follow)
 
 
+ReadResult = Sequence["NDArray[np.floating[Any]]"]
+"""For each node of a `Read`, the log-probabilities of its tokens."""
+
+
 @dataclass
 class Read:
     """An operation of a row: feed tokens, then read log-probabilities at one or several nodes."""
@@ -67,10 +69,24 @@ class Read:
     nodes: list[tuple[Path, tuple[int, ...]]]
     """For each node, the tokens that are fed after the committed ones to reach it, and the tokens whose
     log-probability is read there."""
+    draft: Draft | None = None
+    """What is probably read next; what runs the operation may read it in the same pass, or ignore it."""
 
 
-ReadResult = Sequence["NDArray[np.floating[Any]]"]
-"""For each node of a `Read`, the log-probabilities of its tokens."""
+class Draft(Protocol):
+    """The operations that follow a `Read` if every label is the expected one."""
+
+    def reads(self) -> Iterator[Read]:
+        """Yield these operations; the commit of each follows that of the one before."""
+        ...
+
+    def learn(self, results: Sequence[ReadResult]) -> None:
+        """Note which labels are to be expected from now on.
+
+        Args:
+            results: results of the first of these operations.
+        """
+        ...
 
 
 @dataclass
@@ -107,12 +123,10 @@ class Boundary:
         """Encode a text that follows what was fed."""
         return self.vocabulary.encode_after(self.context, text)
 
-    def choose(
+    def open_choice(
         self, labels: Sequence[bytes], following: Sequence[bytes], may_follow: MayFollow, blank: str
-    ) -> Generator[Read, ReadResult, Shares]:
-        """Read the probabilities of alternative labels after the pending text, and append the likeliest.
-
-        The tokens that all alternatives begin with are fed.
+    ) -> OpenChoice:
+        """Move the boundary past the tokens that all alternatives begin with.
 
         Args:
             labels: the labels. A label may stand several times, with other texts after it.
@@ -121,11 +135,8 @@ class Boundary:
                 reaches beyond them.
             blank: path of the blank, for errors.
 
-        Yields:
-            Operations of the row.
-
         Returns:
-            The shares of the labels.
+            The alternatives after the boundary.
         """
         chosen = [self.pending + label for label in labels]
         texts = [text + after for text, after in zip(chosen, following, strict=True)]
@@ -134,14 +145,56 @@ class Boundary:
         start = len(self.vocabulary.text(common))
         self.advance(common, b"")
         rests, paths = [text[start:] for text in texts], [path[len(common) :] for path in paths]
-        groups = [labels.index(label) for label in labels]
+        firsts = {label: index for index, label in reversed(list(enumerate(labels)))}
+        groups = [firsts[label] for label in labels]
         reader = _AlternativeReader(self.vocabulary, rests, paths, groups, may_follow, blank)
-        shares = yield from reader.read(common)
-        sums: dict[bytes, float] = {}
-        for text, share in zip(chosen, shares.probabilities.tolist(), strict=True):
-            sums[text] = sums.get(text, 0.0) + share
-        self.pending = max(sums, key=lambda text: sums[text])[start:]
+        return OpenChoice(self, common, [text[start:] for text in chosen], reader)
+
+
+@dataclass
+class OpenChoice:
+    """Alternatives after a boundary, of which none is chosen yet."""
+
+    boundary: Boundary
+    commit: list[int]
+    """The tokens that were moved past."""
+    texts: list[bytes]
+    """What is pending after each label."""
+    reader: _AlternativeReader
+
+    def read(self, draft: Draft | None = None) -> Generator[Read, ReadResult, Shares]:
+        """Read the probabilities of the labels, and append the likeliest.
+
+        Args:
+            draft: what is probably read after the choice.
+
+        Yields:
+            Operations of the row.
+
+        Returns:
+            The shares of the labels.
+        """
+        shares = yield from self.reader.read(self.commit, draft)
+        self.settle(self._likeliest(shares.probabilities))
         return shares
+
+    def settle(self, index: int) -> None:
+        """Append a label."""
+        self.boundary.pending = self.texts[index]
+
+    def expected_read(self) -> Read:
+        """Return the first operation of `read`, as if nothing were known of the place."""
+        return self.reader.first_read(self.commit)
+
+    def likely_label(self, result: ReadResult) -> int:
+        """Return the label that seems to be the likeliest, by the result of `expected_read` alone."""
+        return self._likeliest(np.exp(self.reader.estimate(result)))
+
+    def _likeliest(self, shares: NDArray[np.float64]) -> int:
+        sums: dict[bytes, float] = {}
+        for text, share in zip(self.texts, shares.tolist(), strict=True):
+            sums[text] = sums.get(text, 0.0) + share
+        return self.texts.index(max(sums, key=lambda text: sums[text]))
 
 
 @dataclass(frozen=True)
@@ -153,6 +206,15 @@ class _Node:
     """Number of bytes of the path."""
     log: float
     """Log-probability of the path."""
+
+
+_Known = dict[Path, tuple[Agreement, "NDArray[np.float64]"]]
+"""Path of a node -> its tokens, and their log-probabilities."""
+
+
+def _places(nodes: Sequence[_Node], agreements: Sequence[Agreement]) -> list[tuple[Path, tuple[int, ...]]]:
+    """Return the nodes of a `Read`."""
+    return [(node.path, agreement.tokens) for node, agreement in zip(nodes, agreements, strict=True)]
 
 
 @dataclass
@@ -171,30 +233,80 @@ class _AlternativeReader:
     logs: NDArray[np.float64] = field(init=False)
     """(alternatives,) log-probabilities found so far."""
 
-    def read(self, commit: list[int]) -> Generator[Read, ReadResult, Shares]:
+    def read(self, commit: list[int], draft: Draft | None = None) -> Generator[Read, ReadResult, Shares]:
         """Read the nodes that matter, starting at the boundary after some tokens."""
         self.logs = np.full(len(self.texts), -math.inf)
-        known: dict[Path, tuple[Agreement, NDArray[np.float64]]] = {}
-        waiting = [_Node((), tuple(range(len(self.texts))), 0, 0.0)]
+        known: _Known = {}
+        waiting = [self._root]
         wanted = [*waiting, *(self._first_nodes() if commit else ())]
         while wanted:
             agreements = [self._agreement(node) for node in wanted]
-            pairs = list(zip(wanted, agreements, strict=True))
-            results = yield Read(commit, [(node.path, agreement.tokens) for node, agreement in pairs])
+            result = yield Read(commit, _places(wanted, agreements), draft)
             commit = []
-            for (node, agreement), result in zip(pairs, results, strict=True):
-                scores = check_not_nan(np.asarray(result, dtype=np.float64), self.blank)
-                known[node.path] = agreement, scores
+            known |= self._check(wanted, agreements, result)
             waiting = self._resolve_all(waiting, known)
             total = np.logaddexp.reduce([*self.logs, *(node.log for node in waiting)])
             wanted = [node for node in waiting if node.log >= total + math.log(MIN_SHARE)]
         return self._shares()
 
+    def first_read(self, commit: list[int]) -> Read:
+        """Return the first operation of `read` after tokens that are not fed yet."""
+        nodes = [self._root, *self._first_nodes()]
+        return Read(commit, _places(nodes, [self._agreement(node) for node in nodes]))
+
+    def estimate(self, result: ReadResult) -> NDArray[np.float64]:
+        """Estimate the log-probabilities of the alternatives from the result of `first_read` alone.
+
+        What is not told apart yet counts for the first of its alternatives.
+        """
+        self.logs = np.full(len(self.texts), -math.inf)
+        nodes = [self._root, *self._first_nodes()]
+        known = self._check(nodes, [self._agreement(node) for node in nodes], result)
+        for node in self._resolve_all([self._root], known):
+            self.logs[node.owners[0]] = np.logaddexp(self.logs[node.owners[0]], node.log)
+        return self.logs
+
+    @property
+    def _root(self) -> _Node:
+        return _Node((), tuple(range(len(self.texts))), 0, 0.0)
+
+    def _check(self, nodes: Sequence[_Node], agreements: Sequence[Agreement], result: ReadResult) -> _Known:
+        return {
+            node.path: (agreement, check_not_nan(np.asarray(scores, dtype=np.float64), self.blank))
+            for node, agreement, scores in zip(nodes, agreements, result, strict=True)
+        }
+
     def _first_nodes(self) -> list[_Node]:
+        """Return the nodes that are read with the first one.
+
+        These are the tokens that several alternatives agree with, and those behind them, as far as they are
+        few. If there are many at once, they are those on the tokenizer's own paths, or none.
+        """
+        nodes, level = list[_Node](), [self._root]
+        while level:
+            children = [child for node in level for child in self._children(node)]
+            if len(nodes) + len(children) > self.vocabulary.max_first_nodes:
+                break
+            nodes += children
+            level = children
+        return nodes or self._shared_paths()
+
+    def _children(self, node: _Node) -> list[_Node]:
+        """Return the nodes behind one that several labels share."""
+        agreement = self._agreement(node)
+        found = []
+        for index in agreement.shared:
+            owners = tuple(node.owners[owner] for owner in agreement.owners[index])
+            if len({self.groups[owner] for owner in owners}) > 1:
+                path = (*node.path, agreement.tokens[index])
+                found.append(_Node(path, owners, node.offset + agreement.lengths[index], 0.0))
+        return found
+
+    def _shared_paths(self) -> list[_Node]:
         """Return the nodes on the tokenizer's own paths that several alternatives share."""
         counts = Counter(path[:length] for path in self.paths for length in range(1, len(path)))
         shared = [path for path, count in counts.items() if count > 1]
-        if len(shared) > MAX_FIRST_NODES:
+        if len(shared) > self.vocabulary.max_first_nodes:
             return []
         nodes = []
         for path in shared:
@@ -207,9 +319,7 @@ class _AlternativeReader:
     def _agreement(self, node: _Node) -> Agreement:
         return agree(self.vocabulary, self.texts, node.owners, node.offset, self.may_follow)
 
-    def _resolve_all(
-        self, nodes: list[_Node], known: Mapping[Path, tuple[Agreement, NDArray[np.float64]]]
-    ) -> list[_Node]:
+    def _resolve_all(self, nodes: Sequence[_Node], known: _Known) -> list[_Node]:
         """Resolve the nodes that were read, and those below them; returns the nodes that were not read."""
         waiting, stack = [], list(nodes)
         while stack:

@@ -85,7 +85,7 @@ def _build_tree(vocabulary: TokenTable, texts: Sequence[bytes], may_follow: MayF
     Args:
         vocabulary: the model's.
         texts: what remains of each alternative.
-        may_follow: see `Boundary.choose`.
+        may_follow: see `Boundary.open_choice`.
 
     Returns:
         The tree, whose paths end where a token agrees with one alternative only.

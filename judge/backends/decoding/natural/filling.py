@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self
 
 from judge.backends.base import Reply, Request
-from judge.backends.decoding.natural.alternatives import Boundary, Read, ReadResult
-from judge.backends.decoding.natural.continuations import (
-    continuations,
-    first_characters,
-    literals_after,
-    texts_after,
-)
+from judge.backends.decoding.natural.alternatives import Boundary, OpenChoice, Read, ReadResult
+from judge.backends.decoding.natural.continuations import continuations, first_characters
+from judge.backends.decoding.natural.drafts import FormDraft, open_blank
 from judge.backends.decoding.natural.vocabulary import TokenTable
 from judge.backends.decoding.program import report_probabilities
 from judge.errors import InputError, ReplyError
@@ -106,7 +102,7 @@ def fill_form(form: Form, vocabulary: TokenTable, layouts: Sequence[Layout]) -> 
     filler = _FormFiller(form, Boundary(vocabulary))
     walks = _LayoutWalks.begin(form, layouts)
     while (piece := walks.piece) is not None:
-        filler.form = walks.forms[0]
+        filler.form, filler.piece_count = walks.forms[0], walks.piece_count
         match piece:
             case Literal():
                 answer = ""
@@ -146,6 +142,8 @@ class _LayoutWalks:
     walks: list[Generator[Piece, str, None]]
     pieces: list[Piece]
     """The piece that each walk is at; empty at the end."""
+    piece_count: int = 0
+    """Number of pieces before."""
 
     @classmethod
     def begin(cls, form: Form, layouts: Sequence[Layout]) -> Self:
@@ -172,6 +170,7 @@ class _LayoutWalks:
 
     def send(self, answer: str) -> None:
         """Send the answer to every walk."""
+        self.piece_count += 1
         try:
             self.pieces = [walk.send(answer) for walk in self.walks]
         except StopIteration:
@@ -186,6 +185,10 @@ class _FormFiller:
     boundary: Boundary
     answers: list[str] = field(default_factory=list)
     """Answers of the blanks before."""
+    piece_count: int = 0
+    """Number of pieces before, literals included."""
+    expected: dict[str, str] = field(default_factory=dict)
+    """Path of a blank -> the label that was the likeliest when it was last read ahead."""
     reply: Reply = field(default_factory=lambda: Reply("", label_mass={}))
 
     def append(self, text: str, *, is_pending: bool = False) -> None:
@@ -201,12 +204,13 @@ class _FormFiller:
             alternatives = [
                 (text, start) for text in texts for start in first_characters(forms[text], self.answers)
             ]
-            shares = yield from self.boundary.choose(
+            choice = self.boundary.open_choice(
                 [text.encode() for text, _ in alternatives],
                 [start for _, start in alternatives],
                 lambda index: (b"",),
                 "layout",
             )
+            shares = yield from choice.read(self._draft(choice))
             sums = {text: 0.0 for text in texts}
             for (text, _), share in zip(alternatives, shares.probabilities.tolist(), strict=True):
                 sums[text] += share
@@ -224,13 +228,8 @@ class _FormFiller:
             self.append(labels[0])
             chosen = labels[0]
         else:
-            following = literals_after(self.form, self.answers, blank)
-            shares = yield from self.boundary.choose(
-                [label.encode() for label in labels],
-                following,
-                lambda index: texts_after(self.form, self.answers, labels[index], following[index]),
-                blank.name,
-            )
+            choice = open_blank(self.boundary, self.form, self.answers, blank)
+            shares = yield from choice.read(self._draft(choice))
             self.reply.probabilities[blank.name] = report_probabilities(blank, shares.probabilities)
             assert self.reply.label_mass is not None
             self.reply.label_mass[blank.name] = shares.mass
@@ -238,6 +237,12 @@ class _FormFiller:
             self.append(chosen, is_pending=True)
         self.answers.append(chosen)
         return chosen
+
+    def _draft(self, choice: OpenChoice) -> FormDraft:
+        """Return what is read after a choice if every label is the expected one."""
+        return FormDraft(
+            choice, self.form, replace(choice.boundary), list(self.answers), self.piece_count, self.expected
+        )
 
     def write_text(self, blank: Text) -> Generator[Write, Sequence[int], str]:
         """Write a text; its closing quote, and nothing after it, is then pending."""

@@ -46,6 +46,10 @@ class Agreement:
 class TokenTable(ABC):
     """The tokens of a model as bytes."""
 
+    max_first_nodes = 10
+    """Greatest number of tokens that are followed at once, before their probability is known. The first
+    digits of a number fit."""
+
     def __init__(self) -> None:
         self._small_agreement = lru_cache(maxsize=16384)(self._agreement)
         self._large_agreement = lru_cache(maxsize=256)(self._agreement)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from eval.bench.tokens.own_rates import TaughtModel, decisions_of
 from eval.bench.tokens.reading import compare, is_as_taught, read_conditions
-from eval.bench.tokens.teaching import DEFECT_COUNT, RATES, TEXTS, Condition, teach
+from eval.bench.tokens.teaching import RATES, TEXTS, Condition, build_values, teach
 from judge.backends.base import Reply
 from judge.backends.transformers.backend import Transformers
+from judge.errors import ReplyError
 
 CONDITIONS = (Condition("compact"), Condition("spaced"), Condition("compact", "score"))
 
@@ -18,7 +21,7 @@ CONDITIONS = (Condition("compact"), Condition("spaced"), Condition("compact", "s
 @pytest.fixture(scope="session")
 def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Qwen3-VL that was taught `CONDITIONS`."""
-    return teach(tmp_path_factory.mktemp("taught") / "model", CONDITIONS, steps=280)
+    return teach(tmp_path_factory.mktemp("taught") / "model", CONDITIONS, steps=340)
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +30,8 @@ def transformers(taught: Path) -> Transformers:
 
 
 @pytest.fixture(scope="module")
-def read(transformers: Transformers):
-    return read_conditions(transformers, CONDITIONS)
+def read(taught: Path, transformers: Transformers):
+    return read_conditions(transformers, CONDITIONS, TaughtModel(taught))
 
 
 @pytest.mark.parametrize("condition", CONDITIONS, ids=str)
@@ -37,9 +40,26 @@ def test_taught_rates_are_read(read, condition: Condition) -> None:
     assert read[condition]["label_mass"] > 0.9
 
 
-def test_defects_are_counted_as_taught(read) -> None:
-    for condition in CONDITIONS[:2]:
-        assert read[condition]["defects"] == pytest.approx(DEFECT_COUNT, abs=0.07)
+def test_the_rates_of_the_model_itself_are_read(read) -> None:
+    """These are those of whole answers in plain forward passes, so nothing is left to the teaching."""
+    for condition in CONDITIONS:
+        errors = read[condition]["reading_errors"]
+        assert len(errors) == len(read[condition]["errors"])
+        assert max(errors.values()) < 2e-3
+
+
+def test_what_is_read_ahead_changes_no_number(transformers: Transformers) -> None:
+    for condition in CONDITIONS[1:]:
+        verb = transformers.complete if condition.depth == "verdict" else transformers.choose
+        replies = []
+        for reads_ahead in (True, False):
+            transformers.reads_ahead = reads_ahead
+            replies += verb([condition.request()])
+        ahead, one_by_one = replies
+        assert ahead.text == one_by_one.text
+        assert ahead.probabilities.keys() == one_by_one.probabilities.keys()
+        for blank, shares in one_by_one.probabilities.items():
+            assert ahead.probabilities[blank] == pytest.approx(shares, abs=1e-5)
 
 
 def test_texts_end_where_the_model_ends_them(transformers: Transformers) -> None:
@@ -73,6 +93,21 @@ def test_a_reply_that_differs_is_found() -> None:
     assert is_as_taught(compare(reply, condition))
     reply.probabilities["score"] = {"5": 1.0}
     assert not is_as_taught(compare(reply, condition))
+
+
+def test_the_decisions_of_an_answer_are_found_again() -> None:
+    condition, random = CONDITIONS[0], Random(1)
+    for _ in range(20):
+        drawn: dict[str, tuple[str, str]] = {}
+
+        def draw(path: str, name: str, drawn=drawn) -> str:
+            drawn[path] = name, random.choice([label for label, rate in RATES[name].items() if rate])
+            return drawn[path][1]
+
+        values = build_values(condition, draw)
+        assert decisions_of(condition, values) == drawn
+    with pytest.raises(ReplyError, match="was not taught"):
+        decisions_of(condition, {**values, "explanation": "other"})
 
 
 @pytest.mark.slow

@@ -37,12 +37,12 @@ def test_predicted_phrases_save_passes_and_change_nothing(
         nonlocal passes
         passes += 1
 
-    monkeypatch.setattr(backend, "_text_grammar", SimpleNamespace(text_mask=lambda max_chars: force_tokens))
+    monkeypatch.setattr(backend, "text_grammar", SimpleNamespace(text_mask=lambda max_chars: force_tokens))
     backend._model.model.language_model.register_forward_pre_hook(count)
     expected, passes_with = check_filled(backend.complete(requests)), {}
     wrong_from_second = [tokens[0], *tokens[3:0:-1]]
     for name, phrase in (("right", tokens), ("wrong", wrong_from_second)):
-        backend._phrases, passes = PhraseCache([phrase]), 0
+        backend.phrases, passes = PhraseCache([phrase]), 0
         assert_equal_replies(expected, check_filled(backend.complete(requests)))
         passes_with[name] = passes
     assert passes_with["right"] < passes_with["wrong"]

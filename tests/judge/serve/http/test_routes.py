@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from serving import (
     Gateway,
     data_url,
@@ -83,12 +84,33 @@ def test_rows_are_scored_in_order_and_a_bad_row_fails_alone(running: Gateway) ->
     verdicts = [Verdict.model_validate(one) for one in response.json()["verdicts"]]
     bad = [n for n, verdict in enumerate(verdicts) if verdict.status == "unscored"]
     assert bad == [3, 5, 7, 9, 11, 13]
-    assert [v.id for v in verdicts] == ["" if n == 9 else str(n) for n in range(40)]
+    assert [v.id for v in verdicts] == [str(n) for n in range(40)]
     assert response.json()["scores"] == [v.score for v in verdicts]
     reasons = {n: verdicts[n].reason for n in bad}
     assert "paths are not read" in reasons[3]
     assert "it broke over this row" in reasons[5]
     assert "prompt" in reasons[13]
+
+
+def test_rows_that_are_no_objects_keep_their_place_and_take_no_id_of_another_row(running: Gateway) -> None:
+    good = {"image": data_url(), "prompt": "a cat"}
+    rows = [good | {"id": 2}, "a.png", None, [good], good | {"id": "x"}, 5.5]
+    answer = running.post("/v1/scores", json={"rows": rows}).json()
+    assert [v["id"] for v in answer["verdicts"]] == ["2", "1", "", "3", "x", "5"]
+    assert [v["status"] for v in answer["verdicts"]] == ["scored", *["unscored"] * 3, "scored", "unscored"]
+    assert [n for n, score in enumerate(answer["scores"]) if score is None] == [1, 2, 3, 5]
+    for number in (1, 2, 3, 5):
+        assert answer["verdicts"][number]["reason"].startswith(f"rows.{number}: ")
+
+
+def test_a_form_names_a_splitter_as_json_does(running: Gateway) -> None:
+    named = [
+        running.post("/v1/verdicts", files={"image": png()}, data={"prompt": "a cat", "elements": "words"}),
+        running.post("/v1/verdicts", json={"image": data_url(), "prompt": "a cat", "elements": "words"}),
+    ]
+    assert [one.json()["provenance"]["elements"] for one in named] == ["words"] * 2
+    given = running.post("/v1/verdicts", files={"image": png()}, data={**PROMPT, "elements": '["words"]'})
+    assert [e["name"] for e in given.json()["elements"]] == ["words"]
 
 
 def test_two_images_are_compared(running: Gateway) -> None:
@@ -160,3 +182,21 @@ def test_unknown_routes_and_methods_give_the_same_shape_of_error(running: Gatewa
     for response, status in ((running.get("/nothing"), 404), (running.get("/v1/verdicts"), 405)):
         assert response.status_code == status
         assert response.json()["error"]["request_id"]
+
+
+def test_metrics_are_read_by_the_parsers_of_prometheus_and_openmetrics_names(running: Gateway) -> None:
+    running.verdict()
+    response = running.get("/metrics")
+    families = {family.name: family for family in text_string_to_metric_families(response.text)}
+    types = {name: family.type for name, family in families.items()}
+    assert types["judge_requests"] == types["judge_verdicts"] == types["judge_engine_restarts"] == "counter"
+    assert types["judge_request_seconds"] == "histogram" and types["judge_state"] == "gauge"
+    assert all(family.documentation for family in families.values())
+    assert sum(sample.value for sample in families["judge_state"].samples) == 1
+    buckets = [
+        sample.value
+        for sample in families["judge_request_seconds"].samples
+        if sample.name.endswith("_bucket") and sample.labels["route"] == "/v1/verdicts"
+    ]
+    assert buckets == sorted(buckets) and buckets[-1] >= 1
+    assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
