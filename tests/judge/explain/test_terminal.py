@@ -36,7 +36,7 @@ def test_markup_and_escape_sequences_are_shown_as_characters() -> None:
 
 def test_writing_is_shown_as_it_was_read() -> None:
     lines = [line("[red]OPEN[/red]\x1b[31m", confidence=0.97)] + [line("LATE")] * 13
-    text = print_to_text(render_verdict(example_verdict(texts=lines)))
+    text = print_to_text(render_verdict(example_verdict(texts=lines)), width=400)
     assert "“[red]OPEN[/red] [31m” 0.97" in text and "\x1b[31m" not in text and "and 2 more lines" in text
 
 
