@@ -111,14 +111,14 @@ def fit_calibration(
         depths: depths to calibrate; default: those that the suite is judged at.
         quantile: share of the images that lie within the domain; None: no verdict abstains.
         batch: images judged together.
-        report: called with a line about each depth.
+        report: called with a line about each depth, and about rows that are skipped.
 
     Raises:
         InputError: the labels are unusable or too few, or all scores are equal.
     """
     if quantile is not None and not 0 < quantile < 1:
         raise InputError("quantile", quantile, "between 0 and 1", "0.99 is the usual one")
-    target_set = load_target_set(source, "data")
+    target_set = load_target_set(source, "data", report)
     score_maps: dict[Depth, ScoreMap] = {}
     measures: dict[str, Any] = {}
     for depth in depths or target_set.depths:

@@ -8,11 +8,12 @@ which more than a stated share cannot be read is refused, since its labels no lo
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from eval.suites.shared.samples import SuiteSample
 from judge.errors import InputError, MediaError
@@ -24,11 +25,14 @@ from judge.runtime.thread_map import thread_map
 MISSING = "there is no such file"
 MAX_LISTED = 20
 """Rows that are listed one by one."""
+REPORT_SECONDS = 30.0
+"""Seconds between two lines of progress."""
 _CHECK_PIXELS = 64 * 64
 """Pixels of the frames of a video that is only checked."""
 _MAX_PENDING = 64
 
 Report = Callable[[str], None]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ def skip_damaged(
     Raises:
         InputError: more than that share cannot be read, or nothing is left.
     """
-    damages = list(thread_map(find_damage, samples, _MAX_PENDING))
+    damages = _find_all(find_damage, samples, name, report)
     _check_share(damages, name, max_share, report)
     return [sample for sample, damage in zip(samples, damages, strict=True) if damage is None]
 
@@ -132,9 +136,23 @@ def skip_damaged_images(
         InputError: as `skip_damaged`.
     """
     paths = list(paths)
-    damages = list(thread_map(partial(check), paths, _MAX_PENDING))
+    damages = _find_all(check, paths, name, report)
     _check_share(damages, name, max_share, report)
     return [path for path, damage in zip(paths, damages, strict=True) if damage is None]
+
+
+def _find_all(
+    find: Callable[[Item], Damage | None], items: Sequence[Item], name: str, report: Report
+) -> list[Damage | None]:
+    """Return what is damaged of each item, and report the progress of a long search."""
+    damages = list[Damage | None]()
+    last_report = time.monotonic()
+    for damage in thread_map(find, items, _MAX_PENDING):
+        damages.append(damage)
+        if time.monotonic() - last_report > REPORT_SECONDS:
+            last_report = time.monotonic()
+            report(f"{name}: {len(damages)} of {len(items)} rows checked")
+    return damages
 
 
 def _check_share(damages: Sequence[Damage | None], name: str, max_share: float, report: Report) -> None:

@@ -320,8 +320,8 @@ def domain(
 
     with one_line_errors():
         images, is_drawing = make_dataset(count, find_sources(photos, generated, icons), seed)
-    weights, bias = fit_detector(compute_features(images), is_drawing)
-    write_detector(weights, bias, [path.name for path in (*photos, *generated)], out)
+    tensors = fit_detector(compute_features(images), is_drawing, seed)
+    write_detector(tensors, [path.name for path in (*photos, *generated)], out)
 
 
 @app.command()

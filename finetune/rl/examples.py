@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ class SceneSource:
 
     def __init__(self, config: ScenesConfig) -> None:
         self.config, self.rubric = config, Rubric.load(config.rubric)
-        source = DataConfig(suite="scenes", path="scenes")  # type: ignore[arg-type]
+        source = DataConfig(suite="scenes", path=Path("scenes"))
         self.builder = TargetBuilder(source, load_suite("scenes"), self.rubric, "scenes", True)
         self.seeds = drawing_seeds(config.seed, 10_000_018)
 
@@ -177,7 +178,7 @@ class ExampleStream:
 def _load(source: ScoredSourceConfig, number: int, report: Callable[[str], None]) -> TargetSet:
     """Read a source, whose rows must have an answer that can be judged at depth `verdict`."""
     config = DataConfig(**dict(source), pairs="group")
-    target_set = load_target_set(config, f"data.{number}")
+    target_set = load_target_set(config, f"data.{number}", report)
     report(f"{source.suite}: {len(target_set.targets)} rows")
     if not target_set.targets:
         raise InputError(f"data.{number}.path", str(source.path), "labelled rows", "check limit and skip")

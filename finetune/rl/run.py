@@ -84,7 +84,7 @@ def prepare(config: Config, report: Callable[[str], None] = lambda line: None) -
     """
     base = check_base(config.model)
     stream = ExampleStream(config, report)
-    evaluation = HeldOutEvaluation(config.held) if config.held else None
+    evaluation = HeldOutEvaluation(config.held, report) if config.held else None
     at_score = None
     if evaluation is not None and evaluation.depth == "verdict" and config.held and config.held.score_depth:
         at_score = HeldOutEvaluation(config.held.model_copy(update={"depth": "score"}))

@@ -9,6 +9,7 @@ digit by digit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -411,16 +412,19 @@ class Sampler:
         return choices[index]
 
     def _draw_masked(self, logits: Any, allowed: NDArray[np.bool_], blank: str) -> int:
-        logs = log_softmax(np.where(allowed, logits, -np.inf), self.temperature)
-        token = self._pick(np.exp(logs))
+        """Draw one of the allowed tokens of the whole vocabulary, in float32, which has 1e-6 of precision."""
+        scaled = np.where(allowed, logits, -np.inf).astype(np.float32) / np.float32(self.temperature)
+        top = scaled.max()
+        weights = np.exp(scaled - top)
+        token = self._pick(weights)
+        log = float(scaled[token] - top) - math.log(float(weights.sum(dtype=np.float64)))
         mask = np.packbits(allowed, bitorder="little").tobytes()
-        node = len(self.rollout.tokens) - 1
-        self.rollout.decisions.append(Decision(blank, node, token, float(logs[token]), mask=mask))
+        self.rollout.decisions.append(Decision(blank, len(self.rollout.tokens) - 1, token, log, mask=mask))
         return token
 
-    def _pick(self, shares: NDArray[np.float64]) -> int:
-        """Draw an index. Rounding never leads past the last one that is possible."""
-        sums = np.cumsum(shares)
+    def _pick(self, shares: NDArray[np.floating[Any]]) -> int:
+        """Draw an index by shares. Rounding never leads past the last one that is possible."""
+        sums = np.cumsum(shares, dtype=np.float64)
         index = int(np.searchsorted(sums, self.random.random() * sums[-1], side="right"))
         return min(index, int(np.flatnonzero(shares)[-1]))
 

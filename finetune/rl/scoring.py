@@ -55,6 +55,12 @@ class ScoredGroup:
         """Return the weighted sum of rewards of each answer, each reward as the mean of its credits."""
         return [sum(weights[name] * value for name, value in _by_reward(own).items()) for own in self.credits]
 
+    def success(self, weights: dict[str, float]) -> float:
+        """Return the mean of the totals as a share of what could be earned here, 0 to 1."""
+        names = {credit.reward for own in self.credits for credit in own}
+        ceiling = sum(weights[name] for name in names)
+        return fmean(self.totals(weights)) / ceiling if ceiling else 0.0
+
 
 def _by_reward(earned: Sequence[Credit]) -> dict[str, float]:
     found: dict[str, list[float]] = {}

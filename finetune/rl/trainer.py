@@ -39,6 +39,7 @@ from finetune.rl.objective import Counts, DecisionTensors, policy_loss
 from finetune.rl.policy import read_policy
 from finetune.rl.rollouts import Group, RolloutEngine
 from finetune.rl.scoring import ScoredGroup, reward_means, score_groups, set_advantages
+from judge.errors import BackendError
 
 Evaluator = Callable[[], Mapping[str, float]]
 """Measures the model in training on held-out samples; returns numbers by name."""
@@ -110,7 +111,7 @@ class RlTrainer:
         )
         self.progress = Progress()
         self._log: dict[str, list[float]] = {}
-        self._since = time.monotonic()
+        self._since = self._step_start = time.monotonic()
         model.eval()
         if config.training.checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -163,10 +164,9 @@ class RlTrainer:
         scored = score_groups(groups, config.rewards, config.policy)
         set_advantages(scored, config.rewards, config.policy)
         weights = config.rewards.weights
-        ceiling = sum(weights.values())
-        means = [fmean(one.totals(weights)) / ceiling for one in scored]
-        self.stream.curriculum.add([group.example for group in groups], means)
-        numbers = {"reward": fmean(means) * ceiling, **reward_means(scored)}
+        successes = [one.success(weights) for one in scored]
+        self.stream.curriculum.add([group.example for group in groups], successes)
+        numbers = {"reward": fmean(fmean(one.totals(weights)) for one in scored), **reward_means(scored)}
         numbers |= {f"drift_{name}": value for name, value in measure_drift(groups).items()}
         for update in range(config.policy.updates):
             numbers |= self.update(scored, is_first=update == 0, share=share)
@@ -264,7 +264,8 @@ class RlTrainer:
             parameter.grad = grad
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, schedule.clip))
         if not math.isfinite(norm):
-            raise FloatingPointError(f"step {self.progress.step}: the gradient is {norm}")
+            mend = "lower training.learning_rate, or switch training.autocast off"
+            raise BackendError(f"step {self.progress.step}: the gradient is {norm}; {mend}")
         rate = schedule.learning_rate * _rate_factor(share, self.progress.step, schedule.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = rate

@@ -54,12 +54,16 @@ def load_competitors(data: Path, prompt: str = "", unused: Counter[str] | None =
     own = _list_folder(data, unused)
     folders = {path: _list_folder(path, unused) for path in own if path.is_dir()}
     full_names = {name for paths in folders.values() for name in _repeated_stems(paths)}
-    if sets := [
+    own_count, counts_of_folders = sum(bool(media_kind(path.name)) for path in own), Counter[str]()
+    sets = [
         Competitor(path.name, samples)
         for path, paths in folders.items()
-        if (samples := _read_samples(path, paths, prompt, full_names, unused))
-    ]:
-        unused["images beside the folders"] += sum(bool(media_kind(path.name)) for path in own)
+        if (samples := _read_samples(path, paths, prompt, full_names, counts_of_folders))
+    ]
+    # One folder has no opponent: beside several images it is not what is to be ranked.
+    if len(sets) > 1 or (sets and own_count < 2):
+        unused.update(counts_of_folders)
+        unused["images beside the folders"] += own_count
         unused["folders without images"] += len(folders) - len(sets)
         keys = [key for competitor in sets for key in competitor.samples]
         if len(sets) > 1 and len(set(keys)) == len(keys):

@@ -46,7 +46,7 @@ CUT_SIDE = 4000
 """A larger image is reduced to this side before lines are cut out of it."""
 VERTICAL_RATIO = 1.5
 """A box that is this much higher than wide holds vertical writing, or writing turned by 90 degrees."""
-FLIP_CONFIDENCE = 0.6
+FLIP_CONFIDENCE = 0.9
 """Below it a line is read upside down as well."""
 MIN_CONFIDENCE = 0.5
 """Lines with a lower confidence are left out."""
@@ -130,12 +130,12 @@ def _read_line(pixels: Pixels, corners: NDArray[np.float64], scale: NDArray[np.f
         return None
     if cut.shape[0] >= VERTICAL_RATIO * cut.shape[1]:
         views = [np.rot90(cut), np.rot90(cut, 3), _lay_down(cut)]
-        text, confidence = max(map(_recognise, views), key=lambda result: result[1])
+        text, confidence = max(map(_recognise, views), key=_weight)
     else:
         text, confidence = _recognise(cut)
         if confidence < FLIP_CONFIDENCE:
             flipped = _recognise(np.rot90(cut, 2))
-            text, confidence = max((text, confidence), flipped, key=lambda result: result[1])
+            text, confidence = max((text, confidence), flipped, key=_weight)
     points = corners * scale
     (x1, y1), (x2, y2) = points.min(axis=0), points.max(axis=0)
     return TextLine(
@@ -179,6 +179,12 @@ def _recognise(cut: Pixels) -> tuple[str, float]:
     """Return what stands in a cut-out line, and the mean confidence of its characters."""
     result = _load_reader()(np.ascontiguousarray(cut), use_det=False, use_cls=False, use_rec=True)
     return (str(result.txts[0]), float(result.scores[0])) if result.txts else ("", 0.0)
+
+
+def _weight(result: tuple[str, float]) -> float:
+    """Return how many characters are read with what confidence beyond the least; for views of one line."""
+    text, confidence = result
+    return len(text.replace(" ", "")) * (confidence - MIN_CONFIDENCE)
 
 
 def _merge(first: Sequence[TextLine], second: Sequence[TextLine]) -> list[TextLine]:

@@ -53,13 +53,14 @@ def reading_orders(lines: Sequence[TextLine]) -> list[list[TextLine]]:
         lines: lines in reading order.
 
     Returns:
-        By blocks, by rows over the whole image, and from left to right (curved writing); each once.
+        By blocks, by rows over the whole image, from left to right (curved writing), and from right to left
+        (columns of Chinese and Japanese); each once.
     """
     upright = _turn_upright(lines)
     rows = [line for item in _sort_rows(upright) for line in item.lines]
     across = [line for item in sorted(upright, key=lambda item: item.x1) for line in item.lines]
     orders: list[list[TextLine]] = []
-    for order in (list(lines), rows, across):
+    for order in (list(lines), rows, across, across[::-1]):
         if order not in orders:
             orders.append(order)
     return orders

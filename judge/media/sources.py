@@ -17,6 +17,7 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 from judge.errors import MediaError
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_URL_IN_PATH = re.compile(r"^([a-z][a-z0-9+.-]+):/(?!/)", re.IGNORECASE)
 _BASE64_HEAD = re.compile(r";\s*base64\s*$", re.IGNORECASE)
 _TO_STANDARD_ALPHABET = bytes.maketrans(b"-_", b"+/")
 _WHITE_SPACE = b" \t\r\n\f\v"
@@ -94,7 +95,12 @@ def resolve_path(source: str | os.PathLike[str], field: str, allowed: str) -> Pa
         MediaError: it is a URL of another machine.
     """
     if not isinstance(source, str):
-        return Path(source)
+        path = Path(source)
+        # `Path` takes one of the two slashes of an address.
+        address = _URL_IN_PATH.sub(r"\1://", str(path))
+        if not is_web_address(address) or path.exists():
+            return path
+        source = address
     if is_web_address(source):
         mend = "download it first: nothing is fetched while judging"
         raise MediaError(field, source, allowed, mend)

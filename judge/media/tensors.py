@@ -45,7 +45,7 @@ def unwrap_image(cell: Any) -> Any:
     """Return the image in a cell of a data set.
 
     Args:
-        cell: an image; an array of one object, or of text or bytes; a pyarrow scalar; or a mapping with
+        cell: an image; a list or array of one image, text or bytes; a pyarrow scalar; or a mapping with
             `bytes` and `path`, as the data sets of Hugging Face have it, or with `image`.
 
     Returns:
@@ -65,6 +65,8 @@ def unwrap_image(cell: Any) -> Any:
         return bytes(cell)
     if isinstance(cell, Mapping):
         return next((cell[key] for key in ("bytes", "image", "path") if cell.get(key) is not None), cell)
+    if isinstance(cell, list | tuple) and len(cell) == 1 and not isinstance(cell[0], int | float):
+        return unwrap_image(cell[0])
     is_missing = type(cell).__name__ == "NAType" or (isinstance(cell, float) and cell != cell)
     return None if is_missing else cell
 

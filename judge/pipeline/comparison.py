@@ -33,6 +33,8 @@ def compare_pairwise(a: Verdict, b: Verdict, form: Form, replies: Sequence[Reply
         reason = replace_surrogates(str(error))
         return Comparison(preferred=None, probability=None, how="pairwise", reason=reason, a=a, b=b)
     probability = preference.probability
+    notes = [note for reply in replies if isinstance(reply, Reply) for note in reply.notes]
+    a.provenance.notes += [note for note in dict.fromkeys(notes) if note not in a.provenance.notes]
     if not preference.is_exact:
         a.provenance.notes.append("the comparison's probabilities are estimates or written labels")
     is_tie = abs(probability - 0.5) <= TIE_MARGIN

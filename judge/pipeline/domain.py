@@ -181,6 +181,11 @@ def find_outside(
     return f"{OUTSIDE}: {'; '.join(reasons)}. {WAY_OUT}" if reasons else ""
 
 
+def without_way_out(reason: str) -> str:
+    """Return the reason of an abstention without what can be done about it."""
+    return reason.replace(f". {WAY_OUT}", "")
+
+
 def visible_prompt(prompt: str, known: Collection[str] | None = None) -> tuple[str, list[str]]:
     """Remove the sentences of a prompt that the embedded judge is not shown.
 

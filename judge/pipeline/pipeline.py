@@ -180,7 +180,7 @@ class Pipeline:
             reading = replace(reading, decides_alone=reads_alone)
         outside = "" if reads_alone else self._find_outside(shown_prompt, hidden, elements, inputs)
         if outside and may_abstain == "score":
-            notes.append(f"its numbers mean little: {outside}")
+            notes.append(f"its numbers mean little: {domain.without_way_out(outside)}")
         if self.calibration and not self.active_calibration:
             notes.append("the calibration was not used: it was made for another rubric or other weights")
         is_video = bool(inputs.video_parts)

@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import math
 import threading
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 from judge.elements.splitters.registry import SPLITTER_NAMES
-from judge.errors import InputError
+from judge.errors import InputError, UnscoredBatchError
 from judge.judge import Judge
 from judge.media.tensors import load_image_or_tensor
 from judge.pipeline.comparison import compare_pointwise
@@ -42,7 +43,7 @@ NO_OTHER_IMAGE = "pairwise: no other image of this prompt was scored"
 
 
 class BaseReward:
-    """Base of the rewards: adds `acall`, the call as a coroutine."""
+    """Base of the rewards: adds `acall`, the call as a coroutine, and `score`, as ImageReward has it."""
 
     def __call__(
         self,
@@ -70,6 +71,28 @@ class BaseReward:
             metadata: as in `__call__`.
         """
         return await asyncio.to_thread(self, prompts=prompts, images=images, metadata=metadata)
+
+    def score(self, prompt: Any, image: Any) -> float | list[float]:
+        """Score images of one prompt by the interface of ImageReward's models.
+
+        Args:
+            prompt: as one of the `prompts` of `__call__`.
+            image: one image, or a list or batch of them.
+
+        Returns:
+            The score of an image, 0 to 1, or a list of scores. In a list, an image without a score has NaN;
+            the reason is logged.
+
+        Raises:
+            UnscoredBatchError: nothing was scored.
+        """
+        is_batch = isinstance(image, list | tuple) or len(getattr(image, "shape", ())) == 4
+        images = image if is_batch else [image]
+        results = self(prompts=[prompt] * len(images), images=images)
+        scores = [math.nan if result.score is None else result.score for result in results]
+        if results and all(map(math.isnan, scores)):
+            raise UnscoredBatchError(f"reward: none of {len(results)} images was scored; {results[0].reason}")
+        return scores if is_batch else scores[0]
 
 
 class Reward(BaseReward):

@@ -53,9 +53,10 @@ class ScoreCallback:
     ) -> None:
         if every < 1:
             raise InputError("every", every, "1 or more", "10 is the usual value")
-        if not prompts or isinstance(prompts, str):
+        prompt_list = [] if isinstance(prompts, str) else list(prompts)
+        if not prompt_list:
             raise InputError("prompts", prompts, "a list of texts", "give at least one")
-        self.reward, self.prompts, self.every = reward, list(prompts), every
+        self.reward, self.prompts, self.every = reward, prompt_list, every
         self.negative_prompt = negative_prompt
         self.decode = decode or decode_latents
         self.history: list[StepScores] = []

@@ -35,7 +35,7 @@ log = logging.getLogger("judge.reward")
 ScoringFunction = Callable[[Any, Iterable[Any], Any], tuple[list[float], dict[str, Any]]]
 
 
-def reward_fn(reward: RewardLike) -> ScoringFunction:
+def reward_fn(reward: RewardLike, *, unscored: float | None = None) -> ScoringFunction:
     """Return a scoring function for `flow_grpo.rewards`.
 
     The protocol has no missing scores. An image without a score gets the mean of its prompt's other images
@@ -44,11 +44,12 @@ def reward_fn(reward: RewardLike) -> ScoringFunction:
 
     Args:
         reward: scores the images.
+        unscored: number for images without a score instead, also where nothing was scored.
 
     Returns:
         `fn(images, prompts, metadata) -> (scores, details)`; `details["parts"]` holds the means of the parts.
     """
-    neutral = NeutralScores()
+    neutral = NeutralScores(unscored)
 
     def scores(
         images: Any, prompts: Iterable[Any], metadata: Any = None
@@ -60,20 +61,21 @@ def reward_fn(reward: RewardLike) -> ScoringFunction:
                 log.warning("metadata: not used, as it is not a list of %d, one for each prompt", len(texts))
             rows = None
         results = reward(prompts=texts, images=images, metadata=rows)
-        unscored = {n: result.reason for n, result in enumerate(results) if result.score is None}
-        return neutral(texts, results), {"parts": mean_metrics(results), "unscored": unscored}
+        reasons = {n: result.reason for n, result in enumerate(results) if result.score is None}
+        return neutral(texts, results), {"parts": mean_metrics(results), "unscored": reasons}
 
     return scores
 
 
-def app(reward: RewardLike, *, pickled: bool = False) -> Any:
+def app(reward: RewardLike, *, pickled: bool = False, unscored: float | None = None) -> Any:
     """Build the server as an ASGI application.
 
     Args:
         reward: scores the images.
         pickled: also accept pickles, from this machine only.
+        unscored: as in `reward_fn`.
     """
-    score = reward_fn(reward)
+    score = reward_fn(reward, unscored=unscored)
     rubric = getattr(reward, "rubric", None)
     needs_prompts = rubric is None or rubric.needs_prompt
 
@@ -148,10 +150,11 @@ def main() -> None:
     parser.add_argument("--rubric", default="default")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=18085)
+    parser.add_argument("--unscored", type=float, help="number for images without a score")
     parser.add_argument("--pickle", action="store_true", help="also accept pickles, from this machine only")
     options = parser.parse_args()
     reward = Reward(Judge(options.model, adapter=options.adapter, rubric=options.rubric))
-    server = app(reward, pickled=options.pickle)
+    server = app(reward, pickled=options.pickle, unscored=options.unscored)
     run_server(server, options.host, options.port, loopback_only=options.pickle)
 
 

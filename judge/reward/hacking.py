@@ -19,8 +19,10 @@ from statistics import fmean, pstdev
 from typing import Any, Protocol
 
 from judge.errors import InputError
+from judge.media.tensors import split_batch
 from judge.reward.core import BaseReward
 from judge.reward.result import RewardResult
+from judge.tables.cells import read_records
 
 log = logging.getLogger("judge.reward")
 
@@ -84,8 +86,8 @@ class Ensemble(BaseReward):
             InputError: prompts, images and metadata differ in number.
             BackendError: a model cannot be loaded.
         """
-        prompt_list, image_list = list(prompts), list(images)
-        metadata_list = None if metadata is None else list(metadata)
+        prompt_list, image_list = list(prompts), list(split_batch(images))
+        metadata_list = None if metadata is None else list(read_records(metadata))
         columns = [
             member(prompts=prompt_list, images=image_list, metadata=metadata_list, fresh=fresh)
             for member in self.members.values()
@@ -154,13 +156,14 @@ class Canary:
         every: int = 50,
         tolerance: float = 0.01,
     ) -> None:
-        if not prompts:
-            raise InputError("prompts", prompts, "at least one", "give images that stay the same")
+        prompt_list = list(prompts)
+        if not prompt_list:
+            raise InputError("prompts", prompt_list, "at least one", "give images that stay the same")
         if every < 1 or not tolerance >= 0:
             raise InputError("every", every, "1 or more, with a tolerance from 0", "50 and 0.01 are usual")
         self.reward, self.every, self.tolerance = reward, every, tolerance
-        self._arguments = {"prompts": list(prompts), "images": list(images)}
-        self._arguments |= {} if metadata is None else {"metadata": list(metadata)}
+        self._arguments = {"prompts": prompt_list, "images": list(split_batch(images))}
+        self._arguments |= {} if metadata is None else {"metadata": list(read_records(metadata))}
         self._first_scores: list[float | None] = []
         self._next_step = 0
         self.history: list[ScoreDrift] = []

@@ -36,8 +36,9 @@ class NeutralScores:
     scores.
 
     Args:
-        fixed: number to use instead, chosen by the caller. A call in which nothing was scored then gets it
-            too, with a logged error, up to `MAX_UNSCORED_RUN` images in a row.
+        fixed: number to use instead, chosen by the caller, for example 0 where most of what a young generator
+            writes has no image. A call in which nothing was scored then gets it too, and is logged as an
+            error.
     """
 
     def __init__(self, fixed: float | None = None) -> None:
@@ -75,14 +76,19 @@ class NeutralScores:
         ]
 
     def _check_unscored(self, results: Sequence[RewardResult]) -> None:
-        """Raise `UnscoredBatchError` if no number may stand for these results, none of which has a score."""
+        """Log that none of these results has a score, or raise `UnscoredBatchError` if no number stands."""
         self._unscored_run += len(results)
         reason, times = Counter(result.reason for result in results).most_common(1)[0]
         message = (
             f"reward: none of {len(results)} images could be scored ({self._unscored_run} in a row); "
             f"{times} times: {reason}"
         )
-        has_number = self.fixed is not None or (len(results) == 1 and bool(self._recent))
-        if not has_number or self._unscored_run > MAX_UNSCORED_RUN:
-            raise UnscoredBatchError(f"{message}; the trainer takes no missing score: correct the cause")
+        if self.fixed is not None:
+            log.error(message)
+            return
+        if len(results) > 1 or not self._recent or self._unscored_run > MAX_UNSCORED_RUN:
+            raise UnscoredBatchError(
+                f"{message}; the trainer takes no missing score: correct the cause, or choose a number"
+                " (unscored=0.0) if this is what the generator deserves"
+            )
         log.error(message)

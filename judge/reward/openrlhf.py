@@ -17,7 +17,7 @@ from typing import Any
 
 from judge.errors import InputError
 from judge.reward.neutral import NeutralScores
-from judge.reward.result import RewardLike
+from judge.reward.result import PartColumns, RewardLike
 from judge.reward.rows import read_prompts, render_image
 from judge.reward.servers import PostRequest, build_app, run_server
 from judge.reward.trl import Render
@@ -26,15 +26,16 @@ PATH = "/get_reward"
 """Route of the server."""
 
 
-def app(reward: RewardLike, render: Render) -> Any:
+def app(reward: RewardLike, render: Render, *, unscored: float | None = None) -> Any:
     """Build the server as an ASGI application.
 
     Args:
         reward: scores the images.
         render: makes an image of the text that follows the prompt; returns None where there is none. If it
             fails for a text, that text has no score.
+        unscored: number for texts without a score in place of a neutral one, also where nothing was scored.
     """
-    neutral = NeutralScores()
+    neutral, parts = NeutralScores(unscored), PartColumns(reward)
 
     def answer(request: PostRequest) -> tuple[bytes, str]:
         queries, prompts, metadata = _parse_fields(request.body)
@@ -45,8 +46,8 @@ def app(reward: RewardLike, render: Render) -> Any:
         images = [render_image(render, completion) for completion in completions]
         results = reward(prompts=texts, images=images, metadata=metadata)
         numbers = neutral(texts, results)
-        names = dict.fromkeys(name for result in results for name in result.parts)
-        logs = {name: [r.parts.get(name, n) for r, n in zip(results, numbers, strict=True)] for name in names}
+        rows = parts.fill(results, numbers)
+        logs = {name: [row[name] for row in rows] for name in (rows[0] if rows else {})}
         logs["unscored"] = [float(result.score is None) for result in results]
         body = {"rewards": numbers, "scores": numbers, "extra_logs": logs}
         return json.dumps(body).encode(), "application/json"
@@ -107,11 +108,12 @@ def main() -> None:
     parser.add_argument("--rubric", default="default")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=5000)
+    parser.add_argument("--unscored", type=float, help="number for texts without a score")
     options = parser.parse_args()
     module, _, name = options.render.partition(":")
     render = getattr(import_module(module), name)
     reward = Reward(Judge(options.model, adapter=options.adapter, rubric=options.rubric))
-    run_server(app(reward, render), options.host, options.port)
+    run_server(app(reward, render, unscored=options.unscored), options.host, options.port)
 
 
 if __name__ == "__main__":

@@ -76,6 +76,31 @@ def part_names(rubric: Rubric, depth: Depth) -> list[str]:
     return ["score", *(dimension.name for dimension in rubric.dimensions), *attributes, *defects]
 
 
+class PartColumns:
+    """The parts of results as columns: verl and OpenRLHF need the same entries for every sample.
+
+    Args:
+        reward: its results.
+    """
+
+    def __init__(self, reward: RewardLike) -> None:
+        rubric, depth = getattr(reward, "rubric", None), getattr(reward, "depth", None)
+        self._names = dict.fromkeys(part_names(rubric, depth) if rubric and depth else ())
+
+    def fill(self, results: Sequence[RewardResult], numbers: Sequence[float]) -> list[dict[str, float]]:
+        """Return the parts of each result.
+
+        Args:
+            results: of one call.
+            numbers: of each result, what stands for its score; it also stands for parts that it lacks.
+        """
+        self._names |= dict.fromkeys(name for result in results for name in result.parts)
+        return [
+            {name: result.parts.get(name, number) for name in self._names}
+            for result, number in zip(results, numbers, strict=True)
+        ]
+
+
 def reward_parts(verdict: Verdict, rubric: Rubric, elements: Literal["mean", "all"]) -> dict[str, float]:
     """Return the parts of a scored verdict, each 0 to 1.
 

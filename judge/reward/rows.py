@@ -13,7 +13,7 @@ from typing import Any
 
 from judge.errors import InputError
 from judge.media.tensors import split_batch
-from judge.tables.cells import is_missing, read_elements, read_mapping, read_text
+from judge.tables.cells import is_missing, read_elements, read_mapping, read_records, read_text
 from judge.tables.chat_turns import chat_text
 
 log = logging.getLogger("judge.reward")
@@ -77,11 +77,12 @@ def read_rows(prompts: Sequence[str | Missing], images: Any, metadata: Any) -> I
     Args:
         prompts: of `read_prompts`.
         images: one per prompt.
-        metadata: a mapping or a missing value per prompt; None for none at all.
+        metadata: a mapping or a missing value per prompt, or a table; None for none at all.
 
     Raises:
         InputError: an argument is not a list, or has another length.
     """
+    metadata = read_records(metadata)
     for name, values in (("images", images), ("metadata", metadata)):
         is_single = isinstance(values, str | bytes | Mapping)
         if is_single or (values is not None and not isinstance(values, Iterable)):

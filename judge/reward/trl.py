@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from judge.errors import InputError
-from judge.media.tensors import unwrap_image
+from judge.media.tensors import split_batch, unwrap_image
 from judge.reward.hacking import Canary
 from judge.reward.result import RewardLike, RewardResult, mean_metrics
 from judge.reward.rows import render_image
@@ -117,7 +117,7 @@ def _reward_arguments(
     if render:
         images = (render_image(render, completion) for completion in completions)
     else:
-        images = map(_last_image, _column(columns, "image", image, image + "s"))
+        images = map(_last_image, split_batch(_column(columns, "image", image, image + "s")))
     names = ("elements", "negative_prompt")
     texts = {
         name: columns[column] for name, column in zip(names, text_columns, strict=True) if column in columns

@@ -20,7 +20,7 @@ from typing import Any
 from judge.errors import InputError
 from judge.reward.core import Reward
 from judge.reward.neutral import NeutralScores
-from judge.reward.result import RewardLike, RewardResult
+from judge.reward.result import PartColumns, RewardLike
 from judge.reward.rows import Missing, read_prompts, render_image
 from judge.reward.trl import Render
 from judge.tables.cells import is_missing, read_mapping
@@ -40,7 +40,7 @@ def compute_score_of(
         render: makes the image of a text, for verl's `solution_str`.
         unscored: number for images without a score, since neither trainer takes None; default: the mean of
             the prompt's other images or of the latest scores, see `judge.reward.neutral`. With a number, a
-            batch without any score is logged as an error before it raises one.
+            batch without any score gets it too, and is logged as an error.
 
     Returns:
         `f(data_source, solution_image | solution_str, ground_truth, extra_info, **kwargs)`. The prompt is
@@ -74,7 +74,8 @@ def compute_score_of(
         image = solution_image
         if image is None and solution_str is not None:
             if render is None:
-                raise InputError("render", None, "a function from a text to its image", "pass it for texts")
+                allowed = "an image, or a text and `render`"
+                raise InputError("solution_image", None, allowed, "give one of the two")
             image = render_image(render, solution_str)
         metadata = {name: info.get(name) for name in ("elements", "negative_prompt")}
         return await batch.score(read_prompts([prompt])[0], image, metadata)
@@ -108,6 +109,7 @@ class _Batch:
 
     def __init__(self, reward: RewardLike, neutral: NeutralScores) -> None:
         self.reward, self.neutral = reward, neutral
+        self.parts = PartColumns(reward)
         self.waiting: dict[asyncio.AbstractEventLoop, list[tuple[Any, ...]]] = {}
         """For each event loop, samples as (prompt, image, metadata, future)."""
 
@@ -133,11 +135,8 @@ class _Batch:
                 if not future.done():
                     future.set_exception(error)
             return
-        for future, result, number in zip(futures, results, numbers, strict=True):
+        rows = self.parts.fill(results, numbers)
+        for future, result, number, parts in zip(futures, results, numbers, rows, strict=True):
             if not future.done():
-                future.set_result(self._to_dict(result, number))
-
-    def _to_dict(self, result: RewardResult, number: float) -> dict[str, Any]:
-        """Return what `compute_score` returns; `number` stands for a missing score."""
-        parts = {name: value for name, value in result.parts.items() if name != "score"}
-        return {"score": number, **parts, "unscored": int(result.score is None), "reason": result.reason}
+                flag = int(result.score is None)
+                future.set_result({**parts, "score": number, "unscored": flag, "reason": result.reason})

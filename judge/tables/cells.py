@@ -132,6 +132,15 @@ def read_mapping(cell: Any, field: str) -> dict[str, Any]:
     return {str(key): value[key] for key in value}
 
 
+def read_records(table: Any) -> Any:
+    """Return the rows of a data frame or of a pyarrow table as mappings; anything else as it is."""
+    if hasattr(table, "column_names") and callable(rows := getattr(table, "to_pylist", None)):
+        return rows()
+    if hasattr(table, "columns") and callable(rows := getattr(table, "to_dict", None)):
+        return rows("records")
+    return table
+
+
 def _plain(cell: Any, field: str) -> Any:
     try:
         return plain_value(cell)

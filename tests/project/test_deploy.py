@@ -74,7 +74,7 @@ def test_the_dockerfile_copies_existing_files_and_installs_existing_extras() -> 
     assert copied and all((ROOT / name).exists() for names in copied for name in names)
     project_extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     extras = [extra for found in re.findall(r"/source\[([\w,-]+)\]", text) for extra in found.split(",")]
-    assert len(extras) == 6 and set(extras) <= set(project_extras)
+    assert len(extras) == 8 and set(extras) <= set(project_extras)
     assert set(re.findall(r"^FROM \S+ AS (\w+)$", text, re.MULTILINE)) >= {"cpu", "cuda"}
 
 

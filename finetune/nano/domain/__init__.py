@@ -3,7 +3,7 @@
 - `drawings`: simple drawings as other programs make them (Pillow, matplotlib, SVG)
 - `other_images`: charts, pages of text, icons, and photographs and generated images with random changes
 - `samples`: both kinds as arrays
-- `detector`: the regression, its threshold, and its file
+- `detector`: the perceptron, its threshold, and its file
 
 It needs `resvg-py` and `matplotlib` (extras `reward` and `train`).
 """

@@ -1,7 +1,7 @@
-"""The detector: logistic regression on features of EfficientNet-Lite0, its threshold, and its file.
+"""The detector: a perceptron on features of EfficientNet-Lite0, its threshold, and its file.
 
-The threshold is chosen on a tenth of the images, which the regression does not see, so that `MAX_REJECTED` of
-the drawings there are rejected. It is folded into the bias.
+The threshold is chosen on a tenth of the images, which the training does not see, so that `MAX_REJECTED` of
+the drawings there are rejected. It is folded into the last bias.
 """
 
 from __future__ import annotations
@@ -11,17 +11,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from judge.evidence.drawings import BIAS, SOURCES_KEY, WEIGHT
+from judge.evidence.drawings import MAX_DEVIATION, SOURCES_KEY
 from judge.runtime.process_pool import create_process_pool
 
-Floats = NDArray[np.floating]
+HIDDEN = 32
+DROPOUT = 0.3
+FEATURE_NOISE = 0.3
+"""Standard deviation of the noise on standardised features in training."""
+WEIGHT_DECAY = 0.1
+LABEL_SMOOTHING = 0.01
+EPOCHS, BATCH = 15, 128
 MAX_REJECTED = 0.003
 HELD_SHARE = 10
 """Every tenth pair of images chooses the threshold."""
-L2_PENALTY = 1e-3
-"""Weight of half the squared norm of the weights of standardised features, against the mean loss."""
 
 
 def compute_features(images: NDArray[np.uint8], workers: int | None = None) -> NDArray[np.float32]:
@@ -31,8 +37,6 @@ def compute_features(images: NDArray[np.uint8], workers: int | None = None) -> N
 
 
 def _extract_on_one_thread(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    import torch
-
     from judge.evidence.pretrained import extract_features
 
     torch.set_num_threads(1)
@@ -40,59 +44,77 @@ def _extract_on_one_thread(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def fit_detector(
-    features: NDArray[np.float32], is_drawing: NDArray[np.bool_], report: Callable[[str], None] = print
-) -> tuple[NDArray[np.float32], float]:
-    """Fit the regression and choose its threshold.
+    features: NDArray[np.float32],
+    is_drawing: NDArray[np.bool_],
+    seed: int = 0,
+    report: Callable[[str], None] = print,
+) -> dict[str, NDArray[np.floating]]:
+    """Train the perceptron and choose its threshold.
 
     Args:
         features: (n, FEATURE_LENGTH).
         is_drawing: (n,): whether each is a drawing. Drawings and others alternate.
+        seed: of weights, order and noise.
         report: called with a line about the images that choose the threshold.
 
     Returns:
-        Weights (FEATURE_LENGTH,) and bias: features @ weights + bias is 0 or more for a drawing.
+        The tensors of the file, see `judge.evidence.drawings`.
     """
     held = np.arange(len(features)) // 2 % HELD_SHARE == 0
     mean, scale = features[~held].mean(0), features[~held].std(0) + 1e-6
-    weights, bias = _fit_logistic((features[~held] - mean) / scale, is_drawing[~held])
-    weights /= scale
-    bias -= float(mean @ weights)
-    logits = features[held] @ weights + bias
+
+    def standardise(rows: NDArray[np.float32]) -> Tensor:
+        deviations = ((rows - mean) / scale).clip(-MAX_DEVIATION, MAX_DEVIATION)
+        return torch.from_numpy(deviations).float()
+
+    model = _train(standardise(features[~held]), torch.from_numpy(is_drawing[~held]).float(), seed)
+    with torch.inference_mode():
+        logits = model(standardise(features[held]))[:, 0].numpy()
     threshold = float(np.quantile(logits[is_drawing[held]], MAX_REJECTED))
-    rejected = float((logits[is_drawing[held]] < threshold).mean())
     passed = float((logits[~is_drawing[held]] >= threshold).mean())
-    report(f"held-out: {rejected:.4f} of the drawings rejected, {passed:.4f} of the others not")
-    return weights.astype(np.float32), bias - threshold
+    report(
+        f"{held.sum()} held-out images: {MAX_REJECTED} of the drawings rejected, "
+        f"{passed:.4f} of the others not"
+    )
+    first, last = model[0], model[3]
+    return {
+        "mean": mean.astype(np.float32),
+        "scale": scale.astype(np.float32),
+        "hidden.weight": first.weight.detach().numpy().astype(np.float16),
+        "hidden.bias": first.bias.detach().numpy(),
+        "output.weight": last.weight.detach().numpy()[0],
+        "output.bias": last.bias.detach().numpy() - np.float32(threshold),
+    }
 
 
-def _fit_logistic(x: Floats, y: NDArray[np.bool_]) -> tuple[Floats, float]:
-    """Fit weights and bias of logistic regression with an L2 penalty, by L-BFGS."""
-    from scipy.optimize import minimize
-    from scipy.special import expit
+def _train(x: Tensor, y: Tensor, seed: int) -> nn.Sequential:
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(x.shape[1], HIDDEN), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, 1))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=WEIGHT_DECAY)
+    batch = min(BATCH, len(x))
+    steps = EPOCHS * (len(x) // batch)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    target = y * (1 - 2 * LABEL_SMOOTHING) + LABEL_SMOOTHING
+    for _ in range(EPOCHS):
+        for rows in torch.randperm(len(x))[: len(x) // batch * batch].split(batch):
+            noisy = x[rows] + FEATURE_NOISE * torch.randn_like(x[rows])
+            loss = nn.functional.binary_cross_entropy_with_logits(model(noisy)[:, 0], target[rows])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+    return model.eval()
 
-    x64, sign = x.astype(np.float64), np.where(y, 1.0, -1.0)
 
-    def loss(parameters: Floats) -> tuple[float, Floats]:
-        weights = parameters[:-1]
-        margins = sign * (x64 @ weights + parameters[-1])
-        value = float(np.logaddexp(0, -margins).mean()) + L2_PENALTY / 2 * float(weights @ weights)
-        slope = -sign * expit(-margins) / len(sign)
-        return value, np.append(x64.T @ slope + L2_PENALTY * weights, slope.sum())
-
-    result = minimize(loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B", options={"maxiter": 500})
-    return result.x[:-1], float(result.x[-1])
-
-
-def write_detector(weights: NDArray[np.float32], bias: float, sources: list[str], path: Path) -> None:
+def write_detector(tensors: dict[str, NDArray[np.floating]], sources: list[str], path: Path) -> None:
     """Write the file that `judge.evidence.drawings` loads.
 
     Args:
-        weights: of the features.
-        bias: with the threshold.
+        tensors: from `fit_detector`.
         sources: names of the folders of other images that it was fitted on; kept in the file.
         path: the file.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
-    tensors = {WEIGHT: weights.astype(np.float32), BIAS: np.array([bias], np.float32)}
-    save_file(tensors, path, {SOURCES_KEY: json.dumps(sorted(sources))})
+    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    path.write_bytes(save(contiguous, {SOURCES_KEY: json.dumps(sorted(sources))}))

@@ -161,6 +161,39 @@ def _shape(r: Random, color: Color) -> list[Polygon]:
     return [Polygon(r.choice(list(outlines.values())), color)]
 
 
+def _stroke(a: Point, b: Point, width: float, fill: Color) -> Polygon:
+    """Return a straight line as a polygon."""
+    length = math.hypot(b[0] - a[0], b[1] - a[1]) or 1.0
+    x, y = -(b[1] - a[1]) / length * width / 2, (b[0] - a[0]) / length * width / 2
+    return Polygon(
+        [(a[0] + x, a[1] + y), (b[0] + x, b[1] + y), (b[0] - x, b[1] - y), (a[0] - x, a[1] - y)], fill
+    )
+
+
+def _line_drawing(r: Random, color: Color) -> list[Polygon]:
+    """Draw a stick figure, a rounded square, or the outline of a shape."""
+    width, kind = r.uniform(0.06, 0.25), r.randrange(4)
+    if kind == 0:
+        limbs = [((0, -0.4), (0, 0.35)), ((0, -0.2), (-0.5, 0.1)), ((0, -0.2), (0.5, 0.1))]
+        limbs += [((0, 0.35), (-0.4, 1)), ((0, 0.35), (0.4, 1))]
+        head = Polygon(_ellipse(0, -0.7, 0.27, 0.27), _vary(r, r.choice([(240, 200, 160), color])))
+        return [*(_stroke(a, b, width, color) for a, b in limbs), head]
+    if kind == 1:
+        round_by, side = r.uniform(0.1, 0.5), r.uniform(0.6, 0.95)
+        inner = side - round_by
+        corners = [
+            (sx * inner + round_by * math.cos(t), sy * inner + round_by * math.sin(t))
+            for sx, sy, start in ((1, 1, 0), (-1, 1, 1), (-1, -1, 2), (1, -1, 3))
+            for t in (math.pi / 2 * (start + n / 6) for n in range(7))
+        ]
+        return [Polygon(corners, color)]
+    if kind == 2:
+        return [Polygon(_ring(0, 0, 1, r.uniform(0.5, 1), 1 - width), color)]
+    corners = r.choice([_regular(3), _regular(4), _regular(5, 0.45), _regular(6)])
+    pairs = zip(corners, [*corners[1:], corners[0]], strict=True)
+    return [_stroke(a, b, width, color) for a, b in pairs]
+
+
 def _animal(r: Random, color: Color) -> list[Polygon]:
     """Draw a cat, a bird, a fish or a butterfly."""
     dark, eye = _mix(color, (0, 0, 0), 0.3), (20, 20, 20)
@@ -239,7 +272,7 @@ def _thing(r: Random, color: Color) -> list[Polygon]:
     return [*legs, *arms, _box(-0.33, -0.35, 0.33, 0.45, color), Polygon(_ellipse(0, -0.65, 0.28, 0.3), skin)]
 
 
-OBJECTS = (_shape, _shape, _shape, _animal, _plant, _thing)
+OBJECTS = (_shape, _shape, _shape, _line_drawing, _animal, _plant, _thing)
 
 
 def _render_pillow(shapes: Sequence[Polygon], size: int, width: float) -> NDArray[np.uint8]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -17,6 +17,8 @@ RETRYABLE_STATUSES = frozenset({429, 500, 502, 503, 504})
 """HTTP statuses after which the request is sent again."""
 MAX_DETAIL_CHARS = 20_000
 """Characters of a server's error text that are kept."""
+REPEATED_MEMBERS = frozenset({"input", "body", "request"})
+"""Members of an error in which servers repeat what was sent (FastAPI: `input`)."""
 FATAL_STATUSES = frozenset({401, 403, 404})
 """HTTP statuses that every request to the server would get."""
 
@@ -26,7 +28,7 @@ class RequestRejectedError(ReplyError):
 
     Args:
         message: one line, with a shortened text of the server.
-        detail: the whole text of the server, up to `MAX_DETAIL_CHARS`.
+        detail: all texts in the server's answer, up to `MAX_DETAIL_CHARS`, without what was sent to it.
     """
 
     def __init__(self, message: str, detail: str = "") -> None:
@@ -130,7 +132,7 @@ class HttpTransport:
                     return self._read_json(response)
                 pause = _retry_after(response)
                 if is_last or (pause is not None and pause > self.max_pause):
-                    raise ServerFailedError(self._describe(response), response.text[:MAX_DETAIL_CHARS])
+                    raise ServerFailedError(self._describe(response), _error_detail(response))
                 if pause is not None:
                     self._sleep(pause)
                     continue
@@ -141,7 +143,7 @@ class HttpTransport:
         if response.status_code in FATAL_STATUSES:
             raise ServerRefusedError(self._describe(response), response.status_code)
         if not response.is_success:
-            raise RequestRejectedError(self._describe(response), response.text[:MAX_DETAIL_CHARS])
+            raise RequestRejectedError(self._describe(response), _error_detail(response))
         try:
             return response.json()
         except ValueError:
@@ -162,6 +164,28 @@ class HttpTransport:
         return BackendError(
             f"{self.address}: cannot be reached ({_shorten(str(error)) or type(error).__name__})"
         )
+
+
+def _error_detail(response: httpx.Response) -> str:
+    """Return all texts in an error of a server, without the parts that repeat the request."""
+    try:
+        texts = " ".join(_texts(response.json()))
+    except (ValueError, RecursionError):
+        texts = response.text
+    return texts[:MAX_DETAIL_CHARS]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key not in REPEATED_MEMBERS:
+                yield str(key)
+                yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+    else:
+        yield str(value)
 
 
 def _retry_after(response: httpx.Response) -> float | None:

@@ -75,7 +75,8 @@ def group_members(names: Iterable[str], unused: Counter[str]) -> list[RowNames]:
         suffix, fields = name_suffix(name), set(suffixes.split("."))
         if media_kind(name) and not fields & UNUSED_FIELDS:
             if "reference" in fields:
-                groups.references[key] = name
+                unused[f"further {suffixes} files of a key"] += key in groups.references
+                groups.references.setdefault(key, name)
             else:
                 groups.media.setdefault(key, []).append(name)
         elif suffix in TEXT_SUFFIXES:
@@ -83,7 +84,9 @@ def group_members(names: Iterable[str], unused: Counter[str]) -> list[RowNames]:
             # 0001.png.txt belongs to 0001.png alone, also where there is 0001.jpg.
             is_owned = owner in known and media_kind(owner)
             table = groups.own_texts if is_owned else groups.texts
-            table.setdefault(owner if is_owned else key, {})[text_field] = name
+            texts = table.setdefault(owner if is_owned else key, {})
+            unused[f"further {suffixes} files of a key"] += text_field in texts
+            texts.setdefault(text_field, name)
         else:
             unused[f"{suffixes or suffix or 'other'} files"] += 1
             continue

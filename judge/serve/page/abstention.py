@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from judge.pipeline.domain import EMBEDDED, RUBRICS_FOR_ANY_IMAGE, WAY_OUT
+from judge.pipeline.domain import EMBEDDED, RUBRICS_FOR_ANY_IMAGE, without_way_out
 from judge.serve.page.formatting import as_sentence, escape_text
 from judge.types import Verdict
 
@@ -22,7 +22,7 @@ def abstention(result: Verdict, prompt: str) -> str:
         result: a verdict that abstains.
         prompt: the text the image was generated from.
     """
-    reason = escape_text(as_sentence(result.reason.removesuffix(WAY_OUT).rstrip(" .")))
+    reason = escape_text(as_sentence(without_way_out(result.reason)))
     head = (
         '<header class="j-head"><div><p class="j-score"><b>No number for this one</b></p>'
         f'<p class="j-says">{reason}</p></div></header>'

@@ -33,10 +33,10 @@ def alike(tmp_path_factory: pytest.TempPathFactory) -> RecordedRun:
     for n, name in enumerate(NAMES):
         (data / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (40 + n, 30), (20 * n, 90, 60)).save(data / name)
-        (data / name).with_suffix(".txt").write_text("a cat and a dog")
     (data / "broken.png").write_bytes(b"no image")
-    (data / "broken.txt").write_text("a cat")
-    run_plan(Plan(load_suite("folder"), data), folder / "run", Judge(backend=SeededFiller(1)))
+    rows = [f"{name},{n} cats and a dog\n" for n, name in enumerate((*NAMES, "broken.png"), 2)]
+    (data / "labels.csv").write_text("image,prompt\n" + "".join(rows))
+    run_plan(Plan(load_suite("folder"), data), folder / "run", Judge(backend=SeededFiller(3)))
     return load_runs([folder / "run"])[0]
 
 

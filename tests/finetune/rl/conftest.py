@@ -15,7 +15,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A judge folder with pieces, checkpoints with the real vocabulary, and data of two suites."""
     root = tmp_path_factory.mktemp("rl")
     tiny.write_judge_folder(root / "nano")
-    tiny_checkpoint(root / "qwen3_vl", "qwen3_vl")
+    for family in ("qwen3_vl", "qwen3_5"):
+        tiny_checkpoint(root / family, family)
     training_data.write_scenes(root / "scenes", 8)
     training_data.write_evalmuse(root / "evalmuse", 8)
     return root

@@ -35,7 +35,7 @@ def test_the_ratio_is_clipped_as_in_ppo_with_a_higher_upper_limit() -> None:
     output = output_of([math.log(2), math.log(1.25), math.log(0.5), math.log(0.5)])
     decisions = decisions_of([0.0] * 4, [1.0, 1.0, 1.0, -1.0], [0, 0, 1, 1])
     parts = policy_loss(output, decisions, None, PolicyConfig(), Counts(4, 2), is_first=False)
-    assert float(parts.loss) == pytest.approx(-(1.28 + 1.25 + 0.5 - 0.8) / 4)
+    assert parts.loss.item() == pytest.approx(-(1.28 + 1.25 + 0.5 - 0.8) / 4)
     assert parts.clipped == 3
     parts.loss.backward()  # type: ignore[no-untyped-call]
     gradient = output.logs.grad
@@ -48,7 +48,7 @@ def test_the_divergence_is_k3() -> None:
     output, decisions = output_of([math.log(0.5)]), decisions_of([math.log(0.5)], [0.0], [0])
     reference = torch.tensor([math.log(0.25)])
     parts = policy_loss(output, decisions, reference, PolicyConfig(kl=2.0), Counts(1, 1), is_first=True)
-    assert float(parts.loss) == pytest.approx(2 * (0.5 - 1 - math.log(0.5)))
+    assert parts.loss.item() == pytest.approx(2 * (0.5 - 1 - math.log(0.5)))
     assert parts.kl == pytest.approx(0.5 - 1 + math.log(2))
 
 
@@ -62,7 +62,7 @@ def test_decisions_are_averaged_over_answers_tokens_or_a_constant(loss: str, val
     parts = policy_loss(
         output_of([0.0] * 4), decisions, None, PolicyConfig(loss=loss), Counts(4, 2), is_first=True
     )
-    assert float(parts.loss) == pytest.approx(value)
+    assert parts.loss.item() == pytest.approx(value)
 
 
 def test_the_expectation_over_labels_has_the_exact_gradient() -> None:

@@ -22,7 +22,8 @@ from judge.errors import InputError
 
 
 def test_two_steps_of_the_real_architecture_change_the_adapter_only(folder: Path, tmp_path: Path) -> None:
-    config = rl_config(folder, "qwen3-vl-4b-rl", "qwen3_vl", **{"training.autocast": "false"})
+    changes = {"training.autocast": "false", "training.images": 1, "policy.group": 2, "held.limit": 1}
+    config = rl_config(folder, "qwen3-vl-4b-rl", "qwen3_vl", **changes)
     trainer = run.build_trainer(run.prepare(config), tmp_path)
     before = {name: parameter.detach().clone() for name, parameter in trainer.model.named_parameters()}
     trainer.train()

@@ -292,6 +292,18 @@ def test_other_errors_of_status_400_are_not_sent_again(serve: Serve, message: st
     assert len(server.chats) == 1
 
 
+def test_a_request_that_an_error_repeats_is_not_what_it_is_about(serve: Serve) -> None:
+    """FastAPI repeats the value that it refuses, here the whole request with its schema."""
+
+    def script(_: str, body: dict[str, Any]) -> Response:
+        return 422, {}, {"detail": [{"loc": ["body"], "msg": "Value error, too many images", "input": body}]}
+
+    server = serve(script)
+    (reply,) = connect(server).complete([build_request()])
+    assert isinstance(reply, ReplyError) and "too many images" in str(reply)
+    assert len(server.chats) == 1
+
+
 def test_a_server_that_refuses_everything_is_asked_four_times_and_not_for_ever(serve: Serve) -> None:
     server = serve(lambda *_: (400, {}, {"error": {"message": "bad schema in response_format"}}))
     (reply,) = connect(server).complete([build_request()])

@@ -109,6 +109,14 @@ def test_fields_of_a_key_are_used_by_their_names(tmp_path: Path) -> None:
     assert unused == {".mask.png files": 1, ".npy files": 1}
 
 
+def test_a_second_prompt_or_reference_of_a_key_is_counted(tmp_path: Path) -> None:
+    members = {"1.png": image(1), "1.txt": "a cat", "1.prompt.txt": "a dog", "1.reference.png": image(2),
+               "1.reference.jpg": image(3)}  # fmt: skip
+    (row,), unused = read(write_shard(tmp_path / "a.tar", members))
+    assert (row.prompt, row.reference) == ("a cat", image(2))
+    assert unused == {"further .prompt.txt files of a key": 1, "further .reference.jpg files of a key": 1}
+
+
 @pytest.mark.parametrize(
     "name",
     ["__MACOSX/._1.png", "._1.png", ".DS_Store", "d/.ipynb_checkpoints/1-checkpoint.png", "Thumbs.db",

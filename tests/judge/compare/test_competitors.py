@@ -43,6 +43,13 @@ def test_hidden_images_of_a_flat_folder_do_not_compete(tmp_path: Path) -> None:
     assert +unused == {"hidden files and folders": 2, ".md files": 1, "folders in a folder of images": 1}
 
 
+def test_one_folder_beside_several_images_is_none_of_the_competitors(tmp_path: Path) -> None:
+    unused = Counter[str]()
+    write(tmp_path, "a.png", "b.png", "thumbs/a.png", "thumbs/b.png", "thumbs/x.npy")
+    assert [one.name for one in load_competitors(tmp_path, "", unused)] == ["a", "b"]
+    assert +unused == {"folders in a folder of images": 1}
+
+
 def test_images_that_differ_in_their_suffix_alone_are_two(tmp_path: Path) -> None:
     flat = write(tmp_path / "flat", "a.png", "a.jpg", "b.png")
     assert [one.name for one in load_competitors(flat)] == ["a.jpg", "a.png", "b"]

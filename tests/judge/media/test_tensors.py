@@ -85,6 +85,8 @@ PNG = encode_png(PIXELS)
         np.array([PNG]),
         pa.scalar(PNG),
         {"bytes": PNG, "path": None},
+        [PIXELS],
+        (PNG,),
         pa.scalar({"bytes": PNG, "path": "gone.png"}),
         {"type": "image", "image": FLOATS},
     ],

@@ -135,6 +135,45 @@ def test_unusable_images_and_prompts_are_rejected(
         Differentiable(judges["qwen3_vl"])(images, prompts=prompts)
 
 
+CHAT = [{"role": "system", "content": "Draw."}, {"role": "user", "content": PROMPT}]
+
+
+def test_a_row_that_cannot_be_read_has_no_score_and_no_gradient(judges: dict[str, Judge]) -> None:
+    score = Differentiable(judges["qwen3_vl"])
+    images = to_tensor(
+        noise_image(32, 32, 1), noise_image(32, 32, 2), noise_image(32, 32, 3)
+    ).requires_grad_()
+    prompts = np.array([PROMPT, None, PROMPT], dtype=object)
+    elements = [np.array(["a hat", "a dog"], dtype=object), None, [1, 2]]
+    scores = score(images, prompts=prompts, elements=elements)
+    assert scores.isnan().tolist() == [False, True, True]
+    expected = score(images[:1].detach(), prompts=[CHAT], elements=[["a hat", "a dog"]])
+    assert scores[0].item() == pytest.approx(expected.item(), abs=1e-5)
+    (refl_loss(scores) + draft_loss(scores)).backward()
+    assert images.grad is not None and images.grad.isfinite().all()
+    assert images.grad[0].abs().max() > 0 and images.grad[1:].abs().max() == 0
+    with pytest.raises(InputError, match="prompt"):
+        score(images, prompts=[[{"role": "user", "content": None}]] * 3)
+
+
+@pytest.mark.parametrize(
+    ("scale", "shift", "mend"),
+    [
+        (2, -1, "x / 2"),
+        (255, 0, "x / 255"),
+        (5, -2, "normalisation"),
+        (float("nan"), 0, "NaN"),
+        (1.2, 0, "clamp"),
+    ],
+)
+def test_pixels_in_another_range_are_refused(
+    judges: dict[str, Judge], scale: float, shift: float, mend: str
+) -> None:
+    images = to_tensor(noise_image(32, 32)) * scale + shift
+    with pytest.raises(InputError, match=mend):
+        Differentiable(judges["qwen3_vl"])(images, prompts=[PROMPT])
+
+
 def test_a_model_in_another_process_has_no_gradient() -> None:
     with pytest.raises(InputError, match="a model in this process"):
         Differentiable(Judge(backend=Scripted()))

@@ -258,6 +258,25 @@ def test_trl_names_the_columns_where_the_one_of_the_images_is_not_among_them() -
         assert caught.value.field == field
 
 
+def test_a_row_without_a_score_has_the_same_entries_as_the_others() -> None:
+    """verl and OpenRLHF make columns of them, and index each by the entries of the first."""
+    compute_score = compute_score_of(make_reward(), render=fragile)
+
+    async def score_in_turn() -> list[dict[str, Any]]:
+        return [
+            await compute_score(solution_str=text, ground_truth="a cat") for text in ("<svg/>", "bad", "<p/>")
+        ]
+
+    first, *others = asyncio.run(score_in_turn())
+    assert "alignment" in first and all(set(other) == set(first) for other in others)
+    client = TestClient(openrlhf.app(make_reward(), fragile))
+    logs = [
+        client.post("/get_reward", json={"query": [text], "prompts": ["a cat"]}).json()["extra_logs"]
+        for text in ("<svg/>", "bad", "<p/>")
+    ]
+    assert set(logs[0]) == set(logs[1]) == set(logs[2]) and logs[1]["unscored"] == [1.0]
+
+
 # -- Batches without any score ------------------------------------------------------------------------------
 
 
@@ -274,7 +293,7 @@ def test_a_good_batch_before_changes_nothing_about_that(call: Call, cause: str) 
     call(reward, PROMPTS, list(IMAGES), [None] * 3)
     images = list(IMAGES.astype(np.float32) + 3) if cause == "range" else list(IMAGES)
     prompts = [BAD_PROMPTS["no content"]] * 3 if cause == "prompts" else PROMPTS
-    with pytest.raises(UnscoredBatchError, match="3 times"):
+    with pytest.raises(UnscoredBatchError, match="none of 3 images"):
         call(reward, prompts, images, [[1] if cause == "elements" else None] * 3)
 
 
@@ -301,22 +320,27 @@ def test_the_servers_answer_a_batch_without_any_score_with_status_503() -> None:
 
 def test_single_calls_without_a_score_end_in_an_error_after_a_while() -> None:
     """Verl asks for one sample at a time: a constant in each would not be seen in any one call."""
-    for fixed in (None, 0.25):
-        neutral, unscored = NeutralScores(fixed), [RewardResult(None, "broken")]
-        assert neutral(["x"], [RewardResult(0.5)]) == [0.5]
-        assert {neutral(["y"], unscored)[0] for _ in range(MAX_UNSCORED_RUN)} == {
-            0.5 if fixed is None else fixed
-        }
-        with pytest.raises(UnscoredBatchError, match="65 in a row"):
-            neutral(["y"], unscored)
+    neutral, unscored = NeutralScores(), [RewardResult(None, "broken")]
+    assert neutral(["x"], [RewardResult(0.5)]) == [0.5]
+    assert {neutral(["y"], unscored)[0] for _ in range(MAX_UNSCORED_RUN)} == {0.5}
+    with pytest.raises(UnscoredBatchError, match="65 in a row"):
+        neutral(["y"], unscored)
+    assert neutral(["x"], [RewardResult(0.5)]) == [0.5]
+    assert neutral(["y"], unscored) == [0.5]
 
 
 def test_a_number_of_the_caller_stands_for_a_batch_with_an_error_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """What a young generator writes often has no image at all."""
     with caplog.at_level(logging.ERROR, "judge.reward"):
-        assert NeutralScores(-1.0)(PROMPTS, [RewardResult(None, "broken")] * 3) == [-1.0] * 3
-    assert "none of 3 images could be scored" in caplog.text
+        scores, _ = flow_grpo.reward_fn(unscored_reward(), unscored=0.0)(IMAGES, PROMPTS)
+        client = TestClient(openrlhf.app(unscored_reward(), render, unscored=0.0))
+        answer = client.post("/get_reward", json={"query": ["x"] * 3, "prompts": PROMPTS}).json()
+        compute_score = compute_score_of(make_reward(), render=fragile, unscored=0.0)
+        score = asyncio.run(compute_score(solution_str="bad", ground_truth="a cat"))
+    assert scores == answer["rewards"] == [0.0] * 3 and score["score"] == 0.0
+    assert caplog.text.count("none of 3 images could be scored") == 2
 
 
 # -- The server of Flow-GRPO, and metadata ------------------------------------------------------------------
@@ -347,3 +371,46 @@ def test_metadata_of_a_row_that_is_no_mapping_is_a_reason() -> None:
     )
     assert [bool(result.reason) for result in results] == [False, True, False]
     assert "metadata" in results[1].reason
+
+
+@pytest.mark.parametrize("call", [call_reward, call_trl, call_ensemble, call_flow_grpo])
+def test_a_bright_image_in_a_batch_of_another_range_is_not_scored(call: Call) -> None:
+    bright = torch.from_numpy(IMAGES).permute(0, 3, 1, 2) / 510 + 0.5
+    batch = torch.stack([bright[0], bright[1], bright[2] * 2 - 2])
+    if call is call_flow_grpo:
+        with pytest.raises(UnscoredBatchError, match=r"-1\.\.1"):
+            call(make_reward(), PROMPTS, batch, [None] * 3)
+        return
+    scores = call(make_reward(), PROMPTS, batch, [None] * 3)
+    assert all(isinstance(score, str) and "-1..1" in score or score == "None" for score in scores)
+
+
+def test_metadata_may_be_a_table() -> None:
+    rows = [{"elements": ELEMENTS, "id": n} for n in range(3)]
+    for table in (rows, pd.DataFrame(rows), pa.Table.from_pylist(rows)):
+        results = make_reward()(prompts=PROMPTS, images=list(IMAGES), metadata=table)
+        assert [result.verdict.id for result in results] == ["0", "1", "2"]
+        assert {element.name for result in results for element in result.verdict.elements} == set(ELEMENTS)
+
+
+# -- The interface of ImageReward ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "images",
+    [list(IMAGES), tuple(IMAGES), IMAGES, torch.from_numpy(IMAGES).permute(0, 3, 1, 2) / 255],
+    ids=["list", "tuple", "array", "tensor"],
+)
+def test_images_of_a_prompt_are_scored_as_imagereward_does(images: Any) -> None:
+    reward = make_reward()
+    scores = reward.score("a red circle", images)
+    assert scores == [r.score for r in make_reward()(prompts=["a red circle"] * 3, images=list(IMAGES))]
+    assert reward.score(np.array("a red circle"), IMAGES[0]) == scores[0]
+
+
+def test_a_missing_score_is_nan_in_a_list_and_an_error_alone() -> None:
+    scores = make_reward().score("a red circle", [IMAGES[0], "no.png", IMAGES[1] * 1.5])
+    assert [np.isnan(score) for score in scores] == [False, True, True]
+    for prompt, images in (("a red circle", "no.png"), ([{"role": "user", "content": None}], list(IMAGES))):
+        with pytest.raises(UnscoredBatchError, match=r"image|prompt"):
+            make_reward().score(prompt, images)

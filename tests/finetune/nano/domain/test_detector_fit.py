@@ -43,16 +43,16 @@ def test_a_small_fit_is_written_and_tells_its_images_apart(
     assert images.shape == (80, INPUT_SIDE, INPUT_SIDE, 3) and is_drawing.sum() == 40
     features = compute_features(images)
     lines: list[str] = []
-    weights, bias = fit_detector(features, is_drawing, lines.append)
+    tensors = fit_detector(features, is_drawing, report=lines.append)
     assert len(lines) == 1
-    assert ((features @ weights + bias >= 0) == is_drawing).mean() > 0.9
-    write_detector(weights, bias, ["photos"], tmp_path / "d.safetensors")
+    write_detector(tensors, ["photos"], tmp_path / "d.safetensors")
+    assert (tmp_path / "d.safetensors").stat().st_size < 200_000
     monkeypatch.setattr(drawings, "DETECTOR_FILE", tmp_path / "d.safetensors")
     assert drawings.fitted_sources() == ["photos"]
     drawings._load_detector.cache_clear()
-    logit = drawings.drawing_logit(Image.fromarray(images[0]))
+    logits = np.array([drawings.drawing_logit(Image.fromarray(image)) for image in images])
     drawings._load_detector.cache_clear()
-    assert logit == pytest.approx(float(features[0] @ weights + bias), abs=1e-3)
+    assert (logits[is_drawing] > np.median(logits)).mean() > 0.8
 
 
 def test_icons_of_the_vocabulary_are_left_out(icons: Path) -> None:
