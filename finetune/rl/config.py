@@ -81,7 +81,8 @@ class PolicyConfig(StrictModel):
     """Answers about each image."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     texts: Literal["drawn", "likeliest"] = "drawn"
-    """Free text: drawn and trained, or its likeliest tokens, which are not trained."""
+    """Free text: drawn and trained, or its likeliest tokens, which are not trained. The text that ends a form
+    is then left out, because nothing is drawn behind it."""
     credit: Literal["parts", "each", "whole"] = "parts"
     """What a reward credits. parts: the decisions that it is about. each: as parts, and every box by itself.
     whole: all decisions of the answer, as usual in GRPO."""

@@ -44,7 +44,7 @@ def measure_drift(groups: Sequence[Group]) -> dict[str, float]:
     for name, member in (("severities", "severity"), ("kinds", "kind")):
         if values := [defect[member] for defect in defects if member in defect]:
             found[name] = _entropy(values)
-    texts = [answer["explanation"] for answer, _ in answers if isinstance(answer.get("explanation"), str)]
+    texts = [answer["explanation"] for answer, _ in answers if answer.get("explanation")]
     if texts:
         found |= {"texts": len(set(texts)) / len(texts), "length": fmean(map(len, texts))}
     if scores := [float(answer["score"]) for answer, _ in answers if "score" in answer]:

@@ -176,8 +176,8 @@ class ExampleStream:
 
 
 def _load(source: ScoredSourceConfig, number: int, report: Callable[[str], None]) -> TargetSet:
-    """Read a source, whose rows must have an answer that can be judged at depth `verdict`."""
-    config = DataConfig(**dict(source), pairs="group")
+    """Read a source. All of its rows are compared with each other by the reward `ranks`."""
+    config = DataConfig(**dict(source), pairs="all")
     target_set = load_target_set(config, f"data.{number}", report)
     report(f"{source.suite}: {len(target_set.targets)} rows")
     if not target_set.targets:

@@ -235,7 +235,8 @@ class Sampler:
     phrases: PhraseCache
     """Texts that the model often writes; they save forward passes."""
     draws_texts: bool = True
-    """Whether free text is drawn. Else its likeliest tokens are written, and are no decisions."""
+    """Whether free text is drawn. Else its likeliest tokens are written, and are no decisions; a text that
+    ends the form, which nothing is drawn behind, is left empty."""
     fed: int = 0
     """Number of tokens of the answer that were fed."""
     last_index: int = ROOT
@@ -256,6 +257,8 @@ class Sampler:
             The filled form. The decisions are in `rollout`.
         """
         walk, answers, text = form.walk(), list[str](), ""
+        last = next((part for part in reversed(form.parts) if not isinstance(part, Literal)), None)
+        unread = last.name if isinstance(last, Text) and not self.draws_texts else None
         try:
             piece = next(walk)
             while True:
@@ -263,6 +266,8 @@ class Sampler:
                     case Literal():
                         self.rollout.tokens += self.text.append(piece.text)
                         answer, written = "", piece.text
+                    case Text() if piece.name == unread:
+                        answer, written = "", '"'
                     case Text():
                         answer = yield from self._write_text(piece, form, answers)
                         written = f'{answer}"'

@@ -198,4 +198,4 @@ def test_drift_shows_boxes_that_grow_and_texts_that_repeat() -> None:
         make_group([grown, grown], make_target(), []), make_group([make_answer(defects=[])], clean, []),
     ])  # fmt: skip
     assert (found["area"], found["boxes"], found["clean"]) == (4.0, 1.0, 1.0)
-    assert found["severities"] == 0.0 and found["texts"] == pytest.approx(2 / 3)
+    assert found["severities"] == 0.0 and found["texts"] == 0.5

@@ -31,7 +31,7 @@ def test_two_steps_of_the_real_architecture_change_the_adapter_only(folder: Path
     assert changed and all("lora_" in name and "language_model" in name for name in changed)
     rows = [row for row in trainer.progress.history if "reward" in row]
     assert [row["step"] for row in rows] == [1, 2]
-    assert rows[0]["gap"] < 1e-3 and rows[0]["kl"] == 0 and rows[1]["kl"] >= 0
+    assert rows[0]["gap"] < 1e-3 and abs(rows[0]["kl"]) < 1e-6 and rows[1]["kl"] >= 0
 
 
 def test_a_run_is_resumed_bit_by_bit_and_writes_all_its_files(folder: Path, tmp_path: Path) -> None:
