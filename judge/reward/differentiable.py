@@ -55,8 +55,10 @@ class Differentiable:
             so the memory is that of one pass and the pixels, whatever the number of images.
         exact: True (default): the model sees pixels rounded to 8 bits as by the processor, and the gradient
             is passed straight through the rounding. False: a smooth function of the pixels that differs by
-            less than one level of 255. Where an image is resized, single pixels may differ by one or two levels
-            of 255 from the processor's, in both cases; a model that no one trained moves by some .001 then.
+            less than one level of 255.
+
+            Where an image is resized, single pixels may differ by one or two levels of 255 from those that
+            the processor makes, and scores by a little (.0005 and more with random weights).
 
     A loss needs a number, so the judge does not abstain here: use one that knows the images.
 
