@@ -135,7 +135,8 @@ def _type(schema: dict[str, Any]) -> str:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if schema.get("type") == "array":
         return f"list of {_type(schema.get('items', {}))}"
-    return f"`{schema.get('type', 'any')}`"
+    kinds = schema.get("type", "any")
+    return " or ".join(f"`{kind}`" for kind in (kinds if isinstance(kinds, list) else [kinds]))
 
 
 def suites() -> str:

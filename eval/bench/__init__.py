@@ -5,6 +5,7 @@
 - `output`: tables, JSON and progress bars.
 - `vllm_server`: judges in this process and on a vLLM server, for comparisons.
 - `accuracy`: measurements of accuracy.
+- `fuzzing`: what becomes of damaged inputs.
 - `speed`: measurements of time, throughput and memory.
 
 Imports the other rooms of `eval`, `finetune` and `judge`; nothing imports this room.

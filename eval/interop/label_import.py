@@ -182,7 +182,7 @@ def _defect_labels(region: _Region, ignored: Counter[str]) -> Iterator[DefectLab
         ignored["regions without a label"] += 1
     else:
         for kind in region.kinds:
-            yield DefectLabel(kind=kind, box=region.box, **region.fields)  # type: ignore[arg-type]
+            yield DefectLabel(kind=kind, box=region.box, **region.fields)
 
 
 def _element_labels(data: Mapping[str, Any], chosen: set[str]) -> list[ElementLabel]:

@@ -310,7 +310,7 @@ def domain(
         list[Path], typer.Option(help="icons.json of an npm package @iconify-json/NAME; may be repeated.")
     ],
     out: Annotated[Path, typer.Option(help="File to write.")] = DETECTOR,
-    count: Annotated[int, typer.Option(min=100, help="Number of drawings, and of other images.")] = 4000,
+    count: Annotated[int, typer.Option(min=100, help="Number of drawings, and of other images.")] = 11_000,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Fit the detector that tells drawings from all other images, outside of which the judge abstains."""

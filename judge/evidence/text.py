@@ -160,10 +160,10 @@ def _cut_out(pixels: Pixels, corners: NDArray[np.float64]) -> Pixels | None:
         return None
     target = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     transform = cv2.getPerspectiveTransform(corners.astype(np.float32), target)
-    cut: Pixels = cv2.warpPerspective(
+    cut = cv2.warpPerspective(
         pixels, transform, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
-    return cut
+    return np.asarray(cut, np.uint8)
 
 
 def _lay_down(cut: Pixels) -> Pixels:
@@ -202,7 +202,8 @@ def _merge(first: Sequence[TextLine], second: Sequence[TextLine]) -> list[TextLi
             left = [line for line in left if line not in others]
             group[0].extend(others)
             grows = bool(more or others)
-        merged += max(group, key=lambda lines: (bool(lines), _sureness(lines)))
+        one, other = group
+        merged += one if not other or (one and _sureness(one) >= _sureness(other)) else other
     return merged
 
 

@@ -177,7 +177,8 @@ def _to_finite(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return values as 64-bit floats, with 0 for infinity and whatever is no number."""
     with np.errstate(all="ignore"):  # float files may hold signalling NaNs, which casts report
         values = values.astype(np.float64)
-    return np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    finite: np.ndarray[Any, Any] = np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    return finite
 
 
 def _iterate_rows(image: Image.Image) -> Iterator[np.ndarray[Any, Any]]:

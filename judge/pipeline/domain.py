@@ -50,15 +50,11 @@ WAY_OUT = "Run with --model NAME, see `judge models`; for the technical quality 
 """End of that reason: what can be done."""
 PHOTO_RUBRICS = ("quality",)
 """Rubrics that need no prompt and were trained on photographs too: nothing is outside their domain."""
-RUBRICS_FOR_ANY_IMAGE = {
-    "quality": ("Judge its technical quality", "blur, noise, compression, exposure, colours"),
-}
-"""Rubric that the embedded judge answers about any image -> what it does, and about what."""
 MAX_LISTED_WORDS = 8
 MAX_COUNT = 4
 """Largest number of objects that the embedded judge was trained to count."""
-_CONTENT = re.compile(r"[^\W\d_]+(?:[-'][^\W\d_]+)*|(?<![\w.])\d+(?![\w.])")
-"""A word, or a number on its own."""
+_CONTENT = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
+"""A word, a number, or a mixture such as 3d."""
 _FUNCTION_WORDS = frozenset(
     "this that these those it its they them their which who whose there here be been being am was were has "
     "have had do does can may each every both all some any another other others one's as by from for into "
@@ -179,6 +175,17 @@ def find_outside(
     if not is_drawing(images):
         reasons.append("images that are no plain drawings, such as photographs and those of image generators")
     return f"{OUTSIDE}: {'; '.join(reasons)}. {WAY_OUT}" if reasons else ""
+
+
+def rubrics_for_any_image() -> dict[str, tuple[str, str]]:
+    """Return the rubrics that the embedded judge answers about any image -> what it does, and about what."""
+    from judge.evidence import text
+
+    rubrics = {"quality": ("Judge its technical quality", "blur, noise, compression, exposure, colours")}
+    if text.is_available():
+        details = "what is written where, against what the prompt quotes"
+        rubrics["text"] = ("Read its writing", details)
+    return rubrics
 
 
 def without_way_out(reason: str) -> str:

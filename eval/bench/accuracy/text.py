@@ -104,7 +104,7 @@ def _has_chinese(images: Sequence[DrawnText]) -> bool:
 def _list_errors(
     images: Sequence[DrawnText], verdicts: Sequence[Verdict], correct: Sequence[bool]
 ) -> list[dict[str, Any]]:
-    errors = []
+    errors: list[dict[str, Any]] = []
     for number, (drawn, verdict, ok) in enumerate(zip(images, verdicts, correct, strict=True)):
         if not ok and len(errors) < MAX_LISTED_ERRORS:
             read = [line.text for line in verdict.texts]

@@ -30,7 +30,7 @@ def images() -> tuple[bytes, ...]:
     several: dict[str, Any] = {"save_all": True, "append_images": frames[1:]}
     exif = Image.Exif()
     exif[0x0112] = 6
-    saved = [
+    saved: list[tuple[Image.Image, str, dict[str, Any]]] = [
         (rgb, "PNG", {}), (rgb, "PNG", {"icc_profile": srgb}), (rgb.convert("P"), "PNG", {"transparency": 0}),
         (rgb.convert("RGBA"), "PNG", {}), (rgb.convert("LA"), "PNG", {}), (rgb.convert("1"), "PNG", {}),
         (Image.fromarray(short), "PNG", {}), (frames[0], "PNG", several),
@@ -134,7 +134,7 @@ def _encode_clip(container: str, codec: str, count: int, options: dict[str, str]
 
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as file:
-        stream = file.add_stream(codec, rate=24, options=options)
+        stream: Any = file.add_stream(codec, rate=24, options=options)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         stream.time_base = stream.codec_context.time_base = Fraction(1, 24)
         for number in range(count):

@@ -32,6 +32,9 @@ from judge.serve.settings import Settings
 
 START_SECONDS = 120.0
 WARM_UP_REQUESTS = 8
+UNSCORED, BROKEN = 1, 2
+NAMES = {UNSCORED: "unscored", BROKEN: "broken connection"}
+"""Stand for a status where a reply lacks a score, or where there is none."""
 LONGEST_PAUSE = 2.0
 """Seconds that a client waits after a refusal, at most."""
 
@@ -60,7 +63,7 @@ def measure_load(clients: int, seconds: float, tick: Callable[[], None] = lambda
     failed = sum(count for status, count in statuses.items() if status not in (200, 429))
     return {
         "clients": clients,
-        "answers": {str(status): count for status, count in sorted(statuses.items(), key=str)},
+        "answers": {NAMES.get(status, str(status)): count for status, count in sorted(statuses.items())},
         "failed": failed,
         "requests_per_s": statuses[200] / elapsed,
         "seconds_median": float(np.median(durations)),
@@ -92,31 +95,34 @@ def run_gateway(queue: int) -> Iterator[str]:
 
 async def _send(
     url: str, clients: int, count: int | None, seconds: float, tick: Callable[[], None]
-) -> tuple[Counter[Any], list[float]]:
+) -> tuple[Counter[int], list[float]]:
     """Let clients send requests for some seconds, or `count` requests each; return statuses and durations."""
     scores = dict(originals.requests())["/v1/scores"]
     row = {name: scores["rows"][0][name] for name in ("image", "prompt")}
-    bodies = [("/v1/scores", {"rows": [row] * 4}), ("/v1/verdicts", {**row, "depth": "verdict"})]
-    statuses, durations = Counter[Any](), list[float]()
+    bodies: list[tuple[str, dict[str, Any]]] = [
+        ("/v1/scores", {"rows": [row] * 4}),
+        ("/v1/verdicts", {**row, "depth": "verdict"}),
+    ]
+    statuses, durations = Counter[int](), list[float]()
     end = time.monotonic() + seconds
 
     async def send_all(client: httpx.AsyncClient, first: int) -> None:
         number = first
         while time.monotonic() < end and (count is None or number - first < count):
             route, body = bodies[number % 2]
-            start = time.monotonic()
+            start, pause, status = time.monotonic(), 0.0, 0
             try:
                 response = await client.post(route, json=body)
-                status: Any = response.status_code
+                status, pause = response.status_code, float(response.headers.get("retry-after", 0))
                 if status == 200 and None in response.json().get("scores", [0]):
-                    status = "unscored"
-            except httpx.HTTPError as error:
-                response, status = None, type(error).__name__
+                    status = UNSCORED
+            except httpx.HTTPError:
+                status = BROKEN
             statuses[status] += 1
             durations.append(time.monotonic() - start)
             tick()
-            if response is not None and status == 429:
-                await asyncio.sleep(min(LONGEST_PAUSE, float(response.headers["retry-after"])))
+            if status == 429:
+                await asyncio.sleep(min(LONGEST_PAUSE, pause))
             else:
                 number += 1
 

@@ -206,7 +206,7 @@ def _index(known: Sequence[Any], value: Any, path: str) -> str:
 
 
 def _blank_of(path: str) -> str:
-    return path.removesuffix("box") + "x1" if path.endswith(".box") else path
+    return f"{path}.x1" if path.endswith(".box") else path
 
 
 def _label_of(path: str, label: str) -> str:

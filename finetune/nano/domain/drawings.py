@@ -20,6 +20,7 @@ from judge.scenes.vocabulary import BACKGROUNDS, COLORS
 
 Color = tuple[int, int, int]
 Point = tuple[float, float]
+PAPERS = ((255, 255, 255), (255, 255, 255), (235, 235, 235), (250, 245, 225), (200, 220, 245)) * 2
 PROGRAMS = ("Pillow", "matplotlib", "SVG")
 
 
@@ -46,7 +47,7 @@ def draw_simple_scene(r: Random, size: int, program: str) -> NDArray[np.uint8]:
     """
     shapes = _background(r)
     outline = r.choice([None, None, (20, 20, 20), (90, 90, 90)])
-    for _ in range(r.randint(0, 6)):
+    for _ in range(r.choice([0, 1, 1, 2, 2, 2, 3, 3, 4, 5, 6])):
         radius = r.uniform(0.06, 0.26)
         center = (r.uniform(radius, 1 - radius), r.uniform(radius, 1 - radius))
         color = _vary(r, r.choice(list(COLORS.values())))
@@ -76,10 +77,10 @@ def _mix(color: Color, other: Color, share: float) -> Color:
 
 def _background(r: Random) -> list[Polygon]:
     """Draw a background: plain, striped, dotted, gradient or landscape."""
-    base = _vary(r, r.choice([(255, 255, 255), (235, 235, 235), (200, 220, 245), *COLORS.values()]), 20)
+    base = _vary(r, r.choice([*PAPERS, *COLORS.values()]), 20)
     second = _vary(r, r.choice(list(COLORS.values())), 20)
     shapes = [_box(0, 0, 1, 1, base)]
-    kind = r.choice([*BACKGROUNDS, "plain", "plain"])
+    kind = r.choice([*BACKGROUNDS, *["plain"] * 5])
     if kind == "striped":
         count = r.randint(3, 12)
         edges = [n / count for n in range(count + 1)]

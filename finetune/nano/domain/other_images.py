@@ -27,6 +27,13 @@ _WORDS = (
 ).split()
 _VOCABULARY = {*OBJECT_KINDS, *map(pluralize, OBJECT_KINDS), "bike", "man", "woman", "sailboat", "home"}
 
+_PLAIN_SYMBOLS = frozenset(
+    "flag flags button buttons arrow arrows symbol sign mark dot record stop play pause eject reverse "
+    "forward minus plus multiply divide equals letter input radio trigram moon sun ball color hollow "
+    "geometric bar bars line lines rectangle oval ellipse hexagon pentagon octagon large medium small".split()
+)
+"""Words in the names of icons that are often no more than flat shapes, as simple drawings are."""
+
 
 def draw_chart(r: Random, size: int) -> Pixels:
     """Draw a chart with axes, ticks and text by matplotlib; (H, W, 3) uint8 RGB."""
@@ -119,7 +126,8 @@ def _draw_panel(
 class Icons:
     """The icons of an Iconify file (`icons.json` of an npm package @iconify-json/NAME).
 
-    Those that show what the embedded judge's vocabulary names are left out: they may be judged.
+    Those that show what the embedded judge's vocabulary names, or flat shapes only, are left out: they may be
+    judged.
 
     Args:
         path: the file.
@@ -130,7 +138,7 @@ class Icons:
         self.width, self.height = content.get("width", 16), content.get("height", 16)
         self.icons = [
             icon for name, icon in content["icons"].items()
-            if not _VOCABULARY & set(re.split(r"[-_ ]", name)) and "keycap" not in name
+            if not (_VOCABULARY | _PLAIN_SYMBOLS) & set(re.split(r"[-_ ]", name)) and "keycap" not in name
         ]  # fmt: skip
 
     def draw(self, r: Random, size: int) -> Pixels:

@@ -32,7 +32,7 @@ Pixels = NDArray[np.uint8]
 Maker = Callable[[Random], Pixels]
 SEEDS = 3_000_000_000
 """Drawing seeds of the fit start here; no other data set reaches them."""
-DRAWING_SHARES = {"scene": 46, "clip": 12, "shifted": 3, "large": 1, "simple": 38}
+DRAWING_SHARES = {"scene": 28, "clip": 8, "shifted": 2, "large": 1, "simple": 61}
 """Kind of drawing -> its share of all drawings."""
 DRAWING_SIZES = (128, 128, 160, 224, 224, 336)
 PROGRAM_SHARES = (4, 1, 4)

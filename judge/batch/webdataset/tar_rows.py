@@ -15,7 +15,7 @@ import tarfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import PurePath
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO
@@ -74,18 +74,16 @@ def open_tar(file: BinaryIO, unused: Counter[str], *, is_local: bool) -> Iterato
     error: Exception | None = None
     with TemporaryFile(prefix="judge-") as copy:
         try:
-            with opener(file) if opener else _keep_open(file) as content:
-                while block := content.read1(_COPY_BYTES) if opener else content.read(_COPY_BYTES):
+            opened: Any = opener(file) if opener else nullcontext(file)
+            with opened as content:
+                # Of a truncated file, `read1` returns what was unpacked before the error.
+                read = content.read1 if opener else content.read
+                while block := read(_COPY_BYTES):
                     copy.write(block)
         except DAMAGE_ERRORS as damage:
             error = damage
         copy.seek(0)
-        yield TarShard(copy, unused, error)  # type: ignore[arg-type]
-
-
-@contextmanager
-def _keep_open(file: BinaryIO) -> Iterator[BinaryIO]:
-    yield file
+        yield TarShard(copy, unused, error)
 
 
 class TarShard:

@@ -137,7 +137,7 @@ def weigh_dimensions(
     if not reading.matches:
         return weighed
     reader = accuracy_distribution(reading)
-    for name in text_dimensions(rubric):
+    for name in filter(weighed.__contains__, text_dimensions(rubric)):
         model = weighed[name]
         if abs(expectation(model) - expectation(reader)) > 4 * DISAGREEMENT:
             notes.append(

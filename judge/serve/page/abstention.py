@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from judge.pipeline.domain import EMBEDDED, RUBRICS_FOR_ANY_IMAGE, without_way_out
+from judge.pipeline.domain import EMBEDDED, rubrics_for_any_image, without_way_out
 from judge.serve.page.formatting import as_sentence, escape_text
 from judge.types import Verdict
 
@@ -40,7 +40,7 @@ def _possible_rubrics() -> str:
     items = "".join(
         f'<li><button type="button" class="j-run" data-run="{name}">{escape_text(title)}</button> '
         f'<span class="j-fine">{escape_text(details)}</span></li>'
-        for name, (title, details) in RUBRICS_FOR_ANY_IMAGE.items()
+        for name, (title, details) in rubrics_for_any_image().items()
     )
     return f"<h3>What it can do on this image</h3><ul>{items}</ul>"
 

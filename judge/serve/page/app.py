@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from judge.media.image import MAX_IMAGE_BYTES
-from judge.pipeline.domain import RUBRICS_FOR_ANY_IMAGE
+from judge.pipeline.domain import rubrics_for_any_image
 from judge.serve.page import examples, fields, markup
 from judge.serve.page.access import RouteFilter, TextOnlyBlocks
 from judge.serve.page.events import PageEvents
@@ -180,7 +180,7 @@ def _connect_suggestions(
         run = event._data.get("run")
         if run == "anyway":
             return [gr.skip(), "yes"]
-        return [run, "no"] if run in RUBRICS_FOR_ANY_IMAGE else [gr.skip(), gr.skip()]
+        return [run, "no"] if run in rubrics_for_any_image() else [gr.skip(), gr.skip()]
 
     result.select(choose, outputs=[rubric, anyway], show_progress="hidden", **_CLICK).then(
         judge, inputs, result, concurrency_id="judge", **_CLICK

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from example_verdict import example_unscored_verdict, example_verdict
-from PIL import Image
+from PIL import Image, ImageChops
+from writing import line
 
 from judge.errors import InputError, MediaError
 from judge.explain.overlay import MAX_SIDE, MIN_SIDE, overlay
@@ -75,3 +76,12 @@ def test_an_image_of_another_size_than_the_judged_one_is_an_error() -> None:
         overlay(example_verdict((64, 64)), grey_image(65, 64, 3))
     with pytest.raises(MediaError):
         overlay(example_verdict(), "missing.png")
+
+
+def test_lines_of_writing_are_outlined() -> None:
+    image = Image.new("RGB", (700, 400), (90, 120, 30))
+    plain, outlined = (
+        example_verdict(image.size, 0, texts=texts).overlay(image) for texts in ([], [line("OPEN", 200, 100)])
+    )
+    difference = ImageChops.difference(plain.crop((0, 0, 700, 400)), outlined.crop((0, 0, 700, 400)))
+    assert difference.getbbox() == pytest.approx((200, 100, 240, 120), abs=4)

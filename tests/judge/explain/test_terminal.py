@@ -6,6 +6,7 @@ import io
 
 from example_verdict import example_unscored_verdict, example_verdict
 from rich.console import Console
+from writing import line
 
 from judge.explain.plain_text import to_plain_text
 from judge.explain.terminal import render_comparison, render_verdict
@@ -31,6 +32,12 @@ def test_markup_and_escape_sequences_are_shown_as_characters() -> None:
         "12 ms",
     ):
         assert part in text
+
+
+def test_writing_is_shown_as_it_was_read() -> None:
+    lines = [line("[red]OPEN[/red]\x1b[31m", confidence=0.97)] + [line("LATE")] * 13
+    text = print_to_text(render_verdict(example_verdict(texts=lines)), width=400)
+    assert "“[red]OPEN[/red] [31m” 0.97" in text and "\x1b[31m" not in text and "and 2 more lines" in text
 
 
 def test_an_unscored_verdict_shows_its_reason() -> None:

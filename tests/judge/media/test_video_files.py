@@ -198,3 +198,22 @@ def test_the_suite_encodes_what_it_says(encode: Encode) -> None:
         packets = [packet for packet in file.demux(video=0) if packet.pts is not None]
     times = [packet.pts for packet in packets]
     assert times != sorted(times) and sum(packet.is_keyframe for packet in packets) > 5
+
+
+@pytest.mark.parametrize("container", ["mp4", "matroska", "mpegts"])
+def test_bytes_overwritten_in_a_long_video_give_frames_or_one_error(container: str) -> None:
+    """Of a long video the times are read first and some frames later; damage may make the two differ."""
+    data = clips.encode_clip(clips.make_frames(300, (32, 32)), rate=25, container=container)
+    rng = np.random.default_rng(5)
+    read = 0
+    for _ in range(12):
+        damaged, at = bytearray(data), int(rng.integers(len(data) - 40))
+        damaged[at : at + 40] = rng.bytes(40)
+        try:
+            video = load_video(bytes(damaged))
+        except MediaError as error:
+            assert error.mend
+        else:
+            read += 1
+            assert video.frames and all(time <= video.duration for time in video.times)
+    assert read

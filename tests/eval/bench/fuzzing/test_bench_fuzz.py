@@ -22,7 +22,7 @@ from judge.errors import InputError
 
 
 @pytest.mark.parametrize(
-    ("kind", "count"), [("images", 400), ("videos", 30), ("tables", 400), ("requests", 80)]
+    ("kind", "count"), [("images", 300), ("videos", 20), ("tables", 300), ("requests", 40)]
 )
 def test_damaged_inputs_are_read_or_refused(kind: str, count: int) -> None:
     with targets.TARGETS[kind].open() as attempt:

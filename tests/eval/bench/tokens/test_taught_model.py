@@ -41,11 +41,14 @@ def test_taught_rates_are_read(read, condition: Condition) -> None:
 
 
 def test_the_rates_of_the_model_itself_are_read(read) -> None:
-    """These are those of whole answers in plain forward passes, so nothing is left to the teaching."""
+    """These are those of whole answers in plain forward passes, so nothing is left to the teaching.
+
+    What differs is the little probability of other ways to split the same text, which a reading counts.
+    """
     for condition in CONDITIONS:
         errors = read[condition]["reading_errors"]
         assert len(errors) == len(read[condition]["errors"])
-        assert max(errors.values()) < 2e-3
+        assert max(errors.values()) < 5e-3
 
 
 def test_what_is_read_ahead_changes_no_number(transformers: Transformers) -> None:

@@ -10,6 +10,7 @@ from html import unescape
 
 import pytest
 from PIL import Image
+from writing import line
 
 from judge.errors import BackendError, InputError
 from judge.serve.page import markup
@@ -29,6 +30,7 @@ def build_verdict(text: str = "the wheel is missing", **changed: object) -> Verd
         "size": SIZE,
         "dimensions": {"alignment": Dimension(score=3.9, distribution=[0, 0, 0.3, 0.5, 0.2])},
         "attributes": {"degradation": Attribute(label="blur", probabilities={"blur": 0.8, "none": 0.2})},
+        "texts": [line(f"{text} on a wall")],
         "elements": [
             Element(name=f"{text} 1", present=True, probability=0.999),
             Element(name=f"{text} 2", present=False, probability=0.02),

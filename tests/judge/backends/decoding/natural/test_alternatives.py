@@ -101,7 +101,8 @@ def test_rare_tokens_that_agree_with_several_are_not_followed(monkeypatch: pytes
 def test_one_nan_is_an_error_of_the_blank() -> None:
     from judge.errors import ReplyError
 
-    program = Boundary(SmallTable()).choose([b"1", b"0"], [b",", b","], lambda _: (b"",), "score")
+    choice = Boundary(SmallTable()).open_choice([b"1", b"0"], [b",", b","], lambda _: (b"",), "score")
+    program = choice.read()
     operation = next(program)
     with pytest.raises(ReplyError, match="score: the model answered NaN"):
         program.send([np.full(len(tokens), np.nan) for _, tokens in operation.nodes])
