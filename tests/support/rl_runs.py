@@ -24,7 +24,7 @@ def rl_config(folder: Path, name: str = "nano-rl", base: str = "nano/base", **ov
     short = {
         "model.base": folder / base, "held.path": folder / "scenes", "held.limit": 2, "held.every": 2,
         "held.before": "false", "training.steps": 2, "training.minutes": 0, "training.images": 2,
-        "training.batch": 2, "training.log_every": 1, "policy.group": 3,
+        "training.batch": 2, "training.log_every": 1, "policy.group": 3, "training.autocast": "false",
     }  # fmt: skip
     if name == "nano-rl":
         short |= {"model.adapter": folder / "nano/adapter", "model.brief": "true", "held.metric": "srcc"}
