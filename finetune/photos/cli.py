@@ -148,7 +148,7 @@ def pictures(
 
     with one_line_errors():
         if check:
-            _print_usable(sum(map(len, read_photographs(data, max_damaged_share))))
+            _print_usable(sum(len(part) for part in read_photographs(data, max_damaged_share)))
             return
         write_student_images(
             out,

@@ -199,8 +199,9 @@ def summarize(prepared: PreparedRun, trainer: Any) -> dict[str, Any]:
     """Return the content of `run.json`."""
     config, progress = prepared.config, trainer.progress
     measured = [row for row in progress.history if any(name.startswith("eval_") for name in row)]
-    before = next((row for row in measured if row["step"] == 0), {})
-    after = next((row for row in measured if row["step"] == progress.best_step), {})
+    empty: dict[str, Any] = {}
+    before = next((row for row in measured if row["step"] == 0), empty)
+    after = next((row for row in measured if row["step"] == progress.best_step), empty)
     return {
         "name": config.name,
         "kind": "reinforcement",

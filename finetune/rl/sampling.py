@@ -332,9 +332,9 @@ class Sampler:
             if len(own) > 1:
                 drawn = (*drawn, token)
                 self.rollout.tokens.append(token)
-        label = labels[own[0]]
-        self.rollout.tokens += self.text.close_labels(drawn, label)
-        return label
+        chosen = labels[own[0]]
+        self.rollout.tokens += self.text.close_labels(drawn, chosen)
+        return chosen
 
     def _write_text(self, blank: Text, form: Form, answers: Sequence[str]) -> Generator[StepInput, Any, str]:
         """Draw a free text up to its closing quote."""

@@ -213,7 +213,7 @@ class RlTrainer:
                 output = self._read(groups)
                 tensors = DecisionTensors.from_groups(part, output.choice_logs.shape[1], output.logs.device)
                 found = policy_loss(output, tensors, reference, policy, counts, is_first=is_first)
-                found.loss.backward()  # type: ignore[no-untyped-call]
+                found.loss.backward()
             sums["loss"] += float(found.loss.detach())
             sums["kl"] += found.kl / max(1, decisions)
             sums["clipped"] += found.clipped / max(1, decisions)
