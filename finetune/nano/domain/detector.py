@@ -76,7 +76,8 @@ def fit_detector(
         f"{held.sum()} held-out images: {MAX_REJECTED} of the drawings rejected, "
         f"{passed:.4f} of the others not"
     )
-    first, last = model[0], model[3]
+    first, last = (model[n] for n in (0, 3))
+    assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
     return {
         "mean": mean.astype(np.float32),
         "scale": scale.astype(np.float32),
@@ -100,7 +101,7 @@ def _train(x: Tensor, y: Tensor, seed: int) -> nn.Sequential:
             noisy = x[rows] + FEATURE_NOISE * torch.randn_like(x[rows])
             loss = nn.functional.binary_cross_entropy_with_logits(model(noisy)[:, 0], target[rows])
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             schedule.step()
     return model.eval()

@@ -146,7 +146,7 @@ def _heart() -> list[Point]:
 
 def _shape(r: Random, color: Color) -> list[Polygon]:
     """Draw one plain shape."""
-    outlines = {
+    outlines: dict[str, Sequence[Point]] = {
         "circle": _ellipse(0, 0, 1, 1),
         "square": [(-0.85, -0.85), (0.85, -0.85), (0.85, 0.85), (-0.85, 0.85)],
         "triangle": _regular(3),
@@ -159,7 +159,7 @@ def _shape(r: Random, color: Color) -> list[Polygon]:
             (0.3, 1), (-0.3, 1), (-0.3, 0.3), (-1, 0.3), (-1, -0.3), (-0.3, -0.3),
         ],
     }  # fmt: skip
-    return [Polygon(r.choice(list(outlines.values())), color)]
+    return [Polygon(outlines[r.choice(list(outlines))], color)]
 
 
 def _stroke(a: Point, b: Point, width: float, fill: Color) -> Polygon:
@@ -202,8 +202,8 @@ def _animal(r: Random, color: Color) -> list[Polygon]:
     if kind == 0:
         ears = [Polygon([(x - 0.3, -0.5), (x, -1), (x + 0.3, -0.5)], dark) for x in (-0.45, 0.45)]
         eyes = [Polygon(_ellipse(x, -0.25, 0.1, 0.13, 14), eye) for x in (-0.28, 0.28)]
-        body = Polygon(_ellipse(0, 0.6, 0.45, 0.45), color)
-        return [body, *ears, Polygon(_ellipse(0, -0.15, 0.65, 0.6), color), *eyes]
+        trunk = Polygon(_ellipse(0, 0.6, 0.45, 0.45), color)
+        return [trunk, *ears, Polygon(_ellipse(0, -0.15, 0.65, 0.6), color), *eyes]
     if kind == 1:
         wing = Polygon([(-0.3, -0.1), (0.3, 0.1), (-0.4, 0.5)], dark)
         beak = Polygon([(0.85, -0.4), (1.1, -0.3), (0.85, -0.2)], (240, 160, 40))
@@ -300,8 +300,8 @@ def _render_matplotlib(shapes: Sequence[Polygon], size: int, width: float) -> ND
         fill = tuple(value / 255 for value in shape.fill)
         edge = "none" if shape.outline is None else tuple(value / 255 for value in shape.outline)
         axes.add_patch(Patch(list(shape.points), facecolor=fill, edgecolor=edge, linewidth=width * size))
-    canvas.draw()
-    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])  # type: ignore[no-untyped-call]
 
 
 def _render_svg(shapes: Sequence[Polygon], size: int, width: float) -> NDArray[np.uint8]:

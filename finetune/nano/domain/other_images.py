@@ -70,8 +70,8 @@ def draw_chart(r: Random, size: int) -> Pixels:
             axes.set_ylabel(r.choice(_WORDS))
         if kind == 0 and r.random() < 0.6:
             axes.legend(fontsize=7)
-    canvas.draw()
-    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])  # type: ignore[no-untyped-call]
 
 
 def draw_page(r: Random, size: int) -> Pixels:
@@ -189,7 +189,7 @@ def change_photo(r: Random, pixels: Pixels) -> Pixels:
     kind = r.choice(["none"] * 6 + ["blur", "noise", "jpeg", "small", "contrast", "grey"] + [
         "posterize", "cartoon", "paint", "sketch", "median"])  # fmt: skip
     if kind == "blur":
-        image = cv2.GaussianBlur(image, (0, 0), r.uniform(0.5, 4))
+        image = cv2.GaussianBlur(image, (0, 0), r.uniform(0.5, 4)).astype(np.uint8)
     elif kind == "noise":
         noise = np.random.default_rng(r.randrange(2**32)).normal(0, r.uniform(5, 45), image.shape)
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
@@ -197,7 +197,7 @@ def change_photo(r: Random, pixels: Pixels) -> Pixels:
         image = compress(image, r.randint(4, 40))
     elif kind == "small":
         small = cv2.resize(image, None, fx=r.uniform(0.1, 0.5), fy=r.uniform(0.1, 0.5))
-        image = cv2.resize(small, (w, h), interpolation=cv2.INTER_CUBIC)
+        image = cv2.resize(small, (w, h), interpolation=cv2.INTER_CUBIC).astype(np.uint8)
     elif kind == "contrast":
         image = np.asarray(image * r.uniform(0.25, 0.7) + r.uniform(0, 90), np.uint8)
     elif kind == "grey":
@@ -231,7 +231,7 @@ def _stylize(r: Random, image: Pixels, kind: str) -> Pixels:
         return np.repeat(lines[..., None], 3, axis=2).astype(np.uint8)
     smooth = image
     for _ in range(r.randint(1, 3)):
-        smooth = cv2.bilateralFilter(smooth, 7, 50, 9)
+        smooth = cv2.bilateralFilter(smooth, 7, 50, 9).astype(np.uint8)
     if kind == "cartoon":
         step = r.choice([24, 32, 48])
         smooth = smooth // step * step + step // 2
