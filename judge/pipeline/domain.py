@@ -46,7 +46,10 @@ MIN_KNOWN_SHARE = 0.5
 sentence."""
 OUTSIDE = "outside what the embedded judge was trained on"
 """Beginning of the reason of a verdict that abstains."""
-WAY_OUT = "Run with --model NAME, see `judge models`; for the technical quality alone, use the rubric quality"
+WAY_OUT = (
+    "Run with --model NAME, see `judge models`; for the technical quality alone use the rubric quality, for "
+    "writing the rubric text"
+)
 """End of that reason: what can be done."""
 PHOTO_RUBRICS = ("quality",)
 """Rubrics that need no prompt and were trained on photographs too: nothing is outside their domain."""
