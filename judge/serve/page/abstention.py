@@ -24,7 +24,7 @@ def abstention(result: Verdict, prompt: str) -> str:
     """
     reason = escape_text(as_sentence(without_way_out(result.reason)))
     head = (
-        '<header class="j-head"><div><p class="j-score"><b>No number for this one</b></p>'
+        '<header class="j-head"><div><p class="j-score"><b>No score</b></p>'
         f'<p class="j-says">{reason}</p></div></header>'
     )
     is_embedded = result.provenance.model == EMBEDDED
