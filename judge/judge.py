@@ -27,8 +27,7 @@ from judge.elements.splitters.registry import check_splitter, find_splitter
 from judge.elements.statements import Statement, annotate_elements
 from judge.errors import BackendError, InputError, ReplyError
 from judge.explain import heatmap
-from judge.pipeline import pairwise
-from judge.pipeline.comparison import compare_pairwise, compare_pointwise
+from judge.pipeline.comparison import build_pairwise_requests, compare_pairwise, compare_pointwise
 from judge.pipeline.domain import is_trained_wording
 from judge.pipeline.model_info import ModelInfo
 from judge.pipeline.pipeline import MAX_PIXELS, Pipeline
@@ -410,7 +409,7 @@ class Judge:
         verdict_a, verdict_b = self._judge_prepared(prepared, start, budget)
         if not is_pairwise or verdict_a.abstained or verdict_b.abstained:
             return compare_pointwise(verdict_a, verdict_b)
-        requests = pairwise.build_pairwise_requests(self.pipeline.asked_rubric, *prepared)
+        requests = build_pairwise_requests(self.pipeline.asked_rubric, *prepared)
         replies = self._request_replies(requests, verb_for_depth(depth), tolerant=False)
         return compare_pairwise(verdict_a, verdict_b, requests[0].form, replies)
 
@@ -532,17 +531,17 @@ class Judge:
             }
             return list_elements(sample.prompt, sample.negative_prompt, **options).statements
         self.ask_for_elements([sample])
-        return self.pipeline.read_prompts(sample, [])[1].statements
+        return self.pipeline.prompts.read(sample, [])[1].statements
 
     def _splitter(self, name: str | None) -> ElementSplitter:
         """Return the splitter for one prompt; behind a gateway there is no model to ask."""
         if self._remote is not None:
             return TunedSplitter(name or "auto", is_trained_wording)
         if name is None:
-            return self.pipeline.choose_splitter(self.splitter, self.max_elements)
+            return self.pipeline.prompts.choose_splitter(self.splitter, self.max_elements)
         if name == "auto" and not self.pipeline.is_embedded and not self.pipeline.model_info.brief:
             name = "model"
-        return self.pipeline.choose_splitter(name, self.max_elements)
+        return self.pipeline.prompts.choose_splitter(name, self.max_elements)
 
     def with_splitter(self, elements: str) -> Judge:
         """Return this judge, with the same model, with another way to take elements from prompts.
@@ -584,7 +583,7 @@ class Judge:
         questions = distinct_questions(
             question
             for sample in samples
-            for question in self.pipeline.element_questions(sample, max_elements)
+            for question in self.pipeline.prompts.questions(sample, max_elements)
         )
         if questions:
             self._ask(questions, tolerant=True)

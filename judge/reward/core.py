@@ -135,6 +135,8 @@ class Reward(BaseReward):
         out_of_domain: OutOfDomain | None = None,
     ) -> None:
         self.judge = Judge() if judge is None else judge
+        if not hasattr(self.judge, "rubric"):
+            raise InputError("judge", judge, "a Judge", "pass Judge(MODEL)")
         if elements in SPLITTER_NAMES:
             self.judge, elements = self.judge.with_splitter(elements), "mean"
         self.rubric, self.depth, self.batch = self.judge.rubric, check_depth(depth), batch

@@ -206,7 +206,7 @@ class Differentiable:
         A general model is read behind the labels that it chooses itself, which have no gradient.
         """
         rubric = self.judge.pipeline.asked_rubric
-        prompt, listed = self.judge.pipeline.read_prompts(sample, [])
+        prompt, listed = self.judge.pipeline.prompts.read(sample, [])
         names = [statement.name for statement in listed.statements]
         form = rubric.form(names, self.judge.max_defects).at_depth("score")
         messages = rubric.messages(

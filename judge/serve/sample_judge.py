@@ -163,7 +163,7 @@ class SampleJudge:
     ) -> None:
         """Let the model list the elements of a prompt, if it is to; requests that share a prompt ask once."""
         for question in await self._in_thread(
-            partial(pipeline.element_questions, sample, options.max_elements)
+            partial(pipeline.prompts.questions, sample, options.max_elements)
         ):
             while pipeline.model_lists.find(question.key) is None:
                 task = self._listing.get(question.key)

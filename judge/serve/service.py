@@ -23,9 +23,8 @@ from judge.agent.questions import verb_for_depth
 from judge.elements.splitters.model_lists import ModelLists
 from judge.elements.splitters.registry import check_splitter
 from judge.errors import DeadlineError, EngineDownError, InputError, OverloadedError
-from judge.pipeline import pairwise
 from judge.pipeline.calibration import Calibration
-from judge.pipeline.comparison import compare_pairwise, compare_pointwise
+from judge.pipeline.comparison import build_pairwise_requests, compare_pairwise, compare_pointwise
 from judge.pipeline.model_info import ModelInfo
 from judge.pipeline.pipeline import MAX_PIXELS, Pipeline
 from judge.pipeline.prepared_sample import PreparedSample
@@ -266,7 +265,7 @@ class AcceptedRequest:
         if way == "pointwise" or first.abstained or second.abstained:
             return compare_pointwise(first, second)
         requests, verb = (
-            pairwise.build_pairwise_requests(pipeline.asked_rubric, *prepared),
+            build_pairwise_requests(pipeline.asked_rubric, *prepared),
             verb_for_depth(options.depth),
         )
         replies = [self.service.engine.infer(verb, request, self.deadline) for request in requests]
