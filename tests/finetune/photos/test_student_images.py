@@ -38,6 +38,9 @@ def test_images_for_a_student_come_from_rated_pristine_and_extra_images(
     opinions = [row["score"] for row in rows if "score" in row]
     assert len(opinions) + len(held) == len(names) and opinions and held
     assert len(rows) == 2 * len(opinions) + 4 + 3  # rated, their crops, pristine, extra
-    sizes = [Image.open(tmp_path / "out" / row["image"]).size for row in rows[2 * len(opinions) :]]
+    sizes = []
+    for row in rows[2 * len(opinions) :]:
+        with Image.open(tmp_path / "out" / row["image"]) as image:
+            sizes.append(image.size)
     assert sizes[0] == photo.shape[1::-1] and sizes[1] != photo.shape[1::-1]  # distorted, cropped
     assert done[-1] == len(rows) + len(held) + 2
