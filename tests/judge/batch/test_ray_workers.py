@@ -94,9 +94,9 @@ def test_the_embedded_judge_gives_each_row_once_when_a_worker_and_a_node_are_los
 
     started, _ = cluster
     remove_node = partial(started.remove_node, second_node)
-    report = compare_with_one_process(tmp_path, 400, lambda done: None, remove_node)
-    assert report["each_row_once"] and report["rows"] == report["same_answers"] == 400
-    assert report["killed_at"] < report["removed_at"] < 400
+    report = compare_with_one_process(tmp_path, 200, lambda done: None, remove_node)
+    assert report["each_row_once"] and report["rows"] == report["same_answers"] == 200
+    assert report["killed_at"] < report["removed_at"] < 200
     assert report["largest_difference"] < 1e-4
 
 
