@@ -6,9 +6,9 @@ input.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,16 +23,19 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a field, e.g. held.path=scenes."),
+]
+Check = Annotated[bool, typer.Option("--check", help="Read and check all inputs, train nothing.")]
+
 
 @app.command()
 def lora(
     config: Annotated[str, typer.Option(help="A .toml file, or the name of one in finetune/configs.")],
     out: Annotated[Path, typer.Option(help="Folder of the run. The same command resumes the run.")],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a field, e.g. data.0.path=scenes."),
-    ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Read and check all inputs, train nothing.")] = False,
+    overrides: Overrides = None,
+    check: Check = False,
 ) -> None:
     """Fine-tune a Qwen-VL with LoRA on labelled samples of any suites."""
     from eval.cli.errors import one_line_errors
@@ -47,11 +50,7 @@ def lora(
             run.prepare(run_config, print)
             return
         result = run.train_adapter(run_config, out)
-        if result:
-            metric = run_config.held.metric if run_config.held else ""
-            before, after = result["before"].get(metric), result["after"].get(metric)
-            change = f"; {metric} {_format(before)} before, {_format(after)} after" if metric else ""
-            typer.echo(f"{out}: {result['steps']} steps in {result['minutes']:.1f} min{change}", err=True)
+        _print_result(out, result, run_config.held.metric if run_config.held else "")
 
 
 @app.command()
@@ -62,11 +61,8 @@ def rl(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run. The same command resumes the run.")
     ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a field, e.g. held.path=scenes."),
-    ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Read and check all inputs, train nothing.")] = False,
+    overrides: Overrides = None,
+    check: Check = False,
 ) -> None:
     """Train a judge by reinforcement, on rewards that can be checked."""
     from eval.cli.errors import one_line_errors
@@ -84,22 +80,15 @@ def rl(
         if out is None:
             raise InputError("out", None, "a folder", "name one with --out, or only --check")
         result = run.train_policy(run_config, out)
-        if result:
-            metric = run_config.held.metric if run_config.held else ""
-            before, after = result["before"].get(metric), result["after"].get(metric)
-            change = f"; {metric} {_format(before)} before, {_format(after)} after" if metric else ""
-            typer.echo(f"{out}: {result['steps']} steps in {result['minutes']:.1f} min{change}", err=True)
+        _print_result(out, result, run_config.held.metric if run_config.held else "")
 
 
 @app.command()
 def distill(
     config: Annotated[str, typer.Option(help="A .toml file, or the name of one in configs/distill.")],
     out: Annotated[Path, typer.Option(help="Folder of the run. The same command resumes the run.")],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a field, e.g. data.0.path=pictures."),
-    ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Read and check all inputs, train nothing.")] = False,
+    overrides: Overrides = None,
+    check: Check = False,
 ) -> None:
     """Train a small vision network on the answers of any judge, under a rubric about images alone."""
     from eval.cli.errors import one_line_errors
@@ -178,6 +167,14 @@ def tiles(
         from judge.scenes.dataset import write_crops
 
         _run_with_progress(write_crops(out, count, seed), count)
+
+
+def _print_result(out: Path, result: Mapping[str, Any], metric: str) -> None:
+    """Print what a training changed; `result` is empty in all processes but the first."""
+    if result:
+        before, after = result["before"].get(metric), result["after"].get(metric)
+        change = f"; {metric} {_format(before)} before, {_format(after)} after" if metric else ""
+        typer.echo(f"{out}: {result['steps']} steps in {result['minutes']:.1f} min{change}", err=True)
 
 
 def _run_with_progress(steps: Iterator[int], count: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -39,6 +39,18 @@ class Target:
     """Memory that it may take, above what the process held before."""
 
 
+def _try_damaged(samples: Sequence[bytes], load: Callable[[bytes], None]) -> Try:
+    """Load the samples, and return what damages one of them and loads it."""
+    for sample in samples:
+        load(sample)
+
+    def attempt(rng: np.random.Generator) -> bool:
+        load(mutations.damage_bytes(samples[int(rng.integers(len(samples)))], rng, samples))
+        return True
+
+    return attempt
+
+
 @contextmanager
 def open_images() -> Iterator[Try]:
     """Load images, and resize them to what a model is shown."""
@@ -49,13 +61,7 @@ def open_images() -> Iterator[Try]:
     def load(data: bytes) -> None:
         resize_to_fit(load_image(data), side=SIDE)
 
-    def attempt(rng: np.random.Generator) -> bool:
-        load(mutations.damage_bytes(samples[int(rng.integers(len(samples)))], rng, samples))
-        return True
-
-    for sample in samples:
-        load(sample)
-    yield attempt
+    yield _try_damaged(samples, load)
 
 
 @contextmanager
@@ -72,13 +78,7 @@ def open_videos() -> Iterator[Try]:
     def load(data: bytes) -> None:
         measure_motion(load_video(data, side=SIDE))
 
-    def attempt(rng: np.random.Generator) -> bool:
-        load(mutations.damage_bytes(samples[int(rng.integers(len(samples)))], rng, samples))
-        return True
-
-    for sample in samples:
-        load(sample)
-    yield attempt
+    yield _try_damaged(samples, load)
 
 
 @contextmanager

@@ -101,21 +101,20 @@ def _list_roots(folder: Path, *, is_file: bool) -> list[Path]:
 
 def list_images(root: Path) -> list[Path]:
     """Return all still images below a folder, in order of their paths. Hidden files are left out."""
-    return [
-        root / folder / file
-        for folder, files in _walk(root)
-        for file in files
-        if file.lower().endswith(IMAGE_SUFFIXES)
-    ]
+    return _list_files(root, IMAGE_SUFFIXES)
 
 
 def list_videos(root: Path) -> list[Path]:
     """Return all videos below a folder, in order of their paths. Hidden files are left out."""
+    return _list_files(root, VIDEO_SUFFIXES)
+
+
+def _list_files(root: Path, suffixes: tuple[str, ...]) -> list[Path]:
     return [
         root / folder / file
         for folder, files in _walk(root)
         for file in files
-        if file.lower().endswith(VIDEO_SUFFIXES)
+        if file.lower().endswith(suffixes)
     ]
 
 
