@@ -66,6 +66,10 @@ class NetworkConfig(StrictModel):
     many."""
     hidden: Count = 160
     """Width of the last hidden layer."""
+    pretrained: Annotated[int, Field(ge=0)] = 0
+    """Side in pixels of the square from which features of a network trained on ImageNet are computed, see
+    `judge.evidence.pretrained`; 0: none. People's opinions depend on what an image shows, and a small network
+    cannot learn that from some hundred photographs. At 224 pixels the student takes three times as long."""
 
 
 class TrainingConfig(StrictModel):

@@ -33,8 +33,9 @@ def export_student(network: StudentNetwork, student: StudentConfig, config: Netw
     network = network.remove_auxiliary_heads()
     out.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(0)
+    names = ["whole", "patches", *(["pretrained"] if config.pretrained else [])]
     inputs = tuple(
-        torch.randint(0, 256, part.shape, dtype=torch.uint8, generator=generator)
+        torch.randint(0, 256, part.shape, generator=generator).to(part.dtype)
         for part in example_inputs(config, 3)
     )
     partial_file = out / f".{NETWORK_FILE}.part"
@@ -42,12 +43,12 @@ def export_student(network: StudentNetwork, student: StudentConfig, config: Netw
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # warnings of the exporter about itself
         torch.onnx.export(
-            network, inputs, str(partial_file), input_names=["whole", "patches"],
-            output_names=["probabilities"], dynamic_shapes=({0: batch}, {0: batch}), dynamo=True,
+            network, inputs, str(partial_file), input_names=names,
+            output_names=["probabilities"], dynamic_shapes=tuple({0: batch} for _ in names), dynamo=True,
             external_data=False, verbose=False,
         )  # fmt: skip
     session = onnxruntime.InferenceSession(partial_file.read_bytes(), providers=["CPUExecutionProvider"])
-    [exported] = session.run(None, {"whole": inputs[0].numpy(), "patches": inputs[1].numpy()})
+    [exported] = session.run(None, {name: x.numpy() for name, x in zip(names, inputs, strict=True)})
     with torch.no_grad():
         error = float(np.abs(exported - network(*inputs).numpy()).max())
     if error > MAX_PROBABILITY_ERROR:

@@ -1,7 +1,8 @@
 """The images of a distillation as the student sees them: cut once, and memory-mapped.
 
 `write_views` writes OUT/whole.npy (n * views, S, S, 3) and OUT/patches.npy (n * views, G * P, G * P, 3),
-uint8. The views of one image follow one another. OUT/views.json is written last, so it marks a complete
+uint8. The views of one image follow one another. If the student uses them, OUT/pretrained.npy (n, features)
+float32 has the pretrained features of each image. OUT/views.json is written last, so it marks a complete
 folder.
 """
 
@@ -11,17 +12,31 @@ import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from judge.backends.student import Pixels, StudentConfig
+from judge.evidence.pretrained import FEATURE_LENGTH, extract_batch
 from judge.media.image import load_image, resize_to_fit
 from judge.pipeline.pipeline import MAX_PIXELS
 from judge.runtime.process_pool import create_process_pool
 
-Flips = NDArray[np.bool_]
+Features = NDArray[np.float32]
+
+
+class ViewBatch(NamedTuple):
+    """Views of k images."""
+
+    whole: Pixels
+    """(k, S, S, 3) whole images."""
+    patches: Pixels
+    """(k, G * P, G * P, 3)."""
+    pretrained: Features | None
+    """(k, features); None if the student uses none."""
+    flips: NDArray[np.bool_]
+    """(k,) which views are mirrored. The pretrained features are of images that are not."""
 
 
 class ImageViews:
@@ -36,16 +51,15 @@ class ImageViews:
         """Views of each image."""
         self.whole: Any = np.load(folder / "whole.npy", mmap_mode="r")
         self.patches: Any = np.load(folder / "patches.npy", mmap_mode="r")
+        pretrained = folder / "pretrained.npy"
+        self.pretrained: Any = np.load(pretrained, mmap_mode="r") if pretrained.is_file() else None
 
-    def sample(self, indices: Sequence[int], rng: np.random.Generator) -> tuple[Pixels, Pixels, Flips]:
+    def sample(self, indices: Sequence[int], rng: np.random.Generator) -> ViewBatch:
         """Draw one view of each of some images, and mirror half of them at random.
 
         Args:
             indices: (k,) of the images.
             rng: random generator.
-
-        Returns:
-            Whole images (k, S, S, 3), patches (k, G * P, G * P, 3), and which of them are mirrored (k,).
         """
         rows = [n * self.views + int(rng.integers(self.views)) for n in indices]
         flips = rng.random(len(rows)) < 0.5
@@ -56,7 +70,8 @@ class ImageViews:
                 [view[:, ::-1] if flip else view for view, flip in zip(views, flips, strict=True)]
             )
 
-        return take(self.whole), take(self.patches), flips
+        pretrained = None if self.pretrained is None else np.array(self.pretrained[indices])
+        return ViewBatch(take(self.whole), take(self.patches), pretrained, flips)
 
 
 def write_views(
@@ -89,29 +104,42 @@ def write_views(
     count, side = len(files) * views, student.grid * student.patch
     whole = _create_array(out / "whole.npy", (count, student.whole, student.whole, 3))
     patches = _create_array(out / "patches.npy", (count, side, side, 3))
+    pretrained = None
+    if student.pretrained:
+        shape = (len(files), FEATURE_LENGTH)
+        pretrained = _create_array(out / "pretrained.npy", shape, np.float32)
     jobs = [(file, seed * 1_000_003 + n) for n, file in enumerate(files)]
     with create_process_pool() as pool:
         cut = pool.map(partial(_cut_views, student, views), jobs, chunksize=8)
-        for n, (small, patch_views) in enumerate(cut):
+        for n, (small, patch_views, features) in enumerate(cut):
             whole[n * views : (n + 1) * views] = small
             patches[n * views : (n + 1) * views] = patch_views
+            if pretrained is not None:
+                pretrained[n] = features
             tick(n + 1)
-    whole.flush()
-    patches.flush()
+    for array in (whole, patches, pretrained):
+        if array is not None:
+            array.flush()
     partial_file = out / "views.json.part"
     partial_file.write_text(json.dumps(settings) + "\n", "utf-8")
     partial_file.rename(settings_file)
     return ImageViews(out)
 
 
-def _create_array(path: Path, shape: tuple[int, ...]) -> Any:
-    return np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+def _create_array(path: Path, shape: tuple[int, ...], dtype: Any = np.uint8) -> Any:
+    return np.lib.format.open_memmap(path, "w+", dtype, shape)
 
 
-def _cut_views(student: StudentConfig, views: int, job: tuple[str, int]) -> tuple[Pixels, list[Pixels]]:
-    """Return the reduced whole image, and the patches of each view."""
+def _cut_views(
+    student: StudentConfig, views: int, job: tuple[str, int]
+) -> tuple[Pixels, list[Pixels], Features | None]:
+    """Return the reduced whole image, the patches of each view, and the pretrained features."""
+    import torch
+
+    torch.set_num_threads(1)  # there is a process for each CPU
     file, seed = job
     image, _ = resize_to_fit(load_image(file), side=None, max_pixels=MAX_PIXELS)
-    pixels, rng = np.asarray(image), np.random.default_rng(seed)
-    patch_views = [student.extract_patches(pixels, rng if n else None) for n in range(views)]
-    return student.resize_whole(image), patch_views
+    pixels, rng, served = np.asarray(image), np.random.default_rng(seed), student.see(image)
+    moved = [student.extract_patches(pixels, rng) for _ in range(views - 1)]
+    features = None if served.pretrained is None else extract_batch(served.pretrained[None])[0]
+    return served.whole, [served.patches, *moved], features

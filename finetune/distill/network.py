@@ -1,6 +1,7 @@
-"""The student's network: two small towers of convolutions.
+"""The student's network: two small towers of convolutions, and features of a pretrained network if wanted.
 
-One tower sees patches in full resolution, the other the reduced whole image.
+One tower sees patches in full resolution, the other the reduced whole image. The features are an input: their
+weights are those of a package, and are neither trained nor exported here.
 
 The outputs of their layers are summarized by mean, spread and maximum. Spread matters as much as the mean:
 noise, blur and compression change the distribution of local contrasts (Mittal, Moorthy and Bovik 2012). For
@@ -13,11 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from finetune.distill.config import NetworkConfig
+from judge.evidence.pretrained import FEATURE_LENGTH, extract_batch
 
 CONTRAST_WINDOW = 5
 """Side in pixels of the window in which local contrast is measured."""
@@ -135,7 +138,7 @@ class StudentNetwork(nn.Module):
                 nn.Sequential(ConvBlock(6 * c, 8 * c), ResidualBlock(8 * c)),
             ]
         )
-        summary = 3 * (w + c) * (1 + 2 + 4 + 6 + 8)
+        summary = 3 * (w + c) * (1 + 2 + 4 + 6 + 8) + (FEATURE_LENGTH if config.pretrained else 0)
         self.trunk = nn.Sequential(
             nn.BatchNorm1d(summary), nn.Linear(summary, config.hidden), nn.SiLU(), nn.Dropout(dropout)
         )
@@ -145,21 +148,20 @@ class StudentNetwork(nn.Module):
         widths = (4 * c, 6 * c) if kinds else ()
         self.regions = nn.ModuleList(nn.Conv2d(width, 1 + kinds, 1) for width in widths)
 
-    def forward(self, whole: Tensor, patches: Tensor) -> Tensor:
-        """Return the probabilities (n, labels of all blanks).
+    def forward(self, whole: Tensor, patches: Tensor, pretrained: Tensor | None = None) -> Tensor:
+        """Return the probabilities (n, labels of all blanks); see `features`."""
+        return self.probabilities(self.features(whole, patches, pretrained)[0])
 
-        Args:
-            whole: (n, S, S, 3) uint8.
-            patches: (n, G * P, G * P, 3) uint8.
-        """
-        return self.probabilities(self.features(whole, patches)[0])
-
-    def features(self, whole: Tensor, patches: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def features(
+        self, whole: Tensor, patches: Tensor, pretrained: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
         """Compute the features that the last layers read, and the region maps.
 
         Args:
             whole: (n, S, S, 3) uint8.
             patches: (n, G * P, G * P, 3) uint8.
+            pretrained: (n, FEATURE_LENGTH) float32 features of `judge.evidence.pretrained`; None if the
+                network was built without them.
 
         Returns:
             Features (n, hidden). For each layer of `regions`: logits (n, 1 + kinds, h, w) of the kind of
@@ -168,7 +170,8 @@ class StudentNetwork(nn.Module):
         small, fine = (self._add_contrasts(x) for x in (whole, patches))
         coarse, layers = self.coarse.run_stages(small)
         maps = [head(layer) for head, layer in zip(self.regions, layers[2:], strict=False)]
-        return self.trunk(torch.cat([self.fine(fine), coarse], 1)), maps
+        summary = [self.fine(fine), coarse, *([] if pretrained is None else [pretrained])]
+        return self.trunk(torch.cat(summary, 1)), maps
 
     def _add_contrasts(self, pixels: Tensor) -> Tensor:
         image = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -215,19 +218,25 @@ def count_parameters(network: nn.Module) -> int:
 
 
 def count_flops(network: StudentNetwork, config: NetworkConfig) -> int:
-    """Return the operations for one image by torch's counter: multiplications and additions each count."""
+    """Return the operations for one image by torch's counter: multiplications and additions each count.
+
+    Those of pretrained features are included.
+    """
     from torch.utils.flop_counter import FlopCounterMode
 
-    whole, patches = example_inputs(config)
+    inputs = example_inputs(config)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network.eval()(whole, patches)
+        network.eval()(*inputs)
+        if side := config.pretrained:
+            extract_batch(np.zeros((1, side, side, 3), np.uint8))
     return int(counter.get_total_flops())
 
 
-def example_inputs(config: NetworkConfig, count: int = 1) -> tuple[Tensor, Tensor]:
-    """Return inputs of zeros: whole images and patches."""
+def example_inputs(config: NetworkConfig, count: int = 1) -> tuple[Tensor, ...]:
+    """Return inputs of zeros: whole images, patches and, if the network reads them, pretrained features."""
     side = config.grid * config.patch
     return (
         torch.zeros(count, config.whole, config.whole, 3, dtype=torch.uint8),
         torch.zeros(count, side, side, 3, dtype=torch.uint8),
+        *([torch.zeros(count, FEATURE_LENGTH)] if config.pretrained else []),
     )

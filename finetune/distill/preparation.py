@@ -69,6 +69,7 @@ class PreparedDistillation:
             whole=network.whole,
             grid=network.grid,
             patch=network.patch,
+            pretrained=network.pretrained,
             domain=config.domain,
             teacher=config.teacher.model,
         )

@@ -139,8 +139,10 @@ def compute_losses(
         The losses by name, each a scalar.
     """
     weights = config.training
-    whole, patches, flips = map(torch.from_numpy, views.sample(indices, rng))
-    features, maps = network.features(whole, patches)
+    batch = views.sample(indices, rng)
+    pretrained = None if batch.pretrained is None else torch.from_numpy(batch.pretrained)
+    whole, patches = torch.from_numpy(batch.whole), torch.from_numpy(batch.patches)
+    features, maps = network.features(whole, patches, pretrained)
     shares = network.probabilities(features).float().clamp_min(1e-8)
     # If there were several rounds, each image gets the answer of one of them.
     chosen = torch.from_numpy(rng.integers(len(targets.rounds), size=len(indices)))
@@ -163,7 +165,9 @@ def compute_losses(
         error = F.smooth_l1_loss(network.facts(features).float(), targets.facts[indices])
         parts["facts"] = weights.facts * error
     if maps and network.kinds is not None:
-        parts |= region_losses(weights, network.kinds(features), maps, targets, indices, flips)
+        parts |= region_losses(
+            weights, network.kinds(features), maps, targets, indices, torch.from_numpy(batch.flips)
+        )
     return parts
 
 

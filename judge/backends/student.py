@@ -4,8 +4,9 @@ It sees images only. It gets no messages, no facts are measured for it, and it a
 `judge finetune distill` makes one:
 
     FOLDER/student.json    `StudentConfig`
-    FOLDER/student.onnx    whole (n, S, S, 3) uint8 and patches (n, G * P, G * P, 3) uint8 -> probabilities
-                           (n, labels of all blanks, one blank after the other)
+    FOLDER/student.onnx    whole (n, S, S, 3) uint8, patches (n, G * P, G * P, 3) uint8 and, if it uses them,
+                           pretrained (n, features) float32 -> probabilities (n, labels of all blanks, one
+                           blank after the other)
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from importlib import metadata
 from importlib.resources import files
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from PIL import Image
 
 from judge.backends.base import Reply, Request
 from judge.errors import BackendError, InputError, ReplyError
+from judge.evidence.pretrained import extract_batch
 from judge.rubrics.form import Form
 from judge.rubrics.form_nodes import Choice, Literal
 from judge.runtime.thread_map import thread_map
@@ -51,6 +53,8 @@ class StudentConfig(StrictModel):
     """Number of patches across and down."""
     patch: int
     """Side of a patch in pixels of the original image."""
+    pretrained: int = 0
+    """Side in pixels of the square that is resized for `judge.evidence.pretrained`; 0: it is not used."""
     domain: str = ""
     """What the student was trained on, in words."""
     teacher: str = ""
@@ -86,11 +90,14 @@ class StudentConfig(StrictModel):
         shift = 0.0 if rng is None else rng.uniform(-0.5, 0.5, self.grid) * step
         return [round(v) for v in np.clip(np.arange(self.grid) * step + shift, 0, last)]
 
-    def resize_whole(self, image: Image.Image) -> Pixels:
-        """Resize the whole image to (whole, whole, 3) uint8."""
-        square = (self.whole, self.whole)
-        small = image.convert("RGB").resize(square, Image.Resampling.BICUBIC, reducing_gap=2.0)
-        return np.asarray(small)
+    def see(self, image: Image.Image) -> StudentView:
+        """Return what the student sees of an image."""
+        image = image.convert("RGB")
+        return StudentView(
+            _resize_to_square(image, self.whole),
+            self.extract_patches(np.asarray(image)),
+            _resize_to_square(image, self.pretrained) if self.pretrained else None,
+        )
 
     def split_output(self, row: NDArray[np.float32]) -> dict[str, dict[str, float]]:
         """Split one row of the network's output into the probabilities of each blank.
@@ -106,6 +113,21 @@ class StudentConfig(StrictModel):
             own = [next(outputs) for _ in labels]
             probabilities[blank] = {label: share / sum(own) for label, share in zip(labels, own, strict=True)}
         return probabilities
+
+
+class StudentView(NamedTuple):
+    """What a student sees of an image."""
+
+    whole: Pixels
+    """(S, S, 3) the whole image."""
+    patches: Pixels
+    """(G * P, G * P, 3) see `StudentConfig.extract_patches`."""
+    pretrained: Pixels | None
+    """(T, T, 3) the whole image for `judge.evidence.pretrained`; None: it is not used."""
+
+
+def _resize_to_square(image: Image.Image, side: int) -> Pixels:
+    return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=2.0))
 
 
 def student_revision(folder: Path) -> str:
@@ -183,17 +205,21 @@ class Student:
         raise InputError("depth", "verdict", "score", "a student writes no text: use depth score")
 
     def _run_batch(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
-        inputs = thread_map(self._prepare_image, [request.images[0] for request in requests], len(requests))
-        whole, patches = zip(*inputs, strict=True)
-        [outputs] = self._session.run(None, {"whole": np.stack(whole), "patches": np.stack(patches)})
+        images = [request.images[0] for request in requests]
+        views = list(thread_map(self.config.see, images, len(requests)))
+        inputs: dict[str, NDArray[Any]] = {
+            "whole": np.stack([view.whole for view in views]),
+            "patches": np.stack([view.patches for view in views]),
+        }
+        if self.config.pretrained:
+            squares = [view.pretrained for view in views if view.pretrained is not None]
+            inputs["pretrained"] = extract_batch(np.stack(squares))
+        [outputs] = self._session.run(None, inputs)
         rows = [self.config.split_output(row) for row in outputs]
         return [
             Reply(render_best_labels(request.form, row), row)
             for request, row in zip(requests, rows, strict=True)
         ]
-
-    def _prepare_image(self, image: Image.Image) -> tuple[Pixels, Pixels]:
-        return self.config.resize_whole(image), self.config.extract_patches(np.asarray(image))
 
     def _check_form(self, form: Form) -> None:
         if choice_labels(form) != self.config.blanks:

@@ -79,7 +79,7 @@ class _Network:
     blocks: tuple[_Block, ...]
 
     def block_outputs(self, x: Tensor) -> Iterator[Tensor]:
-        """Yield the output (1, channels, h, w) of each of `FEATURE_BLOCKS`; `x` is (1, 3, H, W), -1..1."""
+        """Yield the output (n, channels, h, w) of each of `FEATURE_BLOCKS`; `x` is (n, 3, H, W), -1..1."""
         from torch.nn.functional import relu6
 
         x = relu6(self.stem(x))
@@ -102,16 +102,31 @@ def extract_features(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     Raises:
         BackendError: the weights are not installed, or are not those of this network.
     """
+    return extract_batch(np.array(_limit_size(Image.fromarray(pixels)))[None])[0]
+
+
+def extract_batch(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Compute the features of images of one size, as they are.
+
+    Args:
+        images: (n, H, W, 3) uint8 RGB.
+
+    Returns:
+        (n, FEATURE_LENGTH); see `extract_features`.
+
+    Raises:
+        BackendError: see `extract_features`.
+    """
     import torch
 
-    scaled = torch.from_numpy(np.array(_limit_size(Image.fromarray(pixels)))).permute(2, 0, 1)[None]
+    scaled = torch.from_numpy(images).permute(0, 3, 1, 2)
     with torch.inference_mode():
         x = (scaled.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-        outputs = [output[0].flatten(1) for output in _load_network().block_outputs(x)]
+        outputs = [output.flatten(2) for output in _load_network().block_outputs(x)]
         features = [
-            summary for output in outputs for summary in (output.mean(1), output.std(1, correction=0))
+            summary for output in outputs for summary in (output.mean(2), output.std(2, correction=0))
         ]
-        result: NDArray[np.float32] = torch.cat(features).numpy()
+        result: NDArray[np.float32] = torch.cat(features, 1).numpy()
     return result
 
 

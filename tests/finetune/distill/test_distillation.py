@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from student_data import BLANKS, distill_config, write_noise_images
+from student_data import BLANKS, NETWORK, distill_config, write_noise_images
 
-from finetune.distill.config import Config
+from finetune.distill.config import Config, NetworkConfig
 from finetune.distill.network import StudentNetwork, count_flops, count_parameters
 from finetune.distill.preparation import prepare
 from finetune.distill.run import distill
@@ -51,7 +51,7 @@ def test_the_shipped_network_stays_within_its_size() -> None:
     config = Config.load("photos-student").network
     network = StudentNetwork(config, BLANKS)
     assert count_parameters(network) <= 1.2e6
-    assert count_flops(network, config) <= 0.33e9
+    assert count_flops(network, config) <= 1.2e9, "most of it for the pretrained features"
 
 
 # -- The teacher's labels ------------------------------------------------------------------------------
@@ -178,9 +178,11 @@ def test_data_with_half_the_weight_is_used_half_as_often() -> None:
 
 
 def test_auxiliary_heads_are_not_part_of_the_student(tmp_path: Path, scene_folder: Path) -> None:
-    out = tmp_path / "out"
-    result = distill(mixed_config(write_noise_images(tmp_path / "data", 4), scene_folder), out)
-    plain = StudentNetwork(distill_config(tmp_path).network, BLANKS)
+    out, network = tmp_path / "out", NETWORK | {"pretrained": 40}
+    config = mixed_config(write_noise_images(tmp_path / "data", 4), scene_folder)
+    config = config.model_copy(update={"network": NetworkConfig(**network)})
+    result = distill(config, out)
+    plain = StudentNetwork(config.network, BLANKS)
     assert result["parameters"] == count_parameters(plain)
     assert result["pictures"] == 12
     assert Judge(str(out / "student"), rubric="quality")(Image.new("RGB", (64, 64)), depth="score").score

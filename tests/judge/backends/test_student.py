@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from student_data import BLANKS, distill_config, write_noise_images
+from student_data import BLANKS, NETWORK, distill_config, write_noise_images
 from typer.testing import CliRunner
 
 from finetune.distill.export import export_student
@@ -18,19 +19,24 @@ from judge import Judge
 from judge.backends.student import Student, StudentConfig, find_student
 from judge.cli.app import app
 from judge.errors import BackendError, InputError
+from judge.evidence.pretrained import FEATURE_LENGTH
 
 CONFIG = StudentConfig(rubric="quality", blanks=BLANKS, whole=32, grid=3, patch=16, domain="noise")
+
+
+def write_student(out: Path, pretrained: int = 0) -> Path:
+    """Write an untrained student, and return its folder."""
+    config = distill_config(out, network=NETWORK | {"pretrained": pretrained})
+    torch.manual_seed(0)
+    network = StudentNetwork(config.network, BLANKS, facts=2)
+    export_student(network, CONFIG.model_copy(update={"pretrained": pretrained}), config.network, out)
+    return out
 
 
 @pytest.fixture(scope="module")
 def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an untrained student."""
-    out = tmp_path_factory.mktemp("student")
-    config = distill_config(out)
-    torch.manual_seed(0)
-    network = StudentNetwork(config.network, BLANKS, facts=2)
-    export_student(network, CONFIG, config.network, out)
-    return out
+    return write_student(tmp_path_factory.mktemp("student"))
 
 
 # -- What it sees ------------------------------------------------------------------------------------------
@@ -75,13 +81,27 @@ def test_a_student_answers_its_rubric_at_depth_score_without_measured_facts(stud
     assert verdict.distribution == pytest.approx(probabilities), "facts do not change its answer"
 
 
-def test_batches_give_the_scores_of_single_images(student: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pretrained", [0, 40])
+def test_batches_give_the_scores_of_single_images(tmp_path: Path, pretrained: int) -> None:
     folder = write_noise_images(tmp_path, 5)
     rows = [{"image": str(folder / f"{n}.png")} for n in range(5)]
-    judge = Judge(str(student), rubric="quality")
+    judge = Judge(str(write_student(tmp_path / "student", pretrained)), rubric="quality")
     together = [v.score for v in judge.many(rows, depth="score", batch=5)]
     alone = [v.score for v in judge.many(rows, depth="score", batch=1)]
     assert together == pytest.approx(alone, abs=1e-4)
+
+
+def test_a_student_with_pretrained_features_reads_them_from_the_whole_image(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"pretrained": 40})
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3)).astype(np.uint8))
+    view = config.see(image)
+    assert view.pretrained is not None and view.pretrained.shape == (40, 40, 3)
+    judge = Judge(str(write_student(tmp_path, 40)), rubric="quality")
+    before = judge(image, depth="score").score
+    with patch(
+        "judge.backends.student.extract_batch", lambda images: np.ones((len(images), FEATURE_LENGTH), "f4")
+    ):
+        assert judge(image, depth="score").score != pytest.approx(before, abs=1e-4)
 
 
 @pytest.mark.parametrize(
