@@ -119,7 +119,7 @@ def extract_batch(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """
     import torch
 
-    scaled = torch.from_numpy(images).permute(0, 3, 1, 2)
+    scaled = torch.tensor(images).permute(0, 3, 1, 2)  # a copy: arrays of Pillow cannot be written
     with torch.inference_mode():
         x = (scaled.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
         outputs = [output.flatten(2) for output in _load_network().block_outputs(x)]
