@@ -139,7 +139,7 @@ def _cut_views(
     torch.set_num_threads(1)  # there is a process for each CPU
     file, seed = job
     image, _ = resize_to_fit(load_image(file), side=None, max_pixels=MAX_PIXELS)
-    pixels, rng, served = np.asarray(image), np.random.default_rng(seed), student.see(image)
+    pixels, rng, served = np.asarray(image), np.random.default_rng(seed), student.make_view(image)
     moved = [student.extract_patches(pixels, rng) for _ in range(views - 1)]
     features = None if served.pretrained is None else extract_batch(served.pretrained[None])[0]
     return served.whole, [served.patches, *moved], features

@@ -90,7 +90,7 @@ class StudentConfig(StrictModel):
         shift = 0.0 if rng is None else rng.uniform(-0.5, 0.5, self.grid) * step
         return [round(v) for v in np.clip(np.arange(self.grid) * step + shift, 0, last)]
 
-    def see(self, image: Image.Image) -> StudentView:
+    def make_view(self, image: Image.Image) -> StudentView:
         """Return what the student sees of an image."""
         image = image.convert("RGB")
         return StudentView(
@@ -206,7 +206,7 @@ class Student:
 
     def _run_batch(self, requests: Sequence[Request]) -> list[Reply | ReplyError]:
         images = [request.images[0] for request in requests]
-        views = list(thread_map(self.config.see, images, len(requests)))
+        views = list(thread_map(self.config.make_view, images, len(requests)))
         inputs: dict[str, NDArray[Any]] = {
             "whole": np.stack([view.whole for view in views]),
             "patches": np.stack([view.patches for view in views]),

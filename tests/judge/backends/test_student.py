@@ -94,7 +94,7 @@ def test_batches_give_the_scores_of_single_images(tmp_path: Path, pretrained: in
 def test_a_student_with_pretrained_features_reads_them_from_the_whole_image(tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"pretrained": 40})
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3)).astype(np.uint8))
-    view = config.see(image)
+    view = config.make_view(image)
     assert view.pretrained is not None and view.pretrained.shape == (40, 40, 3)
     judge = Judge(str(write_student(tmp_path, 40)), rubric="quality")
     before = judge(image, depth="score").score
