@@ -184,6 +184,9 @@ def _add_monitoring_routes(app: FastAPI, service: Service, metrics: Metrics) -> 
         reason = "" if is_ready else service.engine.reason
         return JSONResponse({"state": service.state, "reason": reason}, 200 if is_ready else 503)
 
+    for path, answer in (("/healthz", healthz), ("/readyz", readyz)):  # some load balancers ask by HEAD
+        app.head(path, include_in_schema=False)(answer)
+
     @app.get("/metrics", tags=["monitoring"], response_class=Response)
     async def metrics_text() -> Response:
         """Metrics for Prometheus."""

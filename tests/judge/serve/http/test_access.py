@@ -50,6 +50,9 @@ def test_without_a_key_only_the_health_routes_answer(locked: Gateway, path: str)
 def test_the_health_routes_need_no_key(locked: Gateway) -> None:
     assert locked.get("/healthz").status_code == 200
     assert locked.get("/readyz").status_code == 200
+    for path in ("/healthz", "/readyz"):
+        response = send_raw(locked, f"HEAD {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        assert response.startswith(b"HTTP/1.1 200 "), "load balancers ask by HEAD"
 
 
 @pytest.mark.parametrize(
