@@ -39,6 +39,12 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_student(tmp_path_factory.mktemp("student"))
 
 
+@pytest.fixture(scope="module")
+def pretrained_student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an untrained student that reads pretrained features."""
+    return write_student(tmp_path_factory.mktemp("pretrained"), 40)
+
+
 # -- What it sees ------------------------------------------------------------------------------------------
 
 
@@ -81,22 +87,24 @@ def test_a_student_answers_its_rubric_at_depth_score_without_measured_facts(stud
     assert verdict.distribution == pytest.approx(probabilities), "facts do not change its answer"
 
 
-@pytest.mark.parametrize("pretrained", [0, 40])
-def test_batches_give_the_scores_of_single_images(tmp_path: Path, pretrained: int) -> None:
+@pytest.mark.parametrize("name", ["student", "pretrained_student"])
+def test_batches_give_the_scores_of_single_images(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     folder = write_noise_images(tmp_path, 5)
     rows = [{"image": str(folder / f"{n}.png")} for n in range(5)]
-    judge = Judge(str(write_student(tmp_path / "student", pretrained)), rubric="quality")
+    judge = Judge(str(request.getfixturevalue(name)), rubric="quality")
     together = [v.score for v in judge.many(rows, depth="score", batch=5)]
     alone = [v.score for v in judge.many(rows, depth="score", batch=1)]
     assert together == pytest.approx(alone, abs=1e-4)
 
 
-def test_a_student_with_pretrained_features_reads_them_from_the_whole_image(tmp_path: Path) -> None:
+def test_a_student_with_pretrained_features_reads_them_from_the_whole_image(pretrained_student: Path) -> None:
     config = CONFIG.model_copy(update={"pretrained": 40})
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3)).astype(np.uint8))
     view = config.make_view(image)
     assert view.pretrained is not None and view.pretrained.shape == (40, 40, 3)
-    judge = Judge(str(write_student(tmp_path, 40)), rubric="quality")
+    judge = Judge(str(pretrained_student), rubric="quality")
     before = judge(image, depth="score").score
     with patch(
         "judge.backends.student.extract_batch", lambda images: np.ones((len(images), FEATURE_LENGTH), "f4")
