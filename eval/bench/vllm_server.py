@@ -47,15 +47,26 @@ def judge_on_server(folder: Path, *, threads: int = 0, **options: Any) -> Iterat
         threads: CPU threads of the server; 0: the default of vLLM.
         options: further arguments of the `openai` backend.
     """
+    with run_vllm_server(folder, threads=threads) as url, judge_at(url, **options) as judge:
+        yield judge
+
+
+@contextmanager
+def judge_at(url: str, **options: Any) -> Iterator[Any]:
+    """Create a judge on a running server of the embedded judge; close its connections at the end.
+
+    Args:
+        url: address of the server, as `run_vllm_server` yields it.
+        options: further arguments of the `openai` backend.
+    """
     from judge import Judge
     from judge.backends.openai.backend import OpenAI
 
-    with run_vllm_server(folder, threads=threads) as url:
-        backend = OpenAI(url, "embedded", timeout=600, **options)
-        try:
-            yield Judge(backend=backend)
-        finally:
-            backend.close()
+    backend = OpenAI(url, "embedded", timeout=600, **options)
+    try:
+        yield Judge(backend=backend)
+    finally:
+        backend.close()
 
 
 @contextmanager

@@ -175,7 +175,8 @@ class BatchedForward:
         """Compute the attention logits (n, heads, keys) of some queries in a layer, before it runs."""
         attention, n = layer.self_attn, layer.input_layernorm(h)
         dim = attention.head_dim
-        q = attention.q_norm(attention.q_proj(n[row, column]).view(len(row), -1, dim))
+        heads = self.language.config.num_attention_heads  # not -1: a small batch may have no such token
+        q = attention.q_norm(attention.q_proj(n[row, column]).view(len(row), heads, dim))
         k = attention.k_norm(attention.k_proj(n[:, keys]).view(h.shape[0], len(keys), -1, dim))[:, :, 0]
         cos, sin = rotary
         q = q * cos[row, column][:, None] + _rotate_half(q) * sin[row, column][:, None]

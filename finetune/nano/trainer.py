@@ -176,8 +176,10 @@ def train(
         settings: of the training.
         step: computes the gradients of a batch.
         measure: measures the model on held-out data; the first worker calls it.
-        warmup: steps of the learning rate's warmup.
+        warmup: steps of the learning rate's warmup; a sixth of a schedule in steps at most.
     """
+    if settings.steps:
+        warmup = max(1, min(warmup, settings.steps // 6))
     out, workers = settings.out, optimizer.workers
     clock, log = ScheduleClock(settings.minutes, settings.steps), TrainingLog(out / "log.jsonl")
     state_file = out / f"state{optimizer.rank}.pt"

@@ -107,10 +107,10 @@ def test_the_expected_score_ranks_at_least_as_well_as_the_sampled_digit(
     assert scene_metrics["score_srcc"] >= scene_metrics["score_srcc_sampled"]
 
 
-def test_500_random_forms_are_filled_with_valid_answers(judge: JudgeType) -> None:
+def test_random_forms_are_filled_with_valid_answers(judge: JudgeType) -> None:
     images = [Image.fromarray(draw_scene(seed).image) for seed in range(8_050_000_000, 8_050_000_004)]
-    result = forms.measure_forms(judge.backend, Rubric.load("default"), images, 500, seed=5)
-    assert (result["valid"], result["valid_score_depth"]) == (500, 500), result["failures"]
+    result = forms.measure_forms(judge.backend, Rubric.load("default"), images, 150, seed=5)
+    assert (result["valid"], result["valid_score_depth"]) == (150, 150), result["failures"]
 
 
 def test_an_image_gets_the_same_verdict_alone_and_in_a_batch(judge: JudgeType) -> None:

@@ -11,11 +11,13 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 from paths import ROOT
+from preloaded import Preloaded, preloaded
 
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.S | re.M)
@@ -46,18 +48,22 @@ def with_blocks(*languages: str) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def python() -> Iterator[Preloaded]:
+    """A process that runs commands and code in forks."""
+    with preloaded() as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def folder(python: Preloaded, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working folder with the scenes that the quickstart draws."""
     place = tmp_path_factory.mktemp("docs")
-    judge("judge scenes scenes --count 24 --seed 7 --sheet", place)
+    judge(python, "judge scenes scenes --count 24 --seed 7 --sheet", place)
     return place
 
 
-def judge(command: str, place: Path) -> str:
-    _, *arguments = shlex.split(command, comments=True)
-    done = subprocess.run(
-        [sys.executable, "-m", "judge", *arguments], cwd=place, capture_output=True, text=True
-    )
+def judge(python: Preloaded, command: str, place: Path) -> str:
+    done = python.run_command(command, place)
     assert done.returncode == 0, f"{command}\n{done.stderr}"
     return done.stdout
 
@@ -78,7 +84,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", with_blocks("python"), ids=name_of)
-def test_the_code_of_a_page_runs_and_prints_what_it_says(page: Path, folder: Path) -> None:
+def test_the_code_of_a_page_runs_and_prints_what_it_says(page: Path, python: Preloaded, folder: Path) -> None:
     shown = blocks(page, "python", "text")
     following = [*shown[1:], ("", "")]
     code = [f"{body}\nprint('--8<--')" for language, body in shown if language == "python"]
@@ -87,7 +93,7 @@ def test_the_code_of_a_page_runs_and_prints_what_it_says(page: Path, folder: Pat
         for (language, _), (next_language, after) in zip(shown, following, strict=True)
         if language == "python"
     ]
-    done = subprocess.run([sys.executable, "-c", "\n".join(code)], cwd=folder, capture_output=True, text=True)
+    done = python.run_code("\n".join(code), folder)
     assert done.returncode == 0, done.stderr
     for printed, promised in zip(done.stdout.split("--8<--\n"), output, strict=False):
         if promised:
@@ -103,11 +109,11 @@ def lines(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", with_blocks("sh"), ids=name_of)
-def test_the_commands_of_a_page_run(page: Path, folder: Path) -> None:
+def test_the_commands_of_a_page_run(page: Path, python: Preloaded, folder: Path) -> None:
     for _, body in blocks(page, "sh"):
         for command in body.replace("\\\n", " ").splitlines():
             if command.startswith("judge "):
-                judge(command, folder)
+                judge(python, command, folder)
 
 
 @pytest.mark.parametrize("page", with_blocks("py"), ids=name_of)

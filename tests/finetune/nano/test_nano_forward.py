@@ -68,3 +68,13 @@ def test_prompts_about_one_image_do_not_affect_each_other(model, row_builder, bu
             states = last_states(forward, batch)
         logits.append(model.lm_head(states)[0][batch.blocks[0] == block])
     assert torch.allclose(logits[0], logits[1], atol=1e-4)
+
+
+def test_a_batch_may_have_no_token_whose_attention_is_read(model, row_builder):
+    """A batch of a few images, for example, has no token of a box."""
+    forward, none = BatchedForward(model, row_builder.prefix), torch.zeros(0, dtype=torch.long)
+    states = torch.zeros(2, 5, model.config.text_config.hidden_size)
+    rotary = forward.language.rotary_emb(states, torch.zeros(3, 2, 5, dtype=torch.long))
+    layer, keys = forward.language.layers[0], torch.arange(3)
+    logits = forward._attention_logits(layer, states, rotary, none, none, keys)
+    assert logits.shape == (0, model.config.text_config.num_attention_heads, 3)

@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from drawn_samples import draw_samples, verdicts_agree
@@ -33,35 +35,37 @@ def run_python(code: str) -> str:
     return done.stdout.strip().splitlines()[-1]
 
 
-def test_an_adapter_that_changes_nothing_is_an_error(tmp_path: Path) -> None:
-    """With a wrong prefix in the weights' names, vLLM would serve the base model under the adapter's name."""
+def write_zero_adapter(folder: Path) -> Path:
+    """Write a copy of the embedded judge whose adapter adds zero."""
     from safetensors.torch import load_file, save_file
 
     for part in EMBEDDED.iterdir():
         if part.name != "adapter":
-            (tmp_path / part.name).symlink_to(part)
-    (tmp_path / "adapter").mkdir()
+            (folder / part.name).symlink_to(part)
+    (folder / "adapter").mkdir()
     config = (EMBEDDED / "adapter" / "adapter_config.json").read_bytes()
-    (tmp_path / "adapter" / "adapter_config.json").write_bytes(config)
+    (folder / "adapter" / "adapter_config.json").write_bytes(config)
     weights = load_file(EMBEDDED / "adapter" / "adapter_model.safetensors")
     zeroed = {name: weight * ("lora_A" in name) for name, weight in weights.items()}
-    save_file(zeroed, tmp_path / "adapter" / "adapter_model.safetensors")
-    code = (
-        "from judge.backends.vllm.backend import VLLM\n"
-        "from judge.errors import BackendError\n"
-        f"try: VLLM({str(tmp_path)!r}, threads=1)\n"
-        "except BackendError as error: print(error)\n"
-    )
-    assert run_python(code).startswith("adapter: changes nothing in the output of")
+    save_file(zeroed, folder / "adapter" / "adapter_model.safetensors")
+    return folder
 
 
-def test_a_closed_engine_leaves_no_process_and_no_setting_and_a_second_one_can_start() -> None:
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a new interpreter prints that starts an engine, closes it, and does so again.
+
+    The third engine has an adapter that changes nothing. One interpreter, because it loads vLLM for seconds.
+    """
+    folder = write_zero_adapter(tmp_path_factory.mktemp("zero"))
     code = (
-        "import os, psutil, torch\n"
+        "import json, os, psutil, torch\n"
         "before, set_threads = dict(os.environ), torch.set_num_threads\n"
         "from judge import Judge\n"
+        "from judge.backends.vllm.backend import VLLM\n"
+        "from judge.errors import BackendError\n"
         "from PIL import Image\n"
-        "scores = []\n"
+        "scores, refusal = [], ''\n"
         "for _ in range(2):\n"
         "    judge = Judge(backend='vllm', threads=1)\n"
         f"    image = Image.new('RGB', ({SIDE}, {SIDE}), 'red')\n"
@@ -70,9 +74,26 @@ def test_a_closed_engine_leaves_no_process_and_no_setting_and_a_second_one_can_s
         "    judge.backend.close()\n"
         "names = ('LD_PRELOAD', 'PYTHONPATH', 'JUDGE_PATCHED_PACKAGES')\n"
         "changed = [name for name in names if os.environ.get(name) != before.get(name)]\n"
-        "print(scores[0] == scores[1], children, changed, torch.set_num_threads is set_threads)\n"
+        "keeps_threads = torch.set_num_threads is set_threads\n"
+        f"try: VLLM({str(folder)!r}, threads=1)\n"
+        "except BackendError as error: refusal = str(error)\n"
+        "print(json.dumps([scores, len(children), changed, keeps_threads, refusal]))\n"
     )
-    assert run_python(code) == "True [] [] True"
+    names = ("scores", "children", "changed", "keeps_threads", "refusal")
+    return dict(zip(names, json.loads(run_python(code)), strict=True))
+
+
+def test_a_closed_engine_leaves_no_process_and_no_setting_and_a_second_one_can_start(
+    printed: dict[str, Any],
+) -> None:
+    first, second = printed["scores"]
+    assert first == second
+    assert (printed["children"], printed["changed"], printed["keeps_threads"]) == (0, [], True)
+
+
+def test_an_adapter_that_changes_nothing_is_an_error(printed: dict[str, Any]) -> None:
+    """With a wrong prefix in the weights' names, vLLM would serve the base model under the adapter's name."""
+    assert printed["refusal"].startswith("adapter: changes nothing in the output of")
 
 
 def test_a_missing_checkpoint_is_a_one_line_error() -> None:
@@ -83,37 +104,49 @@ def test_a_missing_checkpoint_is_a_one_line_error() -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_vllm_server_gives_the_verdicts_of_the_transformers_backend() -> None:
-    from eval.bench.vllm_server import judge_on_server
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The address of a vLLM server with two engines. Each has the whole model.
 
-    samples, depths = draw_samples(12, 7), ("verdict", "score")
-    in_process = Judge(backend=Transformers())
-    expected = {depth: list(in_process.many(samples, depth=depth, batch=8)) for depth in depths}
-    with judge_on_server(EMBEDDED, threads=1) as judge:
-        for depth in depths:
+    One server for all tests, because every process of a server takes many seconds to start.
+    """
+    from eval.bench.vllm_server import run_vllm_server
+
+    with run_vllm_server(EMBEDDED, threads=1, replicas=2) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def reference() -> Judge:
+    return Judge(backend=Transformers())
+
+
+def test_a_vllm_server_gives_the_verdicts_of_the_transformers_backend(server: str, reference: Judge) -> None:
+    from eval.bench.vllm_server import judge_at
+
+    samples = draw_samples(12, 7)
+    with judge_at(server) as judge:
+        for depth in ("verdict", "score"):
             verdicts = list(judge.many(samples, depth=depth, batch=12))
-            pairs = zip(verdicts, expected[depth], strict=True)
+            pairs = zip(verdicts, reference.many(samples, depth=depth, batch=8), strict=True)
             equal = [verdicts_agree(one, other, 0.02) for one, other in pairs]
             assert sum(equal) >= 11, equal
             assert verdicts[0].provenance.adapter == "embedded"
 
 
-def test_two_engines_behind_one_server_give_the_verdicts_of_one() -> None:
-    """With `vllm serve --data-parallel-size 2`, each engine has the whole model."""
+def test_two_engines_behind_one_server_give_the_verdicts_of_one(server: str, reference: Judge) -> None:
     import httpx
 
-    from eval.bench.vllm_server import run_vllm_server
     from judge.scenes.held_out import draw_held_out_scenes
 
     samples = [scene.unlabelled_sample() for scene in draw_held_out_scenes(12, seed=5)]
-    with run_vllm_server(EMBEDDED, threads=1, replicas=2) as url:
-        judge = Judge(backend="openai", base_url=url)
-        verdicts = list(judge.many(samples, batch=12))
-        judge.backend.close()
-        metrics = httpx.get(url.replace("/v1", "/metrics"), trust_env=False).text
-    expected = list(Judge().many(samples))
+    judge = Judge(backend="openai", base_url=server)
+    verdicts = list(judge.many(samples, batch=12))
+    judge.backend.close()
+    expected = list(reference.many(samples))
     assert [v.score for v in verdicts] == pytest.approx([v.score for v in expected], abs=1e-4)
     assert [[d.kind for d in v.defects] for v in verdicts] == [[d.kind for d in v.defects] for v in expected]
+    metrics = httpx.get(server.replace("/v1", "/metrics"), trust_env=False).text
     counts = [line for line in metrics.splitlines() if line.startswith("vllm:request_success_total")]
     for engine in ("0", "1"):
         assert any(f'engine="{engine}"' in line and not line.endswith(" 0.0") for line in counts)

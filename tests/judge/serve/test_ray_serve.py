@@ -45,15 +45,18 @@ def test_a_bad_option_is_rejected_before_a_replica_starts(
 def cluster() -> Iterator[None]:
     import ray
 
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), before or ""])
+    before = {name: os.environ.get(name) for name in ("PYTHONPATH", "RAY_worker_niceness")}
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), before["PYTHONPATH"] or ""])
+    # By default Ray's workers have the least priority: they wait for the tests that run at the same time.
+    os.environ["RAY_worker_niceness"] = "0"
     ray.init(
         "local", num_cpus=3, object_store_memory=200_000_000, include_dashboard=False,
         log_to_driver=False, logging_level="ERROR",
     )  # fmt: skip
     yield
     ray.shutdown()
-    os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
+    for name, value in before.items():
+        os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
 def free_port() -> int:
