@@ -103,7 +103,8 @@ def extract_features(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     Raises:
         BackendError: the weights are not installed, or are not those of this network.
     """
-    return extract_batch(np.array(_limit_size(Image.fromarray(pixels)))[None])[0]
+    features: NDArray[np.float32] = extract_batch(np.array(_limit_size(Image.fromarray(pixels)))[None])[0]
+    return features
 
 
 def extract_batch(images: NDArray[np.uint8]) -> NDArray[np.float32]:
