@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from judge.backends.models.families import Family, find_family
+from judge.backends.models.families import SERVED_ONLY, Family, find_family, unsupported_family
 from judge.backends.torchvision_compat import patched_child_processes
 from judge.backends.vllm.cpu_lora import install_cpu_lora
 from judge.errors import BackendError, InputError
@@ -217,6 +217,9 @@ def load_processor(source: str, revision: str | None) -> Any:
     """
     import transformers
 
+    config = _read_config(source, revision)
+    if config.get("model_type") in SERVED_ONLY:
+        raise unsupported_family(config, source)
     library: Any = transformers
     processor = library.AutoProcessor.from_pretrained(source, revision=revision)
     image_processor = getattr(processor, "image_processor", None)
