@@ -226,6 +226,16 @@ def test_omni_models_are_judged_behind_a_server_only(tmp_path: Path, model_type:
         assert "\n" not in message
 
 
+@pytest.mark.parametrize("family", ["qwen3_5", "qwen3_5_moe"])
+def test_vllm_on_a_cpu_computes_recurrent_layers_in_bfloat16_only(family: str) -> None:
+    from judge.backends.vllm.engine import cpu_settings
+
+    assert {cpu_settings(dtype, FAMILIES[family])["dtype"] for dtype in ("auto", "bfloat16")} == {"bfloat16"}
+    assert cpu_settings("auto", FAMILIES["qwen3_vl"])["dtype"] == "float32"
+    with pytest.raises(InputError, match="dtype: 'float32' .* bfloat16 for Qwen3.5 .*backend transformers"):
+        cpu_settings("float32", FAMILIES[family])
+
+
 def test_layers_of_an_unknown_kind_are_refused(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
     config = json.loads((checkpoint("qwen3_vl") / "config.json").read_text("utf-8"))
     config["text_config"]["layer_types"] = ["full_attention", "sliding_attention"]
