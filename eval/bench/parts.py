@@ -231,7 +231,7 @@ def real_size(
         samples = [s.sample.model_copy(update={"image": s.image, "id": str(n)}) for n, s in enumerate(scenes)]
         unlabelled = [Sample(**sample.model_dump(exclude={"labels"})) for sample in samples]
         network = judge.backend.network(rubric)  # type: ignore[attr-defined]  # of transformers
-        result = measure_real_size(judge, unlabelled, network, rounds=rounds)
+        result = measure_real_size(judge, unlabelled, network, judge.backend, rounds=rounds)
     return {**result, "rubric": rubric, "rows": rows, "rounds": rounds, "seed": seed}
 
 

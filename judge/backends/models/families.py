@@ -198,6 +198,19 @@ _ENTRIES = (
 )
 FAMILIES: Mapping[str, Family] = MappingProxyType({family.model_type: family for family in _ENTRIES})
 """`model_type` -> the family."""
+SERVED_ONLY: Mapping[str, str] = MappingProxyType(
+    {
+        "qwen2_5_omni": "Qwen2.5-Omni",
+        "qwen2_5_omni_thinker": "Qwen2.5-Omni",
+        "qwen3_omni_moe": "Qwen3-Omni",
+        "qwen3_omni_moe_thinker": "Qwen3-Omni",
+    }
+)
+"""`model_type` -> name of a family that is judged behind a server only.
+
+The part of an omni model that reads images (its thinker) is built in another way: its text model takes no
+images, the rope positions count audio too, and config and processor are those of three models in one.
+"""
 
 
 def find_family(config: Any) -> Family | None:
@@ -262,16 +275,34 @@ def check_family(config: Any, model: str, field: str = "model") -> Family:
             entry does not name.
     """
     settings = config if isinstance(config, Mapping) else config.to_dict()
-    model_type = settings.get("model_type") or "no model_type"
-    supported = ", ".join(family.title for family in FAMILIES.values())
-    mend = "run others with backend vllm, or behind an OpenAI-compatible server with openai"
     family = find_family(settings)
     if family is None:
-        raise InputError(field, f"{model} ({model_type})", f"in this process {supported}", mend)
+        raise unsupported_family(settings, model, field)
     text = settings.get("text_config") or settings
     unknown = set(text.get("layer_types") or ()) - family.layer_kinds
     if unknown:
-        value = f"{model} ({model_type} with layers {', '.join(sorted(unknown))})"
+        value = f"{model} ({family.model_type} with layers {', '.join(sorted(unknown))})"
         allowed = f"{family.title} with layers {', '.join(sorted(family.layer_kinds))}"
-        raise InputError(field, value, allowed, mend)
+        raise InputError(field, value, allowed, _serving_advice(model))
     return family
+
+
+def unsupported_family(settings: Mapping[str, Any], model: str, field: str = "model") -> InputError:
+    """Return the error for a checkpoint of a family that does not run in this process.
+
+    Args:
+        settings: its config.
+        model: the checkpoint, as the caller named it.
+        field: what the error calls it.
+    """
+    model_type = str(settings.get("model_type") or "no model_type")
+    kind = f"{SERVED_ONLY[model_type]}, {model_type}" if model_type in SERVED_ONLY else model_type
+    supported = ", ".join(family.title for family in FAMILIES.values())
+    return InputError(field, f"{model} ({kind})", f"in this process {supported}", _serving_advice(model))
+
+
+def _serving_advice(model: str) -> str:
+    return (
+        f"start `vllm serve {model}` or another OpenAI-compatible server, and judge with --backend openai "
+        "--base-url http://127.0.0.1:8000/v1"
+    )

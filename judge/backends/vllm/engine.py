@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from judge.backends.models.families import Family, find_family
+from judge.backends.models.families import SERVED_ONLY, Family, find_family, unsupported_family
 from judge.backends.torchvision_compat import patched_child_processes
 from judge.backends.vllm.cpu_lora import install_cpu_lora
 from judge.errors import BackendError, InputError
@@ -125,7 +125,7 @@ def build_engine(
     if family is not None:
         settings |= family.engine_options
     if current_platform.is_cpu():
-        settings |= _cpu_settings(dtype, family)
+        settings |= cpu_settings(dtype, family)
     settings |= _media_limits(processor, max_images, max_pixels)
     if adapters:
         install_cpu_lora()
@@ -162,9 +162,22 @@ def _media_limits(processor: Any, max_images: int, max_pixels: int) -> dict[str,
     return limits
 
 
-def _cpu_settings(dtype: str, family: Family | None) -> dict[str, Any]:
-    # vLLM's Gated DeltaNet for CPUs computes in bfloat16 only.
-    default = "bfloat16" if family is not None and family.is_recurrent else "float32"
+def cpu_settings(dtype: str, family: Family | None) -> dict[str, Any]:
+    """Return the settings of an engine on a CPU.
+
+    Args:
+        dtype: `auto`, or the name of a torch dtype.
+        family: family of the checkpoint; None if it is not known.
+
+    Raises:
+        InputError: the family does not run in `dtype` on a CPU.
+    """
+    default = "float32"
+    if family is not None and family.is_recurrent:
+        default = "bfloat16"  # vLLM's Gated DeltaNet for CPUs computes in nothing else
+        if dtype not in ("auto", default):
+            allowed = f"bfloat16 for {family.title} with vLLM on a CPU"
+            raise InputError("dtype", dtype, allowed, "leave it out, or judge with backend transformers")
     return {
         "enforce_eager": True,  # there is nothing to compile for
         "block_size": 32,  # the smallest that the kernels like, because shared prefixes are short
@@ -217,6 +230,9 @@ def load_processor(source: str, revision: str | None) -> Any:
     """
     import transformers
 
+    config = _read_config(source, revision)
+    if config.get("model_type") in SERVED_ONLY:
+        raise unsupported_family(config, source)
     library: Any = transformers
     processor = library.AutoProcessor.from_pretrained(source, revision=revision)
     image_processor = getattr(processor, "image_processor", None)

@@ -22,7 +22,7 @@ from judge.backends.decoding.program import StepInput
 from judge.backends.models import FAMILIES
 from judge.backends.transformers.backend import Transformers
 from judge.cli import app as cli
-from judge.errors import BackendError
+from judge.errors import BackendError, InputError
 from judge.reward import Differentiable
 from judge.rubrics.form import Form
 from judge.rubrics.form_nodes import Choice, Object
@@ -199,8 +199,41 @@ def test_another_family_is_refused_before_its_weights_are_read(tmp_path: Path, m
     message = str(caught.value)
     assert model_type in message
     assert all(family.title in message for family in FAMILIES.values())
-    assert "vllm" in message and "OpenAI-compatible" in message
+    assert f"`vllm serve {tmp_path}`" in message and "OpenAI-compatible" in message
+    assert "--backend openai --base-url" in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("model_type", "title"),
+    [
+        ("qwen2_5_omni", "Qwen2.5-Omni"),
+        ("qwen2_5_omni_thinker", "Qwen2.5-Omni"),
+        ("qwen3_omni_moe", "Qwen3-Omni"),
+        ("qwen3_omni_moe_thinker", "Qwen3-Omni"),
+    ],
+)
+def test_omni_models_are_judged_behind_a_server_only(tmp_path: Path, model_type: str, title: str) -> None:
+    from judge.backends.vllm.engine import load_processor
+
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}), "utf-8")
+    for load in (Transformers, lambda folder: load_processor(str(folder), None)):
+        with pytest.raises((BackendError, InputError)) as caught:
+            load(tmp_path)
+        message = str(caught.value)
+        assert f"{title}, {model_type}" in message and "Qwen3-VL" in message
+        assert f"`vllm serve {tmp_path}`" in message and "--backend openai --base-url" in message
+        assert "\n" not in message
+
+
+@pytest.mark.parametrize("family", ["qwen3_5", "qwen3_5_moe"])
+def test_vllm_on_a_cpu_computes_recurrent_layers_in_bfloat16_only(family: str) -> None:
+    from judge.backends.vllm.engine import cpu_settings
+
+    assert {cpu_settings(dtype, FAMILIES[family])["dtype"] for dtype in ("auto", "bfloat16")} == {"bfloat16"}
+    assert cpu_settings("auto", FAMILIES["qwen3_vl"])["dtype"] == "float32"
+    with pytest.raises(InputError, match="dtype: 'float32' .* bfloat16 for Qwen3.5 .*backend transformers"):
+        cpu_settings("float32", FAMILIES[family])
 
 
 def test_layers_of_an_unknown_kind_are_refused(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
@@ -273,8 +306,6 @@ def test_a_thought_is_written_first_and_the_form_read_behind_it(
 
 
 def test_a_model_without_thoughts_takes_no_budget(checkpoint: Callable[..., Path]) -> None:
-    from judge.errors import InputError
-
     with pytest.raises(InputError, match="thinking: 5 .* opens no thought"):
         Transformers(checkpoint("qwen2_vl"), thinking=5)
 

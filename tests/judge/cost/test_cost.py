@@ -68,6 +68,22 @@ def test_parameter_count_matches_the_real_model(name: str) -> None:
     assert Architecture.from_config(config).parameters == pytest.approx(expected, rel=0.005)
 
 
+@pytest.mark.parametrize(
+    ("name", "published"), [("Qwen3.5-4B", 4.66e9), ("Qwen3.5-9B", 9.65e9), ("Qwen3.5-27B", 27.78e9)]
+)
+def test_sizes_of_qwen3_5_give_the_published_number_of_weights(name: str, published: float) -> None:
+    """The hub counts the layer that predicts a second token (MTP), which neither library loads here.
+
+    The numbers are those of the hub's API, as public repositories quote them.
+    """
+    config = load_config(f"Qwen/{name}")
+    text = config.get_text_config()
+    heads = 3 * text.num_attention_heads + 2 * text.num_key_value_heads  # queries, their gate and outputs
+    per_input = heads * text.head_dim + 3 * text.intermediate_size + 2 * text.hidden_size
+    weights = Architecture.from_config(config).parameters + text.hidden_size * per_input
+    assert weights == pytest.approx(published, rel=1e-3)
+
+
 def test_estimated_operations_match_those_counted_by_torch() -> None:
     """One forward pass of the embedded judge over an image and its request is counted while it runs."""
     import torch

@@ -33,6 +33,7 @@ def test_shares_and_rates_come_with_their_goals_and_a_profile(result: dict[str, 
     assert result["score_to_forward_rate"] == pytest.approx(
         result["forward_seconds"] / result["score_seconds"]
     )
+    assert 1 <= result["foretold_score_passes"] <= result["score_passes"]
     assert 0 < result["mask_bytes"] <= result["mask_bytes_limit"]
     assert result["profile"] and all(0 <= row["share"] <= 1 for row in result["profile"])
     assert "goal" in result["notes"]["verdict_outside_share"]
