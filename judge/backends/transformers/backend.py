@@ -19,7 +19,7 @@ from judge.backends.decoding.form_filling import fill_form
 from judge.backends.decoding.forward_input import Row
 from judge.backends.decoding.natural import filling
 from judge.backends.decoding.natural.filling import FormProgram, check_choices_only, resolve_tokens
-from judge.backends.decoding.natural.steps import MAX_DRAFT_TOKENS, MAX_DRAFT_TOKENS_ON_CPU, run_form
+from judge.backends.decoding.natural.steps import DRAFT_TOKENS_ON_CPU, MAX_DRAFT_TOKENS, run_form
 from judge.backends.decoding.natural.vocabulary import Vocabulary
 from judge.backends.decoding.phrase_cache import PhraseCache
 from judge.backends.decoding.program import RowProgram
@@ -201,7 +201,7 @@ class Transformers:
         return self._run_form(program, self.vocabulary)
 
     def _run_form(self, program: FormProgram, vocabulary: Vocabulary) -> RowProgram:
-        draft_tokens = MAX_DRAFT_TOKENS if self._model.device.type != "cpu" else MAX_DRAFT_TOKENS_ON_CPU
+        draft_tokens = MAX_DRAFT_TOKENS if self._model.device.type != "cpu" else DRAFT_TOKENS_ON_CPU
         if not self.reads_ahead or is_recurrent(self._model):
             draft_tokens = 0  # each branch of a recurrent model is a pass of its own: a draft saves none
         return run_form(

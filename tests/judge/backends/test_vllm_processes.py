@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from drawn_samples import draw_samples, verdicts_agree
+from form_requests import build_request, check_filled
+from real_vocabulary import tiny_checkpoint
 
 from judge.backends.checkpoints import EMBEDDED
 from judge.backends.transformers.backend import Transformers
@@ -132,6 +134,26 @@ def test_a_vllm_server_gives_the_verdicts_of_the_transformers_backend(server: st
             equal = [verdicts_agree(one, other, 0.02) for one, other in pairs]
             assert sum(equal) >= 11, equal
             assert verdicts[0].provenance.adapter == "embedded"
+
+
+def test_a_thinking_model_on_a_vllm_server_thinks_first(tmp_path: Path) -> None:
+    """The thought ends at its budget; the form is read behind it as a model in this process reads it."""
+    from eval.bench.vllm_server import run_vllm_server
+    from judge.backends.openai.backend import OpenAI
+
+    folder = tiny_checkpoint(tmp_path / "model", "qwen3_vl", thinking=True)
+    request = build_request(3, depth="score", size=(112, 112))
+    in_process = Transformers(folder, thinking=6)
+    (theirs,) = check_filled(in_process.choose([request]))
+    with run_vllm_server(folder, threads=1) as url:
+        served = OpenAI(url, "model", timeout=600, thinking=6)
+        try:
+            (ours,) = check_filled(served.choose([request]))
+        finally:
+            served.close()
+    assert ours.thought and theirs.thought
+    request.form.parse(ours.text)
+    assert ours.probabilities.keys() == theirs.probabilities.keys() and ours.exact
 
 
 def test_two_engines_behind_one_server_give_the_verdicts_of_one(server: str, reference: Judge) -> None:

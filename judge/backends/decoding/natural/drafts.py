@@ -71,15 +71,10 @@ class FormDraft:
         boundary, answers = replace(self.boundary), list(self.answers)
         self._choices = []
         walk, piece = self._walk()
-        choice = replace(self.choice, boundary=boundary)
-        if isinstance(piece, Literal):
-            choice.settle(0)
-            answer = ""
-        else:
-            assert isinstance(piece, Choice | Branch)
-            answer = self._expect(piece)
-            choice.settle(piece.labels.index(answer))
-            answers.append(answer)
+        assert isinstance(piece, Choice | Branch)
+        answer = self._expect(piece)
+        replace(self.choice, boundary=boundary).settle(piece.labels.index(answer))
+        answers.append(answer)
         try:
             while True:
                 piece = walk.send(answer)

@@ -210,7 +210,8 @@ class _FormFiller:
                 lambda index: (b"",),
                 "layout",
             )
-            shares = yield from choice.read(self._draft(choice))
+            # No draft: in another layout than the one that is taken, all of it would be read in vain.
+            shares = yield from choice.read()
             sums = {text: 0.0 for text in texts}
             for (text, _), share in zip(alternatives, shares.probabilities.tolist(), strict=True):
                 sums[text] += share

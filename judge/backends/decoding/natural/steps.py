@@ -21,9 +21,9 @@ MAX_PREDICTED_TOKENS = 8
 """Greatest number of free-text tokens that are predicted in one step."""
 MAX_DRAFT_TOKENS = 256
 """Greatest number of tokens of a step that are fed ahead."""
-MAX_DRAFT_TOKENS_ON_CPU = 16
-"""The same on a CPU, for steps without the prompt. There a pass over 16 tokens takes a fifth longer than one
-over 8, one over 64 more than twice as long (Qwen3-VL of 290 million weights)."""
+DRAFT_TOKENS_ON_CPU = 16
+"""The same on a CPU, for the step after one that fed ahead in vain. There a pass over 16 tokens takes a fifth
+longer than one over 8, one over 64 more than twice as long (Qwen3-VL of 290 million weights)."""
 
 MaskFactory = Callable[[int, bytes, tuple[bytes, ...]], TextMask]
 """Greatest number of characters, the bytes before the text, what may follow it -> the grammar of the text."""
@@ -44,8 +44,9 @@ def run_form(
         vocabulary: the model's.
         text_mask: returns the grammar of a text blank.
         phrases: texts that the model often writes.
-        draft_tokens: greatest number of tokens of a step without the prompt that are fed ahead, where an
-            operation has a draft; 0 to feed none ahead, with the prompt neither.
+        draft_tokens: greatest number of tokens that are fed ahead, where an operation has a draft, after a
+            draft that was wrong; 0 to feed none ahead at all. The number for the first draft is
+            `MAX_DRAFT_TOKENS`. A draft that was right to its end doubles it for the next one.
 
     Yields:
         The steps of the row.
@@ -67,6 +68,12 @@ class _Runner:
     text_mask: MaskFactory
     phrases: PhraseCache
     draft_tokens: int
+    draft_limit: int = MAX_DRAFT_TOKENS
+    """Greatest number of tokens that the next draft may feed."""
+    drafted: int = 0
+    """Number of operations of the last draft."""
+    used: int = 0
+    """Number of operations since then that needed no step."""
     fed: dict[Path, int] = field(default_factory=dict)
     """Path -> index of its last token in the last step."""
     fed_count: int = 0
@@ -83,15 +90,15 @@ class _Runner:
         self.committed += tuple(operation.commit)
         nodes = [((*self.committed, *path), tokens) for path, tokens in operation.nodes]
         if (known := self._look_up(nodes)) is not None:
+            self.used += 1
             return known
         start = len(self.committed)
         wanted = [(path[start:], tokens) for path, tokens in nodes if not self._is_known(path, tokens)]
-        has_prompt = not self.fed_count
         step = self._begin(any(not path for path, _ in wanted))
         batch = _StepReads(step, self.fed)
         for path, tokens in wanted:
             batch.append((*self.committed, *path), tokens)
-        drafted = self._append_draft(operation.draft, batch, has_prompt)
+        drafted = self._append_draft(operation.draft, batch)
         scores = yield step
         self.fed_count = len(step.tokens)
         for path, found in batch.split(scores):
@@ -103,13 +110,16 @@ class _Runner:
         return result
 
     def _append_draft(
-        self, draft: Draft | None, batch: _StepReads, has_prompt: bool
+        self, draft: Draft | None, batch: _StepReads
     ) -> list[list[tuple[Path, tuple[int, ...]]]]:
         """Append what is probably read next; returns its nodes."""
         drafted: list[list[tuple[Path, tuple[int, ...]]]] = []
         if draft is None or not self.draft_tokens:
             return drafted
-        limit = len(batch.step.tokens) + (MAX_DRAFT_TOKENS if has_prompt else self.draft_tokens)
+        if self.drafted:
+            was_right = self.used >= self.drafted
+            self.draft_limit = min(2 * self.draft_limit, MAX_DRAFT_TOKENS) if was_right else self.draft_tokens
+        limit = len(batch.step.tokens) + self.draft_limit
         before = self.committed
         for operation in draft.reads():
             before += tuple(operation.commit)
@@ -119,6 +129,7 @@ class _Runner:
             for path, tokens in nodes:
                 batch.append(path, tokens)
             drafted.append(nodes)
+        self.drafted, self.used = len(drafted), 0
         return drafted
 
     def write(self, operation: Write) -> Generator[StepInput, Any, list[int]]:

@@ -10,6 +10,7 @@ from small_table import SmallTable, scripted_logs
 
 from judge.backends.base import Reply
 from judge.backends.decoding.label_tree import ROOT
+from judge.backends.decoding.natural import drafts
 from judge.backends.decoding.natural.drafts import default_label
 from judge.backends.decoding.natural.filling import fill_form
 from judge.backends.decoding.natural.steps import run_form
@@ -84,6 +85,21 @@ def test_reading_ahead_saves_passes() -> None:
     pairs = [(run_row(seed, 256)[1], run_row(seed, 0)[1]) for seed in range(20)]
     assert all(ahead <= one_by_one for ahead, one_by_one in pairs)
     assert sum(ahead for ahead, _ in pairs) < 0.75 * sum(one_by_one for _, one_by_one in pairs)
+
+
+def test_a_form_whose_labels_are_foretold_takes_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first draft goes as far as it can, on a CPU too."""
+    for seed in range(20):
+        reply, _ = run_row(seed, 0)
+
+        def expected(blank: Choice | Branch, reply: Reply = reply) -> str:
+            shares = reply.probabilities.get(blank.name, {"": 1.0})
+            likeliest = max(shares, key=lambda label: shares[label])
+            is_known = likeliest in blank.reported_labels
+            return blank.labels[blank.reported_labels.index(likeliest) if is_known else 0]
+
+        monkeypatch.setattr(drafts, "default_label", expected)
+        assert run_row(seed, 3)[1] == 1
 
 
 def test_the_label_to_expect_is_the_first_one_or_the_number_in_the_middle() -> None:
