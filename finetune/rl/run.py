@@ -49,6 +49,8 @@ REWARDED = {
 """Reward -> beginnings of the names of the measures that it is about."""
 SCORE_DEPTH = "score_depth/"
 """Beginning of the names of measures at depth `score`, which is never trained."""
+OF_DEFECTS = ("box_", "region_", "image_accuracy")
+"""Beginnings of the names of measures about defects. At depth `score` none are listed, so these say nothing."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,11 @@ class PreparedRun:
         for evaluation, prefix in ((self.evaluation, ""), (self.score_evaluation, SCORE_DEPTH)):
             if evaluation is not None:
                 measures = evaluation(backend, self.config.model.max_pixels)
-                found |= {f"{prefix}{name}": value for name, value in measures.items()}
+                found |= {
+                    f"{prefix}{name}": value
+                    for name, value in measures.items()
+                    if not (prefix and name.startswith(OF_DEFECTS))
+                }
         return found
 
 
