@@ -50,7 +50,7 @@ REWARDED = {
 SCORE_DEPTH = "score_depth/"
 """Beginning of the names of measures at depth `score`, which is never trained."""
 OF_DEFECTS = ("box_", "region_", "image_accuracy")
-"""Beginnings of the names of measures about defects. At depth `score` none are listed, so these say nothing."""
+"""Beginnings of the names of measures about defects. Depth `score` lists none, so there they say nothing."""
 
 
 @dataclass(frozen=True)

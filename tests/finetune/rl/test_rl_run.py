@@ -66,6 +66,7 @@ def test_the_reward_of_a_tiny_model_rises(folder: Path, tmp_path: Path) -> None:
     off = {f"rewards.{name}": 0 for name in ("elements", "boxes", "counts", "kinds", "severities", "ranks")}
     changes = {
         "policy.exact": "false",
+        "policy.kl": 0,
         "training.learning_rate": 0.1,
         "training.warmup": 0,
         "policy.group": 8,

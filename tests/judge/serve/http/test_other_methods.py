@@ -46,7 +46,7 @@ def test_routes_and_the_page_answer_as_before(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [("TRACE", "/v1/verdicts", "POST"), ("GET", "/v1/scores", "POST"), ("DELETE", "/v1/rubrics", "GET"),
-     ("POST", "/healthz", "GET"), ("PUT", "/openapi.json", "GET, HEAD")],
+     ("POST", "/healthz", "GET, HEAD"), ("PUT", "/openapi.json", "GET, HEAD")],
 )  # fmt: skip
 def test_the_gateway_names_the_methods_of_its_routes(
     running: Gateway, method: str, path: str, allowed: str
