@@ -69,7 +69,7 @@ class NetworkConfig(StrictModel):
     pretrained: Annotated[int, Field(ge=0)] = 0
     """Side in pixels of the square from which features of a network trained on ImageNet are computed, see
     `judge.evidence.pretrained`; 0: none. People's opinions depend on what an image shows, and a small network
-    cannot learn that from some hundred photographs. At 224 pixels the student takes three times as long."""
+    cannot learn that from some hundred photographs. At 224 pixels the student takes four times as long."""
 
 
 class TrainingConfig(StrictModel):

@@ -47,12 +47,13 @@ class ImageViews:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.views: int = json.loads((folder / "views.json").read_text("utf-8"))["views"]
+        settings = json.loads((folder / "views.json").read_text("utf-8"))
+        self.views: int = settings["views"]
         """Views of each image."""
         self.whole: Any = np.load(folder / "whole.npy", mmap_mode="r")
         self.patches: Any = np.load(folder / "patches.npy", mmap_mode="r")
-        pretrained = folder / "pretrained.npy"
-        self.pretrained: Any = np.load(pretrained, mmap_mode="r") if pretrained.is_file() else None
+        reads_features = settings["plan"]["pretrained"] > 0
+        self.pretrained: Any = np.load(folder / "pretrained.npy", mmap_mode="r") if reads_features else None
 
     def sample(self, indices: Sequence[int], rng: np.random.Generator) -> ViewBatch:
         """Draw one view of each of some images, and mirror half of them at random.

@@ -68,7 +68,7 @@ class _Block:
     def __call__(self, x: Tensor) -> Tensor:
         from torch.nn.functional import relu6
 
-        # In place, where a tensor is used once: a third of the time went into new memory.
+        # In place, where a tensor is used once: up to a third of the time went into new memory.
         y = x if self.expansion is None else relu6(self.expansion(x), inplace=True)
         y = self.projection(relu6(self.filters(y), inplace=True))
         return y.add_(x) if x.shape == y.shape and self.filters.stride == 1 else y
