@@ -27,6 +27,7 @@ from finetune.lora.config import Config, ModelConfig
 from finetune.lora.evaluation import HeldOutEvaluation, TrainingBackend
 from finetune.lora.memory import PassShape, estimate_memory, free_memory
 from finetune.lora.targets import TargetSet, load_target_sets
+from finetune.processes import join_processes
 from finetune.run_folders import RUN_FILE, claim_folder, write_json
 from judge.backends.adapter_training import (
     AdapterTraining,
@@ -191,15 +192,17 @@ def train_adapter(config: Config, out: Path) -> dict[str, Any]:
         BackendError: the model cannot be loaded.
     """
     import torch
-    from accelerate import PartialState
     from transformers.trainer_utils import get_last_checkpoint
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    gpu, is_first = torch.cuda.is_available(), PartialState().is_main_process
+    process, gpu = join_processes(), torch.cuda.is_available()
+    is_first = process.is_main_process
     report: Callable[[str], None] = partial(print, flush=True) if is_first else lambda line: None
     prepared = prepare(config, report)
-    claim_folder(config, out)
+    if is_first:
+        claim_folder(config, out)
+    process.wait_for_everyone()
     for note in prepared.base.notes(config.model.bits):
         report(note)
     shape = PassShape(config.training.batch, config.training.checkpointing)

@@ -26,6 +26,7 @@ from finetune.lora.base_model import BaseInfo, check_base
 from finetune.lora.evaluation import HeldOutEvaluation, TrainingBackend
 from finetune.lora.memory import PassShape, estimate_memory, free_memory
 from finetune.lora.run import VERSIONED_PACKAGES, check_no_overlap, describe_training, set_base_name
+from finetune.processes import join_processes
 from finetune.rl.config import Config
 from finetune.rl.examples import ExampleStream
 from finetune.run_folders import RUN_FILE, claim_folder, write_json
@@ -161,11 +162,10 @@ def train_policy(config: Config, out: Path) -> dict[str, Any]:
         InputError: something is unusable, or `out` holds another run.
         BackendError: the model cannot be loaded.
     """
-    from accelerate import PartialState
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    process = PartialState()
+    process = join_processes()
     is_first = process.is_main_process
     report: Callable[[str], None] = partial(print, flush=True) if is_first else lambda line: None
     prepared = prepare(config, report)

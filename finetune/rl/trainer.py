@@ -10,7 +10,7 @@
 - It repeats the image and the prompt for each answer of a group. `finetune.rl.policy` reads them once.
 - It samples every label, also where the expectation over all labels can be computed.
 
-Several processes (`accelerate launch -m finetune.cli rl ...`) draw their own images and average their
+Several processes (`accelerate launch` on GPUs, `torchrun` on CPUs) draw their own images and average their
 gradients.
 """
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from pathlib import Path
 from statistics import fmean
 
 import pytest
 import torch
 from rl_runs import build_backend, rl_config
+from torch.multiprocessing.spawn import spawn
 from typer.testing import CliRunner
 
 from finetune.cli import app
+from finetune.processes import join_processes
 from finetune.rl import run
 from finetune.rl.config import Config
 from finetune.rl.examples import Curriculum, ExampleStream
@@ -59,6 +63,28 @@ def test_a_run_is_resumed_bit_by_bit_and_writes_all_its_files(folder: Path, tmp_
     assert served.training is not None and [one.name for one in served.training.rubrics] == ["default"]
     with pytest.raises(InputError, match="a run has ended there"):
         run.train_policy(config, whole)
+
+
+def _train_in_a_process(rank: int, port: int, folder: Path, out: Path) -> None:
+    """Take two steps as one of two processes, and save what the adapter has become."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}  # as torchrun sets them
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    process = join_processes()
+    config = rl_config(folder, **{"training.images": 1}).model_copy(update={"held": None})
+    trainer = run.build_trainer(run.prepare(config), out, (process.process_index, process.num_processes))
+    trainer.train()
+    rewards = [row["reward"] for row in trainer.progress.history if "reward" in row]
+    torch.save({"parameters": trainer.parameters, "rewards": rewards}, out / f"process{rank}.pt")
+
+
+def test_two_processes_learn_one_adapter_from_images_of_their_own(folder: Path, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    spawn(_train_in_a_process, (port, folder, tmp_path), nprocs=2)
+    first, second = (torch.load(tmp_path / f"process{rank}.pt", weights_only=False) for rank in (0, 1))
+    assert all(torch.equal(a, b) for a, b in zip(first["parameters"], second["parameters"], strict=True))
+    assert len(first["rewards"]) == 2 and first["rewards"] != second["rewards"]
 
 
 def test_the_reward_of_a_tiny_model_rises(folder: Path, tmp_path: Path) -> None:
