@@ -189,7 +189,7 @@ def load_trainable_model(
     """
     model, processor = _load_weights(base, config)
     if base.adapter is not None:
-        adapted = _continue_adapter(model, base.adapter, adapter_config.also)
+        adapted = continue_adapter(model, base.adapter, adapter_config.also)
         adapted.peft_config["default"].base_model_name_or_path = base.source  # peft looks it up when it saves
     else:
         adapted = _add_adapter(model, adapter_config)
@@ -248,8 +248,16 @@ def _add_adapter(model: Any, config: AdapterConfig) -> Any:
         raise InputError("lora.targets", config.layers, "a pattern of layers", str(error)[:160]) from None
 
 
-def _continue_adapter(model: Any, adapter: Path, also: str) -> Any:
-    """Add an existing adapter, and new matrices in the layers of `also` that it does not have.
+def continue_adapter(model: Any, adapter: Path, also: str = "", *, layers: str = "") -> Any:
+    """Add an existing adapter whose training goes on, and new matrices in layers that it does not have.
+
+    All other weights of the model are frozen.
+
+    Args:
+        model: the base.
+        adapter: folder of the adapter.
+        also: regular expression for the full names of further layers; "": none.
+        layers: the same for the layers of the adapter that are used; "": all. Matrices of others are dropped.
 
     Raises:
         InputError: `also` matches no layer.
@@ -257,6 +265,8 @@ def _continue_adapter(model: Any, adapter: Path, also: str) -> Any:
     from peft import PeftConfig, PeftModel
 
     config: Any = PeftConfig.from_pretrained(str(adapter))
+    if layers:
+        config.target_modules = layers
     if also:
         if not any(re.fullmatch(also, name) for name, _ in model.named_modules()):
             raise InputError("lora.also", also, "a pattern of layers", "it matches no layer of the model")

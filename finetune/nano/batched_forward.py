@@ -47,6 +47,10 @@ class AttentionReadout:
     statement_states: Tensor
     """(n, width) states of the statements' tokens after that layer."""
 
+    def detach(self) -> AttentionReadout:
+        """Return the same values, through which no gradient flows."""
+        return AttentionReadout(**{name: value.detach() for name, value in vars(self).items()})
+
 
 @dataclass
 class ImageFeatures:
@@ -58,6 +62,11 @@ class ImageFeatures:
     """(B, IMAGE_TOKENS, width)."""
     deepstack: list[Tensor]
     """Deepstack features, each of the shape of `tokens`."""
+
+    def detach(self) -> ImageFeatures:
+        """Return the same values, through which no gradient flows."""
+        deepstack = [level.detach() for level in self.deepstack]
+        return ImageFeatures(self.patches.detach(), self.tokens.detach(), deepstack)
 
 
 def _rotate_half(x: Tensor) -> Tensor:

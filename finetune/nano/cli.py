@@ -185,6 +185,7 @@ def adapt(
         Path | None,
         typer.Option(help="Adapter to continue from. Default: a new one.", callback=_check_adapter),
     ] = None,
+    tower: Annotated[bool, typer.Option("--tower", help="Train the vision tower's layers, too.")] = False,
 ) -> None:
     """Train a LoRA adapter for judging on a pre-trained base: the rubrics' forms, at both depths."""
     from finetune.nano.adapter_training import train_adapter
@@ -193,7 +194,7 @@ def adapt(
     settings = TrainingSettings(
         pools, init, held, out, minutes, lr, batch, seed, measure_every, max_text_tokens=420, steps=steps
     )
-    run_workers(train_adapter, workers, settings, rank, adapter)
+    run_workers(train_adapter, workers, settings, rank, adapter, tower)
 
 
 @app.command()
@@ -287,19 +288,33 @@ def ship(base: Path, adapter: Path, out: Annotated[Path, typer.Option()] = NANO)
 
 
 @app.command()
+def ship_adapter(adapter: Path, out: Annotated[Path, typer.Option()] = NANO) -> None:
+    """Replace the embedded judge's own adapter by another one of the same base."""
+    from eval.cli.errors import one_line_errors
+    from finetune.nano.export import export_adapter
+
+    with one_line_errors():
+        export_adapter(adapter, out)
+
+
+@app.command()
 def ship_video(adapter: Path, out: Annotated[Path, typer.Option()] = NANO) -> None:
     """Add an adapter for the rubric `video` to the embedded judge."""
+    from eval.cli.errors import one_line_errors
     from finetune.nano.export import export_rubric_adapter
 
-    export_rubric_adapter(adapter, out, "video")
+    with one_line_errors():
+        export_rubric_adapter(adapter, out, "video")
 
 
 @app.command()
 def ship_look(adapter: Path, out: Annotated[Path, typer.Option()] = NANO) -> None:
     """Add an adapter for closer looks to the embedded judge."""
+    from eval.cli.errors import one_line_errors
     from finetune.nano.export import export_rubric_adapter
 
-    export_rubric_adapter(adapter, out, "default-look")
+    with one_line_errors():
+        export_rubric_adapter(adapter, out, "default-look")
 
 
 @app.command()

@@ -57,8 +57,6 @@ ADAPTER_DOMAINS = {
 def export_judge(base: Path, adapter: Path, out: Path) -> None:
     """Write OUT/base (bfloat16 safetensors, tokenizer, processor), OUT/adapter and OUT/judge.json.
 
-    The adapter stays float32. It is small, and it was trained on the base as bfloat16 stores it.
-
     Args:
         base: folder of the pre-trained model.
         adapter: folder of the judging adapter.
@@ -67,18 +65,29 @@ def export_judge(base: Path, adapter: Path, out: Path) -> None:
     from transformers import AutoModelForImageTextToText
 
     model = AutoModelForImageTextToText.from_pretrained(base, dtype=torch.bfloat16)
-    for part in ("base", "adapter"):
-        shutil.rmtree(out / part, ignore_errors=True)
-        (out / part).mkdir(parents=True)
+    shutil.rmtree(out / "base", ignore_errors=True)
+    (out / "base").mkdir(parents=True)
     model.save_pretrained(out / "base")
     copy_processor_files(base, out / "base")
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        shutil.copy(adapter / name, out / "adapter" / name)
-    _set_base_path(out / "adapter" / "adapter_config.json")
+    _write_adapter(adapter, out / "adapter")
     info = {"domain": DOMAIN, "brief": True, "size": IMAGE_PIXELS}
     info |= {"rubrics": ["default"], "words": sorted(set(WORDS))}
     info["phrases"] = PHRASES
     _write_json(out / "judge.json", info)
+
+
+def export_adapter(adapter: Path, out: Path) -> None:
+    """Replace the adapter of an exported judge by another one of the same base, OUT/adapter.
+
+    Args:
+        adapter: folder of the adapter.
+        out: folder of the judge.
+
+    Raises:
+        InputError: `adapter` is no adapter, or `out` holds no judge.
+    """
+    _check_export(adapter, out)
+    _write_adapter(adapter, out / "adapter")
 
 
 def export_rubric_adapter(
@@ -86,8 +95,7 @@ def export_rubric_adapter(
 ) -> None:
     """Add an adapter for one rubric, or for closer looks, to an exported judge.
 
-    The adapter is written to OUT/RUBRIC in float16, which halves its size without a visible loss (eleven bits
-    of precision), and is named in OUT/judge.json.
+    The adapter is written to OUT/RUBRIC and named in OUT/judge.json.
 
     Args:
         adapter: folder of the adapter.
@@ -97,24 +105,33 @@ def export_rubric_adapter(
     Raises:
         InputError: `adapter` is no adapter, or `out` holds no judge.
     """
+    _check_export(adapter, out)
+    folder = out / rubric
+    _write_adapter(adapter, folder)
+    _write_json(folder / "judge.json", {"domain": ADAPTER_DOMAINS[rubric]})
+    info = json.loads((out / "judge.json").read_text("utf-8"))
+    info["adapters"] = {**info.get("adapters", {}), rubric: rubric}
+    info["rubrics"] = [name for name in list_rubric_names() if name in (*info["rubrics"], rubric)]
+    _write_json(out / "judge.json", info)
+
+
+def _check_export(adapter: Path, out: Path) -> None:
     if not (adapter / "adapter_model.safetensors").is_file():
         mend = "train one first"
         raise InputError("adapter", str(adapter), "a folder with adapter_model.safetensors", mend)
     if not (out / "judge.json").is_file():
         mend = "export the base and its adapter first, with `ship`"
         raise InputError("out", str(out), "a folder with judge.json", mend)
-    folder = out / rubric
+
+
+def _write_adapter(adapter: Path, folder: Path) -> None:
+    """Write an adapter in float16, which halves its size without a visible loss (eleven bits)."""
     folder.mkdir(exist_ok=True)
     shutil.copyfile(adapter / "adapter_config.json", folder / "adapter_config.json")
     weights = load_file(adapter / "adapter_model.safetensors")
     halves = {name: weight.half() for name, weight in weights.items()}
     save_file(halves, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     _set_base_path(folder / "adapter_config.json")
-    _write_json(folder / "judge.json", {"domain": ADAPTER_DOMAINS[rubric]})
-    info = json.loads((out / "judge.json").read_text("utf-8"))
-    info["adapters"] = {**info.get("adapters", {}), rubric: rubric}
-    info["rubrics"] = [name for name in list_rubric_names() if name in (*info["rubrics"], rubric)]
-    _write_json(out / "judge.json", info)
 
 
 def _write_json(path: Path, info: dict[str, Any]) -> None:

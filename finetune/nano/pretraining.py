@@ -134,7 +134,13 @@ def pretrain(rank: int, workers: int, settings: TrainingSettings, course: str = 
 
 
 def compute_gradients(
-    forward: BatchedForward, answer_loss: AnswerLoss, heads: AuxiliaryHeads, batch: SceneBatch, scale: float
+    forward: BatchedForward,
+    answer_loss: AnswerLoss,
+    heads: AuxiliaryHeads,
+    batch: SceneBatch,
+    scale: float,
+    *,
+    heads_only: bool = False,
 ) -> tuple[dict[str, float], Hits]:
     """Compute the gradients of one batch; they are left in the parameters.
 
@@ -144,6 +150,7 @@ def compute_gradients(
         heads: heads of the auxiliary losses.
         batch: the batch.
         scale: the auxiliary losses are multiplied by it.
+        heads_only: the losses of the heads train the heads and not the model.
 
     Returns:
         The losses by name, and the hits by tag.
@@ -154,7 +161,11 @@ def compute_gradients(
         raise AssertionError("the attention was to be read")
     with torch.autocast("cpu", torch.bfloat16, enabled=training_dtype() == torch.bfloat16):
         auxiliary = heads(
-            batch, features, result.readout, forward.order, forward.language.embed_tokens.weight
+            batch,
+            features.detach() if heads_only else features,
+            result.readout.detach() if heads_only else result.readout,
+            forward.order,
+            forward.language.embed_tokens.weight,
         )
     auxiliary |= attention_losses(result.readout, batch)
     total = result.loss + scale * sum(AUXILIARY_WEIGHTS[n] * v for n, v in auxiliary.items())

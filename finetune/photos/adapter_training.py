@@ -20,6 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from finetune.lora.base_model import continue_adapter
+from finetune.lora.config import LANGUAGE_LAYERS
 from finetune.nano.adapter_training import add_lora
 from finetune.nano.batched_forward import BatchedForward
 from finetune.nano.data.rows import RowBuilder
@@ -93,7 +95,6 @@ def load_model(init: Path, rank: int, seed: int, adapter: Path | None) -> tuple[
     Returns:
         The base, the same model with the adapter, and the tokenizer.
     """
-    from peft import PeftModel
     from transformers import AutoModelForImageTextToText, AutoTokenizer
 
     torch.manual_seed(seed)
@@ -101,7 +102,7 @@ def load_model(init: Path, rank: int, seed: int, adapter: Path | None) -> tuple[
     if adapter is None:
         adapted = add_lora(base, rank)
     else:
-        adapted = PeftModel.from_pretrained(base, str(adapter), is_trainable=True)
+        adapted = continue_adapter(base, adapter, layers=LANGUAGE_LAYERS)  # of the base's own tower
     return base, adapted, AutoTokenizer.from_pretrained(init)
 
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from finetune.lora.base_model import continue_adapter
+from finetune.lora.config import LANGUAGE_LAYERS
 from finetune.nano.batched_forward import BatchedForward
 from finetune.nano.data.target_tags import TAGS
 from finetune.nano.losses import AnswerLoss, Hits, count_hits
@@ -81,12 +82,12 @@ def train_video_adapter(rank: int, workers: int, settings: TrainingSettings) -> 
         workers: number of workers.
         settings: of the training; `init` is the folder of the embedded judge.
     """
-    from peft import PeftModel
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     join_workers(rank, workers, settings.port)
     base = AutoModelForImageTextToText.from_pretrained(settings.init / "base", dtype=torch.float32)
-    adapted: Any = PeftModel.from_pretrained(base, settings.init / "adapter", is_trainable=True)
+    # The frames were encoded by the base's own tower.
+    adapted = continue_adapter(base, settings.init / "adapter", layers=LANGUAGE_LAYERS)
     processor = AutoProcessor.from_pretrained(settings.init / "base")
     row_builder, rubric = ClipRowBuilder(processor), Rubric.load("video")
     batches = ClipBatches(

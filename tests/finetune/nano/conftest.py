@@ -36,7 +36,7 @@ def tokenizer(scene_facts: list[SceneFacts]):
 @pytest.fixture(scope="session")
 def model(tokenizer):
     """A small model with random weights."""
-    size = NetworkSize(vision_width=64, vision_depth=2, width=64, depth=3, mlp_width=96, head_width=32)
+    size = NetworkSize(vision_width=64, vision_depth=2, width=64, depth=4, mlp_width=96, head_width=32)
     return build_model(tokenizer, size).eval()
 
 

@@ -14,7 +14,7 @@ from paths import ROOT
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from finetune.nano.export import export_rubric_adapter
+from finetune.nano.export import export_adapter, export_rubric_adapter
 from judge.errors import InputError
 
 
@@ -35,6 +35,8 @@ def test_an_exported_adapter_is_half_precision_and_named_in_judge_json(tmp_path:
         assert torch.allclose(stored[name].float(), weight, rtol=1e-3, atol=1e-6)
     config = json.loads((out / "default-look/adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "../base"
+    export_adapter(adapter, out)
+    assert load_file(out / "adapter/adapter_model.safetensors").keys() == weights.keys()
     info = json.loads((out / "judge.json").read_text())
     assert info["adapters"] == {"default-look": "default-look"} and info["rubrics"] == ["default"]
 
