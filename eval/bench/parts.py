@@ -271,7 +271,8 @@ def looks(seed: int, count: int, scenes: int, looks: int, model: str, adapter: s
     """Accuracy with closer looks: small defects in large images, and undecided elements of usual scenes."""
     from eval.bench.accuracy.looks import measure_looks
 
-    judge = open_judge(model, adapter)
+    # The embedded judge abstains on large scenes: their prompts and sizes are those of crops' training only.
+    judge = open_judge(model, adapter, out_of_domain="score")
     with progress_bar("looks", 2 * count + scenes) as tick:
         result = measure_looks(judge, count, scenes, seed, looks, tick)
     return {**result, "seed": seed, **describe_model(model, adapter)}
@@ -425,11 +426,18 @@ def video(seed: int, count: int, rounds: int, model: str, adapter: str | None, b
     return {**result, **describe_model(model, adapter)}
 
 
-def open_judge(model: str, adapter: str | None, rubric: str = "default") -> Any:
-    """Create a judge. Tests replace this function."""
+def open_judge(model: str, adapter: str | None, rubric: str = "default", **options: Any) -> Any:
+    """Create a judge. Tests replace this function.
+
+    Args:
+        model: name or folder.
+        adapter: folder of an adapter; None: the model's own.
+        rubric: name or file.
+        **options: further arguments of `Judge`.
+    """
     from judge import Judge
 
-    return Judge(model, adapter=adapter, rubric=rubric)
+    return Judge(model, adapter=adapter, rubric=rubric, **options)
 
 
 def draw_scenes(count: int, seed: int) -> Any:

@@ -48,11 +48,15 @@ def measure_looks(
 def _measure_large_images(
     judge: Any, count: int, seed: int, max_looks: int, tick: Callable[[], None]
 ) -> dict[str, Any]:
-    """Measure how many defects are found, and how many images without a defect stay clean."""
+    """Measure how many defects are found, and how many images without a defect stay clean.
+
+    An image that is unscored counts as a failure in all of them; `unscored` is the number of them.
+    """
     rows: dict[str, list[float]] = {
         name: [] for name in ("found", "found_without", "found_50", "clean", "clean_without", "looks")
     }
     seconds: list[float] = []
+    unscored = 0
     for scene_seeds in _batches(held_out_seeds(count, seed)):
         damaged = [draw_large_scene(scene_seed) for scene_seed in scene_seeds]
         undamaged = [draw_large_scene(scene_seed, defect_side=0) for scene_seed in scene_seeds]
@@ -63,14 +67,15 @@ def _measure_large_images(
             with_looks = list(judge.many(samples, batch=BATCH, looks=max_looks))
             for before, after, label in zip(without_looks, with_looks, labels, strict=True):
                 rows["looks"].append(len(after.trace))
+                unscored += after.status == "unscored"
                 seconds.append(after.provenance.milliseconds / 1000)
                 if label:
                     rows["found"].append(_best_iou(after, label) > MIN_IOU)
                     rows["found_without"].append(_best_iou(before, label) > MIN_IOU)
                     rows["found_50"].append(_best_iou(after, label) > 0.5)
                 else:
-                    rows["clean"].append(not _artifact_boxes(after))
-                    rows["clean_without"].append(not _artifact_boxes(before))
+                    rows["clean"].append(_is_clean(after))
+                    rows["clean_without"].append(_is_clean(before))
                 tick()
     intervals = {name: _mean_interval(rows[name]) for name in ("found", "found_without", "clean")}
     return {
@@ -82,6 +87,7 @@ def _measure_large_images(
         "looks": _mean(rows["looks"]),
         "looks_most": max(rows["looks"], default=None),
         "seconds_per_picture": _mean(seconds),
+        "unscored": unscored,
         "interval_95": {name: [interval.low, interval.high] for name, interval in intervals.items()},
     }
 
@@ -120,6 +126,10 @@ def _make_sample(scene: LargeScene) -> Sample:
 
 def _artifact_boxes(verdict: Verdict) -> list[tuple[float, float, float, float]]:
     return [defect.box for defect in verdict.defects if defect.family == "artifact"]
+
+
+def _is_clean(verdict: Verdict) -> bool:
+    return verdict.status != "unscored" and not _artifact_boxes(verdict)
 
 
 def _best_iou(verdict: Verdict, label: DefectLabel) -> float:
