@@ -271,7 +271,7 @@ def looks(seed: int, count: int, scenes: int, looks: int, model: str, adapter: s
     """Accuracy with closer looks: small defects in large images, and undecided elements of usual scenes."""
     from eval.bench.accuracy.looks import measure_looks
 
-    # The embedded judge abstains on large scenes: their prompts and sizes are those of crops' training only.
+    # The embedded judge would abstain: the prompts of large scenes have words that it does not know.
     judge = open_judge(model, adapter, out_of_domain="score")
     with progress_bar("looks", 2 * count + scenes) as tick:
         result = measure_looks(judge, count, scenes, seed, looks, tick)
@@ -367,7 +367,9 @@ def parity(
     from judge.pipeline.domain import ASSETS
 
     samples = [scene.unlabelled_sample() for scene in draw_scenes(count, seed)]
-    in_process = partial(judge_in_process, model="embedded", adapter=adapter, rubric=rubric)
+    # A judge behind a server does not know that this model abstains, so none of them does.
+    asked = {"adapter": adapter, "rubric": rubric, "out_of_domain": "score"}
+    in_process = partial(judge_in_process, model="embedded", **asked)
     judges = [
         ("transformers", partial(in_process, "transformers"), count),
         ("vllm", partial(in_process, "vllm"), count),
