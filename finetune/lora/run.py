@@ -26,8 +26,8 @@ from finetune.lora.base_model import BaseInfo, check_base, load_trainable_model,
 from finetune.lora.config import Config, ModelConfig
 from finetune.lora.evaluation import HeldOutEvaluation, TrainingBackend
 from finetune.lora.memory import PassShape, estimate_memory, free_memory
+from finetune.lora.processes import join_processes
 from finetune.lora.targets import TargetSet, load_target_sets
-from finetune.processes import join_processes
 from finetune.run_folders import RUN_FILE, claim_folder, write_json
 from judge.backends.adapter_training import (
     AdapterTraining,

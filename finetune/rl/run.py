@@ -25,8 +25,8 @@ from typing import Any
 from finetune.lora.base_model import BaseInfo, check_base
 from finetune.lora.evaluation import HeldOutEvaluation, TrainingBackend
 from finetune.lora.memory import PassShape, estimate_memory, free_memory
+from finetune.lora.processes import join_processes
 from finetune.lora.run import VERSIONED_PACKAGES, check_no_overlap, describe_training, set_base_name
-from finetune.processes import join_processes
 from finetune.rl.config import Config
 from finetune.rl.examples import ExampleStream
 from finetune.run_folders import RUN_FILE, claim_folder, write_json

@@ -15,7 +15,7 @@ from torch.multiprocessing.spawn import spawn
 from typer.testing import CliRunner
 
 from finetune.cli import app
-from finetune.processes import join_processes
+from finetune.lora.processes import join_processes
 from finetune.rl import run
 from finetune.rl.config import Config
 from finetune.rl.examples import Curriculum, ExampleStream
