@@ -368,8 +368,8 @@ def parity(
 
     samples = [scene.unlabelled_sample() for scene in draw_scenes(count, seed)]
     # A judge behind a server does not know that this model abstains, so none of them does.
-    asked = {"adapter": adapter, "rubric": rubric, "out_of_domain": "score"}
-    in_process = partial(judge_in_process, model="embedded", **asked)
+    own = partial(judge_in_process, model="embedded", adapter=adapter)
+    in_process = partial(own, rubric=rubric, out_of_domain="score")
     judges = [
         ("transformers", partial(in_process, "transformers"), count),
         ("vllm", partial(in_process, "vllm"), count),
