@@ -73,7 +73,7 @@ def test_the_syntax_of_a_prompt_does_not_change_the_score(
     verdicts = judge.many([{"image": picture, "prompt": prompt} for prompt in prompts], depth=depth)
     scores = {prompt: verdict.score for prompt, verdict in zip(prompts, verdicts, strict=True)}
     plain = scores[PLAIN]
-    assert plain is not None and plain > 4
+    assert plain is not None and plain > 4.5
     far = {prompt: score for prompt, score in scores.items() if score is None or abs(score - plain) > 0.1}
     assert not far, plain
 
