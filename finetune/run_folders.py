@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from judge.errors import InputError
+from judge.runtime.version import __version__
 from judge.types import StrictModel
 
 RUN_FILE = "run.json"
 """Results of a run. It is written last."""
 CONFIG_FILE = "config.json"
 """Configuration of a run. It is written first."""
+VERSIONED_PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
+"""Packages whose versions are written to `RUN_FILE`."""
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of this package and of those that train; one that is not installed is left out."""
+    versions = {"judge": __version__}
+    for name in VERSIONED_PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # bitsandbytes is only for quantized weights
+            continue
+    return versions
 
 
 def claim_folder(config: StrictModel, out: Path) -> None:

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from finetune.lora.evaluation import HeldOutEvaluation, TrainingBackend
 from finetune.lora.memory import PassShape, estimate_memory, free_memory
 from finetune.lora.processes import join_processes
 from finetune.lora.targets import TargetSet, load_target_sets
-from finetune.run_folders import RUN_FILE, claim_folder, write_json
+from finetune.run_folders import RUN_FILE, claim_folder, package_versions, write_json
 from judge.backends.adapter_training import (
     AdapterTraining,
     backend_boxes,
@@ -40,8 +39,6 @@ from judge.errors import InputError
 from judge.rubrics.rubric import Rubric
 from judge.runtime.version import __version__
 
-VERSIONED_PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
-"""Packages whose versions are written to run.json."""
 BASELINE_FILE = "before.json"
 """Measures before the first step."""
 
@@ -301,7 +298,7 @@ def _summarize(
         "before": before,
         "after": _strip_prefix(best),
         "best_step": best.get("step"),
-        "versions": {"judge": __version__, **{n: metadata.version(n) for n in VERSIONED_PACKAGES}},
+        "versions": package_versions(),
         "history": state.log_history,
     }
 

@@ -20,12 +20,10 @@ from finetune.lora.config import LANGUAGE_LAYERS, join_patterns
 from finetune.nano import tasks
 from finetune.nano.batched_forward import BatchedForward
 from finetune.nano.data.batch import SceneBatch
-from finetune.nano.data.scene_batches import SceneBatches
-from finetune.nano.evaluation import build_held_out_batches, measure
-from finetune.nano.losses import AnswerLoss, AuxiliaryHeads, Hits, attention_losses, count_hits, run_batch
+from finetune.nano.losses import AnswerLoss, Hits, attention_losses, count_hits, read_losses, run_batch
 from finetune.nano.pretraining import compute_gradients
-from finetune.nano.trainer import TrainingSettings, train
-from finetune.nano.workers import SharedOptimizer, join_workers, training_dtype
+from finetune.nano.scene_training import SceneTraining
+from finetune.nano.trainer import TrainingSettings
 from judge.rubrics.rubric import Rubric
 from judge.scenes import SceneFacts
 
@@ -38,7 +36,6 @@ TOWER_SCALE = 0.5
 HEADS_FIRST = 0.02
 """Share of a training in which the new heads of the auxiliary losses learn alone. Gradients of random heads
 would undo what the tower sees."""
-HELD_OUT_SCENES = 300
 WARMUP_STEPS = 40
 
 
@@ -53,6 +50,10 @@ class JudgingPlan:
 
     def __init__(self, verdicts: int = 2) -> None:
         self.rubric, self.verdicts = Rubric.load("default"), verdicts
+
+    def __reduce__(self) -> tuple[type[JudgingPlan], tuple[int]]:
+        # A rubric's compiled templates cannot be sent to another process.
+        return JudgingPlan, (self.verdicts,)
 
     def __call__(self, r: Random, facts: SceneFacts, progress: float) -> list[tasks.Task]:
         return [
@@ -95,54 +96,24 @@ def train_adapter(
         adapter: folder of an adapter to continue from; None: a new one.
         tower: train matrices for the layers of the vision tower in addition.
     """
-    from transformers import AutoModelForImageTextToText, AutoTokenizer
-
-    join_workers(rank, workers, settings.port)
-    torch.manual_seed(settings.seed)  # all workers begin with the same adapter
-    base = AutoModelForImageTextToText.from_pretrained(settings.init, dtype=training_dtype())
-    tokenizer = AutoTokenizer.from_pretrained(settings.init)
-    also = TOWER_LAYERS if tower else ""
+    # A tower learns more from more images.
+    training = SceneTraining(rank, workers, settings, JudgingPlan(verdicts=1 if tower else 2))
+    also, base = TOWER_LAYERS if tower else "", training.model
     adapted = add_lora(base, lora_rank, also) if adapter is None else continue_adapter(base, adapter, also)
     for parameter in trainable_parameters(adapted):  # the optimizer has them as float32
-        parameter.data = parameter.data.to(training_dtype())
-    plan = JudgingPlan(verdicts=1 if tower else 2)  # a tower learns more from more images
-    batches = SceneBatches(
-        settings.datasets,
-        tokenizer,
-        plan,
-        size=settings.batch_size // workers,
-        max_text_tokens=settings.max_text_tokens,
-        seed=settings.seed * 100 + rank,
-    )
-    forward = BatchedForward(base, batches.row_builder.prefix)
-    answer_loss = AnswerLoss(tokenizer, base.config.text_config.vocab_size)
-    heads = AuxiliaryHeads(
-        base.config.vision_config.hidden_size, base.config.text_config.hidden_size, tokenizer
-    )
-    trained = [adapted, heads] if tower else [adapted]
-    optimizer = SharedOptimizer(trained, settings.lr, rank, workers, adamw_only=True)
-    held_out: list[SceneBatch] = []
-    if rank == 0:
-        held_out = build_held_out_batches(
-            settings.held_out, tokenizer, HELD_OUT_SCENES, plan, max_text_tokens=settings.max_text_tokens
-        )
+        parameter.data = parameter.data.to(training.device, training.dtype)
+    heads = training.heads
 
     def step(batch: SceneBatch, progress: float) -> tuple[dict[str, float], Hits]:
-        if tower:
-            heads_only = progress < HEADS_FIRST
-            return compute_gradients(forward, answer_loss, heads, batch, TOWER_SCALE, heads_only=heads_only)
-        return compute_judging_gradients(forward, answer_loss, batch)
+        if not tower:
+            return compute_judging_gradients(training.forward, training.answer_loss, batch)
+        heads_only = progress < HEADS_FIRST
+        return compute_gradients(
+            training.forward, training.answer_loss, heads, batch, TOWER_SCALE, heads_only=heads_only
+        )
 
-    train(
-        optimizer,
-        batches,
-        settings,
-        step,
-        lambda: measure(forward, answer_loss, held_out),
-        warmup=WARMUP_STEPS,
-    )
-    if rank == 0:
-        optimizer.copy_masters_into(trained)
+    modules = [adapted, heads] if tower else [adapted]
+    if training.run(modules, step, warmup=WARMUP_STEPS, adamw_only=True):
         adapted.save_pretrained(settings.out / "adapter")
 
 
@@ -168,4 +139,4 @@ def compute_judging_gradients(
     total = result.loss + sum(ATTENTION_WEIGHTS[n] * v for n, v in attention.items())
     total.backward()
     losses = {"loss": result.loss, **attention}
-    return {n: float(v.detach()) for n, v in losses.items()}, count_hits(result.hits, result.tags)
+    return read_losses(losses), count_hits(result.hits, result.tags)

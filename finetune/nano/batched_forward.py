@@ -85,11 +85,17 @@ class BatchedForward:
     def __init__(self, model: Any, prefix: int) -> None:
         self.visual, self.language, self.head = model.model.visual, model.model.language_model, model.lm_head
         self.prefix = prefix
-        order = torch.arange(GRID * GRID).view(CELLS, MERGE, CELLS, MERGE).permute(0, 2, 1, 3).reshape(-1)
+        device = self.visual.pos_embed.weight.device
+        order = (
+            torch.arange(GRID * GRID, device=device)
+            .view(CELLS, MERGE, CELLS, MERGE)
+            .permute(0, 2, 1, 3)
+            .reshape(-1)
+        )
         self.order = order
         """Raster index of each patch in merge order."""
         dim = self.visual.blocks[0].attn.head_dim
-        rate = 1.0 / (10000.0 ** (torch.arange(0, dim // 2, 2).float() / (dim // 2)))
+        rate = 1.0 / (10000.0 ** (torch.arange(0, dim // 2, 2, device=device).float() / (dim // 2)))
         angle = torch.cat([(order // GRID)[:, None] * rate, (order % GRID)[:, None] * rate], -1)
         angle = torch.cat([angle, angle], -1)
         self.dtype = self.visual.pos_embed.weight.dtype
@@ -150,7 +156,7 @@ class BatchedForward:
             Last hidden states (B, L, width), and the readout of the queries.
         """
         first, last = self.prefix, self.prefix + IMAGE_TOKENS
-        image_columns = torch.tensor([0, *range(first, last)])
+        image_columns = torch.tensor([0, *range(first, last)], device=ids.device)
         e = self.language.embed_tokens(ids)
         h = torch.cat([e[:, :first], features.tokens.to(e.dtype), e[:, last:]], 1)
         rotary = self.language.rotary_emb(h, positions)
@@ -166,7 +172,8 @@ class BatchedForward:
                 )
             if queries and i == STATEMENT_LAYER:
                 row, column = queries.statements
-                logits = self._attention_logits(layer, h, rotary, row, column, torch.arange(ids.shape[1]))
+                columns = torch.arange(ids.shape[1], device=ids.device)
+                logits = self._attention_logits(layer, h, rotary, row, column, columns)
                 readout["statement_logits"] = logits.masked_fill(~mask[row, 0, column][:, None], -torch.inf)
             h = layer(h, attention_mask=mask, position_embeddings=rotary)
             if i < len(features.deepstack):

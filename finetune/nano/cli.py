@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import time
 from collections.abc import Callable
@@ -27,8 +28,8 @@ CORPUS_SCENES = 1500
 """Scenes whose texts the tokenizer is trained on."""
 
 
-def _check_scene_dataset(path: Path | list[Path]) -> Path | list[Path]:
-    for folder in path if isinstance(path, list) else [path]:
+def _check_scene_dataset(path: Path | list[Path] | None) -> Path | list[Path] | None:
+    for folder in path if isinstance(path, list) else [path] if path else []:
         if not (folder / "facts.pkl").is_file():
             raise typer.BadParameter(
                 f"{folder}: no complete dataset of scenes; write one with `pool {folder}`"
@@ -56,8 +57,11 @@ def _check_clip_dataset(path: Path | list[Path]) -> Path | list[Path]:
 
 
 Pools = Annotated[
-    list[Path],
-    typer.Argument(help="Datasets to train on, as `pool` writes them.", callback=_check_scene_dataset),
+    list[Path] | None,
+    typer.Argument(
+        help="Datasets to train on, as `pool` writes them. Default: new scenes.",
+        callback=_check_scene_dataset,
+    ),
 ]
 Pool = Annotated[Path, typer.Argument(help="A dataset, as `pool` writes it.", callback=_check_scene_dataset)]
 Init = Annotated[Path, typer.Option(help="Model folder to start from.", callback=_check_model)]
@@ -68,6 +72,24 @@ Held = Annotated[
 Out = Annotated[Path, typer.Option(help="Folder of checkpoints, log and result.")]
 Course = Literal["sight", "damage"]
 Steps = Annotated[int, typer.Option(help="Length of the schedule in steps. 0: use --minutes.")]
+Workers = Annotated[
+    int, typer.Option(min=0, help="Processes that train on CPUs. 0: one with a GPU, else two.")
+]
+Loaders = Annotated[
+    int | None,
+    typer.Option(
+        min=0, help="Processes that prepare batches. Default: all cores but one with a GPU, else none."
+    ),
+]
+Visits = Annotated[int, typer.Option(min=1, help="How often each new scene is shown, with other tasks.")]
+Varied = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Share of scenes without grain, and of scenes with a painted text. Neither changes a label.",
+    ),
+]
 
 
 @app.command()
@@ -79,11 +101,14 @@ def pool(
     flaws: Annotated[
         tuple[float, float, float, float], typer.Option(help="Shares of scenes with 0, 1, 2 and 3 defects.")
     ] = DEFECT_SHARES,
+    varied: Varied = 0.0,
 ) -> None:
     """Draw a dataset of scenes."""
     if min(flaws) < 0 or not sum(flaws):
         raise typer.BadParameter(f"{flaws}: shares are 0 or more, and not all 0", param_hint="--flaws")
-    write_scene_dataset(out, count=count, seed=seed, workers=workers or None, defect_shares=flaws)
+    write_scene_dataset(
+        out, count=count, seed=seed, workers=workers or None, defect_shares=flaws, varied=varied
+    )
 
 
 @app.command()
@@ -132,54 +157,51 @@ def grow(
 
 @app.command()
 def pretrain(
-    pools: Pools,
     init: Init,
     held: Held,
     out: Out,
+    pools: Pools = None,
     minutes: float = 60,
     steps: Steps = 0,
     lr: float = 2e-3,
     batch: int = 24,
     seed: int = 0,
     measure_every: float = 5.0,
-    workers: int = 2,
+    workers: Workers = 0,
+    loaders: Loaders = None,
+    varied: Varied = 0.0,
+    visits: Visits = 1,
     course: Annotated[
         Course, typer.Option(help="Tasks: sight (from random weights), or damage (mostly damage).")
     ] = "sight",
 ) -> None:
     """Train to describe, locate, count, check and find damage, from random weights or an earlier phase."""
     from finetune.nano.pretraining import pretrain as run
-    from finetune.nano.trainer import TrainingSettings
 
-    settings = TrainingSettings(
-        pools,
-        init,
-        held,
-        out,
-        minutes,
-        lr,
-        batch,
-        seed,
-        measure_every,
-        max_text_tokens={"sight": 208, "damage": 256}[course],
-        steps=steps,
-    )
-    run_workers(run, workers, settings, course)
+    text_tokens = {"sight": 208, "damage": 256}[course]
+    settings = _settings(
+        pools, init, held, out, minutes, lr, batch, seed, measure_every, text_tokens, steps=steps,
+        varied=varied, visits=visits,
+    )  # fmt: skip
+    run_workers(run, _share_machine(settings, workers, loaders), settings, course)
 
 
 @app.command()
 def adapt(
-    pools: Pools,
     init: Init,
     held: Held,
     out: Out,
+    pools: Pools = None,
     minutes: float = 15,
     steps: Steps = 0,
     lr: float = 2e-3,
     batch: int = 24,
     seed: int = 0,
     measure_every: float = 3.0,
-    workers: int = 2,
+    workers: Workers = 0,
+    loaders: Loaders = None,
+    varied: Varied = 0.0,
+    visits: Visits = 1,
     rank: Annotated[int, typer.Option(help="Rank of a new adapter.")] = 32,
     adapter: Annotated[
         Path | None,
@@ -192,9 +214,59 @@ def adapt(
     from finetune.nano.trainer import TrainingSettings
 
     settings = TrainingSettings(
-        pools, init, held, out, minutes, lr, batch, seed, measure_every, max_text_tokens=420, steps=steps
+        pools or [],
+        init,
+        held,
+        out,
+        minutes,
+        lr,
+        batch,
+        seed,
+        measure_every,
+        max_text_tokens=420,
+        steps=steps,
     )
+    workers = _share_machine(settings, workers, loaders)
     run_workers(train_adapter, workers, settings, rank, adapter, tower)
+
+
+def _settings(pools: list[Path] | None, *arguments: Any, **keywords: Any) -> Any:
+    from finetune.nano.trainer import TrainingSettings
+
+    settings = TrainingSettings(pools or [], *arguments, **keywords)
+    for option in ("varied", "visits"):
+        value = getattr(settings, option)
+        if pools and value != getattr(TrainingSettings, option):
+            raise typer.BadParameter(
+                f"{value}: it is about new scenes, and {pools[0]} is given", param_hint=f"--{option}"
+            )
+    return settings
+
+
+def _share_machine(settings: Any, workers: int, loaders: int | None) -> int:
+    """Decide who does what: training on a GPU by one process, or on CPUs by some, and preparing batches.
+
+    Args:
+        settings: a `TrainingSettings`; gets `loaders`.
+        workers: as asked for; 0: open.
+        loaders: as asked for; None: open.
+
+    Returns:
+        The number of workers.
+
+    Raises:
+        typer.BadParameter: more than one worker on a GPU.
+    """
+    import torch
+
+    gpu = torch.cuda.is_available()
+    if gpu and workers > 1:
+        raise typer.BadParameter(
+            f"{workers}: one process trains on the GPU; --loaders are what it waits for",
+            param_hint="--workers",
+        )
+    settings.loaders = (max(1, (os.cpu_count() or 1) - 1) if gpu else 0) if loaders is None else loaders
+    return workers or (1 if gpu else 2)
 
 
 @app.command()
@@ -354,8 +426,8 @@ def smoke(out: Path, seed: int = 0) -> None:
     size = NetworkSize(vision_width=64, vision_depth=2, width=128, depth=4, mlp_width=256)
     _write_initial_model(out / "pool", out / "init", size, seed)
     common: dict[str, Any] = {"held": out / "held", "seed": seed, "measure_every": 60.0, "batch": 12}
-    pretrain([out / "pool"], out / "init", out=out / "base", steps=250, lr=3e-3, **common)
-    adapt([out / "pool"], out / "base/model", out=out / "judge", steps=12, **common)
+    pretrain(out / "init", pools=[out / "pool"], out=out / "base", steps=250, lr=3e-3, **common)
+    adapt(out / "base/model", pools=[out / "pool"], out=out / "judge", steps=12, **common)
     export_judge(out / "base/model", out / "judge/adapter", out / "nano")
     last = json.loads((out / "base/log.jsonl").read_text().splitlines()[-1])["held_out"]
     print(json.dumps({**last, "seconds": round(time.monotonic() - start)}))

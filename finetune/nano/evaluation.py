@@ -12,8 +12,9 @@ import torch
 
 from finetune.nano.batched_forward import BatchedForward
 from finetune.nano.data.batch import SceneBatch
+from finetune.nano.data.rows import RowBuilder
 from finetune.nano.data.scene_batches import SceneBatches, TaskPlan
-from finetune.nano.data.scene_dataset import SceneDataset
+from finetune.nano.data.scene_dataset import SceneDataset, StoredScenes
 from finetune.nano.data.target_tags import STATEMENT_TAGS, TAGS
 from finetune.nano.losses import AnswerLoss, count_hits, run_batch
 from finetune.nano.trainer import add_hits
@@ -65,17 +66,16 @@ def build_held_out_batches(
         size: scenes in a batch.
     """
     batches = SceneBatches(
-        [folder],
-        tokenizer,
+        StoredScenes([folder]),
+        RowBuilder(tokenizer, ground=False),
         plan,
         size=size,
         max_text_tokens=max_text_tokens,
         seed=HELD_OUT_SEED,
-        ground=False,
     )
     dataset, r = SceneDataset(folder), Random(HELD_OUT_SEED)
     count = min(count, len(dataset))
     return [
-        batches.build_batch([(dataset, i) for i in range(k, min(k + size, count))], r, 1.0)
+        batches.build_batch([dataset[i] for i in range(k, min(k + size, count))], r, 1.0)
         for k in range(0, count, size)
     ]

@@ -7,6 +7,7 @@ column. Attention is taught to find the objects that a prompt names. Their heads
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,8 @@ _PATCH_OUTPUTS = (
 """Outputs of the patch head: three labels of the patch, four labels of the image, distances to eight
 edges."""
 
+_WORD_GROUPS = {"kind word": OBJECT_KINDS, "color word": COLORS, "defect word": DEFECT_KINDS}
+"""Loss -> the words that image tokens are brought near to."""
 COUNT_CLASSES = 6
 """Counts that the state of a named object distinguishes: 0 to 4, and more."""
 
@@ -62,10 +65,9 @@ class AuxiliaryHeads(nn.Module):
         self.gap = nn.Linear(width, 2)
         self.none = nn.Parameter(torch.randn(3, width) * 0.02)
         self.scale = nn.Parameter(torch.full((3,), 2.3))
-        self.words = [
-            torch.tensor([[tokenizer.encode(form)[0] for form in (w, f" {w}")] for w in group])
-            for group in (OBJECT_KINDS, COLORS, DEFECT_KINDS)
-        ]
+        for name, group in _WORD_GROUPS.items():
+            tokens = [[tokenizer.encode(form)[0] for form in (w, f" {w}")] for w in group]
+            self.register_buffer(name, torch.tensor(tokens), persistent=False)
 
     def forward(
         self,
@@ -105,12 +107,12 @@ class AuxiliaryHeads(nn.Module):
             losses[name] = F.cross_entropy(
                 heads[i].flatten(0, 1),
                 patch_labels[:, i].flatten(),
-                weight=_class_weights(_PATCH_OUTPUTS[i] - 1),
+                weight=_class_weights(_PATCH_OUTPUTS[i] - 1, patch_labels.device),
             )
         of_image = batch.image_labels[:, None].expand(-1, heads[0].shape[1], -1)
         losses["globals"] = sum(
             (F.cross_entropy(heads[3 + i].flatten(0, 1), of_image[..., i].flatten()) for i in range(4)),
-            torch.zeros(()),
+            torch.zeros((), device=of_image.device),
         )
         edges = batch.edges.flatten(2, 3)[:, :, order]
         known = ~edges.isnan()
@@ -125,13 +127,13 @@ class AuxiliaryHeads(nn.Module):
     def _token_losses(self, batch: SceneBatch, features: ImageFeatures) -> dict[str, Tensor]:
         """Losses of each image token's row and column, and of whether an object has its center there."""
         place = self.place(features.tokens.float())
-        cell = torch.arange(IMAGE_TOKENS).repeat(len(batch.images))
+        cell = torch.arange(IMAGE_TOKENS, device=place.device).repeat(len(batch.images))
         row_and_column = 0.5 * (
             F.cross_entropy(place[..., :CELLS].flatten(0, 1), cell // CELLS)
             + F.cross_entropy(place[..., CELLS:-1].flatten(0, 1), cell % CELLS)
         )
         center = F.binary_cross_entropy_with_logits(
-            place[..., -1], batch.centers, pos_weight=torch.tensor(4.0)
+            place[..., -1], batch.centers, pos_weight=torch.tensor(4.0, device=place.device)
         )
         return {"place": row_and_column, "centre": center}
 
@@ -163,24 +165,23 @@ class AuxiliaryHeads(nn.Module):
         merged = patch_labels.view(len(patch_labels), 3, IMAGE_TOKENS, -1).amax(-1)
         z = F.normalize(features.tokens.float(), dim=-1)
         losses = {}
-        for i, name in enumerate(("kind word", "color word", "defect word")):
-            table = F.normalize(
-                torch.cat([self.none[i : i + 1], embedding[self.words[i]].float().mean(1)]), dim=-1
-            )
+        for i, name in enumerate(_WORD_GROUPS):
+            tokens = self.get_buffer(name)
+            table = F.normalize(torch.cat([self.none[i : i + 1], embedding[tokens].float().mean(1)]), dim=-1)
             losses[name] = F.cross_entropy(
                 (z @ table.T * self.scale[i].exp()).flatten(0, 1),
                 merged[:, i].flatten(),
-                weight=_class_weights(len(self.words[i])),
+                weight=_class_weights(len(tokens), merged.device),
             )
         return losses
 
 
-def _class_weights(classes: int) -> Tensor:
+def _class_weights(classes: int, device: torch.device) -> Tensor:
     """Return the weights of "none", which most patches show, and of the other classes."""
-    return torch.tensor([0.25] + [1.0] * classes)
+    return torch.tensor([0.25] + [1.0] * classes, device=device)
 
 
-class AnswerLoss:
+class AnswerLoss(nn.Module):
     """Weighted cross-entropy of the answers, with soft targets for numbers.
 
     Args:
@@ -190,15 +191,19 @@ class AnswerLoss:
     """
 
     def __init__(self, tokenizer: Any, vocabulary: int, spread: float = 1.2) -> None:
+        super().__init__()
         coordinates = [tokenizer.encode(str(n))[0] for n in range(0, 1001, 10)]
         place = torch.arange(len(coordinates)).float()
         bell = torch.softmax(-((place[:, None] - place[None]) ** 2) / (2 * spread**2), -1)
-        self.bell = torch.zeros(vocabulary, vocabulary)
+        self.bell: Tensor
         """Row of a coordinate's token -> its soft target."""
+        self.score_tokens: Tensor
+        self.register_buffer("bell", torch.zeros(vocabulary, vocabulary), persistent=False)
         self.bell[torch.tensor(coordinates)[:, None], torch.tensor(coordinates)[None]] = bell
-        self.score_tokens = torch.tensor([tokenizer.encode(str(n))[0] for n in range(1, 6)])
+        score_tokens = torch.tensor([tokenizer.encode(str(n))[0] for n in range(1, 6)])
+        self.register_buffer("score_tokens", score_tokens, persistent=False)
 
-    def __call__(self, logits: Tensor, batch: TextBatch, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, logits: Tensor, batch: TextBatch, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the loss.
 
         Args:
@@ -218,7 +223,9 @@ class AnswerLoss:
         if (c := kind == COORDINATE).any():
             loss = loss.masked_scatter(c, -(log[c] * self.bell[target[c]]).sum(-1))
         if (g := kind == GRADED).any():
-            share = (1 - (exact_scores[g][:, None] - torch.arange(1, 6)).abs()).clamp(min=0)
+            share = (1 - (exact_scores[g][:, None] - torch.arange(1, 6, device=log.device)).abs()).clamp(
+                min=0
+            )
             loss = loss.masked_scatter(g, -(log[g][:, self.score_tokens] * share).sum(-1))
         return (loss * weight).sum() / weight.sum(), log.argmax(-1) == target
 
@@ -233,7 +240,7 @@ def attention_losses(readout: AttentionReadout, batch: SceneBatch) -> dict[str, 
         `named`: from a named object to where it is; `boxed`: from a coordinate to the box; `linked`: from a
         statement to the objects it names. Each is a scalar, 0 if the batch has none of the kind.
     """
-    zero = torch.zeros(())
+    zero = torch.zeros((), device=readout.mention_logits.device)
     losses = {"named": zero, "boxed": zero, "linked": zero}
     if len(groups := batch.mentions[2]):
         log = readout.mention_logits[:, 0].log_softmax(-1)
@@ -260,12 +267,19 @@ def count_hits(hits: Tensor, tags: Tensor) -> Hits:
         hits: (n,) whether each target token was the likeliest.
         tags: (n,) index into TAGS.
     """
-    counts = {}
-    for i, name in enumerate(TAGS[1:], 1):
-        at = tags == i
-        if at.any():
-            counts[name] = int(hits[at].sum()), int(at.sum())
-    return counts
+    # Counted at once: on a GPU each number that is read waits for all that was computed before.
+    places = torch.bincount(tags * 2 + hits, minlength=2 * len(TAGS)).view(-1, 2).tolist()
+    return {
+        name: (right, wrong + right)
+        for name, (wrong, right) in zip(TAGS[1:], places[1:], strict=True)
+        if wrong + right
+    }
+
+
+def read_losses(losses: Mapping[str, Tensor]) -> dict[str, float]:
+    """Return the values of some losses, which are read from the device at once."""
+    values = torch.stack([value.detach().float() for value in losses.values()]).tolist()
+    return dict(zip(losses, values, strict=True))
 
 
 @dataclass

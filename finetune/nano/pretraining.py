@@ -12,19 +12,18 @@ import torch
 from finetune.nano import tasks
 from finetune.nano.batched_forward import BatchedForward
 from finetune.nano.data.batch import SceneBatch
-from finetune.nano.data.scene_batches import SceneBatches
-from finetune.nano.evaluation import build_held_out_batches, measure
 from finetune.nano.losses import (
     AnswerLoss,
     AuxiliaryHeads,
     Hits,
     attention_losses,
     count_hits,
+    read_losses,
     run_batch,
 )
 from finetune.nano.network import copy_processor_files
-from finetune.nano.trainer import TrainingSettings, train
-from finetune.nano.workers import SharedOptimizer, join_workers, training_dtype
+from finetune.nano.scene_training import SceneTraining
+from finetune.nano.trainer import TrainingSettings
 from judge.scenes import SceneFacts
 
 AUXILIARY_WEIGHTS = {
@@ -46,7 +45,6 @@ AUXILIARY_WEIGHTS = {
     "linked": 0.2,
 }
 """Weights of the auxiliary and attention losses, by their names in the log."""
-HELD_OUT_SCENES = 300
 WARMUP_STEPS = 100
 
 
@@ -90,47 +88,16 @@ def pretrain(rank: int, workers: int, settings: TrainingSettings, course: str = 
         settings: of the training.
         course: a key of `TASK_PLANS`.
     """
-    from transformers import AutoModelForImageTextToText, AutoTokenizer
-
-    join_workers(rank, workers, settings.port)
-    out, plan = settings.out, TASK_PLANS[course]
-    model = AutoModelForImageTextToText.from_pretrained(settings.init, dtype=training_dtype())
-    tokenizer = AutoTokenizer.from_pretrained(settings.init)
-    batches = SceneBatches(
-        settings.datasets,
-        tokenizer,
-        plan,
-        size=settings.batch_size // workers,
-        max_text_tokens=settings.max_text_tokens,
-        seed=settings.seed * 100 + rank,
-    )
-    forward = BatchedForward(model, batches.row_builder.prefix)
-    answer_loss = AnswerLoss(tokenizer, model.config.text_config.vocab_size)
-    heads = AuxiliaryHeads(
-        model.config.vision_config.hidden_size, model.config.text_config.hidden_size, tokenizer
-    )
-    optimizer = SharedOptimizer([model, heads], settings.lr, rank, workers)
-    held_out: list[SceneBatch] = []
-    if rank == 0:
-        held_out = build_held_out_batches(
-            settings.held_out, tokenizer, HELD_OUT_SCENES, plan, max_text_tokens=settings.max_text_tokens
-        )
+    training = SceneTraining(rank, workers, settings, TASK_PLANS[course])
+    model, heads = training.model, training.heads
 
     def step(batch: SceneBatch, progress: float) -> tuple[dict[str, float], Hits]:
-        return compute_gradients(forward, answer_loss, heads, batch, scale=0.5 if progress > 0.5 else 1.0)
+        scale = 0.5 if progress > 0.5 else 1.0
+        return compute_gradients(training.forward, training.answer_loss, heads, batch, scale)
 
-    train(
-        optimizer,
-        batches,
-        settings,
-        step,
-        lambda: measure(forward, answer_loss, held_out),
-        warmup=WARMUP_STEPS,
-    )
-    if rank == 0:
-        optimizer.copy_masters_into([model, heads])
-        model.save_pretrained(out / "model")
-        copy_processor_files(settings.init, out / "model")
+    if training.run([model, heads], step, warmup=WARMUP_STEPS):
+        model.save_pretrained(settings.out / "model")
+        copy_processor_files(settings.init, settings.out / "model")
 
 
 def compute_gradients(
@@ -159,7 +126,7 @@ def compute_gradients(
     result = run_batch(forward, batch, features, answer_loss, read_attention=True)
     if result.readout is None:
         raise AssertionError("the attention was to be read")
-    with torch.autocast("cpu", torch.bfloat16, enabled=training_dtype() == torch.bfloat16):
+    with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=forward.dtype == torch.bfloat16):
         auxiliary = heads(
             batch,
             features.detach() if heads_only else features,
@@ -171,4 +138,4 @@ def compute_gradients(
     total = result.loss + scale * sum(AUXILIARY_WEIGHTS[n] * v for n, v in auxiliary.items())
     total.backward()
     losses = {"loss": result.loss, **auxiliary}
-    return {n: float(v.detach()) for n, v in losses.items()}, count_hits(result.hits, result.tags)
+    return read_losses(losses), count_hits(result.hits, result.tags)

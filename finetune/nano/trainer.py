@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -16,6 +17,7 @@ from finetune.nano.data.batch import TextBatch
 from finetune.nano.losses import Hits
 from finetune.nano.workers import SharedOptimizer
 
+T = TypeVar("T")
 LOG_SECONDS = 30
 """Time between two lines of the log."""
 
@@ -25,7 +27,7 @@ class TrainingSettings:
     """Settings of one training."""
 
     datasets: list[Path]
-    """Folders to train on."""
+    """Folders to train on; empty: new scenes."""
     init: Path
     """Model folder to start from."""
     held_out: Path
@@ -47,6 +49,12 @@ class TrainingSettings:
     """Length of the schedule in steps, which is the same on any machine; 0: use `minutes`."""
     port: int = 0
     """Port on 127.0.0.1 where the workers meet."""
+    varied: float = 0.0
+    """Share of varied scenes where `datasets` is empty and scenes are drawn as they are needed."""
+    visits: int = 1
+    """How often each of them is shown."""
+    loaders: int = 0
+    """Processes that prepare batches; 0: none, the training prepares them itself."""
 
 
 class ScheduleClock:
@@ -93,6 +101,24 @@ def learning_rate_factor(progress: float, step: int, warmup: int, hold: float = 
         else 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (progress - hold) / (1 - hold)))
     )
     return min(1.0, (step + 1) / warmup) * decay
+
+
+class TimedStream(Iterator[T]):
+    """An iterator that adds up how long it is waited for.
+
+    Args:
+        items: the iterator.
+    """
+
+    def __init__(self, items: Iterator[T]) -> None:
+        self.items, self.seconds = items, 0.0
+
+    def __next__(self) -> T:
+        start = time.monotonic()
+        try:
+            return next(self.items)
+        finally:
+            self.seconds += time.monotonic() - start
 
 
 class TrainingLog:
@@ -188,9 +214,13 @@ def train(
         optimizer.load(saved["team"])
         clock.step = optimizer.synchronize(saved["step"])
         batches.seed += 1000 * clock.step  # other batches than before
-        clock.resume(saved["seconds"])
+        clock.spent = saved["seconds"]
+    stream = TimedStream(iter(batches))
+    first = next(stream)  # before the clock runs: processes that load take seconds to start
+    clock.resume(clock.spent)
+    stream.seconds = 0.0
     due, progress = math.inf, clock.progress
-    for batch in batches:
+    for batch in chain([first], stream):
         log.add(*step(batch, progress))
         clock.step += 1
         # All workers get the mean progress, so they take the branches below together.
@@ -204,6 +234,7 @@ def train(
                 step=clock.step,
                 pictures=images,
                 per_second=round(images / clock.seconds, 1),
+                waiting=round(stream.seconds / clock.seconds, 2),
             )
         if seconds > due or progress >= 1:
             due = seconds + settings.measure_every * 60

@@ -17,7 +17,6 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,11 +25,10 @@ from finetune.lora.base_model import BaseInfo, check_base
 from finetune.lora.evaluation import HeldOutEvaluation, TrainingBackend
 from finetune.lora.memory import PassShape, estimate_memory, free_memory
 from finetune.lora.processes import join_processes
-from finetune.lora.run import VERSIONED_PACKAGES, check_no_overlap, describe_training, set_base_name
+from finetune.lora.run import check_no_overlap, describe_training, set_base_name
 from finetune.rl.config import Config
 from finetune.rl.examples import ExampleStream
-from finetune.run_folders import RUN_FILE, claim_folder, write_json
-from judge.runtime.version import __version__
+from finetune.run_folders import RUN_FILE, claim_folder, package_versions, write_json
 
 PROMPT_TOKENS = 384
 """Assumed text tokens of a prompt."""
@@ -223,7 +221,7 @@ def summarize(prepared: PreparedRun, trainer: Any) -> dict[str, Any]:
         "after": _measures(after),
         "best_step": progress.best_step,
         "not_rewarded": sorted(n for n in _measures(after) if not is_rewarded(n, config)),
-        "versions": {"judge": __version__, **{n: metadata.version(n) for n in VERSIONED_PACKAGES}},
+        "versions": package_versions(),
         "history": progress.history,
     }
 

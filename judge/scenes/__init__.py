@@ -23,11 +23,13 @@ It imports `judge.media.regions`, `judge.rubrics.templates`, `judge.runtime` and
 """
 
 from judge.scenes.dataset import make_contact_sheet, write_scenes
+from judge.scenes.drawing.painting import Finish
 from judge.scenes.labels import label_scene, make_elements, write_prompt
 from judge.scenes.scene import Scene, draw_scene, draw_undamaged_scene
 from judge.scenes.scene_facts import SceneFacts
 
 __all__ = [
+    "Finish",
     "Scene",
     "SceneFacts",
     "draw_scene",

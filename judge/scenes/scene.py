@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from judge.scenes.drawing import defects
 from judge.scenes.drawing.degradations import degrade
 from judge.scenes.drawing.objects import choose_objects, create_pose, paint_pose
-from judge.scenes.drawing.painting import Canvas, paint_background, pick_style
+from judge.scenes.drawing.painting import Canvas, Finish, paint_background, pick_style
 from judge.scenes.labels import label_scene, make_elements
 from judge.scenes.scene_facts import SCENE_SIZE, SceneDefect, SceneFacts
 from judge.scenes.vocabulary import BACKGROUNDS, DEFECT_KINDS, DEGRADATIONS, FIGURES
@@ -23,6 +23,7 @@ DEFECT_SHARES = (0.45, 0.28, 0.18, 0.09)
 MAX_COVERED, MAX_ERASED = 0.85, 0.55
 """Largest share of an object that one defect may cover, and that it may erase."""
 _PART_DEFECTS = DEFECT_KINDS[:3]
+_USUAL = Finish()
 
 
 @dataclass
@@ -39,19 +40,25 @@ class Scene:
     """(size, size): index + 1 of the object at each pixel, 0 for the background."""
 
 
-def draw_scene(seed: int, size: int = SCENE_SIZE, defect_shares: tuple[float, ...] = DEFECT_SHARES) -> Scene:
+def draw_scene(
+    seed: int,
+    size: int = SCENE_SIZE,
+    defect_shares: tuple[float, ...] = DEFECT_SHARES,
+    finish: Finish = _USUAL,
+) -> Scene:
     """Draw the scene of a seed. The same arguments give the same pixels and labels.
 
     Args:
         seed: any non-negative integer.
         size: side of the square image in pixels, at least 64.
         defect_shares: how often no, one, two and three defects are tried. Other shares give other scenes.
+        finish: grain and edges. Another finish may give other objects.
 
     Returns:
         The image with its labels. `sample.image` is None; `write_scenes` sets it to a path.
     """
     r = Random(seed)
-    drawing = _finish_drawing(r, size, defect_shares)
+    drawing = _finish_drawing(r, size, defect_shares, finish)
     elements = make_elements(r, drawing.facts, r.choice([2, 3, 3, 4, 5]))
     return Scene(
         _degrade(drawing, drawing.canvas, seed),
@@ -77,9 +84,11 @@ def draw_undamaged_scene(
     return _degrade(drawing, drawing.draw_undamaged(), seed)
 
 
-def _finish_drawing(r: Random, size: int, defect_shares: tuple[float, ...]) -> _Drawing:
+def _finish_drawing(
+    r: Random, size: int, defect_shares: tuple[float, ...], finish: Finish = _USUAL
+) -> _Drawing:
     """Draw objects and defects, sort the defects in reading order, and choose a degradation."""
-    drawing = _Drawing(r, size)
+    drawing = _Drawing(r, size, finish)
     wanted = r.choices([0, 1, 2, 3], defect_shares)[0]
     kinds = [r.choice(DEFECT_KINDS) for _ in range(wanted)]
     figures = [n for n, thing in enumerate(drawing.facts.objects) if thing.kind in FIGURES]
@@ -105,12 +114,12 @@ def _degrade(drawing: _Drawing, canvas: Canvas, seed: int) -> NDArray[np.uint8]:
 class _Drawing:
     """A scene while it is being drawn, with the facts that are true of it so far."""
 
-    def __init__(self, r: Random, size: int) -> None:
+    def __init__(self, r: Random, size: int, finish: Finish) -> None:
         self.r, self.size = r, size
         kind = r.choice(BACKGROUNDS)
-        self.canvas = paint_background(r, kind, size)
+        self.canvas = paint_background(r, kind, size, finish.grain)
         self.background = self.canvas.copy()
-        self.style = pick_style(r)
+        self.style = pick_style(r, smooth=finish.smooth)
         self.facts = SceneFacts(size, kind, self.style.name, choose_objects(r, self.canvas))
         self.poses = [create_pose(r, thing) for thing in self.facts.objects]
         self.object_map = np.zeros((size, size), np.uint8)

@@ -7,8 +7,8 @@ So the image is encoded once, and no answer leaks into another prompt.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -40,11 +40,15 @@ class TextBatch:
     blocks: Tensor
     """(B, L) 0 for the shared image, 1.. for prompts, -1 for padding."""
 
+    def to(self, device: torch.device) -> Self:
+        """Return the batch with its tensors on a device."""
+        return type(self)(**{field.name: _move(getattr(self, field.name), device) for field in fields(self)})
+
     def attention_mask(self) -> Tensor:
         """Return (B, 1, L, L): True where a query may attend, to the image and to its own block."""
         blocks = self.blocks
         visible = (blocks[:, :, None] == blocks[:, None, :]) | (blocks[:, None, :] == 0)
-        return (visible & torch.ones(blocks.shape[1], blocks.shape[1], dtype=torch.bool).tril())[:, None]
+        return (visible & torch.ones_like(visible[0]).tril())[:, None]
 
     def target_mask(self) -> Tensor:
         """Return (B, L - 1): True where the next token is a target."""
@@ -81,6 +85,12 @@ class SceneBatch(TextBatch):
     where there is none."""
     centers: Tensor
     """(B, IMAGE_TOKENS) 1 where an object has its center."""
+
+
+def _move(value: Any, device: torch.device) -> Any:
+    if isinstance(value, tuple):
+        return tuple(part.to(device) for part in value)
+    return value.to(device) if isinstance(value, Tensor) else value
 
 
 def padded_length(rows: list[list[int]]) -> int:

@@ -1,17 +1,17 @@
-"""An endless stream of batches over datasets of drawn scenes."""
+"""An endless stream of batches of drawn scenes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from itertools import islice
 from random import Random
-from typing import Any
 
 import numpy as np
 
 from finetune.nano.data.batch import SceneBatch
 from finetune.nano.data.rows import RowBuilder
-from finetune.nano.data.scene_dataset import SceneDataset
+from finetune.nano.data.scene_dataset import SceneSource
+from finetune.nano.data.training_scenes import TrainingScene
 from finetune.nano.tasks import Task
 from judge.scenes import SceneFacts
 
@@ -20,57 +20,48 @@ TaskPlan = Callable[[Random, SceneFacts, float], list[Task]]
 
 
 class SceneBatches:
-    """Iterates over the scenes of some datasets without end, each epoch in a new order.
+    """Builds batches of the scenes of a source, without end.
 
     Args:
-        folders: folders of the datasets.
-        tokenizer: tokenizer of the model.
+        source: of the scenes.
+        row_builder: lays out the tasks.
         plan: chooses the tasks of each scene.
         size: scenes in a batch.
         max_text_tokens: most text tokens about one image.
-        seed: of the order and of the tasks.
-        ground: see `RowBuilder`.
+        seed: of the scenes and of the tasks.
     """
 
     def __init__(
         self,
-        folders: Sequence[Path],
-        tokenizer: Any,
+        source: SceneSource,
+        row_builder: RowBuilder,
         plan: TaskPlan,
         *,
         size: int,
         max_text_tokens: int,
         seed: int,
-        ground: bool = True,
     ) -> None:
-        self.folders, self.plan = list(folders), plan
-        self.row_builder = RowBuilder(tokenizer, ground=ground)
+        self.source, self.row_builder, self.plan = source, row_builder, plan
         self.progress = 0.0
         """Progress of training, 0..1; the trainer sets it."""
         self.size, self.max_text_tokens, self.seed = size, max_text_tokens, seed
 
     def __iter__(self) -> Iterator[SceneBatch]:
-        datasets = [SceneDataset(folder) for folder in self.folders]
-        indices = [(d, i) for d, dataset in enumerate(datasets) for i in range(len(dataset))]
         r = Random(self.seed)
+        scenes = self.source.scenes(r)
         while True:
-            r.shuffle(indices)
-            for k in range(0, len(indices) - self.size + 1, self.size):
-                chosen = [(datasets[d], i) for d, i in indices[k : k + self.size]]
-                yield self.build_batch(chosen, r, self.progress)
+            yield self.build_batch(list(islice(scenes, self.size)), r, self.progress)
 
-    def build_batch(
-        self, scenes: Sequence[tuple[SceneDataset, int]], r: Random, progress: float
-    ) -> SceneBatch:
+    def build_batch(self, scenes: Sequence[TrainingScene], r: Random, progress: float) -> SceneBatch:
         """Build the batch of some scenes, with newly drawn tasks.
 
         Args:
-            scenes: dataset and index of each scene.
+            scenes: the scenes.
             r: random generator for the tasks.
             progress: progress of training, 0..1.
         """
-        facts = [dataset.facts[i] for dataset, i in scenes]
+        facts = [scene.facts for scene in scenes]
         rows = [self.row_builder.build_row(self.plan(r, f, progress), f, self.max_text_tokens) for f in facts]
-        images = np.stack([dataset.images[i] for dataset, i in scenes])
-        patches = np.stack([dataset.patches[i] for dataset, i in scenes])
+        images = np.stack([scene.image for scene in scenes])
+        patches = np.stack([scene.patches for scene in scenes])
         return self.row_builder.collate(rows, images, patches, facts)

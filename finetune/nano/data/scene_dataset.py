@@ -1,4 +1,4 @@
-"""A dataset of drawn scenes: memory-mapped images, and their facts.
+"""Where training scenes come from: a dataset on disk, or a renderer that never ends.
 
     python -m finetune.nano pool OUT --count 40000 --seed 1
 
@@ -12,25 +12,75 @@ from __future__ import annotations
 
 import pickle
 import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from random import Random
+from typing import Protocol
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from finetune.nano.data.training_scenes import GRID, PATCH_PIXELS, TrainingScene, draw_training_scene
 from judge.runtime.process_pool import create_process_pool
-from judge.scenes import Scene, SceneFacts, draw_scene
+from judge.scenes import SceneFacts
 from judge.scenes.dataset import drawing_seeds
 from judge.scenes.scene import DEFECT_SHARES
-from judge.scenes.vocabulary import COLORS, DEFECT_KINDS, OBJECT_KINDS
 
-PATCH_PIXELS, GRID = 16, 14
-"""Side of a patch in pixels, and patches along each side of an image."""
-MIN_OBJECT_SHARE, MIN_DEFECT_SHARE = 0.25, 0.3
-"""A patch shows an object or a defect if more than this share of the patch is covered by it."""
 LOG_SECONDS = 30
 """Time between two lines about progress."""
+FRESH_SEED_BITS = 62
+"""Bits of the drawing seeds of new scenes. The highest one is set, so they meet no seed of a dataset."""
+
+
+KEPT_SCENES = 400
+"""Scenes that are kept for a later visit, 60 MB."""
+
+
+class SceneSource(Protocol):
+    """Gives scenes without end."""
+
+    def scenes(self, r: Random) -> Iterator[TrainingScene]:
+        """Yield scenes; `r` decides which."""
+        ...
+
+
+@dataclass(frozen=True)
+class StoredScenes:
+    """The scenes of some datasets, each epoch in a new order."""
+
+    folders: Sequence[Path]
+
+    def scenes(self, r: Random) -> Iterator[TrainingScene]:
+        """Yield all scenes in a random order, and again."""
+        datasets = [SceneDataset(folder) for folder in self.folders]
+        indices = [(d, i) for d, dataset in enumerate(datasets) for i in range(len(dataset))]
+        while True:
+            r.shuffle(indices)
+            for d, i in indices:
+                yield datasets[d][i]
+
+
+@dataclass(frozen=True)
+class FreshScenes:
+    """New scenes. None of them is in a dataset."""
+
+    defect_shares: tuple[float, ...] = DEFECT_SHARES
+    varied: float = 0.0
+    """See `draw_training_scene`."""
+    visits: int = 1
+    """How often each scene comes. It takes four times as long to draw one as to write tasks about it."""
+
+    def scenes(self, r: Random) -> Iterator[TrainingScene]:
+        """Yield each scene when it is drawn, and again among others of the last ones."""
+        again: list[TrainingScene] = []
+        while True:
+            seed = r.getrandbits(FRESH_SEED_BITS) | 1 << FRESH_SEED_BITS
+            scene = draw_training_scene(self.defect_shares, self.varied, seed)
+            yield scene
+            again += [scene] * (self.visits - 1)
+            while len(again) > KEPT_SCENES:
+                yield again.pop(r.randrange(len(again)))
 
 
 class SceneDataset:
@@ -48,41 +98,8 @@ class SceneDataset:
     def __len__(self) -> int:
         return len(self.facts)
 
-
-def label_patches(scene: Scene) -> NDArray[np.uint8]:
-    """Label what each patch of a scene shows.
-
-    Returns:
-        (3, 14, 14): index + 1 of kind, color and defect; 0 where there is none.
-    """
-    labels = np.zeros((3, GRID, GRID), np.uint8)
-    colors = list(COLORS)
-    for n, scene_object in enumerate(scene.facts.objects):
-        covered = _patch_shares(scene.object_map == n + 1) > MIN_OBJECT_SHARE
-        labels[0][covered], labels[1][covered] = (
-            OBJECT_KINDS.index(scene_object.kind) + 1,
-            colors.index(scene_object.color) + 1,
-        )
-    for defect in scene.facts.defects:
-        box = np.zeros_like(scene.object_map)
-        x0, y0, x1, y1 = defect.box
-        box[y0:y1, x0:x1] = 1
-        labels[2][_patch_shares(box) > MIN_DEFECT_SHARE] = DEFECT_KINDS.index(defect.kind) + 1
-    return labels
-
-
-def _patch_shares(mask: NDArray[np.bool_ | np.uint8]) -> NDArray[np.float64]:
-    """Compute the share of each patch that a mask covers."""
-    shares: NDArray[np.float64] = mask.reshape(GRID, PATCH_PIXELS, GRID, PATCH_PIXELS).mean((1, 3))
-    return shares
-
-
-def _draw_scene(
-    defect_shares: tuple[float, ...], seed: int
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], SceneFacts]:
-    cv2.setNumThreads(1)
-    scene = draw_scene(seed, defect_shares=defect_shares)
-    return scene.image, label_patches(scene), scene.facts
+    def __getitem__(self, index: int) -> TrainingScene:
+        return TrainingScene(self.images[index], self.patches[index], self.facts[index])
 
 
 def write_scene_dataset(
@@ -92,6 +109,7 @@ def write_scene_dataset(
     seed: int = 1,
     workers: int | None = None,
     defect_shares: tuple[float, ...] = DEFECT_SHARES,
+    varied: float = 0.0,
 ) -> None:
     """Draw scenes and write them to a folder. The facts are written last, so their file marks a full dataset.
 
@@ -101,6 +119,7 @@ def write_scene_dataset(
         seed: the same seed gives the same scenes.
         workers: processes that draw; default: one for each CPU.
         defect_shares: shares of scenes with 0, 1, 2 and 3 defects.
+        varied: see `draw_training_scene`.
     """
     out.mkdir(parents=True, exist_ok=True)
     side = GRID * PATCH_PIXELS
@@ -109,10 +128,10 @@ def write_scene_dataset(
     facts: list[SceneFacts] = []
     start = last_log = time.monotonic()
     with create_process_pool(workers) as pool:
-        scenes = pool.map(partial(_draw_scene, defect_shares), drawing_seeds(seed, count), chunksize=32)
-        for n, (image, patch_labels, scene_facts) in enumerate(scenes):
-            images[n], patches[n] = image, patch_labels
-            facts.append(scene_facts)
+        draw = partial(draw_training_scene, defect_shares, varied)
+        for n, scene in enumerate(pool.map(draw, drawing_seeds(seed, count), chunksize=32)):
+            images[n], patches[n] = scene.image, scene.patches
+            facts.append(scene.facts)
             if time.monotonic() - last_log > LOG_SECONDS:
                 last_log = time.monotonic()
                 print(f"{n + 1} of {count} scenes, {(n + 1) / (last_log - start):.0f}/s", flush=True)

@@ -23,6 +23,17 @@ _SHIFT = 4
 
 
 @dataclass(frozen=True)
+class Finish:
+    """How a scene is finished, whatever its style. The default is that of all published scenes."""
+
+    grain: float = 3.0
+    """Largest standard deviation of the background's grain, in levels of 0 to 255. With 0, a flat area has
+    one colour, as in a simple drawing program."""
+    smooth: bool = True
+    """Edges are antialiased."""
+
+
+@dataclass(frozen=True)
 class Style:
     """How one scene is drawn: its fill, its outline, and how shaky the outline is."""
 
@@ -40,10 +51,23 @@ class Style:
     """Pattern of the fill: noise, stripes or dots (textured)."""
     shake: float
     """Standard deviation of the displacement of outline vertices in pixels (sketchy)."""
+    smooth: bool = True
+    """Edges are antialiased."""
+
+    @property
+    def edge(self) -> int:
+        """OpenCV's type of the edges."""
+        return cv2.LINE_AA if self.smooth else cv2.LINE_8
 
 
-def pick_style(r: Random, name: str | None = None) -> Style:
-    """Choose the style of a scene at random; `name` fixes which of `vocabulary.STYLES` it is."""
+def pick_style(r: Random, name: str | None = None, *, smooth: bool = True) -> Style:
+    """Choose the style of a scene at random.
+
+    Args:
+        r: source of random numbers.
+        name: one of `vocabulary.STYLES`; None: any.
+        smooth: of the style.
+    """
     name = name or r.choices(STYLES, (5, 3, 3, 2, 3))[0]
     line = {"outlined": r.uniform(1.2, 3.2), "sketchy": r.uniform(1.2, 2.4)}.get(
         name, r.choice([0.0, 0.0, 0.0, 1.0])
@@ -52,6 +76,7 @@ def pick_style(r: Random, name: str | None = None) -> Style:
     return Style(
         name, line, (tint, tint, tint * r.uniform(0.9, 1.3)), r.uniform(0, 2 * math.pi), r.uniform(3.5, 9),
         r.choice(["noise", "stripes", "dots"]), r.uniform(0.6, 1.5) if name == "sketchy" else 0.0,
+        smooth,
     )  # fmt: skip
 
 
@@ -135,7 +160,7 @@ def paint_part(canvas: Canvas, part: Part, contours: list[Points], color: RGB, s
     x0, y0, x1, y1 = window
     fill_color = part_color(color, part.tone)
     mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
-    cv2.fillPoly(mask, _to_fixed_point(contours, x0, y0), 255, cv2.LINE_AA, _SHIFT)
+    cv2.fillPoly(mask, _to_fixed_point(contours, x0, y0), 255, style.edge, _SHIFT)
     alpha = mask.astype(np.float32) / 255
     ink = style.ink
     if style.name == "sketchy":  # hatching over a light wash, outlines in the colour of the object
@@ -155,18 +180,19 @@ def paint_part(canvas: Canvas, part: Part, contours: list[Points], color: RGB, s
             generator = np.random.default_rng(part.seed)
             lines = [c + generator.normal(0, style.shake, c.shape).astype(np.float32) for c in contours]
         cv2.polylines(
-            stroke, _to_fixed_point(lines, x0, y0), True, 255, max(1, round(style.line)), cv2.LINE_AA, _SHIFT
+            stroke, _to_fixed_point(lines, x0, y0), True, 255, max(1, round(style.line)), style.edge, _SHIFT
         )
         region += (np.array(ink, np.float32) - region) * (stroke.astype(np.float32) / 255)[..., None]
 
 
-def paint_background(r: Random, kind: str, size: int) -> Canvas:
+def paint_background(r: Random, kind: str, size: int, grain: float = Finish.grain) -> Canvas:
     """Paint a background.
 
     Args:
         r: source of random numbers.
         kind: one of `vocabulary.BACKGROUNDS`.
         size: side of the canvas in pixels.
+        grain: see `Finish`.
 
     Returns:
         A canvas (size, size, 3).
@@ -184,7 +210,7 @@ def paint_background(r: Random, kind: str, size: int) -> Canvas:
         canvas = _gradient(r, xx, yy, base)
     elif kind == "landscape":
         canvas = _landscape(r, size, yy)
-    return (canvas + generator.normal(0, r.uniform(0, 3), (size, size, 1))).astype(np.float32)
+    return (canvas + generator.normal(0, r.uniform(0, grain), (size, size, 1))).astype(np.float32)
 
 
 def _background_colors(
