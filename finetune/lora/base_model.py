@@ -268,9 +268,12 @@ def continue_adapter(model: Any, adapter: Path, also: str = "", *, layers: str =
     if layers:
         config.target_modules = layers
     if also:
-        if not any(re.fullmatch(also, name) for name, _ in model.named_modules()):
+        wanted = [name for name, _ in model.named_modules() if re.fullmatch(also, name)]
+        if not wanted:
             raise InputError("lora.also", also, "a pattern of layers", "it matches no layer of the model")
-        config.target_modules = join_patterns(layer_pattern(config.target_modules), also)
+        own = layer_pattern(config.target_modules)
+        if not all(re.fullmatch(own, name) for name in wanted):
+            config.target_modules = join_patterns(own, also)
     with warnings.catch_warnings():
         if also:  # peft warns about new matrices, which the adapter's file does not have
             warnings.filterwarnings("ignore", message="Found missing adapter keys")

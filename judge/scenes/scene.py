@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from judge.scenes.drawing import defects
 from judge.scenes.drawing.degradations import degrade
 from judge.scenes.drawing.objects import choose_objects, create_pose, paint_pose
-from judge.scenes.drawing.painting import Canvas, Finish, paint_background, pick_style
+from judge.scenes.drawing.painting import USUAL_FINISH, Canvas, Finish, paint_background, pick_style
 from judge.scenes.labels import label_scene, make_elements
 from judge.scenes.scene_facts import SCENE_SIZE, SceneDefect, SceneFacts
 from judge.scenes.vocabulary import BACKGROUNDS, DEFECT_KINDS, DEGRADATIONS, FIGURES
@@ -23,7 +23,6 @@ DEFECT_SHARES = (0.45, 0.28, 0.18, 0.09)
 MAX_COVERED, MAX_ERASED = 0.85, 0.55
 """Largest share of an object that one defect may cover, and that it may erase."""
 _PART_DEFECTS = DEFECT_KINDS[:3]
-_USUAL = Finish()
 
 
 @dataclass
@@ -44,7 +43,7 @@ def draw_scene(
     seed: int,
     size: int = SCENE_SIZE,
     defect_shares: tuple[float, ...] = DEFECT_SHARES,
-    finish: Finish = _USUAL,
+    finish: Finish = USUAL_FINISH,
 ) -> Scene:
     """Draw the scene of a seed. The same arguments give the same pixels and labels.
 
@@ -52,7 +51,7 @@ def draw_scene(
         seed: any non-negative integer.
         size: side of the square image in pixels, at least 64.
         defect_shares: how often no, one, two and three defects are tried. Other shares give other scenes.
-        finish: grain and edges. Another finish may give other objects.
+        finish: grain, edges and colours. Another finish may give other objects.
 
     Returns:
         The image with its labels. `sample.image` is None; `write_scenes` sets it to a path.
@@ -85,7 +84,7 @@ def draw_undamaged_scene(
 
 
 def _finish_drawing(
-    r: Random, size: int, defect_shares: tuple[float, ...], finish: Finish = _USUAL
+    r: Random, size: int, defect_shares: tuple[float, ...], finish: Finish = USUAL_FINISH
 ) -> _Drawing:
     """Draw objects and defects, sort the defects in reading order, and choose a degradation."""
     drawing = _Drawing(r, size, finish)
@@ -117,11 +116,11 @@ class _Drawing:
     def __init__(self, r: Random, size: int, finish: Finish) -> None:
         self.r, self.size = r, size
         kind = r.choice(BACKGROUNDS)
-        self.canvas = paint_background(r, kind, size, finish.grain)
+        self.canvas = paint_background(r, kind, size, finish)
         self.background = self.canvas.copy()
         self.style = pick_style(r, smooth=finish.smooth)
         self.facts = SceneFacts(size, kind, self.style.name, choose_objects(r, self.canvas))
-        self.poses = [create_pose(r, thing) for thing in self.facts.objects]
+        self.poses = [create_pose(r, thing, exact=finish.exact) for thing in self.facts.objects]
         self.object_map = np.zeros((size, size), np.uint8)
         self.masks: list[defects.Mask] = []
 

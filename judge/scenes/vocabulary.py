@@ -27,6 +27,19 @@ COLORS: dict[str, tuple[int, int, int]] = {
     "white": (250, 250, 250),
 }
 """Colour name -> RGB, 0 to 255."""
+EXACT_COLORS: dict[str, tuple[tuple[int, int, int], ...]] = {
+    "red": ((255, 0, 0), (220, 20, 60), (200, 0, 0)),
+    "green": ((0, 128, 0), (0, 255, 0), (50, 205, 50), (0, 160, 0)),
+    "blue": ((0, 0, 255), (65, 105, 225), (30, 144, 255), (0, 0, 200)),
+    "yellow": ((255, 255, 0), (255, 215, 0)),
+    "purple": ((128, 0, 128), (160, 32, 240)),
+    "orange": ((255, 165, 0), (255, 140, 0)),
+    "pink": ((255, 192, 203), (255, 105, 180), (255, 0, 255)),
+    "black": ((0, 0, 0),),
+    "brown": ((139, 69, 19), (165, 42, 42)),
+    "white": ((255, 255, 255),),
+}
+"""Colour name -> colours that programs and people use by that name: CSS, X11 and full channels."""
 COUNTS = {1: "one", 2: "two", 3: "three", 4: "four"}
 RELATIONS = ("left of", "right of", "above", "below")
 BACKGROUNDS = ("plain", "striped", "dotted", "gradient", "landscape")

@@ -34,14 +34,15 @@ def draw_training_scene(defect_shares: tuple[float, ...], varied: float, seed: i
 
     Args:
         defect_shares: shares of scenes with 0, 1, 2 and 3 defects.
-        varied: probability, 0 to 1, that the scene is plain (no grain, in half of the cases hard edges), and,
-            apart from that, that a text is painted into it. 0 gives the scene of `judge.scenes.draw_scene`.
+        varied: probability, 0 to 1, that the scene is plain (no grain, in many cases hard edges and exact
+            colors), and, apart from that, that a text is painted into it. 0 gives the scene of
+            `judge.scenes.draw_scene`.
         seed: any non-negative integer.
     """
     cv2.setNumThreads(1)
     r = Random(f"varied {seed}")
     plain = r.random() < varied
-    finish = Finish(grain=0.0, smooth=r.random() < 0.5) if plain else Finish()
+    finish = Finish(0.0, smooth=r.random() < 0.5, exact=r.random() < 0.75) if plain else Finish()
     scene = draw_scene(seed, defect_shares=defect_shares, finish=finish)
     image, facts = scene.image, scene.facts
     if r.random() < varied:

@@ -13,7 +13,7 @@ from judge.scenes.drawing.figures import FIGURE_BUILDERS
 from judge.scenes.drawing.painting import RGB, Canvas, Style, paint_part
 from judge.scenes.drawing.polygons import Part
 from judge.scenes.scene_facts import SCENE_SIZE, SceneObject
-from judge.scenes.vocabulary import COLORS, COUNTS, FIGURES, OBJECT_KINDS, SHAPES
+from judge.scenes.vocabulary import COLORS, COUNTS, EXACT_COLORS, FIGURES, OBJECT_KINDS, SHAPES
 
 
 def choose_objects(r: Random, canvas: Canvas) -> list[SceneObject]:
@@ -99,8 +99,14 @@ class Pose:
         return [(c @ self.matrix.T + self.offset).astype(np.float32) for c in part.contours]
 
 
-def create_pose(r: Random, thing: SceneObject) -> Pose:
-    """Create a figure for an object, with random proportions, rotation and shade of its colour."""
+def create_pose(r: Random, thing: SceneObject, *, exact: bool = False) -> Pose:
+    """Create a figure for an object, with random proportions, rotation and shade of its colour.
+
+    Args:
+        r: source of random numbers.
+        thing: the object.
+        exact: one of `EXACT_COLORS` instead of a random shade.
+    """
     parts = FIGURE_BUILDERS[thing.kind](r)
     lean = 0.08 if thing.kind == "diamond" else 0.35 if thing.kind in SHAPES else 0.18
     turn, flip = r.uniform(-lean, lean), -1.0 if r.random() < 0.5 and thing.kind not in SHAPES else 1.0
@@ -108,8 +114,10 @@ def create_pose(r: Random, thing: SceneObject) -> Pose:
     rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]], np.float32)
     scale = thing.radius * 0.95
     matrix = rotation @ np.diag(np.array([flip * scale * squeeze, scale / squeeze], np.float32))
-    base = COLORS[thing.color]
-    color = tuple(float(min(255, max(0, v + r.randint(-16, 16)))) for v in base)
+    if exact:
+        color = tuple(map(float, r.choice((COLORS[thing.color], *EXACT_COLORS[thing.color]))))
+    else:
+        color = tuple(float(min(255, max(0, v + r.randint(-16, 16)))) for v in COLORS[thing.color])
     seed = r.getrandbits(31)
     return Pose(
         [replace(part, seed=seed + n) for n, part in enumerate(parts)],

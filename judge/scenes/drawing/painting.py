@@ -31,6 +31,11 @@ class Finish:
     one colour, as in a simple drawing program."""
     smooth: bool = True
     """Edges are antialiased."""
+    exact: bool = False
+    """Colours as people pick them: many neutral grounds, and objects in one of `vocabulary.EXACT_COLORS`."""
+
+
+USUAL_FINISH = Finish()
 
 
 @dataclass(frozen=True)
@@ -185,20 +190,20 @@ def paint_part(canvas: Canvas, part: Part, contours: list[Points], color: RGB, s
         region += (np.array(ink, np.float32) - region) * (stroke.astype(np.float32) / 255)[..., None]
 
 
-def paint_background(r: Random, kind: str, size: int, grain: float = Finish.grain) -> Canvas:
+def paint_background(r: Random, kind: str, size: int, finish: Finish = USUAL_FINISH) -> Canvas:
     """Paint a background.
 
     Args:
         r: source of random numbers.
         kind: one of `vocabulary.BACKGROUNDS`.
         size: side of the canvas in pixels.
-        grain: see `Finish`.
+        finish: grain and colours.
 
     Returns:
         A canvas (size, size, 3).
     """
     generator = np.random.default_rng(r.getrandbits(32))
-    base, other = _background_colors(r, generator)
+    base, other = _exact_colors(r) if finish.exact else _background_colors(r, generator)
     yy, xx = np.mgrid[0:size, 0:size].astype(np.float32)
     canvas = np.empty((size, size, 3), np.float32)
     canvas[:] = base
@@ -210,7 +215,7 @@ def paint_background(r: Random, kind: str, size: int, grain: float = Finish.grai
         canvas = _gradient(r, xx, yy, base)
     elif kind == "landscape":
         canvas = _landscape(r, size, yy)
-    return (canvas + generator.normal(0, r.uniform(0, grain), (size, size, 1))).astype(np.float32)
+    return (canvas + generator.normal(0, r.uniform(0, finish.grain), (size, size, 1))).astype(np.float32)
 
 
 def _background_colors(
@@ -224,6 +229,18 @@ def _background_colors(
     elif shade < 0.4:
         base = np.full(3, r.randint(244, 255), np.float32)
     difference = np.array([r.choice([-1, 1]) * r.randint(24, 60) for _ in range(3)], np.float32)
+    return base, np.clip(base + difference, 55, 255)
+
+
+def _exact_colors(r: Random) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the same as `_background_colors`, in two of three cases without a hue."""
+    gray = r.choice([255, 255, r.randint(190, 254), r.randint(90, 254)])
+    base = np.full(3, gray, np.float32)
+    if r.random() < 0.33:
+        base = np.array([r.choice([255, r.randint(170, 255)]) for _ in range(3)], np.float32)
+    difference = np.full(3, r.choice([-1, 1]) * r.randint(24, 60), np.float32)
+    if r.random() < 0.33:
+        difference = np.array([r.choice([0, -r.randint(24, 60)]) for _ in range(3)], np.float32)
     return base, np.clip(base + difference, 55, 255)
 
 
