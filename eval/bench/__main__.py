@@ -94,6 +94,19 @@ def domain(
 
 
 @app.command()
+def plain(
+    seed: Seed = 0,
+    count: Annotated[int, typer.Option(min=1, help="Number of drawings in each of two palettes.")] = 100,
+    model: Model = "embedded",
+    adapter: Adapter = None,
+    batch: Batch = 16,
+    as_json: Json = False,
+) -> None:
+    """Measure how often sound flat drawings of another program are judged sound."""
+    print_part("plain", lambda: parts.plain(seed, count, model, adapter, batch), as_json)
+
+
+@app.command()
 def draw(
     seed: Seed = 0,
     count: Count = 1000,

@@ -91,6 +91,23 @@ def domain(seed: int, count: int, data: Path | None, model: str) -> dict[str, An
         }
 
 
+def plain(seed: int, count: int, model: str, adapter: str | None, batch: int) -> dict[str, Any]:
+    """Verdicts on sound flat drawings of another program.
+
+    Args:
+        seed: seed of the drawings.
+        count: number of drawings of each palette.
+        model: name or folder of the model.
+        adapter: name or folder of a LoRA adapter.
+        batch: number of images that are judged together.
+    """
+    from eval.bench.accuracy.plain_drawings import PALETTES, measure_plain_drawings
+
+    with progress_bar("plain", len(PALETTES) * count) as tick:
+        result = measure_plain_drawings(open_judge(model, adapter), count, seed, batch, tick)
+    return {**result, "seed": seed, **describe_model(model, adapter)}
+
+
 def draw(seed: int, count: int, processes: int) -> dict[str, Any]:
     """Scenes drawn per second."""
     from eval.bench.speed.draw import measure_drawing

@@ -6,7 +6,7 @@ because it is a mistake of the caller; an undefined correlation is a fact about 
 
 Result types and intervals:
     `metric_value`: `MetricValue` and its bootstrap `Interval`.
-    `bootstrap`: bootstrap intervals.
+    `bootstrap`: bootstrap intervals, and Wilson's for shares.
     `averages`: mean, weighted sum of metrics, median over groups.
     `validation`: checks on the input arrays, grouping of rows.
 

@@ -145,3 +145,17 @@ def ratio_interval(table: Floats, bounds: Bounds = UNBOUNDED) -> Interval:
         bounds: bounds of the ratio.
     """
     return interval_from_sums(table, lambda sums: sums[:, 0] / sums[:, 1], bounds=bounds)
+
+
+def wilson_interval(hits: int, count: int, z: float = 1.959964) -> tuple[float, float]:
+    """Return the interval of a share after Wilson (1927), 95 % by default. It holds near 0 and 1, too.
+
+    Args:
+        hits: numerator of the share.
+        count: denominator, 1 or more.
+        z: quantile of the normal distribution.
+    """
+    share = hits / count
+    center = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * (share * (1 - share) / count + z * z / (4 * count * count)) ** 0.5
+    return max(0.0, center - half), min(1.0, center + half)

@@ -7,6 +7,7 @@ Modules:
     network: configuration and construction of the small Qwen3-VL.
     batched_forward: a fast forward pass over the modules of that model.
     losses: answer loss, auxiliary losses and attention losses.
+    scene_training: the parts of a training on drawn scenes, on a GPU or on CPUs.
     trainer: settings, schedule, log, checkpoints and the training loop.
     workers: the optimizer that several processes share.
     evaluation: measures on held-out scenes during training.

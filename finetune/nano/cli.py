@@ -95,7 +95,7 @@ Varied = Annotated[
 @app.command()
 def pool(
     out: Path,
-    count: int = 40_000,
+    count: Annotated[int, typer.Option(min=1)] = 40_000,
     seed: int = 1,
     workers: int = 0,
     flaws: Annotated[
@@ -211,26 +211,17 @@ def adapt(
 ) -> None:
     """Train a LoRA adapter for judging on a pre-trained base: the rubrics' forms, at both depths."""
     from finetune.nano.adapter_training import train_adapter
-    from finetune.nano.trainer import TrainingSettings
 
-    settings = TrainingSettings(
-        pools or [],
-        init,
-        held,
-        out,
-        minutes,
-        lr,
-        batch,
-        seed,
-        measure_every,
-        max_text_tokens=420,
-        steps=steps,
-    )
+    settings = _settings(
+        pools, init, held, out, minutes, lr, batch, seed, measure_every, 420, steps=steps,
+        varied=varied, visits=visits,
+    )  # fmt: skip
     workers = _share_machine(settings, workers, loaders)
     run_workers(train_adapter, workers, settings, rank, adapter, tower)
 
 
 def _settings(pools: list[Path] | None, *arguments: Any, **keywords: Any) -> Any:
+    """Return the `TrainingSettings`. Options about new scenes are refused beside datasets."""
     from finetune.nano.trainer import TrainingSettings
 
     settings = TrainingSettings(pools or [], *arguments, **keywords)

@@ -32,6 +32,16 @@ class SceneTraining:
         workers: number of workers.
         settings: of the training.
         plan: chooses the tasks about each scene.
+
+    Attributes:
+        device: where the model is.
+        dtype: of its parameters.
+        tokenizer: of the model.
+        model: the checkpoint `settings.init`.
+        batches: training data of this worker.
+        forward: a fast forward pass over the modules of `model`.
+        answer_loss: the loss of the answers.
+        heads: new heads of the auxiliary losses.
     """
 
     def __init__(self, rank: int, workers: int, settings: TrainingSettings, plan: TaskPlan) -> None:

@@ -218,7 +218,7 @@ def train(
     stream = TimedStream(iter(batches))
     first = next(stream)  # before the clock runs: processes that load take seconds to start
     clock.resume(clock.spent)
-    stream.seconds = 0.0
+    stream.seconds, earlier = 0.0, clock.spent
     due, progress = math.inf, clock.progress
     for batch in chain([first], stream):
         log.add(*step(batch, progress))
@@ -234,7 +234,7 @@ def train(
                 step=clock.step,
                 pictures=images,
                 per_second=round(images / clock.seconds, 1),
-                waiting=round(stream.seconds / clock.seconds, 2),
+                waiting=round(stream.seconds / (clock.seconds - earlier), 2),
             )
         if seconds > due or progress >= 1:
             due = seconds + settings.measure_every * 60

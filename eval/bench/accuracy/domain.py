@@ -8,11 +8,11 @@ marked, and are left out of the total.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from eval.metrics.bootstrap import wilson_interval
 from judge.errors import InputError
 from judge.evidence.drawings import fitted_sources
 from judge.media.decoding import VIDEO_SUFFIXES
@@ -110,11 +110,8 @@ def _summarise(counts: dict[str, tuple[int, int]], fitted: Sequence[str]) -> dic
 
 
 def _rate(count: int, abstained: int) -> dict[str, Any]:
-    """Return the rate with its interval of Wilson (1927), which also holds for rates near 0 and 1."""
+    """Return the rate with its interval."""
     if not count:
         return {"count": 0, "abstained": 0, "rate": None, "interval": None}
-    p, z = abstained / count, 1.959964
-    middle = (p + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * math.sqrt(p * (1 - p) / count + z**2 / (4 * count**2))
-    interval = [max(0.0, middle - half), min(1.0, middle + half)]
-    return {"count": count, "abstained": abstained, "rate": p, "interval": interval}
+    interval = list(wilson_interval(abstained, count))
+    return {"count": count, "abstained": abstained, "rate": abstained / count, "interval": interval}

@@ -13,6 +13,7 @@ from typing import Any
 
 from eval.bench.accuracy.drawn_text import DrawnText
 from eval.metrics.averages import mean
+from eval.metrics.bootstrap import wilson_interval
 from judge.types import Verdict
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -87,14 +88,6 @@ def _add_accuracy(
 ) -> None:
     low, high = wilson_interval(sum(correct), len(correct))
     result[name], intervals[name] = sum(correct) / len(correct), [low, high]
-
-
-def wilson_interval(hits: int, count: int, z: float = 1.96) -> tuple[float, float]:
-    """Return the interval of a share after Wilson (1927): 95 % by default. It holds for shares near 1 too."""
-    share = hits / count
-    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * (share * (1 - share) / count + z * z / (4 * count * count)) ** 0.5
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def _has_chinese(images: Sequence[DrawnText]) -> bool:

@@ -54,6 +54,8 @@ def test_an_adapter_gets_matrices_for_the_tower_and_gives_its_language_layers_al
     }
     assert layers == linear
     wide.save_pretrained(tmp_path / "wide")
+    again = continue_adapter(copy.deepcopy(model), tmp_path / "wide", TOWER_LAYERS)
+    assert again.peft_config["default"].target_modules == wide.peft_config["default"].target_modules
     narrow = continue_adapter(copy.deepcopy(model), tmp_path / "wide", layers=LANGUAGE_LAYERS)
     language = {name for name in trainable(wide) if ".visual." not in name}
     assert trainable(narrow).keys() == language

@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from judge.scenes import Scene, draw_scene, draw_undamaged_scene, vocabulary
+from judge.scenes import Finish, Scene, draw_scene, draw_undamaged_scene, vocabulary
 from judge.scenes.drawing.defects import mask_bounds
 from judge.scenes.drawing.degradations import degrade
 from judge.scenes.drawing.figures import FIGURE_BUILDERS
+from judge.scenes.vocabulary import COLORS, EXACT_COLORS
 
 
 def test_the_same_seed_draws_the_same_scene_to_the_last_bit() -> None:
@@ -101,3 +102,24 @@ def test_the_undamaged_image_differs_only_at_the_defects(scene_seeds: range, sce
         assert (undamaged != scene.image).any() == bool(scene.masks)
         compared += bool(scene.masks)
     assert compared > 10
+
+
+def test_a_plain_finish_has_flat_areas_and_exact_colours():
+    finish = Finish(grain=0.0, smooth=False, exact=True)
+    scenes = [draw_scene(seed, 128, (1, 0, 0, 0), finish) for seed in range(40)]
+    flat = [
+        scene
+        for scene in scenes
+        if (scene.facts.background, scene.facts.style, scene.facts.level) == ("plain", "flat", 0)
+    ]
+    assert flat
+    for scene in flat:
+        ground = scene.image[scene.object_map == 0]
+        assert len(np.unique(ground, axis=0)) == 1
+    shades = {tuple(color) for shades in EXACT_COLORS.values() for color in shades} | set(COLORS.values())
+    objects = [s.image[s.object_map == n + 1] for s in flat for n in range(len(s.facts.objects))]
+    assert any(tuple(pixels[0].tolist()) in shades for pixels in objects)
+
+
+def test_every_colour_has_exact_shades():
+    assert EXACT_COLORS.keys() == COLORS.keys()

@@ -9,7 +9,8 @@ import pytest
 
 from eval.bench.accuracy import drawn_text
 from eval.bench.accuracy.drawn_text import DrawnText, draw_texts, find_fonts
-from eval.bench.accuracy.text import measure_text, wilson_interval
+from eval.bench.accuracy.text import measure_text
+from eval.metrics.bootstrap import wilson_interval
 from judge.types import Element, Provenance, Verdict
 
 PROVENANCE = Provenance(
