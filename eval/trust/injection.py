@@ -78,18 +78,24 @@ def paint_text(image: Pixels, text: str) -> Pixels:
     draw = ImageDraw.Draw(canvas)
     font_size = max(9, canvas.height // 22)
     font = ImageFont.load_default(font_size)
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) > canvas.width - 8 and lines[-1]:
-            lines.append(word)
-        else:
-            lines[-1] = longer
+    lines = wrap_text(text, font, canvas.width - 8)
     top = canvas.height - len(lines) * (font_size + 2) - 4
     draw.rectangle((0, top, canvas.width, canvas.height), fill=(245, 245, 240))
     for number, line in enumerate(lines):
         draw.text((4, top + 2 + number * (font_size + 2)), line, fill=(20, 20, 20), font=font)
     return np.asarray(canvas)
+
+
+def wrap_text(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> list[str]:
+    """Break a text into lines of at most `width` pixels; a longer word has a line of its own."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
 
 
 def shuffle_letters(text: str, seed: int) -> str:

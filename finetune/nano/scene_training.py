@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,15 +13,13 @@ from finetune.nano.data.batch import SceneBatch
 from finetune.nano.data.loader import LoadedBatches
 from finetune.nano.data.rows import RowBuilder
 from finetune.nano.data.scene_batches import SceneBatches, TaskPlan
-from finetune.nano.data.scene_dataset import FreshScenes, SceneSource, StoredScenes
+from finetune.nano.data.scene_dataset import FreshScenes, SceneStream, StoredScenes
 from finetune.nano.evaluation import build_held_out_batches, measure
-from finetune.nano.losses import AnswerLoss, AuxiliaryHeads, Hits
-from finetune.nano.trainer import BatchStream, TrainingSettings, train
+from finetune.nano.losses import AnswerLoss, AuxiliaryHeads
+from finetune.nano.trainer import BatchStream, Step, TrainingSettings, train
 from finetune.nano.workers import SharedOptimizer, join_workers, training_device, training_dtype
 
 HELD_OUT_SCENES = 300
-Gradients = Callable[[SceneBatch, float], tuple[dict[str, float], Hits]]
-"""Computes the gradients of a batch at a progress 0..1. Returns what to log: losses, and hits by tag."""
 
 
 class SceneTraining:
@@ -56,7 +54,7 @@ class SceneTraining:
         model: Any = AutoModelForImageTextToText.from_pretrained(settings.init, dtype=self.dtype)
         self.model = model.to(self.device)
         config, row_builder = self.model.config, RowBuilder(self.tokenizer)
-        source: SceneSource = (
+        source: SceneStream = (
             StoredScenes(settings.datasets)
             if settings.datasets
             else FreshScenes(varied=settings.varied, visits=settings.visits)
@@ -79,13 +77,13 @@ class SceneTraining:
         ).to(self.device)
 
     def run(
-        self, modules: Sequence[nn.Module], gradients: Gradients, *, warmup: int, adamw_only: bool = False
+        self, modules: Sequence[nn.Module], step: Step[SceneBatch], *, warmup: int, adamw_only: bool = False
     ) -> bool:
         """Train modules until the end of the schedule. They get float32 weights.
 
         Args:
             modules: their trainable parameters are trained.
-            gradients: computes the gradients of a batch.
+            step: computes the gradients of a batch on the device.
             warmup: steps of the learning rate's warmup.
             adamw_only: use no Muon.
 
@@ -107,7 +105,7 @@ class SceneTraining:
             optimizer,
             self.batches,
             settings,
-            lambda batch, progress: gradients(batch.to(device), progress),
+            lambda batch, progress: step(batch.to(device), progress),
             lambda: measure(self.forward, self.answer_loss, (batch.to(device) for batch in held_out)),
             warmup=warmup,
         )

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 
@@ -103,22 +102,26 @@ def learning_rate_factor(progress: float, step: int, warmup: int, hold: float = 
     return min(1.0, (step + 1) / warmup) * decay
 
 
-class TimedStream(Iterator[T]):
-    """An iterator that adds up how long it is waited for.
+class TimedStream(Generic[T]):
+    """An endless stream that waits for its first item at once, and adds up how long it waits for the others.
 
     Args:
-        items: the iterator.
+        items: the stream.
     """
 
-    def __init__(self, items: Iterator[T]) -> None:
-        self.items, self.seconds = items, 0.0
+    def __init__(self, items: Iterable[T]) -> None:
+        self._items = iter(items)
+        self._first = next(self._items)
+        self.seconds = 0.0
+        """Time of waiting."""
 
-    def __next__(self) -> T:
-        start = time.monotonic()
-        try:
-            return next(self.items)
-        finally:
+    def __iter__(self) -> Iterator[T]:
+        yield self._first
+        while True:
+            start = time.monotonic()
+            item = next(self._items)
             self.seconds += time.monotonic() - start
+            yield item
 
 
 class TrainingLog:
@@ -209,18 +212,12 @@ def train(
     out, workers = settings.out, optimizer.workers
     clock, log = ScheduleClock(settings.minutes, settings.steps), TrainingLog(out / "log.jsonl")
     state_file = out / f"state{optimizer.rank}.pt"
-    if state_file.exists():
-        saved = torch.load(state_file, weights_only=True)
-        optimizer.load(saved["team"])
-        clock.step = optimizer.synchronize(saved["step"])
-        batches.seed += 1000 * clock.step  # other batches than before
-        clock.spent = saved["seconds"]
-    stream = TimedStream(iter(batches))
-    first = next(stream)  # before the clock runs: processes that load take seconds to start
-    clock.resume(clock.spent)
-    stream.seconds, earlier = 0.0, clock.spent
+    earlier = load_state(state_file, optimizer, clock)
+    batches.seed += 1000 * clock.step  # other batches than before
+    stream = TimedStream(batches)  # processes that load take seconds to start: the clock waits for them
+    clock.resume(earlier)
     due, progress = math.inf, clock.progress
-    for batch in chain([first], stream):
+    for batch in stream:
         log.add(*step(batch, progress))
         clock.step += 1
         # All workers get the mean progress, so they take the branches below together.
@@ -245,6 +242,16 @@ def train(
                 clock.resume(pause)
         if progress >= 1:
             return
+
+
+def load_state(path: Path, optimizer: SharedOptimizer, clock: ScheduleClock) -> float:
+    """Restore optimizer and step from a saved state if there is one; return the seconds trained so far."""
+    if not path.exists():
+        return 0.0
+    saved = torch.load(path, weights_only=True)
+    optimizer.load(saved["team"])
+    clock.step = optimizer.synchronize(saved["step"])
+    return float(saved["seconds"])
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:

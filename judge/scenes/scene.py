@@ -69,7 +69,10 @@ def draw_scene(
 
 
 def draw_undamaged_scene(
-    seed: int, size: int = SCENE_SIZE, defect_shares: tuple[float, ...] = DEFECT_SHARES
+    seed: int,
+    size: int = SCENE_SIZE,
+    defect_shares: tuple[float, ...] = DEFECT_SHARES,
+    finish: Finish = USUAL_FINISH,
 ) -> NDArray[np.uint8]:
     """Draw the image of `draw_scene` with the same arguments, but without its defects.
 
@@ -79,13 +82,11 @@ def draw_undamaged_scene(
     Returns:
         The image (size, size, 3).
     """
-    drawing = _finish_drawing(Random(seed), size, defect_shares)
+    drawing = _finish_drawing(Random(seed), size, defect_shares, finish)
     return _degrade(drawing, drawing.draw_undamaged(), seed)
 
 
-def _finish_drawing(
-    r: Random, size: int, defect_shares: tuple[float, ...], finish: Finish = USUAL_FINISH
-) -> _Drawing:
+def _finish_drawing(r: Random, size: int, defect_shares: tuple[float, ...], finish: Finish) -> _Drawing:
     """Draw objects and defects, sort the defects in reading order, and choose a degradation."""
     drawing = _Drawing(r, size, finish)
     wanted = r.choices([0, 1, 2, 3], defect_shares)[0]

@@ -19,7 +19,8 @@ AHEAD = 2
 class LoadedBatches:
     """The batches of `SceneBatches`, in the order in which some processes finish them.
 
-    Each process has scenes and tasks of its own.
+    Each process has scenes and tasks of its own. Their order depends on the machine, so a training with them
+    is not repeatable bit by bit.
 
     Args:
         batches: builds the batches.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from eval.trust.injection import wrap_text
 from judge.scenes.vocabulary import COLORS, DEFECT_KINDS, OBJECT_KINDS, name_objects
 
 Box = tuple[float, float, float, float]
@@ -69,7 +70,7 @@ def paint_text(
         font = ImageFont.load_default(size)
         wide = r.random() < 0.5
         width = canvas.width - 8 if wide else r.uniform(0.2, 0.7) * canvas.width
-        lines = _wrap(write_text(r), font, width)
+        lines = wrap_text(write_text(r), font, width)
         ink = draw.multiline_textbbox((0, 0), "\n".join(lines), font=font, spacing=2)
         w, h = ink[2] + 6, ink[3] + 6
         if h > canvas.height / 2 or w > canvas.width:
@@ -87,18 +88,6 @@ def paint_text(
         draw.multiline_text((x + 3, y + 3), "\n".join(lines), dark if light else pale, font, spacing=2)
         return np.asarray(canvas)
     return image
-
-
-def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> list[str]:
-    """Break a text into lines that are as wide at most, where a word is not wider itself."""
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font.getlength(longer) > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return lines
 
 
 def _choose_corner(

@@ -10,7 +10,7 @@ import numpy as np
 
 from finetune.nano.data.batch import SceneBatch
 from finetune.nano.data.rows import RowBuilder
-from finetune.nano.data.scene_dataset import SceneSource
+from finetune.nano.data.scene_dataset import SceneStream
 from finetune.nano.data.training_scenes import TrainingScene
 from finetune.nano.tasks import Task
 from judge.scenes import SceneFacts
@@ -33,7 +33,7 @@ class SceneBatches:
 
     def __init__(
         self,
-        source: SceneSource,
+        source: SceneStream,
         row_builder: RowBuilder,
         plan: TaskPlan,
         *,

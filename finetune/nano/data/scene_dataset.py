@@ -30,14 +30,13 @@ from judge.scenes.scene import DEFECT_SHARES
 LOG_SECONDS = 30
 """Time between two lines about progress."""
 FRESH_SEED_BITS = 62
-"""Bits of the drawing seeds of new scenes. The highest one is set, so they meet no seed of a dataset."""
-
-
+"""Random bits of the drawing seed of a new scene. The bit above them is set, so it is in no dataset and
+in no set that is measured on."""
 KEPT_SCENES = 400
 """Scenes that are kept for a later visit, 60 MB."""
 
 
-class SceneSource(Protocol):
+class SceneStream(Protocol):
     """Gives scenes without end."""
 
     def scenes(self, r: Random) -> Iterator[TrainingScene]:

@@ -14,7 +14,8 @@ from judge.scenes import Finish, Scene, SceneFacts, draw_scene
 from judge.scenes.vocabulary import COLORS, DEFECT_KINDS, OBJECT_KINDS
 
 PATCH_PIXELS, GRID = 16, 14
-"""Side of a patch in pixels, and patches along each side of an image."""
+"""Side of a patch in pixels, and patches along each side of an image, as in `finetune.nano.network`. That
+module imports torch, which processes that draw do without."""
 MIN_OBJECT_SHARE, MIN_DEFECT_SHARE = 0.25, 0.3
 """A patch shows an object or a defect if more than this share of the patch is covered by it."""
 
